@@ -1,0 +1,130 @@
+"""Atoms as equinox modules: what is refined, and nothing else.
+
+`Atoms` is a pytree whose leaves can be handed to any optimiser. Positions and amplitudes are plain
+arrays; displacement matrices are kept in coordinates in which every value is allowed, so that U is
+positive definite by construction and no step can make an impossible atom:
+
+    U = L Lᵀ,    L = diag(w) (1 + lower(s)),    w = exp(log_widths)
+
+For an isotropic atom `w` is the standard deviation of its density; `s` are dimensionless shears.
+
+Two final classes share the abstract `AbstractDisplacements`. Isotropic atoms cost one number each,
+anisotropic ones d(d+1)/2. Nothing assumes three dimensions.
+
+Leaves are float32 jax arrays while they are traced, and float64 numpy arrays once they are results,
+where an origin far from zero must not cost digits; both kinds go through the same lines.
+"""
+
+import abc
+from typing import Self
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+Leaf = Array | np.ndarray
+
+
+class AbstractDisplacements(eqx.Module):
+    """Displacement matrices of n atoms in d dimensions."""
+
+    @abc.abstractmethod
+    def matrices(self, dimensions: int) -> Float[Leaf, "n d d"]:
+        """Displacement matrices U (Å²), rows and columns in x, y, z order."""
+
+
+class IsotropicDisplacements(AbstractDisplacements):
+    """One standard deviation an atom: U = w² 1.
+
+    **Fields:**
+
+    - `log_widths`: natural logarithm of w (w in Å).
+    """
+
+    log_widths: Float[Leaf, "n 1"]
+
+    @classmethod
+    def from_variances(cls, u: Float[np.ndarray, " n"]) -> Self:
+        """From isotropic displacements U (Å²)."""
+        return cls(0.5 * np.log(np.asarray(u, np.float64))[:, None])
+
+    def matrices(self, dimensions: int) -> Float[Leaf, "n d d"]:
+        xp = self.log_widths.__array_namespace__()
+        return xp.exp(2 * self.log_widths)[..., None] * xp.eye(dimensions, dtype=xp.float32)
+
+
+class AnisotropicDisplacements(AbstractDisplacements):
+    """A full symmetric matrix an atom: U = L Lᵀ.
+
+    **Fields:**
+
+    - `log_widths`: natural logarithms of the diagonal of L (L in Å).
+    - `shears`: the rows of L below the diagonal, each divided by its diagonal element.
+    """
+
+    log_widths: Float[Leaf, "n d"]
+    shears: Float[Leaf, "n s"]
+
+    @classmethod
+    def from_matrices(cls, u: Float[np.ndarray, "n d d"]) -> Self:
+        """From displacement matrices U (Å²), which must be positive definite."""
+        factor = np.linalg.cholesky(np.asarray(u, np.float64))
+        widths = np.diagonal(factor, axis1=1, axis2=2)
+        row, column = np.tril_indices(u.shape[-1], -1)
+        return cls(np.log(widths), factor[:, row, column] / widths[:, row])
+
+    @classmethod
+    def from_variances(cls, u: Float[np.ndarray, " n"], dimensions: int = 3) -> Self:
+        """From isotropic displacements U (Å²)."""
+        return cls.from_matrices(np.asarray(u)[:, None, None] * np.eye(dimensions))
+
+    def matrices(self, dimensions: int) -> Float[Leaf, "n d d"]:
+        xp = self.log_widths.__array_namespace__()
+        widths, shears = xp.exp(self.log_widths), iter(xp.moveaxis(self.shears, -1, 0))
+        one, zero = xp.ones_like(widths[:, 0]), xp.zeros_like(widths[:, 0])
+        rows = [
+            [*(next(shears) for _ in range(i)), one, *[zero] * (dimensions - i - 1)]
+            for i in range(dimensions)
+        ]
+        unit = xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+        factor = widths[..., None] * unit
+        # Written out, because XLA compiles a batched product of small matrices slowly on a CPU.
+        return xp.sum(factor[..., :, None, :] * factor[..., None, :, :], axis=-1)
+
+
+class Atoms(eqx.Module):
+    """n atoms in d dimensions.
+
+    **Fields:**
+
+    - `positions`: in the map's frame (Å).
+    - `displacements`: their displacement matrices.
+    - `amplitudes`: integral of each atom's density (map units x Å³).
+    - `numbers`: atomic numbers.
+    """
+
+    positions: Float[Leaf, "n d"]
+    displacements: AbstractDisplacements
+    amplitudes: Float[Leaf, " n"]
+    numbers: Int[Leaf, " n"]
+
+    def __len__(self) -> int:
+        return self.positions.shape[0]
+
+    @property
+    def ndim(self) -> int:
+        return self.positions.shape[1]
+
+    def matrices(self) -> Float[Leaf, "n d d"]:
+        """Displacement matrices U (Å²)."""
+        return self.displacements.matrices(self.ndim)
+
+    def __getitem__(self, which: np.ndarray | slice) -> "Atoms":
+        """The atoms at the given indices, or where a mask is true."""
+        return jax.tree.map(lambda leaf: leaf[which], self)
+
+    def shifted(self, shift: Float[np.ndarray, " d"]) -> "Atoms":
+        """All atoms moved by a vector (Å), in float64."""
+        moved = np.asarray(self.positions, np.float64) + np.asarray(shift, np.float64)
+        return eqx.tree_at(lambda atoms: atoms.positions, self, moved)

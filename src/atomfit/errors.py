@@ -1,0 +1,26 @@
+"""What atomfit says when an input cannot be used.
+
+A microscopist who hands over a wrong file should read one sentence and know what to do. So every
+refusal is an `InputError` made of three parts: what is wrong, where, and the remedy. The command
+line prints it and ends with exit code 2; in Python it is a `ValueError` like any other.
+"""
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """An input that cannot be used, with the place and the remedy.
+
+    `str(error)` is one sentence: `WHERE: PROBLEM; REMEDY.`
+    """
+
+    def __init__(self, problem: str, remedy: str, where: str | Path | None = None) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        self.where = None if where is None else str(where)
+        place = "" if where is None else f"{self.where}: "
+        super().__init__(f"{place}{problem}; {remedy}.")
+
+    def at(self, where: str | Path) -> "InputError":
+        """The same refusal, with the place named (kept if one is named already)."""
+        return self if self.where is not None else InputError(self.problem, self.remedy, where)

@@ -1,0 +1,30 @@
+"""Units, and the few conversions between the words that fields use for one quantity.
+
+Lengths are in Å, displacements U in Å², angles in degrees, spatial frequencies in 1/Å. A
+displacement matrix U is the variance matrix of an atom's density (the paper's Σ), never its square
+root. Crystallographers quote B = 8π² U, microscopists the full width at half maximum.
+"""
+
+import math
+
+EIGHT_PI_SQUARED = 8.0 * math.pi**2
+
+#: Semi-axes of the ellipsoid that holds half of a 3D Gaussian, in standard deviations.
+HALF_PROBABILITY_SCALE = 1.5381722545
+
+_FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+
+
+def u_from_b(b: float) -> float:
+    """Displacement U (Å²) of a crystallographic B factor (Å²)."""
+    return b / EIGHT_PI_SQUARED
+
+
+def b_from_u(u: float) -> float:
+    """Crystallographic B factor (Å²) of a displacement U (Å²)."""
+    return u * EIGHT_PI_SQUARED
+
+
+def fwhm_from_u(u: float) -> float:
+    """Full width at half maximum (Å) of a Gaussian of variance U (Å²)."""
+    return _FWHM_PER_SIGMA * math.sqrt(u)

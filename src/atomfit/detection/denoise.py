@@ -1,0 +1,51 @@
+"""Correlation of the map with one simulated atom: the paper's denoising (Methods, after Roseman 2003).
+
+For white noise this is the matched filter: at an atom's centre it is the best linear estimate of
+that atom's strength. It is done in Fourier space with the analytic transform of the atom, so the
+template is not sampled on the grid and voxels may be unequal. The box is extended by zeros, so that
+what leaves on one side does not come in on the other.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from scipy import fft
+
+from atomfit.grid import DensityMap, Grid
+from atomfit.scattering import GaussianMixture
+
+
+def denoise(density: DensityMap, atom: GaussianMixture) -> DensityMap:
+    """The map correlated with a simulated atom of unit integral; the map's mean is removed first."""
+    reach = 4.0 * float(np.sqrt(atom.variances.max()))
+    return density.with_values(
+        convolve(density.values - density.values.mean(), density.grid, atom, reach)
+    )
+
+
+def convolve(
+    values: Float[np.ndarray, "..."], grid: Grid, atom: GaussianMixture, reach: float
+) -> Float[np.ndarray, "..."]:
+    """Convolve with an isotropic density of unit integral, zero outside the box.
+
+    **Arguments:**
+
+    - `values`: on the grid.
+    - `atom`: the density (even, so that convolution and correlation are one).
+    - `reach`: how far to extend the box (Å).
+    """
+    extra = np.ceil(reach / grid.spacing[::-1]).astype(int)
+    lengths = tuple(
+        fft.next_fast_len(int(n + e), real=True) for n, e in zip(grid.shape, extra, strict=True)
+    )
+    spectrum = fft.rfftn(values.astype(np.float32, copy=False), lengths, workers=-1)
+    spectrum *= atom.transform(squared_frequencies(lengths, grid)).astype(np.float32)
+    full = fft.irfftn(spectrum, lengths, workers=-1)
+    return np.ascontiguousarray(full[tuple(slice(n) for n in grid.shape)])
+
+
+def squared_frequencies(lengths: tuple[int, ...], grid: Grid) -> Float[np.ndarray, "..."]:
+    """Squared spatial frequencies (1/Å²) of a real FFT of the given lengths."""
+    spacing = grid.spacing[::-1]
+    axes = [fft.fftfreq(n, s) for n, s in zip(lengths[:-1], spacing[:-1], strict=True)]
+    axes.append(fft.rfftfreq(lengths[-1], spacing[-1]))
+    return sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True))  # type: ignore[return-value]

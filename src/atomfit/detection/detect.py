@@ -1,0 +1,183 @@
+"""From a map to the places of its atoms: the paper's automatic model building, step by step.
+
+    mean atom -> denoised map -> threshold and pieces -> centres of mass -> validation
+
+A map whose bright extremes do not stand out from its dark ones is noise, and has no atoms. Every
+step's result is kept, so that a report can show why an atom is there.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.detection.contrast import measure_contrast
+from atomfit.detection.denoise import denoise
+from atomfit.detection.mean_atom import CLOSEST, MeanAtom, measure_mean_atom, otsu_threshold
+from atomfit.detection.noise_floor import noise_floor
+from atomfit.detection.pieces import Pieces, find_pieces
+from atomfit.detection.threshold import (
+    SimulatedMapCorrelation,
+    ThresholdSearch,
+    search_threshold,
+)
+from atomfit.detection.validation import (
+    CorrelationRule,
+    Rejected,
+    few_neighbours,
+    least_correlation,
+    validation_correlations,
+)
+from atomfit.elements import Element
+from atomfit.grid import DensityMap
+from atomfit.rendering import Gaussians, render_map
+from atomfit.scattering import matched_to_width
+
+SplitRule = Literal["each", "after", "off"]
+
+#: Radius of the sphere in which an atom is validated, in theoretical atomic radii (paper, Methods).
+VALIDATION_RADII = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """The atoms found in a map, and how.
+
+    **Fields:**
+
+    - `positions`: centres of mass (Å).
+    - `correlations`: validation correlation of each.
+    - `mean_atom`: the map's typical atom.
+    - `denoised`: the map correlated with the simulated atom.
+    - `search`: the threshold and its curve; None if nothing rises above the noise.
+    - `floor`: level of the denoised map that noise alone would reach.
+    - `rejected`: atoms that failed validation, with reasons.
+    """
+
+    positions: Float[np.ndarray, "n d"]
+    correlations: Float[np.ndarray, " n"]
+    mean_atom: MeanAtom
+    denoised: DensityMap
+    search: ThresholdSearch | None
+    floor: float
+    rejected: Rejected
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def detect(
+    density: DensityMap,
+    element: Element,
+    *,
+    split: SplitRule = "each",
+    min_correlation: CorrelationRule = "auto",
+    min_coordination: int = 3,
+    cutoff: float | None = None,
+) -> Detection:
+    """Find the atoms of a map in which atoms are bright.
+
+    **Arguments:**
+
+    - `density`: the map.
+    - `element`: what the atoms are.
+    - `split`: "each" divides merged components at every threshold that is tried, so that a
+        threshold is judged by the atoms it would give; "after" only at the best one, as the paper
+        has it; "off" never.
+    - `min_correlation`: least validation correlation: a number, "auto", "paper" or "off".
+    - `min_coordination`: least coordination number; 0 turns the test off.
+    - `cutoff`: distance within which atoms are neighbours (Å); found from the atoms by default.
+    """
+    contrast = measure_contrast(density, element)
+    mean_atom = measure_mean_atom(density, element)
+    template = matched_to_width(
+        element.symbol, mean_atom.u, 0.5 * element.neighbour_distance
+    )
+    denoised = denoise(density, template)
+    floor = noise_floor(density, denoised, template, 2 * element.neighbour_distance)
+    lowest, highest = max(otsu_threshold(denoised), floor), float(denoised.values.max())
+    if not contrast.decided or mean_atom.count == 0 or lowest >= highest:
+        return _nothing(density, mean_atom, denoised, floor)
+
+    pieces = find_pieces(
+        density,
+        denoised,
+        lowest,
+        separation=CLOSEST * element.neighbour_distance,
+        reach=1.5 * element.radius,
+        background=mean_atom.background,
+    )
+    while_searching = pieces.split_centres if split == "each" else pieces.component_centres
+    search = search_threshold(
+        lowest, highest, while_searching, SimulatedMapCorrelation(denoised, template)
+    )
+    positions = _final_centres(pieces, search.best.threshold, split, element)
+    correlations = correlations_with_identical_atoms(density, positions, mean_atom, element)
+    keep, rejected = _validate(
+        positions, correlations, min_correlation, min_coordination, cutoff, element
+    )
+    return Detection(
+        positions[keep], correlations[keep], mean_atom, denoised, search, floor, rejected
+    )
+
+
+def correlations_with_identical_atoms(
+    density: DensityMap,
+    positions: Float[np.ndarray, "n d"],
+    mean_atom: MeanAtom,
+    element: Element,
+) -> Float[np.ndarray, " n"]:
+    """The paper's validation correlation: against identical, isotropic atoms at all positions."""
+    n, d = positions.shape
+    identical = Gaussians(
+        positions, np.broadcast_to(mean_atom.u * np.eye(d), (n, d, d)), np.ones(n)
+    )
+    simulated = density.with_values(render_map(identical, density.grid))
+    radius = VALIDATION_RADII * element.radius
+    return validation_correlations(density, simulated, positions, radius)
+
+
+def _final_centres(
+    pieces: Pieces, threshold: float, split: SplitRule, element: Element
+) -> Float[np.ndarray, "n d"]:
+    match split:
+        case "each":
+            return pieces.split_centres(threshold)
+        case "after":
+            return pieces.partly_split_centres(threshold, element.radius)
+        case "off":
+            return pieces.component_centres(threshold)
+
+
+def _validate(
+    positions: Float[np.ndarray, "n d"],
+    correlations: Float[np.ndarray, " n"],
+    min_correlation: CorrelationRule,
+    min_coordination: int,
+    cutoff: float | None,
+    element: Element,
+) -> tuple[np.ndarray, Rejected]:
+    """Which atoms pass, and the others with reasons. Neighbours are counted among those that pass."""
+    least = least_correlation(correlations, min_correlation)
+    keep = ~(correlations < least)
+    reasons = {
+        int(i): f"validation correlation {correlations[i]:.2f} below {least:.2f}"
+        for i in np.flatnonzero(~keep)
+    }
+    candidates = np.flatnonzero(keep)
+    few = few_neighbours(
+        positions[candidates], min_coordination, cutoff, element.neighbour_distance
+    )
+    for i in candidates[few]:
+        reasons[int(i)] = f"coordination number below {min_coordination}"
+    keep[candidates[few]] = False
+    order = sorted(reasons)
+    return keep, Rejected(positions[order], tuple(reasons[i] for i in order))
+
+
+def _nothing(
+    density: DensityMap, mean_atom: MeanAtom, denoised: DensityMap, floor: float
+) -> Detection:
+    none = np.zeros((0, density.grid.ndim))
+    return Detection(none, np.zeros(0), mean_atom, denoised, None, floor, Rejected(none, ()))

@@ -1,0 +1,213 @@
+"""Maps in and out: MRC, gzipped MRC (known by its first bytes, not by its name), and numpy arrays.
+
+Reading is done here rather than by `mrcfile` because a file has to be refused before it costs
+memory or time: the header is compared with the size of the file first, and a gzip stream is never
+unpacked further than the header says. Writing is `mrcfile`'s.
+
+What was understood of the header is part of the result, because a map that is read with the wrong
+voxel size or the wrong hand looks just as good.
+"""
+
+import gzip
+import hashlib
+import warnings as python_warnings
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Shaped
+
+from atomfit.errors import InputError
+from atomfit.grid import DensityMap, Grid
+from atomfit.io.mrc_header import HEADER_BYTES, MapHeader, parse_header
+
+_CHUNK = 16 * 2**20
+_NUMPY_MAGIC = b"\x93NUMPY"
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, eq=False)
+class MapFile:
+    """A map and what was learned while it was read.
+
+    **Fields:**
+
+    - `map`: values in z, y, x order, and their grid.
+    - `path`, `sha256`: which file, and the hash of its bytes (of the array's for an array).
+    - `notes`: the rules by which voxel size, axes and origin were found.
+    - `warnings`: what looks odd but does not prevent a fit.
+    """
+
+    map: DensityMap
+    path: Path | None
+    sha256: str
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_map(path: str | Path, voxel_size: float | tuple[float, ...] | None = None) -> MapFile:
+    """Read a map from an MRC file, gzipped or not, or from a .npy file.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `voxel_size`: replaces the header's: one edge, or one each along x, y, z (Å).
+
+    **Raises:** `InputError` for whatever is not a complete 3D map with a voxel size.
+    """
+    path = Path(path)
+    try:
+        return _read(path, checked_voxel_size(voxel_size))
+    except InputError as error:
+        raise error.at(path) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(reason, "check the path and its permissions", path) from None
+
+
+def from_array(
+    values: Shaped[np.ndarray, "..."], voxel_size: float | tuple[float, ...] | None
+) -> MapFile:
+    """A map from an array in [z, y, x] order and its voxel size (Å).
+
+    **Raises:** `InputError` unless it is a 3D array of real numbers with a voxel size.
+    """
+    size = checked_voxel_size(voxel_size)
+    if values.ndim != 3 or 1 in values.shape:
+        raise InputError(
+            f"an array of shape {values.shape} is not a 3D map", "give the reconstructed volume"
+        )
+    if values.dtype.kind not in "iuf":
+        raise InputError(
+            f"an array of {values.dtype} holds no real numbers", "convert it to 32-bit floats"
+        )
+    if size is None:
+        raise InputError("an array has no voxel size", "give it with --voxel-size, in Å")
+    density = DensityMap.from_array(values.astype(np.float32), size)
+    digest = hashlib.sha256(np.ascontiguousarray(density.values).tobytes()).hexdigest()
+    notes = [f"voxel size: {', '.join(f'{edge:g}' for edge in size)} Å, as given"]
+    return MapFile(density, None, digest, notes)
+
+
+def write_map(path: Path, density: DensityMap) -> None:
+    """Write a map as 32-bit floats, with voxel size and origin, axes in x, y, z order."""
+    import mrcfile
+
+    with python_warnings.catch_warnings():
+        # mrcfile warns of NaN, which a residual of a masked map may hold on purpose.
+        python_warnings.simplefilter("ignore", RuntimeWarning)
+        with mrcfile.new(path, data=np.asarray(density.values, np.float32)) as file:
+            file.voxel_size = tuple(density.grid.spacing)
+            file.header.origin = tuple(density.grid.origin)
+
+
+def checked_voxel_size(
+    voxel_size: float | tuple[float, ...] | None,
+) -> tuple[float, float, float] | None:
+    """One edge or three, as three.
+
+    **Raises:** `InputError` unless they are positive lengths.
+    """
+    if voxel_size is None:
+        return None
+    edges = np.atleast_1d(np.asarray(voxel_size, np.float64))
+    if edges.shape not in ((1,), (3,)) or not np.all((edges > 0) & (edges < 1e3)):
+        raise InputError(
+            f"a voxel size of {voxel_size} is no length",
+            "give one edge, or three as X,Y,Z, in Å",
+            "--voxel-size",
+        )
+    x, y, z = np.broadcast_to(edges, (3,)).tolist()
+    return x, y, z
+
+
+def _read(path: Path, voxel_size: tuple[float, float, float] | None) -> MapFile:
+    if path.is_dir():
+        raise InputError("this is a directory", "give the map's file")
+    if not path.exists():
+        raise InputError("there is no such file", "check the path")
+    size = path.stat().st_size
+    if size == 0:
+        raise InputError("the file is empty", "give a complete MRC map")
+    with open(path, "rb") as file:
+        magic = file.read(len(_NUMPY_MAGIC))
+        file.seek(0)
+        if magic == _NUMPY_MAGIC:
+            array = _read_numpy(file)
+            result = from_array(array, voxel_size)
+            return MapFile(result.map, path, _file_hash(path), result.notes)
+        if magic.startswith(_GZIP_MAGIC):
+            return _read_mrc(gzip.GzipFile(fileobj=file), None, path, voxel_size)  # type: ignore[arg-type]
+        return _read_mrc(file, size, path, voxel_size)
+
+
+def _read_numpy(file: BinaryIO) -> np.ndarray:
+    try:
+        return np.load(file, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(
+            f"the .npy file cannot be read ({error})", "save the array again with numpy.save"
+        ) from None
+
+
+def _read_mrc(
+    file: BinaryIO,
+    size: int | None,
+    path: Path,
+    voxel_size: tuple[float, float, float] | None,
+) -> MapFile:
+    """Read an MRC stream of known size, or of unknown size if it is compressed."""
+    try:
+        raw = _read_up_to(file, HEADER_BYTES)
+        header = parse_header(raw, voxel_size)
+        expected = header.data_offset + header.data_bytes
+        if size is not None and size < expected:
+            _refuse_truncated(size, expected, header)
+        extended = header.data_offset - HEADER_BYTES
+        if len(_read_up_to(file, extended)) < extended:
+            _refuse_truncated(HEADER_BYTES, expected, header)
+        data = _read_up_to(file, header.data_bytes)
+        if len(data) < header.data_bytes:
+            _refuse_truncated(header.data_offset + len(data), expected, header)
+        trailing = len(_read_up_to(file, _CHUNK))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"the gzip file is truncated or damaged ({error})", "compress or copy the map again"
+        ) from None
+    if trailing:
+        more = "at least " if trailing == _CHUNK else ""
+        header.warnings.append(f"{more}{trailing} bytes after the data are ignored")
+    stored = np.frombuffer(data, header.dtype).reshape(header.stored_shape)
+    values = np.ascontiguousarray(stored.transpose(header.to_zyx), dtype=np.float32)
+    grid = Grid(values.shape, header.spacing, header.origin)
+    return MapFile(
+        DensityMap(values, grid), path, _file_hash(path), header.notes, header.warnings
+    )
+
+
+def _read_up_to(file: BinaryIO, n: int) -> bytearray:
+    """At most n bytes, in chunks, so that a junk header cannot ask for memory that the file lacks."""
+    data = bytearray()
+    while len(data) < n:
+        chunk = file.read(min(_CHUNK, n - len(data)))
+        if not chunk:
+            break
+        data += chunk
+    return data
+
+
+def _refuse_truncated(size: int, expected: int, header: MapHeader) -> None:
+    sections, rows, columns = header.stored_shape
+    raise InputError(
+        f"the file holds {size} bytes, but its header promises {expected} "
+        f"({columns} x {rows} x {sections} voxels of {header.dtype.itemsize} bytes, "
+        f"after {header.data_offset})",
+        "copy the map again, or write it again with the program that made it",
+    )
+
+
+def _file_hash(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,283 @@
+"""The 1024 bytes at the head of an MRC file: what they say, and whether they can be believed.
+
+Junk headers are common and costly: a text file read as MRC asks for terabytes. So the header is
+judged before anything is allocated, against the size of the file, and each refusal names the field,
+its value and the remedy. The rules (MRC2014, Cheng et al. 2015, and what programs really write):
+
+- Axes: MAPC, MAPR, MAPS say which of x, y, z runs along columns, rows and sections.
+- Voxel size: CELLA / M, along x, y, z. Not CELLA / N: a map cut out of a larger cell keeps M.
+- Origin: a non-zero ORIGIN wins (Å); otherwise NSTART x voxel size, which is how the CCP4 lineage
+  places a map. NSTART runs along columns, rows and sections.
+- An image stack (space group 0 and one interval along z) and a volume stack (space group >= 401)
+  are not maps.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.errors import InputError
+
+HEADER_BYTES = 1024
+
+_DTYPES = {
+    0: np.dtype("i1"),
+    1: np.dtype("i2"),
+    2: np.dtype("f4"),
+    6: np.dtype("u2"),
+    12: np.dtype("f2"),
+}
+_UNSUPPORTED = {
+    3: "16-bit complex numbers (a Fourier transform)",
+    4: "32-bit complex numbers (a Fourier transform)",
+    16: "8-bit colours",
+    101: "4-bit integers",
+}
+_SIGNATURES = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"II*\x00": "a TIFF image",
+    b"MM\x00*": "a TIFF image",
+    b"\x89HDF": "an HDF5 file",
+    b"PK\x03\x04": "a ZIP archive",
+    b"%PDF": "a PDF document",
+    b"BZh": "a bzip2 archive",
+}
+_MAX_EDGE = 65_535
+_MAX_EXTENDED_HEADER = 2**31 - 1
+_MAX_START = 1_000_000
+_MAX_ORIGIN = 1e5
+_IMOD_STAMP = 1146047817
+
+
+@dataclass(frozen=True, eq=False)
+class MapHeader:
+    """What the header says about the data, once it has been believed.
+
+    **Fields:**
+
+    - `dtype`: of the stored numbers, with byte order.
+    - `stored_shape`: sections, rows, columns.
+    - `to_zyx`: transposition that brings the stored axes into z, y, x order.
+    - `data_offset`: bytes before the first number.
+    - `spacing`: voxel edges along x, y, z (Å); None where the header has none.
+    - `origin`: coordinates of the first voxel (Å), given a spacing.
+    - `notes`, `warnings`: which rules applied, and what looks odd.
+    """
+
+    dtype: np.dtype
+    stored_shape: tuple[int, int, int]
+    to_zyx: tuple[int, int, int]
+    data_offset: int
+    spacing: Float[np.ndarray, "3"]
+    origin: Float[np.ndarray, "3"]
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def data_bytes(self) -> int:
+        return int(np.prod(self.stored_shape, dtype=object)) * self.dtype.itemsize
+
+
+def parse_header(
+    raw: bytes, voxel_size: tuple[float, float, float] | None = None
+) -> MapHeader:
+    """Read and judge a header.
+
+    **Arguments:**
+
+    - `raw`: the first bytes of the (uncompressed) file.
+    - `voxel_size`: replaces the header's (Å, along x, y, z).
+
+    **Raises:** `InputError` where the header cannot be that of a map.
+    """
+    _refuse_other_formats(raw)
+    if len(raw) < HEADER_BYTES:
+        raise InputError(
+            f"{len(raw)} bytes are shorter than an MRC header ({HEADER_BYTES} bytes)",
+            "give a complete MRC map",
+        )
+    header, byte_order = _decode(raw)
+    notes: list[str] = []
+    warnings: list[str] = []
+    if bytes(header["map"]) != b"MAP ":
+        warnings.append("the header lacks the word MAP; reading it as MRC all the same")
+    stored_shape = _shape(header)
+    dtype = _dtype(header, byte_order, notes)
+    extended = int(header["nsymbt"])
+    if not 0 <= extended <= _MAX_EXTENDED_HEADER:
+        raise InputError(
+            f"NSYMBT says that the extended header has {extended} bytes",
+            "repair the header, or write the map again with the program that made it",
+        )
+    to_zyx, axes = _axes(header, notes)
+    _refuse_stacks(header, stored_shape)
+    spacing = _spacing(header, voxel_size, notes, warnings)
+    origin = _origin(header, axes, spacing, notes, warnings)
+    return MapHeader(
+        dtype, stored_shape, to_zyx, HEADER_BYTES + extended, spacing, origin, notes, warnings
+    )
+
+
+def _refuse_other_formats(raw: bytes) -> None:
+    for signature, name in _SIGNATURES.items():
+        if raw.startswith(signature):
+            raise InputError(f"this is {name}, not an MRC map", "give an MRC map or a .npy array")
+    # Before its labels a header is numbers: hardly a byte of it is a printable character.
+    numbers = raw[:208]
+    printable = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in numbers)
+    if numbers and printable > 0.9 * len(numbers):
+        raise InputError("this is a text file, not an MRC map", "give an MRC map or a .npy array")
+
+
+def _decode(raw: bytes) -> tuple[Any, str]:
+    """The header's fields, in the byte order in which its mode and axes make sense."""
+    from mrcfile.dtypes import HEADER_DTYPE
+
+    stamp = raw[212:214]
+    order = ">" if stamp == b"\x11\x11" else "<"
+    for candidate in (order, "<" if order == ">" else ">"):
+        fields = np.frombuffer(raw[:HEADER_BYTES], HEADER_DTYPE.newbyteorder(candidate))[0]
+        if 0 <= int(fields["mode"]) <= 127:
+            return fields, candidate
+    return np.frombuffer(raw[:HEADER_BYTES], HEADER_DTYPE.newbyteorder(order))[0], order
+
+
+def _shape(header: Any) -> tuple[int, int, int]:
+    columns, rows, sections = (int(header[name]) for name in ("nx", "ny", "nz"))
+    for name, n in (("NX", columns), ("NY", rows), ("NZ", sections)):
+        if not 1 <= n <= _MAX_EDGE:
+            raise InputError(
+                f"{name} is {n}, which is no number of voxels",
+                "check that this is an MRC map, or write it again with the program that made it",
+            )
+    if 1 in (columns, rows, sections):
+        raise InputError(
+            f"{columns} x {rows} x {sections} voxels are a 2D image, not a 3D map",
+            "give the reconstructed volume",
+        )
+    return sections, rows, columns
+
+
+def _dtype(header: Any, byte_order: str, notes: list[str]) -> np.dtype:
+    mode = int(header["mode"])
+    if mode in _UNSUPPORTED:
+        raise InputError(
+            f"MODE {mode} means {_UNSUPPORTED[mode]}", "convert the map to MODE 2 (32-bit floats)"
+        )
+    if mode not in _DTYPES:
+        raise InputError(
+            f"MODE {mode} is unknown", "convert the map to MODE 2 (32-bit floats)"
+        )
+    dtype = _DTYPES[mode].newbyteorder(byte_order)
+    stamp, flags = np.frombuffer(header["extra2"].tobytes()[40:48], f"{byte_order}i4")
+    if mode == 0 and stamp == _IMOD_STAMP and not flags & 1:
+        notes.append("bytes are unsigned (IMOD's stamp without its flag for signed bytes)")
+        return np.dtype("u1")
+    return dtype
+
+
+def _axes(header: Any, notes: list[str]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Transposition to z, y, x, and the axis (0 is x) along columns, rows, sections."""
+    order = tuple(int(header[name]) for name in ("mapc", "mapr", "maps"))
+    if sorted(order) != [1, 2, 3]:
+        raise InputError(
+            f"MAPC, MAPR, MAPS are {order[0]}, {order[1]}, {order[2]}, not an order of 1, 2, 3",
+            "set them to 1, 2, 3 if columns, rows and sections run along x, y and z",
+        )
+    stored = order[::-1]
+    to_zyx = tuple(stored.index(axis) for axis in (3, 2, 1))
+    names = "".join("xyz"[axis - 1] for axis in order)
+    notes.append(
+        "axes: columns, rows, sections are x, y, z"
+        if names == "xyz"
+        else f"axes: columns, rows, sections are {', '.join(names)}; transposed to x, y, z"
+    )
+    return to_zyx, tuple(axis - 1 for axis in order)  # type: ignore[return-value]
+
+
+def _refuse_stacks(header: Any, stored_shape: tuple[int, int, int]) -> None:
+    group, sections, intervals = int(header["ispg"]), stored_shape[0], int(header["mz"])
+    if 401 <= group <= 630:
+        raise InputError(
+            f"ISPG {group} means a stack of volumes ({sections} sections of {intervals} each)",
+            "write the volume to be fitted into a file of its own",
+        )
+    if group == 0 and intervals == 1 and sections > 1:
+        raise InputError(
+            f"ISPG 0 with MZ 1 means a stack of {sections} images, not a 3D map",
+            "give the reconstructed volume (if it is one, set ISPG to 1 and MZ to NZ)",
+        )
+
+
+def _spacing(
+    header: Any,
+    voxel_size: tuple[float, float, float] | None,
+    notes: list[str],
+    warnings: list[str],
+) -> Float[np.ndarray, "3"]:
+    angles = np.array([float(header["cellb"][name]) for name in ("alpha", "beta", "gamma")])
+    # Zeros are written by programs that leave the angles out.
+    if np.any(np.abs(angles - 90) > 0.01) and np.any(angles != 0):
+        listed = ", ".join(f"{angle:g}" for angle in angles)
+        raise InputError(
+            f"the cell angles are {listed} degrees, but only right angles can be fitted",
+            "resample the map onto a rectangular grid",
+        )
+    if voxel_size is not None:
+        notes.append(f"voxel size: {_triple(voxel_size)} Å, as given (the header's is not used)")
+        return np.array(voxel_size, np.float64)
+    cell = np.array([float(header["cella"][axis]) for axis in "xyz"])
+    intervals = np.array([int(header[name]) for name in ("mx", "my", "mz")])
+    if not np.all(np.isfinite(cell)) or np.any(cell <= 0):
+        raise InputError(
+            f"the cell (CELLA) is {_triple(cell)} Å, so the voxel size is unknown",
+            "give it with --voxel-size, in Å",
+        )
+    if np.any(intervals <= 0):
+        raise InputError(
+            f"MX, MY, MZ are {_triple(intervals)}, so the voxel size is unknown",
+            "give it with --voxel-size, in Å",
+        )
+    spacing = cell / intervals
+    notes.append(f"voxel size: {_triple(spacing)} Å, from CELLA / M")
+    if np.all(spacing == 1):
+        warnings.append("a voxel of exactly 1 Å often means that it was never set; --voxel-size")
+    return spacing
+
+
+def _origin(
+    header: Any,
+    axes: tuple[int, int, int],
+    spacing: Float[np.ndarray, "3"],
+    notes: list[str],
+    warnings: list[str],
+) -> Float[np.ndarray, "3"]:
+    origin = np.array([float(header["origin"][axis]) for axis in "xyz"])
+    if not np.all(np.isfinite(origin)):
+        raise InputError(
+            f"ORIGIN is {_triple(origin)} Å",
+            "set it to 0, 0, 0 in the header (mrcfile: mrc.header.origin = 0)",
+        )
+    start = np.zeros(3)
+    for axis, name in zip(axes, ("nxstart", "nystart", "nzstart"), strict=True):
+        start[axis] = int(header[name])
+    if np.any(origin != 0):
+        if np.all(np.abs(origin) <= _MAX_ORIGIN):
+            notes.append(f"origin: {_triple(origin)} Å, from ORIGIN")
+            return origin
+        warnings.append(f"ORIGIN {_triple(origin)} Å is not believed; NSTART is used instead")
+    if np.any(np.abs(start) > _MAX_START):
+        warnings.append(f"NSTART {_triple(start)} is not believed; the origin is set to zero")
+        start[:] = 0
+    if np.any(start != 0):
+        notes.append(f"origin: {_triple(start * spacing)} Å, from NSTART x voxel size")
+    else:
+        notes.append("origin: 0, 0, 0 (neither ORIGIN nor NSTART is set)")
+    return start * spacing
+
+
+def _triple(values: Any) -> str:
+    return ", ".join(f"{float(value):.6g}" for value in values)

@@ -1,0 +1,91 @@
+"""Who is next to whom: distances between atoms, coordination numbers and their cutoff.
+
+The paper counts an atom's neighbours within `(a/2)(1 + 1/√2)` of a fitted fcc lattice, half-way
+between the first and the second shell. The same distance is `(1 + √2)/2` times the mean distance to
+the first shell, which needs no lattice and no orientation; it is found by iterating from the median
+nearest-neighbour distance.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+
+#: Half-way between the first two shells of fcc, in first-shell distances.
+CUTOFF_PER_DISTANCE = (1 + 2**0.5) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Neighbourhoods of n atoms.
+
+    **Fields:**
+
+    - `coordination_numbers`: atoms within the cutoff.
+    - `nearest_distances`: to the nearest other atom (Å); NaN for a single atom.
+    - `mean_distances`: mean over the atoms within the cutoff (Å); NaN where there are none.
+    - `cutoff`: the distance within which atoms count as neighbours (Å).
+    """
+
+    coordination_numbers: Int[np.ndarray, " n"]
+    nearest_distances: Float[np.ndarray, " n"]
+    mean_distances: Float[np.ndarray, " n"]
+    cutoff: float
+
+
+def nearest_distances(positions: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Distance from each atom to the nearest other one (Å); NaN for a single atom."""
+    if len(positions) < 2:
+        return np.full(len(positions), np.nan)
+    return cKDTree(positions).query(positions, k=2)[0][:, 1]
+
+
+def find_neighbours(
+    positions: Float[np.ndarray, "n d"], cutoff: float | None = None, typical: float = np.inf
+) -> Neighbours:
+    """Count neighbours.
+
+    **Arguments:**
+
+    - `positions`: of the atoms (Å).
+    - `cutoff`: distance within which atoms are neighbours (Å); found from the atoms if not given.
+    - `typical`: nearest-neighbour distance of the bulk element (Å). A cutoff from the atoms never
+        exceeds that of a lattice 1.25 times as wide, so that scattered atoms do not count as bonded.
+    """
+    n = len(positions)
+    nearest = nearest_distances(positions)
+    if cutoff is None:
+        cutoff = cutoff_from_atoms(positions, nearest, typical)
+    pairs = (
+        cKDTree(positions).query_pairs(cutoff, output_type="ndarray")
+        if n > 1 and np.isfinite(cutoff)
+        else np.zeros((0, 2), int)
+    )
+    ends = np.concatenate([pairs[:, 0], pairs[:, 1]])
+    length = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
+    count = np.bincount(ends, minlength=n)
+    total = np.bincount(ends, weights=np.tile(length, 2), minlength=n)
+    with np.errstate(invalid="ignore"):
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return Neighbours(count, nearest, mean, float(cutoff))
+
+
+def cutoff_from_atoms(
+    positions: Float[np.ndarray, "n d"],
+    nearest: Float[np.ndarray, " n"],
+    typical: float = np.inf,
+) -> float:
+    """Half-way between the first two shells (Å), from the atoms' own distances."""
+    limit = 1.25 * typical * CUTOFF_PER_DISTANCE
+    if len(positions) < 2:
+        return min(limit, float("inf"))
+    cutoff = min(CUTOFF_PER_DISTANCE * float(np.median(nearest)), limit)
+    tree = cKDTree(positions)
+    for _ in range(5):
+        pairs = tree.query_pairs(cutoff, output_type="ndarray")
+        if len(pairs) == 0:
+            break
+        shell = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1).mean()
+        cutoff = min(CUTOFF_PER_DISTANCE * float(shell), limit)
+    return cutoff

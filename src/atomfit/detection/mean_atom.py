@@ -5,11 +5,16 @@ start of the fit. The published program ties it to the voxel; here it is measure
 averaged around the maxima of a first denoised map, which leaves the atoms' common profile and takes
 the noise out, and a Gaussian on a constant is fitted to it within half the distance between
 neighbours. With that width the map is denoised again, until the width stays.
+
+A missing wedge makes all atoms of a map longer along one direction. The same average, fitted by a
+Gaussian with a full matrix, gives that common shape, from which the joint fit starts.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
+from scipy.optimize import least_squares
 
 from atomfit.detection.denoise import denoise
 from atomfit.detection.noise_floor import noise_floor
@@ -27,7 +32,7 @@ _MAX_ROUNDS = 5
 _MAX_PEAKS = 2000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeanAtom:
     """Profile of the map's typical atom.
 
@@ -36,12 +41,14 @@ class MeanAtom:
     - `height`: of its peak above the background (map units).
     - `u`: variance of its density (Å²).
     - `background`: constant beneath it (map units).
+    - `matrix`: variance matrix of an anisotropic Gaussian fitted to the same profile (Å²).
     - `count`: maxima that were averaged; 0 if the map has none, and the width is then a guess.
     """
 
     height: float
     u: float
     background: float
+    matrix: Float[np.ndarray, "d d"]
     count: int
 
     @property
@@ -70,7 +77,8 @@ def measure_mean_atom(density: DensityMap, element: Element) -> MeanAtom:
     distance = element.neighbour_distance
     low, high = (part * distance for part in (NARROWEST, WIDEST))
     low = max(low, 0.4 * float(density.grid.spacing.min()))
-    mean = MeanAtom(0.0, (_FIRST_GUESS * distance) ** 2, 0.0, 0)
+    guess = (_FIRST_GUESS * distance) ** 2
+    mean = MeanAtom(0.0, guess, 0.0, guess * np.eye(density.grid.ndim), 0)
     for _ in range(_MAX_ROUNDS):
         denoised = denoise(density, mean.gaussian)
         floor = noise_floor(density, denoised, mean.gaussian, 2 * distance)
@@ -78,20 +86,15 @@ def measure_mean_atom(density: DensityMap, element: Element) -> MeanAtom:
         peaks = local_maxima(denoised, above, CLOSEST * distance)[:_MAX_PEAKS]
         if len(peaks) == 0:
             break
-        measured = _fit(density, peaks, 0.5 * distance)
-        # Maxima are voxels: their rounding widens the average by a twelfth of a voxel squared.
-        rounding = float(np.mean(density.grid.spacing**2)) / 12
-        u = float(np.clip(measured.u - rounding, low**2, high**2))
-        change, mean = (
-            abs(u - mean.u),
-            MeanAtom(measured.height, u, measured.background, len(peaks)),
-        )
-        if change < 0.01 * u:
+        before, mean = mean.u, _fit(density, peaks, 0.5 * distance, (low**2, high**2))
+        if abs(mean.u - before) < 0.01 * mean.u:
             break
     return mean
 
 
-def _fit(density: DensityMap, peaks: np.ndarray, radius: float) -> MeanAtom:
+def _fit(
+    density: DensityMap, peaks: np.ndarray, radius: float, limits: tuple[float, float]
+) -> MeanAtom:
     """Fit the profile averaged around voxels; voxels outside the box are left out."""
     grid = density.grid
     offsets = grid.offsets_within(radius)
@@ -101,6 +104,40 @@ def _fit(density: DensityMap, peaks: np.ndarray, radius: float) -> MeanAtom:
     counts = inside.sum(axis=0)
     used = counts > 0
     profile = values.sum(axis=0)[used] / counts[used]
-    r = np.linalg.norm(offsets[used] * grid.spacing[::-1], axis=1)
-    height, u, background = fit_profile(r, profile, np.ones_like(r))
-    return MeanAtom(height, u, background, len(peaks))
+    r = (offsets[used] * grid.spacing[::-1])[:, ::-1]
+    distance = np.linalg.norm(r, axis=1)
+    height, u, background = fit_profile(distance, profile, np.ones_like(distance))
+    # Maxima are voxels: their rounding widens the average by a twelfth of a voxel squared.
+    rounding = grid.spacing**2 / 12
+    u = float(np.clip(u - rounding.mean(), *limits))
+    matrix = _fit_matrix(r, profile, height, u, background)
+    matrix = np.diag(-rounding) + matrix
+    values, vectors = np.linalg.eigh(matrix)
+    matrix = (vectors * np.clip(values, *limits)) @ vectors.T
+    return MeanAtom(height, u, background, matrix, len(peaks))
+
+
+def _fit_matrix(
+    r: Float[np.ndarray, "n d"],
+    profile: Float[np.ndarray, " n"],
+    height: float,
+    u: float,
+    background: float,
+) -> Float[np.ndarray, "d d"]:
+    """Variance matrix (Å²) of the anisotropic Gaussian on a constant that fits a profile best."""
+    d = r.shape[1]
+    row, column = np.tril_indices(d)
+
+    def factor(p: np.ndarray) -> np.ndarray:
+        lower = np.zeros((d, d))
+        lower[row, column] = p[2:]
+        return lower
+
+    def residual(p: np.ndarray) -> np.ndarray:
+        scaled = np.linalg.solve(factor(p), r.T)
+        return p[0] * np.exp(-0.5 * np.sum(scaled**2, axis=0)) + p[1] - profile / height
+
+    start = np.concatenate([[1.0, background / height], (np.sqrt(u) * np.eye(d))[row, column]])
+    solved = least_squares(residual, start, max_nfev=50)
+    lower = factor(solved.x)
+    return lower @ lower.T

@@ -31,6 +31,10 @@ from jaxtyping import Array, Float, Int
 from atomfit.grid import Grid
 from atomfit.rendering.gaussians import Gaussians, inverse_and_determinant
 
+#: Largest exponent of a table. The quadratic form is positive, its parts need not be: where axes are
+#: strongly correlated one table grows while the others fall. Two such tables must not overflow float32.
+#: Values within four standard deviations are exact up to U_maj / U_min = 9 in any orientation.
+_MAX_EXPONENT = 43.0
 #: Gaussians evaluated at a time; at 15³ voxels a window a block is 1.7 MB, which stays in cache.
 BLOCK = 128
 
@@ -51,20 +55,21 @@ class WindowPlan(eqx.Module):
 
 
 def plan_windows(
-    gaussians: Gaussians, grid: Grid, cutoff: float = 4.5, margin: float = 0.0
+    gaussians: Gaussians, grid: Grid, cutoff: float = 4.5, margin: float | np.ndarray = 0.0
 ) -> WindowPlan:
-    """Windows that hold every Gaussian out to a distance from its centre.
+    """Windows that hold the ellipsoid of every Gaussian at a given number of standard deviations.
 
     **Arguments:**
 
     - `gaussians`: what is to be drawn.
     - `grid`: the map's grid.
-    - `cutoff`: in standard deviations along each Gaussian's longest axis.
-    - `margin`: how far the centres may still move (Å).
+    - `cutoff`: size of the ellipsoids, in standard deviations.
+    - `margin`: how far windows reach beyond them, one length or one each along x, y, z (Å).
     """
-    matrices = np.asarray(gaussians.matrices, np.float64)
-    longest = np.sqrt(np.linalg.eigvalsh(matrices)[:, -1].max()) if len(matrices) else 0.0
-    reach = np.ceil((cutoff * longest + margin) / grid.spacing[::-1]).astype(int)
+    # An ellipsoid's bounding box is set by the diagonal of its variance matrix.
+    variances = np.diagonal(np.asarray(gaussians.matrices, np.float64), axis1=1, axis2=2)
+    half_edges = cutoff * np.sqrt(variances.max(axis=0, initial=0.0)) + margin
+    reach = np.ceil((half_edges / grid.spacing)[::-1]).astype(int)
     window = tuple(int(min(2 * r + 1, n)) for r, n in zip(reach, grid.shape, strict=True))
     nearest = np.rint(grid.indices_of(np.asarray(gaussians.centres, np.float64))).astype(np.int64)
     starts = np.clip(nearest - np.array(window) // 2, 0, np.array(grid.shape) - window)
@@ -166,7 +171,8 @@ def _draw(
         # Each squared term appears in d - 1 tables.
         share = 0.5 / (d - 1)
         tables = tuple(
-            -_pair_form(precisions, offsets, a, b, share) for a, b in combinations(range(d), 2)
+            jnp.minimum(-_pair_form(precisions, offsets, a, b, share), _MAX_EXPONENT)
+            for a, b in combinations(range(d), 2)
         )
     values = _product_of_tables(tables) * peaks.reshape(-1, *[1] * d)
     add = partial(_add_windows, shape=shape)

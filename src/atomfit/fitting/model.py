@@ -1,0 +1,130 @@
+"""The model of a map: atoms on a background.
+
+    ρ(r) = b(r) + Σ_i A_i N(r - x_i; U_i)
+
+Both parts are equinox modules and can be replaced: a background is anything that turns coordinates,
+measured from the middle of the fitted region, into a density.
+"""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from atomfit.atoms import Atoms
+from atomfit.grid import Grid
+from atomfit.rendering import Gaussians, WindowPlan, render
+
+
+class AbstractBackground(eqx.Module):
+    """A smooth density beneath the atoms (map units)."""
+
+    @abc.abstractmethod
+    def density(
+        self, shape: tuple[int, ...], spacing: Float[Array, " d"]
+    ) -> Float[Array, "..."]:
+        """Density on a region of voxels; broadcastable to its shape (array order)."""
+
+
+    @abc.abstractmethod
+    def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
+        """Density on any grid, of a background that was fitted on another; broadcastable."""
+
+    @abc.abstractmethod
+    def times(self, factor: float) -> "AbstractBackground":
+        """The same background in another unit of density."""
+
+
+class NoBackground(AbstractBackground):
+    """Zero everywhere."""
+
+    def density(
+        self, shape: tuple[int, ...], spacing: Float[Array, " d"]
+    ) -> Float[Array, "..."]:
+        return jnp.zeros((1,) * len(shape))
+
+    def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
+        return np.zeros((1,) * grid.ndim)
+
+    def times(self, factor: float) -> "NoBackground":
+        return self
+
+
+class ConstantBackground(AbstractBackground):
+    """The same level everywhere.
+
+    **Fields:**
+
+    - `level`: map units.
+    """
+
+    level: Float[Array | np.ndarray, ""]
+
+    def density(
+        self, shape: tuple[int, ...], spacing: Float[Array, " d"]
+    ) -> Float[Array, "..."]:
+        return jnp.reshape(self.level, (1,) * len(shape))
+
+    def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
+        return np.full((1,) * grid.ndim, float(self.level))
+
+    def times(self, factor: float) -> "ConstantBackground":
+        return ConstantBackground(np.asarray(self.level, np.float64) * factor)
+
+
+class LinearBackground(AbstractBackground):
+    """A level and a slope.
+
+    **Fields:**
+
+    - `level`: in the middle of the region (map units).
+    - `slope`: along x, y, z (map units / Å).
+    """
+
+    level: Float[Array | np.ndarray, ""]
+    slope: Float[Array | np.ndarray, " d"]
+
+    def density(
+        self, shape: tuple[int, ...], spacing: Float[Array, " d"]
+    ) -> Float[Array, "..."]:
+        total = jnp.reshape(self.level, (1,) * len(shape))
+        for axis, n in enumerate(shape):
+            k = len(shape) - 1 - axis
+            ramp = (jnp.arange(n) - 0.5 * (n - 1)) * spacing[k] * self.slope[k]
+            total = total + ramp.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+        return total
+
+    def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
+        total = np.full((1,) * grid.ndim, float(self.level))
+        for axis, n in enumerate(grid.shape):
+            k = grid.ndim - 1 - axis
+            ramp = grid.origin[k] + grid.spacing[k] * np.arange(n) - fitted.centre[k]
+            shape = [-1 if a == axis else 1 for a in range(grid.ndim)]
+            total = total + (ramp * float(self.slope[k])).reshape(shape)
+        return total
+
+    def times(self, factor: float) -> "LinearBackground":
+        level, slope = (np.asarray(x, np.float64) * factor for x in (self.level, self.slope))
+        return LinearBackground(level, slope)
+
+
+class MapModel(eqx.Module):
+    """Atoms on a background, as a density on a region of voxels."""
+
+    atoms: Atoms
+    background: AbstractBackground
+
+    def density(
+        self, plan: WindowPlan, spacing: Float[Array, " d"]
+    ) -> Float[Array, "..."]:
+        """Density at the region's voxel centres.
+
+        **Arguments:**
+
+        - `plan`: windows of the atoms, whose positions are measured from the region's first voxel.
+        - `spacing`: voxel edges along x, y, z (Å).
+        """
+        atoms = render(Gaussians.of_atoms(self.atoms), plan, spacing, jnp.zeros_like(spacing))
+        return atoms + self.background.density(plan.shape, spacing)

@@ -1,0 +1,186 @@
+"""What moves in a fit, how far, and in which units.
+
+An optimiser that knows only gradients depends on the units it is given. Here every free number is
+measured in a standard uncertainty: a step of one changes the objective by about one half, whether it
+moves a bright atom, widens a faint one or lifts the background. For a lone atom of peak p and
+width w, in a map of noise 1 and voxel volume v, these are
+
+    position  √2 w / (p √C)      log width  √2 / (p √C)      shear  2 / (p √C)      strength  1 / (p √C)
+
+with C = π^(3/2) w³ / v, the sum of squares of a Gaussian of unit height (all follow from the moments of
+its square, which is a Gaussian of half the variance). The strength s stands for the amplitude A, which
+is correlated with the widths: log A = s + ½ Σ log widths is the combination that is not. In these
+coordinates the Hessian of well separated atoms is the unit matrix, so that L-BFGS starts with the
+right step.
+
+Bounds are part of the map from free numbers to the model, so no step can leave them: an atom moves no
+further than `bounds.move` from where it was found, widths stay within a factor of the start and below
+`bounds.widest` (an atom wider than that is not to be told from its neighbours), and amplitudes are
+positive. A fit that ends at a bound says that the map does not determine that number.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from atomfit.atoms import AnisotropicDisplacements
+from atomfit.fitting.model import LinearBackground, MapModel, NoBackground
+
+Part = Literal["positions", "displacements", "amplitudes", "background"]
+PARTS: tuple[Part, ...] = ("positions", "displacements", "amplitudes", "background")
+
+#: The free numbers, by name; parts that are frozen are absent.
+Free = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far a fit may go from its start.
+
+    **Fields:**
+
+    - `move`: largest displacement of an atom (Å).
+    - `widest`: largest standard deviation along an axis (Å).
+    - `width_factor`: largest factor on an atom's widths (standard deviations), up or down.
+    - `shear`: largest change of a shear.
+    - `amplitude_factor`: largest factor on its amplitude, up or down, at constant width.
+    """
+
+    move: float
+    widest: float
+    width_factor: float = 2.0
+    shear: float = 0.5
+    amplitude_factor: float = 20.0
+
+
+class Parametrisation(eqx.Module):
+    """The map from free numbers, all zero at the start, to a model.
+
+    **Fields:**
+
+    - `start`: the model at zero.
+    - `steps`: by name, how much of each quantity is one unit of its free number.
+    - `limits`: by name, the farthest that the quantity may change (up and down, for widths and shears).
+    - `axes_per_width`: how many axes share a width; all of them for isotropic atoms.
+    """
+
+    start: MapModel
+    steps: dict[str, Array]
+    limits: dict[str, PyTree]
+    axes_per_width: int = eqx.field(static=True)
+
+    def zeros(self) -> Free:
+        """The free numbers of the start."""
+        return {name: jnp.zeros(step.shape, jnp.float32) for name, step in self.steps.items()}
+
+    def __call__(self, free: Free) -> MapModel:
+        model = self.start
+        if "positions" in free:
+            change = _bounded_length(self._change("positions", free), self.limits["positions"])
+            model = eqx.tree_at(lambda m: m.atoms.positions, model, replace_fn=lambda x: x + change)
+        broadened = 0.0
+        for name in ("log_widths", "shears"):
+            if name in free:
+                change_of = _bounded(self._change(name, free), *self.limits[name])
+                model = eqx.tree_at(
+                    lambda m, name=name: getattr(m.atoms.displacements, name),
+                    model,
+                    replace_fn=lambda x, change_of=change_of: x + change_of,
+                )
+                if name == "log_widths":
+                    broadened = jnp.sum(change_of * self.axes_per_width, axis=-1)
+        if "strengths" in free:
+            limit = self.limits["strengths"]
+            log = _bounded(self._change("strengths", free), limit, limit)
+            log = log + 0.5 * broadened
+            model = eqx.tree_at(
+                lambda m: m.atoms.amplitudes, model, replace_fn=lambda x: x * jnp.exp(log)
+            )
+        for name in ("level", "slope"):
+            if name in free:
+                model = eqx.tree_at(
+                    lambda m, name=name: getattr(m.background, name),
+                    model,
+                    replace_fn=lambda x, name=name: x + self._change(name, free),
+                )
+        return model
+
+    def _change(self, name: str, free: Free) -> Array:
+        return self.steps[name] * free[name]
+
+
+def parametrise(
+    start: MapModel,
+    spacing: Float[np.ndarray, " d"],
+    voxels: int,
+    bounds: Bounds,
+    frozen: frozenset[Part] = frozenset(),
+) -> Parametrisation:
+    """Free numbers for all parts of a model that are not frozen.
+
+    **Arguments:**
+
+    - `start`: the model to start from, in a unit in which typical peaks are of order one; atoms of
+        amplitude zero are padding and never change.
+    - `spacing`: voxel edges (Å).
+    - `voxels`: how many voxels count.
+    - `bounds`: how far the fit may go.
+    - `frozen`: parts that keep their values.
+    """
+    atoms, d = start.atoms, start.atoms.ndim
+    matrices = np.asarray(atoms.matrices(), np.float64)
+    determinants = np.linalg.det(matrices)
+    width = np.maximum(determinants, 1e-12) ** (0.5 / d)
+    peak = np.asarray(atoms.amplitudes, np.float64) / np.sqrt((2 * np.pi) ** d * determinants)
+    squares = (np.sqrt(np.pi) * width) ** d / np.prod(spacing)
+    # Padding has no peak; any finite step will do, since nothing depends on it.
+    unit = 1 / np.where(peak > 0, peak * np.sqrt(squares), np.inf)
+    widths = atoms.displacements.log_widths.shape[1]  # type: ignore[attr-defined]
+    steps: dict[str, np.ndarray] = {}
+    if "positions" not in frozen:
+        along = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
+        steps["positions"] = np.sqrt(2) * along * unit[:, None]
+    if "displacements" not in frozen:
+        width_step = np.sqrt(2 * widths / d) * unit
+        steps["log_widths"] = np.repeat(width_step[:, None], widths, axis=1)
+        if isinstance(atoms.displacements, AnisotropicDisplacements):
+            count = atoms.displacements.shears.shape[1]
+            steps["shears"] = np.repeat((2 * unit)[:, None], count, axis=1)
+    if "amplitudes" not in frozen:
+        steps["strengths"] = unit
+    if "background" not in frozen and not isinstance(start.background, NoBackground):
+        level = 1 / np.sqrt(voxels)
+        steps["level"] = np.array(level)
+        if isinstance(start.background, LinearBackground):
+            reach = np.asarray(atoms.positions).std(axis=0) + width.mean()
+            steps["slope"] = level / reach
+    factor = np.log(bounds.width_factor)
+    room = np.log(bounds.widest) - np.asarray(atoms.displacements.log_widths)  # type: ignore[attr-defined]
+    limits = {
+        "positions": bounds.move,
+        "log_widths": (np.clip(room, 0.1, factor), factor),
+        "shears": (bounds.shear, bounds.shear),
+        "strengths": np.log(bounds.amplitude_factor),
+    }
+    return Parametrisation(
+        start,
+        {name: jnp.asarray(step, jnp.float32) for name, step in steps.items()},
+        jax.tree.map(lambda limit: jnp.asarray(limit, jnp.float32), limits),
+        d // widths,
+    )
+
+
+def _bounded(change: Array, up: Array, down: Array) -> Array:
+    """A change that approaches its limits smoothly."""
+    limit = jnp.where(change > 0, up, down)
+    return change / jnp.sqrt(1 + (change / limit) ** 2)
+
+
+def _bounded_length(change: Array, limit: Array) -> Array:
+    """A vector (along the last axis) whose length approaches a limit smoothly."""
+    return change / jnp.sqrt(1 + jnp.sum(change**2, axis=-1, keepdims=True) / limit**2)

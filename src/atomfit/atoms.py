@@ -16,7 +16,6 @@ where an origin far from zero must not cost digits; both kinds go through the sa
 """
 
 import abc
-from typing import Self
 
 import equinox as eqx
 import jax
@@ -45,7 +44,7 @@ class IsotropicDisplacements(AbstractDisplacements):
     log_widths: Float[Leaf, "n 1"]
 
     @classmethod
-    def from_variances(cls, u: Float[np.ndarray, " n"]) -> Self:
+    def from_variances(cls, u: Float[np.ndarray, " n"]) -> "IsotropicDisplacements":
         """From isotropic displacements U (Å²)."""
         return cls(0.5 * np.log(np.asarray(u, np.float64))[:, None])
 
@@ -67,7 +66,7 @@ class AnisotropicDisplacements(AbstractDisplacements):
     shears: Float[Leaf, "n s"]
 
     @classmethod
-    def from_matrices(cls, u: Float[np.ndarray, "n d d"]) -> Self:
+    def from_matrices(cls, u: Float[np.ndarray, "n d d"]) -> "AnisotropicDisplacements":
         """From displacement matrices U (Å²), which must be positive definite."""
         factor = np.linalg.cholesky(np.asarray(u, np.float64))
         widths = np.diagonal(factor, axis1=1, axis2=2)
@@ -75,7 +74,7 @@ class AnisotropicDisplacements(AbstractDisplacements):
         return cls(np.log(widths), factor[:, row, column] / widths[:, row])
 
     @classmethod
-    def from_variances(cls, u: Float[np.ndarray, " n"], dimensions: int = 3) -> Self:
+    def from_variances(cls, u: Float[np.ndarray, " n"], dimensions: int = 3) -> "AnisotropicDisplacements":
         """From isotropic displacements U (Å²)."""
         return cls.from_matrices(np.asarray(u)[:, None, None] * np.eye(dimensions))
 

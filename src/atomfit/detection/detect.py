@@ -7,7 +7,6 @@ step's result is kept, so that a report can show why an atom is there.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -31,10 +30,9 @@ from atomfit.detection.validation import (
 )
 from atomfit.elements import Element
 from atomfit.grid import DensityMap
+from atomfit.options import Split
 from atomfit.rendering import Gaussians, render_map
 from atomfit.scattering import matched_to_width
-
-SplitRule = Literal["each", "after", "off"]
 
 #: Radius of the sphere in which an atom is validated, in theoretical atomic radii (paper, Methods).
 VALIDATION_RADII = 1.5
@@ -71,7 +69,7 @@ def detect(
     density: DensityMap,
     element: Element,
     *,
-    split: SplitRule = "each",
+    split: Split = "each",
     min_correlation: CorrelationRule = "auto",
     min_coordination: int = 3,
     cutoff: float | None = None,
@@ -139,7 +137,7 @@ def correlations_with_identical_atoms(
 
 
 def _final_centres(
-    pieces: Pieces, threshold: float, split: SplitRule, element: Element
+    pieces: Pieces, threshold: float, split: Split, element: Element
 ) -> Float[np.ndarray, "n d"]:
     match split:
         case "each":

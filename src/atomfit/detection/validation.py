@@ -14,7 +14,6 @@ like that: a single atom, a dimer or a chain is then what the map shows.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -28,7 +27,8 @@ AUTOMATIC_DEVIATIONS = 5.0
 AUTOMATIC_LIMIT = 0.5
 _CHUNK = 4096
 
-CorrelationRule = float | Literal["auto", "paper", "off"]
+#: A number, or "auto", "paper" or "off".
+CorrelationRule = float | str
 
 
 @dataclass(frozen=True)

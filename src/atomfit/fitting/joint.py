@@ -10,7 +10,7 @@ float32; its result is in the map's frame and units, in float64.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -26,6 +26,7 @@ from atomfit.atoms import (
 )
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
+from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.model import (
     AbstractBackground,
     ConstantBackground,
@@ -34,10 +35,11 @@ from atomfit.fitting.model import (
     NoBackground,
 )
 from atomfit.fitting.objective import LeastSquares, Region, region_around
-from atomfit.fitting.parameters import Bounds, Free, Parametrisation, Part, parametrise
+from atomfit.fitting.parameters import Bounds, Free, Parametrisation, parametrise
 from atomfit.fitting.solvers import LBFGS, AbstractSolver, minimise
 from atomfit.grid import DensityMap, Grid
-from atomfit.rendering import Gaussians, WindowPlan, bucket, plan_windows, render_map
+from atomfit.options import Background, Displacements
+from atomfit.rendering import Gaussians, WindowPlan, bucket, plan_windows
 
 #: Voxels count out to this many of the mean atom's standard deviations.
 REGION_WIDTHS = 3.0
@@ -54,8 +56,7 @@ WIDEST_PER_DISTANCE = 0.45
 CHI_SQUARE_PER_ATOM = 1e-2
 _MAX_PLANS = 3
 
-DisplacementKind = Literal["isotropic", "anisotropic"]
-BackgroundKind = Literal["none", "constant", "linear"]
+Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +84,22 @@ class JointFit:
     parameters: int
     at_bound: Bool[np.ndarray, " n"]
 
+    @property
+    def fitted(self) -> FittedAtoms:
+        """The atoms as plain numbers; an isotropic fit knows no matrices."""
+        matrices = np.asarray(self.atoms.matrices())
+        u_iso = np.trace(matrices, axis1=1, axis2=2) / self.atoms.ndim
+        if isinstance(self.atoms.displacements, IsotropicDisplacements):
+            matrices = np.full_like(matrices, np.nan)
+        positions, amplitudes = (
+            np.asarray(x) for x in (self.atoms.positions, self.atoms.amplitudes)
+        )
+        return FittedAtoms(positions, amplitudes, u_iso, matrices)
+
     def density(self, grid: Grid) -> Float[np.ndarray, "..."]:
-        """The model's density on a grid (map units)."""
-        atoms = render_map(Gaussians.of_atoms(self.atoms), grid)
-        return atoms + self.background.on(grid, self.fitted_on).astype(np.float32)
+        """The model's density on a grid (map units): atoms and background."""
+        background = self.background.on(grid, self.fitted_on).astype(np.float32)
+        return self.fitted.density(grid) + background
 
 
 class _FreeObjective(eqx.Module):
@@ -105,9 +118,9 @@ def fit_jointly(
     mean_atom: MeanAtom,
     element: Element,
     *,
-    displacements: DisplacementKind = "anisotropic",
-    background: BackgroundKind = "constant",
-    frozen: Collection[Part] = (),
+    displacements: Displacements = "anisotropic",
+    background: Background = "constant",
+    frozen: Collection[str] = (),
     solver: AbstractSolver | None = None,
     max_iterations: int = 300,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
@@ -136,8 +149,8 @@ def fit_jointly(
     bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
     spacing = density.grid.spacing
     parametrisation = parametrise(start, spacing, region.voxels, bounds, frozenset(frozen))
-    values = jnp.asarray(region.values / unit, jnp.float32)
-    weights = jnp.asarray(region.mask, jnp.float32)
+    values = np.asarray(region.values / unit, np.float32)
+    weights = region.mask.astype(np.float32)
     n = len(positions)
     tolerance = CHI_SQUARE_PER_ATOM * n / region.voxels
 
@@ -145,9 +158,9 @@ def fit_jointly(
     model, reach = start, WINDOW_ROOM * _reach(start.atoms[:n])
     for _ in range(_MAX_PLANS):
         plan = _plan(model.atoms, region.grid, reach)
-        objective = LeastSquares(values, weights, jnp.asarray(spacing, jnp.float32), plan)
+        objective = LeastSquares(values, weights, spacing.astype(np.float32), plan)
         minimum = minimise(
-            _FreeObjective(parametrisation, objective),
+            jax.device_put(_FreeObjective(parametrisation, objective)),
             free,
             solver,
             tolerance=tolerance,
@@ -156,7 +169,7 @@ def fit_jointly(
         )
         free = minimum.params
         history = np.concatenate([history, minimum.history])
-        model = _apply(parametrisation, free)
+        model = jax.tree.map(np.asarray, _apply(parametrisation, free))
         needed = _reach(model.atoms[:n])
         if np.all(needed <= 1.05 * reach) or minimum.reason != "converged" or not free:
             break
@@ -183,8 +196,8 @@ def _start(
     positions: Float[np.ndarray, "n d"],
     mean_atom: MeanAtom,
     element: Element,
-    displacements: DisplacementKind,
-    background: BackgroundKind,
+    displacements: Displacements,
+    background: Background,
     region: Region,
 ) -> MapModel:
     """Mean atoms at the given places, as high as the map is there; padded to the next bucket."""
@@ -209,24 +222,26 @@ def _start(
         "constant": ConstantBackground(level),
         "linear": LinearBackground(level, np.zeros(d)),
     }
-    model = MapModel(atoms, kinds[background])
-    return jax.tree.map(
-        lambda x: jnp.asarray(x, jnp.float32 if x.dtype.kind == "f" else jnp.int32), model
-    )
+    # Numpy until it is traced: every jax operation outside a jitted function is compiled on its own.
+    return _cast(MapModel(atoms, kinds[background]), np.float32)
 
 
 def _plan(atoms: Atoms, region: Grid, reach: Float[np.ndarray, " d"]) -> WindowPlan:
     """Windows of a given reach (Å) around every atom, in the region's frame."""
-    points = eqx.tree_at(lambda g: g.matrices, Gaussians.of_atoms(atoms), replace_fn=jnp.zeros_like)
+    points = eqx.tree_at(lambda g: g.matrices, Gaussians.of_atoms(atoms), replace_fn=np.zeros_like)
     local = Grid(region.shape, region.spacing, np.zeros(region.ndim))
-    plan = plan_windows(points, local, margin=reach)
-    return eqx.tree_at(lambda p: p.starts, plan, jnp.asarray(plan.starts))
+    return plan_windows(points, local, margin=reach)
 
 
 def _reach(atoms: Atoms) -> Float[np.ndarray, " d"]:
     """How far windows must reach along x, y, z (Å) to hold nearly all atoms."""
     variances = np.diagonal(np.asarray(atoms.matrices(), np.float64), axis1=1, axis2=2)
     return WINDOW_WIDTHS * np.quantile(np.sqrt(variances), _WINDOW_QUANTILE, axis=0)
+
+
+def _cast(tree: Tree, kind: type) -> Tree:
+    """Floating-point leaves as numpy arrays of one kind."""
+    return jax.tree.map(lambda x: np.asarray(x, kind if x.dtype.kind == "f" else None), tree)
 
 
 @eqx.filter_jit
@@ -240,7 +255,7 @@ def _residual(objective: LeastSquares, model: MapModel) -> Float[Array, "..."]:
 
 
 def _to_map_frame(atoms: Atoms, unit: float, region: Grid) -> Atoms:
-    host = jax.tree.map(lambda x: np.asarray(x, np.float64 if x.dtype.kind == "f" else None), atoms)
+    host = _cast(atoms, np.float64)
     scaled = eqx.tree_at(lambda a: a.amplitudes, host, replace_fn=lambda x: x * unit)
     return scaled.shifted(region.origin)
 

@@ -8,7 +8,8 @@ displacement"):
                    U⁻¹ = [[-2β1, -β4, -β5], [-β4, -2β2, -β6], [-β5, -β6, -2β3]]
 
 over voxels of positive density within 3/4 of half the nearest-neighbour distance. The centre is
-fixed, there is no background, and neighbours are ignored. A fit that is no Gaussian (a U that is not
+fixed and neighbours are ignored. The level of the emptiness around the particle is subtracted first, as
+the published program does, since a logarithm has no room for a background. A fit that is no Gaussian (a U that is not
 positive, or with an eigenvalue above four squared radii, the paper's limit) is a missing value with
 a reason. The published program writes DOI = 1 and U = 0 there.
 """
@@ -19,6 +20,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.fitting.fitted import FittedAtoms
 from atomfit.grid import DensityMap
 
 #: Radius of the fit, in nearest-neighbour distances: 3/4 of half of it (paper).
@@ -32,23 +34,22 @@ class LogFit:
 
     **Fields:**
 
-    - `u_iso`: isotropic displacement (Å²).
-    - `matrices`: anisotropic displacement matrices (Å²).
-    - `amplitudes`: integral of each isotropic Gaussian (map units x Å³).
+    - `fitted`: U_iso of the isotropic fits, matrices of the anisotropic ones, and the amplitudes that
+        belong to the matrices (to U_iso where there is no matrix).
     - `iso_status`, `aniso_status`: "ok", or why a number is missing.
     - `radius`: of the fits (Å).
+    - `level`: that was subtracted from the map (map units).
     """
 
-    u_iso: Float[np.ndarray, " n"]
-    matrices: Float[np.ndarray, "n d d"]
-    amplitudes: Float[np.ndarray, " n"]
+    fitted: FittedAtoms
     iso_status: tuple[str, ...]
     aniso_status: tuple[str, ...]
     radius: float
+    level: float
 
 
 def fit_logarithms(
-    density: DensityMap, positions: Float[np.ndarray, "n d"], radius: float
+    density: DensityMap, positions: Float[np.ndarray, "n d"], radius: float, level: float = 0.0
 ) -> LogFit:
     """Fit each atom on its own.
 
@@ -57,7 +58,9 @@ def fit_logarithms(
     - `density`: the map.
     - `positions`: centres of the atoms (Å), which are kept.
     - `radius`: of the voxels that are fitted (Å).
+    - `level`: subtracted from the map first (map units).
     """
+    density = density.with_values(density.values - np.float32(level))
     parts = [
         _fit_chunk(density, positions[begin : begin + _CHUNK], radius)
         for begin in range(0, len(positions), _CHUNK)
@@ -65,11 +68,10 @@ def fit_logarithms(
     d = positions.shape[1]
     if not parts:
         none = np.zeros(0)
-        return LogFit(none, np.zeros((0, d, d)), none, (), (), radius)
-    u_iso, matrices, amplitudes, iso, aniso = (
-        np.concatenate(x) for x in zip(*parts, strict=True)
-    )
-    return LogFit(u_iso, matrices, amplitudes, tuple(iso), tuple(aniso), radius)
+        return LogFit(FittedAtoms(positions, none, none, np.zeros((0, d, d))), (), (), radius, level)
+    u_iso, matrices, amplitudes, iso, aniso = (np.concatenate(x) for x in zip(*parts, strict=True))
+    fitted = FittedAtoms(positions, amplitudes, u_iso, matrices)
+    return LogFit(fitted, tuple(iso), tuple(aniso), radius, level)
 
 
 def _fit_chunk(
@@ -91,9 +93,8 @@ def _fit_chunk(
     iso, iso_solved = _weighted_fit(np.stack([one, square], axis=-1), logs, weights)
     u_iso = np.divide(-0.5, iso[:, 1], out=np.full(len(iso), np.nan), where=iso[:, 1] < 0)
     iso_status = _status(iso_solved, u_iso[:, None], radius)
-    ok = iso_status == "ok"
-    u_iso = np.where(ok, u_iso, np.nan)
-    amplitudes = np.where(ok, np.exp(iso[:, 0]) * (2 * np.pi * u_iso) ** (d / 2), np.nan)
+    u_iso = np.where(iso_status == "ok", u_iso, np.nan)
+    round_ones = np.exp(iso[:, 0]) * (2 * np.pi * u_iso) ** (d / 2)
 
     pairs = list(combinations(range(d), 2))
     columns = [one, *(r[..., k] ** 2 for k in range(d)), *(r[..., a] * r[..., b] for a, b in pairs)]
@@ -106,7 +107,10 @@ def _fit_chunk(
     u = np.divide(1.0, values, out=np.full_like(values, np.nan), where=values > 0)
     status = _status(solved, u, radius)
     matrices = (vectors * u[:, None, :]) @ np.swapaxes(vectors, 1, 2)
-    matrices = np.where((status == "ok")[:, None, None], matrices, np.nan)
+    ok = status == "ok"
+    matrices = np.where(ok[:, None, None], matrices, np.nan)
+    ellipsoids = np.exp(np.where(ok, beta[:, 0], 0)) * np.sqrt(np.prod(2 * np.pi * u, axis=1))
+    amplitudes = np.where(ok, ellipsoids, round_ones)
     return u_iso, matrices, amplitudes, iso_status, status
 
 

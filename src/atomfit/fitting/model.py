@@ -33,6 +33,10 @@ class AbstractBackground(eqx.Module):
         """Density on any grid, of a background that was fitted on another; broadcastable."""
 
     @abc.abstractmethod
+    def numbers(self) -> dict[str, float | list[float]]:
+        """Its values by name, for reports."""
+
+    @abc.abstractmethod
     def times(self, factor: float) -> "AbstractBackground":
         """The same background in another unit of density."""
 
@@ -47,6 +51,9 @@ class NoBackground(AbstractBackground):
 
     def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
         return np.zeros((1,) * grid.ndim)
+
+    def numbers(self) -> dict[str, float | list[float]]:
+        return {}
 
     def times(self, factor: float) -> "NoBackground":
         return self
@@ -70,8 +77,11 @@ class ConstantBackground(AbstractBackground):
     def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
         return np.full((1,) * grid.ndim, float(self.level))
 
+    def numbers(self) -> dict[str, float | list[float]]:
+        return {"level": float(self.level)}
+
     def times(self, factor: float) -> "ConstantBackground":
-        return ConstantBackground(np.asarray(self.level, np.float64) * factor)
+        return ConstantBackground(np.asarray(float(self.level) * factor))
 
 
 class LinearBackground(AbstractBackground):
@@ -105,9 +115,12 @@ class LinearBackground(AbstractBackground):
             total = total + (ramp * float(self.slope[k])).reshape(shape)
         return total
 
+    def numbers(self) -> dict[str, float | list[float]]:
+        return {"level": float(self.level), "slope": np.asarray(self.slope).tolist()}
+
     def times(self, factor: float) -> "LinearBackground":
-        level, slope = (np.asarray(x, np.float64) * factor for x in (self.level, self.slope))
-        return LinearBackground(level, slope)
+        slope = np.asarray(self.slope, np.float64) * factor
+        return LinearBackground(np.asarray(float(self.level) * factor), slope)
 
 
 class MapModel(eqx.Module):

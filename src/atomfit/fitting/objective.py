@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from scipy.ndimage import distance_transform_edt
 
 from atomfit.fitting.model import MapModel
@@ -34,9 +34,9 @@ class LeastSquares(eqx.Module):
     - `plan`: windows of the atoms.
     """
 
-    values: Float[Array, "..."]
-    weights: Float[Array, "..."]
-    spacing: Float[Array, " d"]
+    values: Float[Array | np.ndarray, "..."]
+    weights: Float[Array | np.ndarray, "..."]
+    spacing: Float[Array | np.ndarray, " d"]
     plan: WindowPlan
 
     def residual(self, model: MapModel) -> Float[Array, "..."]:
@@ -59,7 +59,7 @@ class Region:
     """
 
     values: Float[np.ndarray, "..."]
-    mask: np.ndarray
+    mask: Bool[np.ndarray, "..."]
     grid: Grid
 
     @property
@@ -71,7 +71,7 @@ class Region:
 def region_around(
     density: DensityMap, positions: Float[np.ndarray, "n d"], radius: float
 ) -> Region:
-    """Cut out the voxels within a distance of any atom.
+    """Cut out the voxels within a distance of any atom; there must be one.
 
     **Arguments:**
 
@@ -88,10 +88,19 @@ def region_around(
     inner = tuple(slice(n) for n in high - low)
     values = np.zeros(shape, np.float32)
     values[inner] = density.values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    apart = np.ones(shape, bool)
-    apart[tuple((nearest - low).T)] = False
-    near = distance_transform_edt(apart, sampling=grid.spacing[::-1]) <= radius
     mask = np.zeros(shape, bool)
-    mask[inner] = near[inner]
     start = tuple(int(i) for i in low)
+    cut = grid.crop(start, tuple(int(n) for n in high - low))
+    mask[inner] = region_mask(cut, positions, radius)
     return Region(values, mask, grid.crop(start, shape))
+
+
+def region_mask(
+    grid: Grid, positions: Float[np.ndarray, "n d"], radius: float
+) -> Bool[np.ndarray, "..."]:
+    """Voxels of a grid within a distance (Å) of the voxel of any atom."""
+    apart = np.ones(grid.shape, bool)
+    if len(positions) == 0:
+        return ~apart
+    apart[tuple(grid.nearest_voxels(positions).T)] = False
+    return distance_transform_edt(apart, sampling=grid.spacing[::-1]) <= radius

@@ -20,7 +20,6 @@ positive. A fit that ends at a bound says that the map does not determine that n
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -31,11 +30,8 @@ from jaxtyping import Array, Float, PyTree
 from atomfit.atoms import AnisotropicDisplacements
 from atomfit.fitting.model import LinearBackground, MapModel, NoBackground
 
-Part = Literal["positions", "displacements", "amplitudes", "background"]
-PARTS: tuple[Part, ...] = ("positions", "displacements", "amplitudes", "background")
-
 #: The free numbers, by name; parts that are frozen are absent.
-Free = dict[str, Array]
+Free = dict[str, Array | np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -70,13 +66,13 @@ class Parametrisation(eqx.Module):
     """
 
     start: MapModel
-    steps: dict[str, Array]
+    steps: dict[str, Array | np.ndarray]
     limits: dict[str, PyTree]
     axes_per_width: int = eqx.field(static=True)
 
     def zeros(self) -> Free:
         """The free numbers of the start."""
-        return {name: jnp.zeros(step.shape, jnp.float32) for name, step in self.steps.items()}
+        return {name: np.zeros(step.shape, np.float32) for name, step in self.steps.items()}
 
     def __call__(self, free: Free) -> MapModel:
         model = self.start
@@ -119,7 +115,7 @@ def parametrise(
     spacing: Float[np.ndarray, " d"],
     voxels: int,
     bounds: Bounds,
-    frozen: frozenset[Part] = frozenset(),
+    frozen: frozenset[str] = frozenset(),
 ) -> Parametrisation:
     """Free numbers for all parts of a model that are not frozen.
 
@@ -169,8 +165,8 @@ def parametrise(
     }
     return Parametrisation(
         start,
-        {name: jnp.asarray(step, jnp.float32) for name, step in steps.items()},
-        jax.tree.map(lambda limit: jnp.asarray(limit, jnp.float32), limits),
+        {name: np.asarray(step, np.float32) for name, step in steps.items()},
+        jax.tree.map(lambda limit: np.asarray(limit, np.float32), limits),
         d // widths,
     )
 

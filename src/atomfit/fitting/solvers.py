@@ -183,8 +183,8 @@ def minimise(
     """
     # With an infinite value and no gradient, the first iteration evaluates the start and stays there:
     # the objective is compiled in one place less.
-    still = jax.tree.map(jnp.zeros_like, start)
-    state = Step(start, jnp.asarray(jnp.inf), still, solver.memory(start))
+    still = jax.tree.map(np.zeros_like, start)
+    state = Step(start, np.asarray(np.inf, np.float32), still, _empty_memory(solver, start))
     best, history = state, []
     lowest: list[float] = []
     reason = "iteration limit"
@@ -204,6 +204,11 @@ def minimise(
     except KeyboardInterrupt:
         reason = "interrupted"
     return Minimum(best.params, np.array(history), reason)
+
+
+@eqx.filter_jit
+def _empty_memory(solver: AbstractSolver, params: Any) -> Any:
+    return solver.memory(params)
 
 
 @eqx.filter_jit

@@ -14,7 +14,7 @@ import warnings as python_warnings
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Shaped
@@ -26,6 +26,13 @@ from atomfit.io.mrc_header import HEADER_BYTES, MapHeader, parse_header
 _CHUNK = 16 * 2**20
 _NUMPY_MAGIC = b"\x93NUMPY"
 _GZIP_MAGIC = b"\x1f\x8b"
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    """An open file, or what unpacks one."""
+
+    def read(self, n: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,11 +146,11 @@ def _read(path: Path, voxel_size: tuple[float, float, float] | None) -> MapFile:
             result = from_array(array, voxel_size)
             return MapFile(result.map, path, _file_hash(path), result.notes)
         if magic.startswith(_GZIP_MAGIC):
-            return _read_mrc(gzip.GzipFile(fileobj=file), None, path, voxel_size)  # type: ignore[arg-type]
+            return _read_mrc(gzip.GzipFile(fileobj=file), None, path, voxel_size)
         return _read_mrc(file, size, path, voxel_size)
 
 
-def _read_numpy(file: BinaryIO) -> np.ndarray:
+def _read_numpy(file: IO[bytes]) -> np.ndarray:
     try:
         return np.load(file, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
@@ -153,14 +160,14 @@ def _read_numpy(file: BinaryIO) -> np.ndarray:
 
 
 def _read_mrc(
-    file: BinaryIO,
+    file: _Readable,
     size: int | None,
     path: Path,
     voxel_size: tuple[float, float, float] | None,
 ) -> MapFile:
     """Read an MRC stream of known size, or of unknown size if it is compressed."""
     try:
-        raw = _read_up_to(file, HEADER_BYTES)
+        raw = bytes(_read_up_to(file, HEADER_BYTES))
         header = parse_header(raw, voxel_size)
         expected = header.data_offset + header.data_bytes
         if size is not None and size < expected:
@@ -187,7 +194,7 @@ def _read_mrc(
     )
 
 
-def _read_up_to(file: BinaryIO, n: int) -> bytearray:
+def _read_up_to(file: _Readable, n: int) -> bytearray:
     """At most n bytes, in chunks, so that a junk header cannot ask for memory that the file lacks."""
     data = bytearray()
     while len(data) < n:

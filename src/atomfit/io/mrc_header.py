@@ -106,6 +106,11 @@ def parse_header(
         warnings.append("the header lacks the word MAP; reading it as MRC all the same")
     stored_shape = _shape(header)
     dtype = _dtype(header, byte_order, notes)
+    sections, rows, columns = stored_shape
+    notes.append(
+        f"data: {columns} x {rows} x {sections} voxels, {dtype.name}, "
+        f"{'big' if byte_order == '>' else 'little'}-endian"
+    )
     extended = int(header["nsymbt"])
     if not 0 <= extended <= _MAX_EXTENDED_HEADER:
         raise InputError(
@@ -220,7 +225,7 @@ def _spacing(
 ) -> Float[np.ndarray, "3"]:
     angles = np.array([float(header["cellb"][name]) for name in ("alpha", "beta", "gamma")])
     # Zeros are written by programs that leave the angles out.
-    if np.any(np.abs(angles - 90) > 0.01) and np.any(angles != 0):
+    if not np.all(np.abs(angles - 90) <= 0.01) and np.any(angles != 0):
         listed = ", ".join(f"{angle:g}" for angle in angles)
         raise InputError(
             f"the cell angles are {listed} degrees, but only right angles can be fitted",

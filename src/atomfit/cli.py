@@ -1,0 +1,353 @@
+"""The command line: `atomfit build`, `atomfit check`, `atomfit simulate`.
+
+Thin on purpose: it turns words into the options of the Python functions, shows progress, and turns an
+`InputError` into one sentence and exit code 2. Everything heavy is imported when a command runs, so that
+`--help` is instant.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atomfit.errors import InputError
+from atomfit.options import (
+    Background,
+    BuildOptions,
+    Displacements,
+    FitMethod,
+    LongAxis,
+    Optimizer,
+    ParticleShape,
+    Split,
+)
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="From an atomic-resolution 3D map of a nanoparticle to a jointly refined atomic model.",
+)
+
+_Map = Annotated[Path, typer.Argument(metavar="MAP", help="MRC, gzipped MRC, or .npy.")]
+_VoxelSize = Annotated[
+    str | None,
+    typer.Option(metavar="ANGSTROM", help="Replaces the header's: one edge, or three as X,Y,Z."),
+]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a directory that is not empty.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
+
+
+@app.command()
+def build(
+    map: _Map,
+    element: Annotated[
+        list[str], typer.Option("--element", "-e", metavar="SYMBOL", help="Chemical symbol of the atoms.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Output directory.  [default: MAP_atomfit]"),
+    ] = None,
+    overwrite: _Overwrite = False,
+    voxel_size: _VoxelSize = None,
+    invert: Annotated[bool, typer.Option("--invert", help="Atoms are dark in this map.")] = False,
+    mask_diameter: Annotated[
+        float | None, typer.Option(metavar="ANGSTROM", help="Ignore what lies outside a sphere.")
+    ] = None,
+    neighbour_distance: Annotated[
+        float | None,
+        typer.Option(metavar="ANGSTROM", help="Replaces the element's bulk nearest-neighbour distance."),
+    ] = None,
+    split: Annotated[
+        Split, typer.Option(help="Divide merged atoms at each threshold, after the best, or off.")
+    ] = "each",
+    min_correlation: Annotated[
+        str,
+        typer.Option(help="Least validation correlation: a number, auto, paper or off."),
+    ] = "auto",
+    min_cn: Annotated[
+        int, typer.Option(help="Least coordination number at detection; 0 turns it off.")
+    ] = 3,
+    cn_cutoff: Annotated[
+        float | None, typer.Option(metavar="ANGSTROM", help="Atoms closer than this are neighbours.")
+    ] = None,
+    fit: Annotated[
+        FitMethod, typer.Option(help="Refine all atoms jointly, or only the paper's log-fits.")
+    ] = "joint",
+    displacements: Annotated[Displacements, typer.Option(help="A matrix an atom, or one number.")] = (
+        "anisotropic"
+    ),
+    background: Annotated[Background, typer.Option(help="What lies beneath the atoms.")] = "constant",
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="Keep positions, displacements, amplitudes or background (repeatable)."),
+    ] = None,
+    optimizer: Annotated[Optimizer, typer.Option(help="Of the joint fit.")] = "lbfgs",
+    max_iterations: Annotated[int, typer.Option(help="Of the joint fit.")] = 300,
+    quiet: _Quiet = False,
+) -> None:
+    """Find the atoms of a map and refine them jointly.
+
+    Writes atoms.csv, atoms.cif, atoms.pdb, atoms.xyz, model.mrc, residual.mrc, view.cxc, summary.json
+    and run.json into DIR.
+    """
+    with _refusals():
+        from atomfit.io.outputs import require_writable
+
+        if len(element) != 1:
+            raise InputError(
+                f"{len(element)} elements were given", "give one; alloys are not supported", "--element"
+            )
+        options = BuildOptions(
+            voxel_size=_lengths(voxel_size),
+            invert=invert,
+            mask_diameter=mask_diameter,
+            neighbour_distance=neighbour_distance,
+            split=split,
+            min_correlation=_correlation_rule(min_correlation),
+            min_cn=min_cn,
+            cn_cutoff=cn_cutoff,
+            fit=fit,
+            displacements=displacements,
+            background=background,
+            freeze=tuple(freeze or ()),
+            optimizer=optimizer,
+            max_iterations=max_iterations,
+        )
+        directory = out if out is not None else Path(f"{_stem(map)}_atomfit")
+        require_writable(directory, overwrite)
+        _log(quiet)
+        from atomfit.preparation import prepare
+
+        prepared = prepare(map, element[0], options)
+        _cache_compilation()
+        from atomfit import pipeline
+
+        with _progress(quiet) as progress:
+            result = pipeline.build(prepared, element[0], options, progress=progress)
+        result.write(directory, overwrite)
+    typer.echo(f"{len(result)} atoms: {directory / 'atoms.csv'}")
+
+
+@app.command()
+def check(
+    map: _Map,
+    element: Annotated[
+        str | None, typer.Option("--element", "-e", help="Chemical symbol of the atoms.")
+    ] = None,
+    voxel_size: _VoxelSize = None,
+) -> None:
+    """Tell what is in a map and whether it can be used."""
+    with _refusals():
+        from atomfit import preparation
+        from atomfit.report import describe
+
+        file, inspection = preparation.check(map, element, _lengths(voxel_size))
+        typer.echo(describe(file, inspection))
+        if inspection.contrast.inverted:
+            raise InputError("atoms are dark in this map", "add --invert to atomfit build", map)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Output directory.")],
+    element: Annotated[str, typer.Option("--element", "-e", help="Chemical symbol.")] = "Pt",
+    shape: Annotated[ParticleShape, typer.Option(help="fcc sphere, or a cluster.")] = "sphere",
+    size: Annotated[
+        int, typer.Option(help="Atoms of a sphere; atoms along an edge, or layers, of a cluster.")
+    ] = 309,
+    lattice: Annotated[
+        float | None, typer.Option(metavar="ANGSTROM", help="fcc lattice constant, the element's by default.")
+    ] = None,
+    rotate: Annotated[
+        str, typer.Option(help="none, random, or degrees about x, y, z as 10,20,30.")
+    ] = "none",
+    shift: Annotated[str, typer.Option(metavar="ANGSTROM", help="Of the particle, as X,Y,Z.")] = "0,0,0",
+    voxel_size: Annotated[
+        str, typer.Option(metavar="ANGSTROM", help="One edge, or three as X,Y,Z.")
+    ] = "0.358",
+    box: Annotated[
+        str | None, typer.Option(metavar="VOXELS", help="One number, or three as X,Y,Z.")
+    ] = None,
+    u_core: Annotated[float, typer.Option(metavar="U", help="Displacement in the core.")] = 0.16,
+    u_surface: Annotated[float, typer.Option(metavar="U", help="Displacement at the surface.")] = 0.32,
+    surface_depth: Annotated[
+        float, typer.Option(metavar="ANGSTROM", help="Depth over which it changes.")
+    ] = 4.0,
+    doi: Annotated[float, typer.Option(help="U_min / U_maj of every atom.")] = 1.0,
+    long_axis: Annotated[LongAxis, typer.Option(help="Of the displacements.")] = "radial",
+    jitter: Annotated[
+        float, typer.Option(metavar="ANGSTROM", help="Of the atoms about their sites, per axis.")
+    ] = 0.03,
+    noise: Annotated[float, typer.Option(help="As a part of a core atom's peak.")] = 0.05,
+    noise_correlation: Annotated[
+        float, typer.Option(metavar="ANGSTROM", help="Width of the noise's blur; 0 for white noise.")
+    ] = 0.0,
+    wedge: Annotated[float, typer.Option(help="Missing wedge about z, in degrees.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Simulate a particle's map with known truth: map.mrc, truth.csv, simulation.json."""
+    with _refusals():
+        from atomfit.io.outputs import require_writable
+
+        require_writable(out, overwrite)
+        _cache_compilation()
+        from atomfit.simulation import SimulationOptions
+        from atomfit.simulation import simulate as run
+        from atomfit.simulation.files import write_simulation
+
+        voxels = _lengths(voxel_size)
+        assert voxels is not None
+        options = SimulationOptions(
+            element=element,
+            shape=shape,
+            size=size,
+            lattice=lattice,
+            rotate=rotate,
+            shift=_triple(shift, "--shift"),
+            voxel_size=voxels,
+            box=None if box is None else tuple(int(n) for n in _numbers(box, "--box")),
+            u_core=u_core,
+            u_surface=u_surface,
+            surface_depth=surface_depth,
+            doi=doi,
+            long_axis=long_axis,
+            jitter=jitter,
+            noise=noise,
+            noise_correlation=noise_correlation,
+            wedge=wedge,
+            seed=seed,
+        )
+        simulation = run(options)
+        write_simulation(simulation, out, overwrite)
+    shape_xyz = " x ".join(str(n) for n in simulation.map.grid.shape[::-1])
+    typer.echo(f"{len(simulation.positions)} atoms in {shape_xyz} voxels: {out / 'map.mrc'}")
+
+
+def _version(show: bool | None) -> None:
+    if show:
+        from importlib.metadata import version
+
+        typer.echo(f"atomfit {version('atomfit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = None,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the command `atomfit`."""
+    app()
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """One sentence and exit code 2 for what a user can mend; 130 for Ctrl-C."""
+    try:
+        yield
+    except InputError as error:
+        typer.echo(f"atomfit: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("atomfit: interrupted; nothing was written", err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[object]:
+    """Progress of the joint fit on standard error: a spinner on a terminal, otherwise nothing."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda iteration, value: None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("reading and detecting ...") as status:
+        yield lambda iteration, value: status.update(
+            f"joint fit: iteration {iteration}, misfit {value:.6g} (Ctrl-C keeps the best so far)"
+        )
+
+
+class _Echo(logging.Handler):
+    """Log lines on standard error, whatever that is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno == logging.WARNING else ""
+        typer.echo(prefix + record.getMessage(), err=True)
+
+
+def _log(quiet: bool) -> None:
+    logger = logging.getLogger("atomfit")
+    if not any(isinstance(handler, _Echo) for handler in logger.handlers):
+        logger.addHandler(_Echo())
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def _cache_compilation() -> None:
+    """Keep compiled code between runs: compilation is most of the wait for a small particle."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    cache = Path(base) if base else Path.home() / ".cache"
+    directory = cache / "atomfit" / "compiled"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if os.access(directory, os.W_OK):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(directory))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for ending in (".gz", ".mrc", ".map", ".ccp4", ".npy"):
+        name = name.removesuffix(ending)
+    return name or "map"
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (1, 3):
+        raise InputError(f"{text!r} is neither one number nor three", "write 1 or 1,2,3", option)
+    return numbers
+
+
+def _lengths(text: str | None) -> float | tuple[float, ...] | None:
+    if text is None:
+        return None
+    numbers = _numbers(text, "--voxel-size")
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _triple(text: str, option: str) -> tuple[float, float, float]:
+    numbers = _numbers(text, option)
+    if len(numbers) != 3:
+        raise InputError(f"{text!r} is not three numbers", "write X,Y,Z", option)
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _correlation_rule(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+if __name__ == "__main__":
+    main()

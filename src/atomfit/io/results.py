@@ -1,0 +1,262 @@
+"""All files of a result, in one place: see `docs/files.md` for what they hold."""
+
+import json
+import math
+import os
+import platform
+import re
+import sys
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from atomfit.fitting.fitted import region_correlation
+from atomfit.fitting.objective import region_mask
+from atomfit.io.mrc import write_map
+from atomfit.io.outputs import staged
+from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
+from atomfit.io.tables import write_rejected, write_table
+from atomfit.io.viewer import write_chimerax_script
+
+if TYPE_CHECKING:
+    from atomfit.pipeline import BuildResult
+
+_LIBRARIES = ("atomfit", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "gemmi")
+
+
+def write_results(result: "BuildResult", directory: Path, overwrite: bool = False) -> Path:
+    """Write every file of a result.
+
+    **Arguments:**
+
+    - `result`: of `build`.
+    - `directory`: where to; created if need be.
+    - `overwrite`: whether files of an earlier result may be replaced.
+    """
+    begin = time.perf_counter()
+    with staged(directory, overwrite) as stage:
+        columns = table(result)
+        structure = _structure(result, columns)
+        write_table(stage / "atoms.csv", columns)
+        rejected = result.detection.rejected
+        x, y, z = rejected.positions.T
+        write_rejected(
+            stage / "rejected.csv",
+            {"x": x, "y": y, "z": z, "reason": np.array(rejected.reasons, dtype=object)},
+        )
+        write_mmcif(stage / "atoms.cif", structure)
+        warnings = list(result.warnings)
+        if not write_pdb(stage / "atoms.pdb", structure):
+            warnings.append("atoms.pdb is missing: its columns cannot hold these coordinates")
+        write_xyz(stage / "atoms.xyz", structure)
+        model = model_density(result)
+        write_map(stage / "model.mrc", result.density.with_values(model))
+        residual = result.density.values - model
+        write_map(stage / "residual.mrc", result.density.with_values(residual))
+        map_path = _viewable_map(result, stage, directory)
+        level = result.detection.mean_atom.background + 0.35 * result.detection.mean_atom.height
+        write_chimerax_script(stage / "view.cxc", map_path, level)
+        _write_json(stage / "summary.json", summary(result, model) | {"warnings": warnings})
+        _write_json(stage / "run.json", run_record(result, time.perf_counter() - begin))
+    return directory
+
+
+def table(result: "BuildResult") -> dict[str, np.ndarray]:
+    """The columns of `atoms.csv`."""
+    s, fitted = result.statistics, result.statistics.fitted
+    n = len(fitted)
+    x, y, z = fitted.positions.T
+    com_x, com_y, com_z = result.detection.positions.T
+    u = fitted.matrices
+    maj, med, least = s.principal.values.T
+    log_maj, log_med, log_least = s.baseline.values.T
+    return {
+        "id": np.arange(1, n + 1),
+        "element": np.full(n, result.element.symbol, dtype=object),
+        "x": x,
+        "y": y,
+        "z": z,
+        "amplitude": fitted.amplitudes,
+        "u11": u[:, 0, 0],
+        "u22": u[:, 1, 1],
+        "u33": u[:, 2, 2],
+        "u12": u[:, 0, 1],
+        "u13": u[:, 0, 2],
+        "u23": u[:, 1, 2],
+        "u_iso": fitted.u_iso,
+        "u_maj": maj,
+        "u_med": med,
+        "u_min": least,
+        "doi": s.principal.degree_of_isotropy,
+        "cn": s.neighbours.coordination_numbers,
+        "nn_distance": s.neighbours.nearest_distances,
+        "mean_bond_length": s.neighbours.mean_distances,
+        "peak_intensity": fitted.peak_heights,
+        "max_intensity": s.max_intensities,
+        "validation_correlation": s.validation_correlations,
+        "com_x": com_x,
+        "com_y": com_y,
+        "com_z": com_z,
+        "logfit_u_iso": result.baseline.fitted.u_iso,
+        "logfit_u_maj": log_maj,
+        "logfit_u_med": log_med,
+        "logfit_u_min": log_least,
+        "logfit_doi": s.baseline.degree_of_isotropy,
+        "flags": np.array(s.flags, dtype=object),
+    }
+
+
+def model_density(result: "BuildResult") -> np.ndarray:
+    """Density of the model on the map's grid; of the baseline if there is no joint fit."""
+    grid = result.density.grid
+    if result.joint is not None:
+        return result.joint.density(grid)
+    return result.statistics.fitted.density(grid) + np.float32(result.baseline.level)
+
+
+def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
+    """What was found, in numbers that fit on a page."""
+    s, detection, joint = result.statistics, result.detection, result.joint
+    grid = result.density.grid
+    mean = detection.mean_atom
+    region = region_mask(result.density.grid, detection.positions, mean.u**0.5)
+    log_model = result.baseline.fitted.density(grid)
+    report: dict[str, Any] = {
+        "atoms": len(result),
+        "element": result.element.symbol,
+        "discarded": len(detection.rejected.reasons),
+        "map": {
+            "file": None if result.source.path is None else result.source.path.name,
+            "shape_zyx": list(grid.shape),
+            "voxel_size": grid.spacing,
+            "origin": grid.origin,
+            "notes": result.source.notes,
+        },
+        "detection": {
+            "mean_atom_width": mean.u**0.5,
+            "mean_atom_height": mean.height,
+            "noise_floor": detection.floor,
+            "threshold": None,
+        },
+        "fit": {"method": result.options.fit, "correlation": _correlation(result, model, region)},
+        "medians": _medians(
+            {
+                "u_iso": s.fitted.u_iso,
+                "doi": s.principal.degree_of_isotropy,
+                "nn_distance": s.neighbours.nearest_distances,
+                "cn": s.neighbours.coordination_numbers,
+                "validation_correlation": s.validation_correlations,
+            }
+        ),
+        "baseline": {
+            "radius": result.baseline.radius,
+            "correlation": _correlation(result, log_model, region),
+            "failed_isotropic": sum(status != "ok" for status in result.baseline.iso_status),
+            "failed_anisotropic": sum(status != "ok" for status in result.baseline.aniso_status),
+            "medians": _medians(
+                {
+                    "u_iso": result.baseline.fitted.u_iso,
+                    "doi": s.baseline.degree_of_isotropy,
+                }
+            ),
+        },
+        "cn_cutoff": s.neighbours.cutoff,
+    }
+    if detection.search is not None:
+        report["detection"]["threshold"] = asdict(detection.search.best)
+        report["detection"]["threshold_curve"] = {
+            name: [getattr(trial, name) for trial in detection.search.trials]
+            for name in ("threshold", "atoms", "correlation")
+        }
+    if joint is not None:
+        report["fit"] |= {
+            "reason": joint.reason,
+            "iterations": len(joint.history),
+            "voxels": joint.voxels,
+            "parameters": joint.parameters,
+            "noise": joint.noise,
+            "background": joint.background.numbers(),
+            "at_bound": int(joint.at_bound.sum()),
+            "history": joint.history,
+        }
+    return report
+
+
+def run_record(result: "BuildResult", writing: float) -> dict[str, Any]:
+    """How the result was made: versions, options, input, device and timings."""
+    import jax
+
+    device = jax.devices()[0]
+    return {
+        "versions": {name: version(name) for name in _LIBRARIES} | {"python": sys.version.split()[0]},
+        "command": sys.argv,
+        "options": {"element": result.element.symbol} | asdict(result.options),
+        "input": {
+            "path": None if result.source.path is None else str(result.source.path.absolute()),
+            "sha256": result.source.sha256,
+        },
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "seconds": result.seconds | {"write": writing},
+    }
+
+
+def _structure(result: "BuildResult", columns: dict[str, np.ndarray]) -> Structure:
+    fitted = result.statistics.fitted
+    kept = ("amplitude", "u_iso", "doi", "cn", "nn_distance", "peak_intensity")
+    return Structure(
+        [result.element.symbol] * len(fitted),
+        fitted.positions,
+        fitted.matrices,
+        fitted.u_iso,
+        {name: columns[name] for name in (*kept, "validation_correlation")},
+    )
+
+
+def _viewable_map(result: "BuildResult", stage: Path, directory: Path) -> str:
+    """Path of the map from the output directory; a copy where viewers would see something else."""
+    path = result.source.path
+    options = result.options
+    changed = options.voxel_size is not None or options.invert or options.mask_diameter is not None
+    if path is None or changed or not path.name.lower().endswith((".mrc", ".map", ".mrc.gz", ".ccp4")):
+        write_map(stage / "map.mrc", result.density)
+        return "map.mrc"
+    try:
+        return os.path.relpath(path.absolute(), directory.absolute())
+    except ValueError:  # another drive
+        return str(path.absolute())
+
+
+def _correlation(result: "BuildResult", model: np.ndarray, region: np.ndarray) -> float:
+    return region_correlation(result.density, model, region)
+
+
+def _medians(columns: dict[str, np.ndarray]) -> dict[str, float]:
+    known = {name: np.asarray(x, float)[np.isfinite(x)] for name, x in columns.items()}
+    return {name: float(np.median(x)) if x.size else math.nan for name, x in known.items()}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    # Lists of numbers on one line, for those who read the file.
+    text = re.sub(r"\[[-+.\deE,\s]+\]", lambda m: " ".join(m.group().split()), text)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Only what JSON knows: arrays as lists, and null for what is not a number."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    return value

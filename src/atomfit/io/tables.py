@@ -1,0 +1,97 @@
+"""`atoms.csv`: one row an atom, every column described here once.
+
+`COLUMNS` is the list that the documentation is checked against. A number that is not known is an empty
+field, and `flags` says why.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, unit, how it is written, and what it means."""
+
+    name: str
+    unit: str
+    format: str
+    meaning: str
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("id", "", "d", "number of the atom, from 1; the same in all files"),
+    Column("element", "", "s", "chemical symbol"),
+    Column("x", "Å", ".5f", "refined position in the map's frame"),
+    Column("y", "Å", ".5f", "refined position in the map's frame"),
+    Column("z", "Å", ".5f", "refined position in the map's frame"),
+    Column("amplitude", "map units x Å³", ".6g", "integral of the atom's density"),
+    Column("u11", "Å²", ".6f", "displacement matrix U, xx"),
+    Column("u22", "Å²", ".6f", "displacement matrix U, yy"),
+    Column("u33", "Å²", ".6f", "displacement matrix U, zz"),
+    Column("u12", "Å²", ".6f", "displacement matrix U, xy"),
+    Column("u13", "Å²", ".6f", "displacement matrix U, xz"),
+    Column("u23", "Å²", ".6f", "displacement matrix U, yz"),
+    Column("u_iso", "Å²", ".6f", "a third of the trace of U"),
+    Column("u_maj", "Å²", ".6f", "largest eigenvalue of U"),
+    Column("u_med", "Å²", ".6f", "middle eigenvalue of U"),
+    Column("u_min", "Å²", ".6f", "smallest eigenvalue of U"),
+    Column("doi", "", ".5f", "degree of isotropy, u_min / u_maj"),
+    Column("cn", "", "d", "coordination number: atoms within the cutoff (see summary.json)"),
+    Column("nn_distance", "Å", ".5f", "distance to the nearest atom (the paper's bond length)"),
+    Column("mean_bond_length", "Å", ".5f", "mean distance to the atoms within the cutoff"),
+    Column("peak_intensity", "map units", ".6g", "height of the fitted atom above the background"),
+    Column("max_intensity", "map units", ".6g", "highest voxel within the theoretical radius"),
+    Column(
+        "validation_correlation",
+        "",
+        ".5f",
+        "correlation of the map with identical isotropic atoms within 1.5 theoretical radii",
+    ),
+    Column("com_x", "Å", ".5f", "centre of mass at detection"),
+    Column("com_y", "Å", ".5f", "centre of mass at detection"),
+    Column("com_z", "Å", ".5f", "centre of mass at detection"),
+    Column("logfit_u_iso", "Å²", ".6f", "baseline: isotropic log-fit about the centre of mass"),
+    Column("logfit_u_maj", "Å²", ".6f", "baseline: anisotropic log-fit, largest eigenvalue"),
+    Column("logfit_u_med", "Å²", ".6f", "baseline: anisotropic log-fit, middle eigenvalue"),
+    Column("logfit_u_min", "Å²", ".6f", "baseline: anisotropic log-fit, smallest eigenvalue"),
+    Column("logfit_doi", "", ".5f", "baseline: degree of isotropy"),
+    Column("flags", "", "s", "what to know of this row, in words separated by semicolons"),
+)
+
+
+def write_table(path: Path, values: dict[str, np.ndarray]) -> None:
+    """Write one row an atom; `values` must have exactly the columns of `COLUMNS`."""
+    _write(path, COLUMNS, values)
+
+
+REJECTED_COLUMNS: tuple[Column, ...] = (
+    Column("x", "Å", ".5f", "centre of mass"),
+    Column("y", "Å", ".5f", "centre of mass"),
+    Column("z", "Å", ".5f", "centre of mass"),
+    Column("reason", "", "s", "why the atom was discarded"),
+)
+
+
+def write_rejected(path: Path, values: dict[str, np.ndarray]) -> None:
+    """Write the atoms that were detected and discarded."""
+    _write(path, REJECTED_COLUMNS, values)
+
+
+def _write(path: Path, columns: tuple[Column, ...], values: dict[str, np.ndarray]) -> None:
+    cells = [_cells(values[column.name], column.format) for column in columns]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([column.name for column in columns])
+        writer.writerows(zip(*cells, strict=True))
+
+
+def _cells(values: np.ndarray, how: str) -> list[str]:
+    if how == "s":
+        return [str(value) for value in values]
+    return [
+        format(value, how) if value is not None and value == value else ""
+        for value in values.tolist()
+    ]

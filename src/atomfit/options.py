@@ -1,0 +1,88 @@
+"""What a user may choose about a fit, with the defaults and their reasons. Imports nothing heavy."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from atomfit.errors import InputError
+
+FitMethod = Literal["joint", "log"]
+Displacements = Literal["anisotropic", "isotropic"]
+Background = Literal["none", "constant", "linear"]
+Optimizer = Literal["lbfgs", "adam"]
+Split = Literal["each", "after", "off"]
+Part = Literal["positions", "displacements", "amplitudes", "background"]
+ParticleShape = Literal["sphere", "octahedron", "cuboctahedron", "decahedron", "icosahedron"]
+LongAxis = Literal["radial", "x", "y", "z"]
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Options of `build`.
+
+    **Fields:**
+
+    - `voxel_size`: replaces the header's: one edge, or three along x, y, z (Å).
+    - `invert`: atoms are dark; turn the contrast.
+    - `mask_diameter`: ignore what lies outside a sphere about the box's middle (Å).
+    - `neighbour_distance`: replaces the element's bulk nearest-neighbour distance (Å).
+    - `split`: divide merged components at "each" threshold, "after" the best is found (as the paper
+        has it), or never ("off").
+    - `min_correlation`: least validation correlation: a number, "auto", "paper" or "off".
+    - `min_cn`: least coordination number of a detected atom; 0 turns the test off.
+    - `cn_cutoff`: distance within which atoms are neighbours (Å); from the atoms by default.
+    - `fit`: refine all atoms jointly, or stop at the paper's per-atom log-fits.
+    - `displacements`: a matrix an atom, or one number.
+    - `background`: what lies beneath the atoms.
+    - `freeze`: parts that keep the values they were found with.
+    - `optimizer`: L-BFGS, or Adam.
+    - `max_iterations`: the most iterations of the joint fit.
+    """
+
+    voxel_size: float | tuple[float, ...] | None = None
+    invert: bool = False
+    mask_diameter: float | None = None
+    neighbour_distance: float | None = None
+    split: Split = "each"
+    min_correlation: float | str = "auto"
+    min_cn: int = 3
+    cn_cutoff: float | None = None
+    fit: FitMethod = "joint"
+    displacements: Displacements = "anisotropic"
+    background: Background = "constant"
+    freeze: tuple[str, ...] = ()
+    optimizer: Optimizer = "lbfgs"
+    max_iterations: int = 300
+
+    def __post_init__(self) -> None:
+        rule = self.min_correlation
+        if not (rule in ("auto", "paper", "off") or _is_number(rule, -1.0, 1.0)):
+            raise InputError(
+                f"{rule!r} is no validation correlation",
+                "give a number between -1 and 1, or auto, paper or off",
+                "--min-correlation",
+            )
+        for part in self.freeze:
+            if part not in get_args(Part):
+                raise InputError(
+                    f"{part!r} is no part of the model", f"give {', '.join(get_args(Part))}", "--freeze"
+                )
+        if self.min_cn < 0:
+            raise InputError(
+                f"{self.min_cn} is no coordination number", "give 0 or more", "--min-cn"
+            )
+        if self.cn_cutoff is not None and not _is_number(self.cn_cutoff, 0.1, 100.0):
+            raise InputError(
+                f"{self.cn_cutoff} is no distance between atoms",
+                "give it in Å (Pt: 3.35)",
+                "--cn-cutoff",
+            )
+        if self.max_iterations < 1:
+            raise InputError(
+                f"{self.max_iterations} iterations are none",
+                "give 1 or more",
+                "--max-iterations",
+            )
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, (int, float)) and low <= value <= high

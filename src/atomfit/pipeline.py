@@ -1,0 +1,216 @@
+"""The main job, top to bottom: a map and its element in, refined atoms and their statistics out.
+
+    prepare -> detect -> baseline -> joint fit -> statistics -> (files)
+
+`build` is what the command `atomfit build` runs; it writes nothing. Its result holds every
+intermediate object, and `result.write(directory)` makes the files.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.detection.detect import Detection, detect
+from atomfit.elements import Element
+from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
+from atomfit.fitting.solvers import LBFGS, Adam
+from atomfit.grid import DensityMap
+from atomfit.io.mrc import MapFile
+from atomfit.neighbours import nearest_distances
+from atomfit.options import BuildOptions
+from atomfit.preparation import PreparedMap, Source, edge_level, prepare
+from atomfit.statistics.per_atom import AtomStatistics, measure_atoms
+from atomfit.timing import Stopwatch
+
+log = logging.getLogger("atomfit")
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class BuildResult:
+    """Everything that `build` found.
+
+    **Fields:**
+
+    - `source`: the map as it was read, with notes on how.
+    - `density`: the map that was fitted (inverted or masked, if that was asked for).
+    - `element`, `options`: what was asked for.
+    - `detection`: where atoms were found, and how.
+    - `baseline`: the paper's per-atom fits, at the detected places.
+    - `joint`: the joint fit; None if it was not asked for or there are no atoms.
+    - `statistics`: a number of each kind for each atom.
+    - `warnings`: what a user should know before trusting the numbers.
+    - `seconds`: wall time of each stage.
+    """
+
+    source: MapFile
+    density: DensityMap
+    element: Element
+    options: BuildOptions
+    detection: Detection
+    baseline: LogFit
+    joint: JointFit | None
+    statistics: AtomStatistics
+    warnings: tuple[str, ...]
+    seconds: dict[str, float]
+
+    def __len__(self) -> int:
+        """Number of atoms."""
+        return len(self.statistics)
+
+    @property
+    def positions(self) -> Float[np.ndarray, "n d"]:
+        """Positions of the atoms in the map's frame (Å)."""
+        return self.statistics.fitted.positions
+
+    @property
+    def matrices(self) -> Float[np.ndarray, "n d d"]:
+        """Displacement matrices (Å²); NaN where none could be fitted."""
+        return self.statistics.fitted.matrices
+
+    def write(self, directory: str | Path, overwrite: bool = False) -> Path:
+        """Write all files into a directory, which appears when they are complete.
+
+        **Raises:** `InputError` if the directory holds something and `overwrite` is false.
+        """
+        from atomfit.io.results import write_results
+
+        return write_results(self, Path(directory), overwrite)
+
+
+def build(
+    source: Source | PreparedMap,
+    element: str,
+    options: BuildOptions | None = None,
+    *,
+    progress: Progress = lambda iteration, value: None,
+    **changes: Any,
+) -> BuildResult:
+    """Find and jointly refine the atoms of a map.
+
+    **Arguments:**
+
+    - `source`: a file (MRC, gzipped MRC, .npy), a `DensityMap`, an array in [z, y, x] order together
+        with `voxel_size`, or a map that was prepared with the same options.
+    - `element`: chemical symbol.
+    - `options`: a `BuildOptions`; further keyword arguments replace single fields of it.
+    - `progress`: called with the iterations done and the objective of the joint fit.
+
+    **Raises:** `InputError` if the map or an option cannot be used.
+    """
+    options = replace(options or BuildOptions(), **changes)
+    ready = source if isinstance(source, PreparedMap) else prepare(source, element, options)
+    kind, density, warnings = ready.element, ready.density, [*ready.warnings]
+    for note in ready.source.notes:
+        log.info(note)
+    clock = Stopwatch({"read and prepare": ready.seconds})
+    with clock("detect"):
+        detection = _detect(density, kind, options)
+    with clock("baseline"):
+        baseline = _baseline(density, detection, kind)
+    with clock("joint fit"):
+        joint = _fit(density, detection, kind, options, progress)
+    with clock("statistics"):
+        statistics = measure_atoms(density, detection, baseline, joint, kind, options.cn_cutoff)
+    warnings += _warnings(detection, joint)
+    for warning in warnings:
+        log.warning(warning)
+    return BuildResult(
+        ready.source,
+        density,
+        kind,
+        options,
+        detection,
+        baseline,
+        joint,
+        statistics,
+        tuple(warnings),
+        clock.seconds,
+    )
+
+
+def _detect(density: DensityMap, element: Element, options: BuildOptions) -> Detection:
+    detection = detect(
+        density,
+        element,
+        split=options.split,
+        min_correlation=options.min_correlation,
+        min_coordination=options.min_cn,
+        cutoff=options.cn_cutoff,
+    )
+    mean = detection.mean_atom
+    if detection.search is None or not len(detection):
+        log.info("no atom found: nothing stands out from the noise")
+    else:
+        log.info(
+            "%d atoms found, %d discarded (threshold of %d tried: %.4g, correlation %.3f; "
+            "the mean atom's width is %.2f Å)",
+            len(detection),
+            len(detection.rejected.reasons),
+            len(detection.search.trials),
+            detection.search.best.threshold,
+            detection.search.best.correlation,
+            mean.u**0.5,
+        )
+    return detection
+
+
+def _baseline(density: DensityMap, detection: Detection, element: Element) -> LogFit:
+    distances = nearest_distances(detection.positions)
+    distance = float(np.median(distances)) if len(distances) > 1 else element.neighbour_distance
+    radius = RADIUS_PER_DISTANCE * distance
+    return fit_logarithms(density, detection.positions, radius, edge_level(density))
+
+
+def _fit(
+    density: DensityMap,
+    detection: Detection,
+    element: Element,
+    options: BuildOptions,
+    progress: Progress,
+) -> JointFit | None:
+    if options.fit == "log" or not len(detection):
+        return None
+    fit = fit_jointly(
+        density,
+        detection.positions,
+        detection.mean_atom,
+        element,
+        displacements=options.displacements,
+        background=options.background,
+        frozen=options.freeze,
+        solver=LBFGS() if options.optimizer == "lbfgs" else Adam(),
+        max_iterations=options.max_iterations,
+        progress=progress,
+    )
+    log.info(
+        "joint fit of %d numbers to %d voxels: %s after %d iterations",
+        fit.parameters,
+        fit.voxels,
+        fit.reason,
+        len(fit.history),
+    )
+    return fit
+
+
+def _warnings(detection: Detection, joint: JointFit | None) -> list[str]:
+    warnings = []
+    if detection.search is None or not len(detection):
+        warnings.append("no atom found")
+    if joint is not None:
+        bounded = int(joint.at_bound.sum())
+        if bounded:
+            warnings.append(
+                f"{bounded} atoms went to the limit of their move or width (flag at_bound): the map "
+                "does not determine them"
+            )
+        if joint.reason != "converged":
+            warnings.append(f"the joint fit did not converge: {joint.reason}")
+    return warnings

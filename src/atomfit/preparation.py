@@ -1,0 +1,181 @@
+"""From a file to a map that can be fitted: read, judged, and changed only as asked.
+
+Whatever can be refused is refused here, in seconds: this module and what it imports do without JAX. Only what
+was asked for changes the map: its contrast is inverted, or it is masked.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from atomfit.detection.contrast import measure_contrast, require_bright_atoms
+from atomfit.elements import Element
+from atomfit.elements import element as element_of
+from atomfit.errors import InputError
+from atomfit.grid import DensityMap
+from atomfit.inspection import (
+    Inspection,
+    inspect,
+    require_resolving_voxels,
+    require_usable_values,
+)
+from atomfit.io.mrc import MapFile, from_array, read_map
+from atomfit.options import BuildOptions
+
+Source = str | Path | DensityMap | Shaped[np.ndarray, "..."]
+
+#: Stands for an unknown element where only the distance between atoms matters.
+_ANY_METAL = "Pt"
+_SOFT_EDGE = 2.0
+#: Bytes of memory per voxel that detection and the fit need at their peak (measured).
+_BYTES_PER_VOXEL = 60
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedMap:
+    """A map that is ready to be fitted.
+
+    **Fields:**
+
+    - `source`: the map as it was read.
+    - `density`: the map to be fitted; the same, unless it was inverted or masked.
+    - `element`: what its atoms are.
+    - `warnings`: what looks odd but does not prevent a fit.
+    - `seconds`: how long it took.
+    """
+
+    source: MapFile
+    density: DensityMap
+    element: Element
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+def prepare(source: Source, element: str, options: BuildOptions | None = None) -> PreparedMap:
+    """Read a map, judge it, and change it as the options ask.
+
+    **Arguments:**
+
+    - `source`: a file, a `DensityMap`, or an array in [z, y, x] order.
+    - `element`: chemical symbol.
+    - `options`: of which `voxel_size`, `invert`, `mask_diameter` and `neighbour_distance` matter here.
+
+    **Raises:** `InputError` if the map cannot be fitted.
+    """
+    begin = time.perf_counter()
+    options = options or BuildOptions()
+    kind = element_of(element, options.neighbour_distance)
+    file = _read(source, options.voxel_size)
+    try:
+        require_usable_values(file.map)
+        warnings = [*file.warnings, *require_resolving_voxels(file.map, kind)]
+        require_memory(file.map)
+        density = inverted(file.map) if options.invert else file.map
+        if options.mask_diameter is not None:
+            density = masked(density, options.mask_diameter)
+        require_bright_atoms(measure_contrast(density, kind))
+    except InputError as error:
+        raise error.at(file.path or "map") from None
+    return PreparedMap(
+        file, density, kind, tuple(warnings), time.perf_counter() - begin
+    )
+
+
+def check(
+    source: Source,
+    element: str | None = None,
+    voxel_size: float | tuple[float, ...] | None = None,
+) -> tuple[MapFile, Inspection]:
+    """Read a map and measure what is in it, without fitting anything.
+
+    **Arguments:**
+
+    - `source`: as for `prepare`.
+    - `element`: chemical symbol; without it, a metal whose atoms are 2.8 Å apart is assumed.
+    - `voxel_size`: replaces the header's (Å).
+
+    **Raises:** `InputError` if the map cannot be used.
+    """
+    kind = element_of(element or _ANY_METAL)
+    file = _read(source, voxel_size)
+    try:
+        require_usable_values(file.map)
+        require_memory(file.map)
+        return file, inspect(file.map, kind)
+    except InputError as error:
+        raise error.at(file.path or "map") from None
+
+
+def edge_level(density: DensityMap) -> float:
+    """Median value on the faces of the box: the level of the emptiness around a particle."""
+    values = density.values
+    faces = [np.take(values, i, axis).ravel() for axis in range(values.ndim) for i in (0, -1)]
+    return float(np.median(np.concatenate(faces)))
+
+
+def inverted(density: DensityMap) -> DensityMap:
+    """Bright for dark, with the emptiness around the particle at zero."""
+    return density.with_values(np.float32(edge_level(density)) - density.values)
+
+
+def masked(density: DensityMap, diameter: float) -> DensityMap:
+    """The map inside a sphere about the middle of the box; outside, the level at the box's faces.
+
+    **Arguments:**
+
+    - `density`: the map.
+    - `diameter`: of the sphere (Å), beyond which a cosine edge of 2 Å leads to the level outside.
+
+    **Raises:** `InputError` if the sphere does not fit into the box.
+    """
+    grid = density.grid
+    smallest = float(grid.extent.min())
+    if not 0 < diameter <= smallest:
+        raise InputError(
+            f"a mask of {diameter:g} Å does not fit into the box, whose shortest edge is "
+            f"{smallest:.1f} Å",
+            "give a smaller diameter, or none",
+            "--mask-diameter",
+        )
+    axes = [
+        origin + spacing * np.arange(n) - centre
+        for origin, spacing, n, centre in zip(
+            grid.origin, grid.spacing, grid.shape[::-1], grid.centre, strict=True
+        )
+    ][::-1]
+    square = sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True))
+    beyond = np.clip((np.sqrt(square) - diameter / 2) / _SOFT_EDGE, 0, 1)
+    part: Float[np.ndarray, "..."] = 0.5 + 0.5 * np.cos(np.pi * beyond)
+    level = edge_level(density)
+    return density.with_values((level + part * (density.values - level)).astype(np.float32))
+
+
+def require_memory(density: DensityMap) -> float:
+    """Memory (bytes) that a fit of this map will need.
+
+    **Raises:** `InputError` if the machine has less.
+    """
+    needed = float(_BYTES_PER_VOXEL * density.grid.size)
+    try:
+        present = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return needed
+    if needed > present:
+        raise InputError(
+            f"fitting {density.grid.size} voxels needs about {needed / 1e9:.1f} GB of memory, and "
+            f"this machine has {present / 1e9:.1f} GB",
+            "cut out the particle, or bin the map",
+        )
+    return needed
+
+
+def _read(source: Source, voxel_size: float | tuple[float, ...] | None) -> MapFile:
+    if isinstance(source, DensityMap):
+        return MapFile(source, None, "", ["map: given as an object"])
+    if isinstance(source, np.ndarray):
+        return from_array(source, voxel_size)
+    return read_map(source, voxel_size)

@@ -1,0 +1,1 @@
+"""What the refined atoms say: numbers per atom, each with one definition."""

@@ -1,0 +1,96 @@
+"""The table of atoms: every statistic of every atom, from the joint fit and from the baseline."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.detection.detect import Detection, correlations_with_identical_atoms
+from atomfit.elements import Element
+from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.joint import JointFit
+from atomfit.fitting.logfit import LogFit
+from atomfit.grid import DensityMap, Grid
+from atomfit.neighbours import Neighbours, find_neighbours
+from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
+from atomfit.statistics.intensity import highest_voxels
+
+
+@dataclass(frozen=True, eq=False)
+class AtomStatistics:
+    """Numbers for n atoms; NaN where one is not known.
+
+    **Fields:**
+
+    - `fitted`: positions, amplitudes and displacements of the fit that was asked for.
+    - `principal`: its displacements along principal axes.
+    - `neighbours`: coordination numbers and distances.
+    - `max_intensities`: highest voxels (map units).
+    - `validation_correlations`: of the map with identical atoms at the positions.
+    - `baseline`: principal displacements of the log-fits.
+    - `flags`: what to know of each atom.
+    """
+
+    fitted: FittedAtoms
+    principal: PrincipalDisplacements
+    neighbours: Neighbours
+    max_intensities: Float[np.ndarray, " n"]
+    validation_correlations: Float[np.ndarray, " n"]
+    baseline: PrincipalDisplacements
+    flags: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.fitted)
+
+
+def measure_atoms(
+    density: DensityMap,
+    detection: Detection,
+    baseline: LogFit,
+    joint: JointFit | None,
+    element: Element,
+    cutoff: float | None = None,
+) -> AtomStatistics:
+    """Gather the statistics of all atoms.
+
+    **Arguments:**
+
+    - `density`: the map that was fitted.
+    - `detection`, `baseline`: what was found, and its log-fits.
+    - `joint`: the joint fit; without it the baseline's numbers are the atoms'.
+    - `element`: of the atoms.
+    - `cutoff`: distance within which atoms are neighbours (Å); found from the atoms if not given.
+    """
+    fitted = baseline.fitted if joint is None else joint.fitted
+    positions = fitted.positions
+    return AtomStatistics(
+        fitted,
+        principal_displacements(fitted.matrices),
+        find_neighbours(positions, cutoff, element.neighbour_distance),
+        highest_voxels(density, positions, element.radius),
+        correlations_with_identical_atoms(density, positions, detection.mean_atom, element),
+        principal_displacements(baseline.fitted.matrices),
+        _flags(density.grid, positions, baseline, joint),
+    )
+
+
+def _flags(
+    grid: Grid, positions: Float[np.ndarray, "n d"], baseline: LogFit, joint: JointFit | None
+) -> tuple[str, ...]:
+    first_face = grid.origin - 0.5 * grid.spacing
+    from_faces = np.minimum(positions - first_face, first_face + grid.extent - positions)
+    distances = from_faces.min(axis=1, initial=np.inf)
+    bounded = np.zeros(len(positions), bool) if joint is None else joint.at_bound
+    return tuple(
+        "; ".join(
+            [
+                *(["at_bound"] if bounded[i] else []),
+                *(["at_box_edge"] if distances[i] < baseline.radius else []),
+                *([f"isotropic log-fit: {iso}"] if iso != "ok" else []),
+                *([f"log-fit: {aniso}"] if aniso != "ok" else []),
+            ]
+        )
+        for i, (iso, aniso) in enumerate(
+            zip(baseline.iso_status, baseline.aniso_status, strict=True)
+        )
+    )

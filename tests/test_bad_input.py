@@ -1,0 +1,236 @@
+"""Whatever people hand over: one sentence, exit code 2, nothing left behind."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from atomfit.cli import app
+from atomfit.io.mrc import write_map
+from atomfit.simulation import Simulation, simulate
+
+Maker = Callable[[Path, bytearray], None]
+
+
+def _int(raw: bytearray, word: int, value: int) -> None:
+    raw[4 * (word - 1) : 4 * word] = (value & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _float(raw: bytearray, word: int, value: float) -> None:
+    raw[4 * (word - 1) : 4 * word] = np.float32(value).tobytes()
+
+
+def _words(**values: float) -> Maker:
+    """Replace words of the header (MRC2014 numbering), given as w7=... ; floats as floats."""
+
+    def make(path: Path, raw: bytearray) -> None:
+        for name, value in values.items():
+            (_float if isinstance(value, float) else _int)(raw, int(name[1:]), value)  # type: ignore[arg-type]
+        path.write_bytes(raw)
+
+    return make
+
+
+def _bytes(change: Callable[[bytes], bytes]) -> Maker:
+    return lambda path, raw: path.write_bytes(change(bytes(raw))) and None
+
+
+def _values(change: Callable[[np.ndarray], None]) -> Maker:
+    def make(path: Path, raw: bytearray) -> None:
+        values = np.frombuffer(raw, "<f4", offset=1024).copy()
+        change(values)
+        path.write_bytes(raw[:1024] + values.tobytes())
+
+    return make
+
+
+def _set(index: int | slice, value: float) -> Callable[[np.ndarray], None]:
+    return lambda values: values.__setitem__(index, value)
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(3000)
+NAN, INFINITY = float("nan"), float("inf")
+
+BAD_FILES: dict[str, tuple[Maker, str]] = {
+    "missing": (lambda path, raw: None, "no such file"),
+    "directory": (lambda path, raw: path.mkdir(), "directory"),
+    "empty": (_bytes(lambda raw: b""), "empty"),
+    "1023 bytes": (_bytes(lambda raw: raw[:1023]), "1023 bytes"),
+    "one byte": (_bytes(lambda raw: raw[:1]), "not an MRC"),
+    "header only": (_bytes(lambda raw: raw[:1024]), "promises"),
+    "truncated": (_bytes(lambda raw: raw[:-1000]), "promises"),
+    "truncated gzip": (_bytes(lambda raw: gzip.compress(raw)[:-2000]), "gzip"),
+    "gzip cut in its header": (_bytes(lambda raw: gzip.compress(raw)[:30]), "gzip"),
+    "gzip of half a map": (_bytes(lambda raw: gzip.compress(raw[: len(raw) // 2])), "promises"),
+    "damaged gzip": (_bytes(lambda raw: gzip.compress(raw)[:500] + bytes(5000)), "gzip"),
+    "text": (_bytes(lambda raw: b"HEADER this is a text file\n" * 100), "text file"),
+    "short text": (_bytes(lambda raw: b"hello\n"), "text file"),
+    "png": (_bytes(lambda raw: PNG), "PNG"),
+    "zip": (_bytes(lambda raw: b"PK\x03\x04" + bytes(3000)), "ZIP"),
+    "zeros": (_bytes(lambda raw: bytes(5000)), "NX"),
+    "random bytes": (_bytes(lambda raw: np.random.default_rng(0).bytes(9000)), ";"),
+    "negative dimension": (_words(w1=-5), "NX"),
+    "zero dimension": (_words(w3=0), "NZ"),
+    "absurd dimensions": (_words(w1=2**30, w2=2**30, w3=2**30), "NX"),
+    "dimensions of terabytes": (_words(w1=60000, w2=60000, w3=60000), "promises"),
+    "unknown mode": (_words(w4=99), "MODE 99"),
+    "negative mode": (_words(w4=-1), "MODE"),
+    "complex mode": (_words(w4=4), "Fourier"),
+    "negative extended header": (_words(w24=-80), "NSYMBT"),
+    "extended header beyond the file": (_words(w24=10**9), "promises"),
+    "cell of zero": (_words(w11=0.0), "CELLA"),
+    "cell of nan": (_words(w12=NAN), "CELLA"),
+    "negative cell": (_words(w13=-10.0), "CELLA"),
+    "infinite cell": (_words(w13=INFINITY), "CELLA"),
+    "no intervals": (_words(w8=0), "MX"),
+    "oblique cell": (_words(w14=60.0), "60"),
+    "cell angle of nan": (_words(w15=NAN), "angles"),
+    "axes 1 1 1": (_words(w17=1, w18=1, w19=1), "MAPC"),
+    "axes 0 0 0": (_words(w17=0, w18=0, w19=0), "MAPC"),
+    "origin of nan": (_words(w50=NAN), "ORIGIN"),
+    "volume stack": (_words(w23=401), "stack of volumes"),
+    "image stack": (_words(w23=0, w10=1), "stack of"),
+    "2D image": (_words(w3=1), "2D image"),
+    "voxels of nanometres": (_words(w11=0.4, w12=0.4, w13=0.4), "voxel"),
+    "voxels too large": (_words(w11=400.0, w12=400.0, w13=400.0), "resolve"),
+    "all nan": (_values(_set(slice(None), NAN)), "NaN"),
+    "one nan": (_values(_set(777, NAN)), "1 of"),
+    "one infinity": (_values(_set(778, INFINITY)), "infinite"),
+    "all zero": (_values(_set(slice(None), 0.0)), "zero"),
+    "constant": (_values(_set(slice(None), 3.5)), "3.5"),
+    "a single huge value": (_values(_set(40_000, 1e30)), "one voxel"),
+    "a hot voxel": (_values(_set(40_000, 1e4)), "one voxel"),
+}
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Simulation:
+    return simulate(shape="icosahedron", size=2, noise=0.02, box=48)
+
+
+@pytest.fixture(scope="module")
+def tiny_bytes(tiny: Simulation, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("tiny") / "map.mrc"
+    write_map(path, tiny.map)
+    return path.read_bytes()
+
+
+def refused(arguments: list[str]) -> str:
+    """Run the command; it must refuse in one sentence."""
+    outcome = CliRunner().invoke(app, arguments)
+    assert outcome.exit_code == 2, outcome.output
+    sentence = outcome.stderr.strip()
+    assert sentence.startswith("atomfit: ")
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert "; " in sentence, "no remedy"
+    assert "Traceback" not in outcome.output
+    return sentence
+
+
+@pytest.mark.parametrize("command", ["build", "check"])
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files(case: str, command: str, tiny_bytes: bytes, tmp_path: Path) -> None:
+    make, expected = BAD_FILES[case]
+    path = tmp_path / "strange näme.mrc"
+    make(path, bytearray(tiny_bytes))
+    before = sorted(tmp_path.iterdir())
+    arguments = [command, str(path), "--element", "Pt"]
+    if command == "build":
+        arguments += ["--out", str(tmp_path / "out")]
+    sentence = refused(arguments)
+    assert expected in sentence
+    assert str(path) in sentence
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--element", "Zz"], "unknown element"),
+        (["--element", "Pt", "--element", "Au"], "2 elements"),
+        (["--element", "Pt", "--mask-diameter", "100"], "does not fit"),
+        (["--element", "Pt", "--mask-diameter", "-3"], "does not fit"),
+        (["--element", "Pt", "--voxel-size", "0"], "no length"),
+        (["--element", "Pt", "--voxel-size", "nan"], "no length"),
+        (["--element", "Pt", "--voxel-size", "1,2"], "neither one number nor three"),
+        (["--element", "Pt", "--voxel-size", "5"], "resolve"),
+        (["--element", "Pt", "--min-correlation", "many"], "no validation correlation"),
+        (["--element", "Pt", "--min-cn", "-1"], "no coordination number"),
+        (["--element", "Pt", "--cn-cutoff", "-1"], "no distance"),
+        (["--element", "Pt", "--neighbour-distance", "0"], "not between atoms"),
+        (["--element", "Pt", "--max-iterations", "0"], "iterations"),
+        (["--element", "Pt", "--freeze", "everything"], "no part"),
+    ],
+)
+def test_bad_options(options: list[str], expected: str, tiny_bytes: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "map.mrc"
+    path.write_bytes(tiny_bytes)
+    sentence = refused(["build", str(path), "--out", str(tmp_path / "out"), *options])
+    assert expected in sentence
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["build"],
+        ["build", "x.mrc"],
+        ["build", "x.mrc", "-e", "Pt", "--fit", "magic"],
+        ["simulate", "-o", "x", "--shape", "cube"],
+        ["frobnicate"],
+    ],
+)
+def test_bad_usage_ends_with_two_as_well(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+def test_dark_atoms_are_refused_with_the_remedy(tiny: Simulation, tmp_path: Path) -> None:
+    path = tmp_path / "dark.mrc"
+    write_map(path, tiny.map.with_values(5 - tiny.map.values))
+    for command in ("build", "check"):
+        out = ["--out", str(tmp_path / "out")] if command == "build" else []
+        assert "--invert" in refused([command, str(path), "-e", "Pt", *out])
+
+
+def test_output_that_exists_needs_overwrite(tiny_bytes: bytes, tmp_path: Path) -> None:
+    path, out = tmp_path / "map.mrc", tmp_path / "out"
+    path.write_bytes(tiny_bytes)
+    out.mkdir()
+    (out / "precious.txt").write_text("mine")
+    assert "--overwrite" in refused(["build", str(path), "-e", "Pt", "--out", str(out)])
+    assert sorted(p.name for p in out.iterdir()) == ["precious.txt"]
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert "not a directory" in refused(["build", str(path), "-e", "Pt", "--out", str(file)])
+
+
+@pytest.mark.parametrize("out", ["file/below", "/dev/null/out", "/proc/out"])
+def test_unwritable_output(out: str, tiny_bytes: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "map.mrc"
+    path.write_bytes(tiny_bytes)
+    (tmp_path / "file").write_text("mine")
+    sentence = refused(["build", str(path), "-e", "Pt", "--out", str(tmp_path / out)])
+    assert "cannot be written" in sentence
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--element", "Zz"], "unknown element"),
+        (["--size", "0"], "size 0"),
+        (["--box", "10"], "does not fit"),
+        (["--box", "a"], "neither one number nor three"),
+        (["--rotate", "upside down"], "no orientation"),
+        (["--doi", "2"], "out of range"),
+        (["--noise", "-1"], "out of range"),
+        (["--voxel-size", "-1"], "no length"),
+        (["--shift", "1"], "three numbers"),
+    ],
+)
+def test_bad_simulations(options: list[str], expected: str, tmp_path: Path) -> None:
+    assert expected in refused(["simulate", "--out", str(tmp_path / "out"), *options])
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,11 @@ root. Crystallographers quote B = 8π² U, microscopists the full width at half 
 """
 
 import math
+from typing import TypeVar
+
+import numpy as np
+
+Number = TypeVar("Number", float, np.ndarray)
 
 EIGHT_PI_SQUARED = 8.0 * math.pi**2
 
@@ -15,12 +20,12 @@ HALF_PROBABILITY_SCALE = 1.5381722545
 _FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
 
-def u_from_b(b: float) -> float:
+def u_from_b(b: Number) -> Number:
     """Displacement U (Å²) of a crystallographic B factor (Å²)."""
     return b / EIGHT_PI_SQUARED
 
 
-def b_from_u(u: float) -> float:
+def b_from_u(u: Number) -> Number:
     """Crystallographic B factor (Å²) of a displacement U (Å²)."""
     return u * EIGHT_PI_SQUARED
 

@@ -109,12 +109,12 @@ def _fit(
     height, u, background = fit_profile(distance, profile, np.ones_like(distance))
     # Maxima are voxels: their rounding widens the average by a twelfth of a voxel squared.
     rounding = grid.spacing**2 / 12
-    u = float(np.clip(u - rounding.mean(), *limits))
-    matrix = _fit_matrix(r, profile, height, u, background)
-    matrix = np.diag(-rounding) + matrix
+    matrix = _fit_matrix(r, profile, height, u, background) - np.diag(rounding)
+    narrow = float(np.clip(u - rounding.mean(), *limits))
+    height *= (max(u, narrow) / narrow) ** (grid.ndim / 2)
     values, vectors = np.linalg.eigh(matrix)
     matrix = (vectors * np.clip(values, *limits)) @ vectors.T
-    return MeanAtom(height, u, background, matrix, len(peaks))
+    return MeanAtom(height, narrow, background, matrix, len(peaks))
 
 
 def _fit_matrix(

@@ -43,7 +43,10 @@ class FittedAtoms:
     @property
     def peak_heights(self) -> Float[np.ndarray, " n"]:
         """Height of each atom above the background (map units): A / √det(2πU)."""
-        return self.amplitudes / np.sqrt(np.linalg.det(2 * np.pi * self.shapes))
+        heights, known = np.full(len(self), np.nan), self.usable
+        volumes = np.sqrt(np.linalg.det(2 * np.pi * self.shapes[known]))
+        heights[known] = self.amplitudes[known] / volumes
+        return heights
 
     def density(self, grid: Grid) -> Float[np.ndarray, "..."]:
         """Density of the atoms whose density is known, on a grid (map units)."""

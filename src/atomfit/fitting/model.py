@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.atoms import Atoms
+from atomfit.atoms import Atoms, Leaf
 from atomfit.grid import Grid
 from atomfit.rendering import Gaussians, WindowPlan, render
 
@@ -23,7 +23,7 @@ class AbstractBackground(eqx.Module):
 
     @abc.abstractmethod
     def density(
-        self, shape: tuple[int, ...], spacing: Float[Array, " d"]
+        self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]
     ) -> Float[Array, "..."]:
         """Density on a region of voxels; broadcastable to its shape (array order)."""
 
@@ -45,7 +45,7 @@ class NoBackground(AbstractBackground):
     """Zero everywhere."""
 
     def density(
-        self, shape: tuple[int, ...], spacing: Float[Array, " d"]
+        self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]
     ) -> Float[Array, "..."]:
         return jnp.zeros((1,) * len(shape))
 
@@ -67,12 +67,12 @@ class ConstantBackground(AbstractBackground):
     - `level`: map units.
     """
 
-    level: Float[Array | np.ndarray, ""]
+    level: Float[Leaf, ""]
 
     def density(
-        self, shape: tuple[int, ...], spacing: Float[Array, " d"]
+        self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]
     ) -> Float[Array, "..."]:
-        return jnp.reshape(self.level, (1,) * len(shape))
+        return jnp.reshape(jnp.asarray(self.level), (1,) * len(shape))
 
     def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
         return np.full((1,) * grid.ndim, float(self.level))
@@ -93,13 +93,13 @@ class LinearBackground(AbstractBackground):
     - `slope`: along x, y, z (map units / Å).
     """
 
-    level: Float[Array | np.ndarray, ""]
-    slope: Float[Array | np.ndarray, " d"]
+    level: Float[Leaf, ""]
+    slope: Float[Leaf, " d"]
 
     def density(
-        self, shape: tuple[int, ...], spacing: Float[Array, " d"]
+        self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]
     ) -> Float[Array, "..."]:
-        total = jnp.reshape(self.level, (1,) * len(shape))
+        total = jnp.reshape(jnp.asarray(self.level), (1,) * len(shape))
         for axis, n in enumerate(shape):
             k = len(shape) - 1 - axis
             ramp = (jnp.arange(n) - 0.5 * (n - 1)) * spacing[k] * self.slope[k]
@@ -130,7 +130,7 @@ class MapModel(eqx.Module):
     background: AbstractBackground
 
     def density(
-        self, plan: WindowPlan, spacing: Float[Array, " d"]
+        self, plan: WindowPlan, spacing: Float[Leaf, " d"]
     ) -> Float[Array, "..."]:
         """Density at the region's voxel centres.
 
@@ -139,5 +139,5 @@ class MapModel(eqx.Module):
         - `plan`: windows of the atoms, whose positions are measured from the region's first voxel.
         - `spacing`: voxel edges along x, y, z (Å).
         """
-        atoms = render(Gaussians.of_atoms(self.atoms), plan, spacing, jnp.zeros_like(spacing))
+        atoms = render(Gaussians.of_atoms(self.atoms), plan, spacing, np.zeros(len(spacing)))
         return atoms + self.background.density(plan.shape, spacing)

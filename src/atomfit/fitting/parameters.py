@@ -27,11 +27,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from atomfit.atoms import AnisotropicDisplacements
+from atomfit.atoms import AnisotropicDisplacements, Leaf
 from atomfit.fitting.model import LinearBackground, MapModel, NoBackground
 
 #: The free numbers, by name; parts that are frozen are absent.
-Free = dict[str, Array | np.ndarray]
+Free = dict[str, Leaf]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Parametrisation(eqx.Module):
     """
 
     start: MapModel
-    steps: dict[str, Array | np.ndarray]
+    steps: dict[str, Leaf]
     limits: dict[str, PyTree]
     axes_per_width: int = eqx.field(static=True)
 
@@ -107,7 +107,7 @@ class Parametrisation(eqx.Module):
         return model
 
     def _change(self, name: str, free: Free) -> Array:
-        return self.steps[name] * free[name]
+        return jnp.asarray(self.steps[name]) * free[name]
 
 
 def parametrise(
@@ -171,12 +171,12 @@ def parametrise(
     )
 
 
-def _bounded(change: Array, up: Array, down: Array) -> Array:
+def _bounded(change: Leaf, up: Leaf, down: Leaf) -> Array:
     """A change that approaches its limits smoothly."""
     limit = jnp.where(change > 0, up, down)
     return change / jnp.sqrt(1 + (change / limit) ** 2)
 
 
-def _bounded_length(change: Array, limit: Array) -> Array:
+def _bounded_length(change: Leaf, limit: Leaf) -> Array:
     """A vector (along the last axis) whose length approaches a limit smoothly."""
     return change / jnp.sqrt(1 + jnp.sum(change**2, axis=-1, keepdims=True) / limit**2)

@@ -82,12 +82,13 @@ def molecular_dynamics(
     from ase import Atoms, units
     from ase.calculators.emt import EMT
     from ase.md.langevin import Langevin
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+    from ase.md.velocitydistribution import Stationary, ZeroRotation
 
     rng = np.random.default_rng(seed)
     atoms = Atoms([symbol] * len(positions), positions)
     atoms.calc = EMT()
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=rng)
+    spread = np.sqrt(atoms.get_masses() * units.kB * temperature)
+    atoms.set_momenta(spread[:, None] * rng.standard_normal(positions.shape))
     Stationary(atoms)
     ZeroRotation(atoms)
     motion = Langevin(

@@ -1,0 +1,308 @@
+"""The joint fit against planted truth, against the baseline, and within its bounds."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from atomfit.atoms import AnisotropicDisplacements, Atoms
+from atomfit.detection.detect import Detection, detect
+from atomfit.detection.mean_atom import MeanAtom
+from atomfit.elements import element
+from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.fitting.model import ConstantBackground, LinearBackground, MapModel
+from atomfit.fitting.objective import LeastSquares, region_around, region_mask
+from atomfit.fitting.parameters import Bounds, parametrise
+from atomfit.fitting.solvers import LBFGS, Adam, minimise
+from atomfit.grid import DensityMap, Grid
+from atomfit.rendering import Gaussians, plan_windows, render_map
+from atomfit.simulation import Simulation, simulate
+from matching import match
+
+PT = element("Pt")
+
+
+@pytest.fixture(scope="module")
+def detection(small: Simulation) -> Detection:
+    return detect(small.map, PT)
+
+
+def fit(density: DensityMap, detection: Detection, **options: object) -> JointFit:
+    return fit_jointly(density, detection.positions, detection.mean_atom, PT, **options)  # type: ignore[arg-type]
+
+
+def test_without_noise_the_truth_is_recovered_exactly() -> None:
+    case = simulate(shape="icosahedron", size=3, rotate="random", noise=0.0, doi=0.6, seed=4)
+    result = fit(case.map, detect(case.map, PT))
+    found = match(np.asarray(result.atoms.positions), case.positions)
+    assert (found.missing, found.false) == (0, 0)
+    assert found.rmsd < 1e-4
+    u, amplitudes = np.asarray(result.atoms.matrices()), np.asarray(result.atoms.amplitudes)
+    np.testing.assert_allclose(u[found.found], case.matrices[found.planted], atol=2e-4)
+    np.testing.assert_allclose(amplitudes[found.found], case.amplitudes[found.planted], rtol=1e-3)
+    assert result.reason == "converged"
+    assert not result.at_bound.any()
+
+
+def test_overlapping_atoms_are_disentangled() -> None:
+    """Width 0.7 Å at 2.77 Å: centres of mass are 15 pm off, and log-fits biased by the neighbours."""
+    case = simulate(shape="octahedron", size=4, u_core=0.49, u_surface=0.49, noise=0.0, rotate="random")
+    detection = detect(case.map, PT)
+    result = fit(case.map, detection)
+    found = match(np.asarray(result.atoms.positions), case.positions)
+    assert found.rmsd < 1e-3 < 0.05 < match(detection.positions, case.positions).rmsd
+    u_iso = result.fitted.u_iso
+    np.testing.assert_allclose(u_iso, 0.49, rtol=5e-3)
+
+
+def test_two_optimisers_find_one_minimum(small: Simulation, detection: Detection) -> None:
+    lbfgs = fit(small.map, detection)
+    adam = fit(small.map, detection, solver=Adam(), max_iterations=800)
+    assert adam.history[-1] == pytest.approx(lbfgs.history[-1], rel=1e-4)
+    np.testing.assert_allclose(adam.atoms.positions, lbfgs.atoms.positions, atol=3e-3)
+    assert len(lbfgs.history) < len(adam.history)
+
+
+def test_joint_fit_is_nearer_than_the_start(small: Simulation, detection: Detection) -> None:
+    result = fit(small.map, detection)
+    before = match(detection.positions, small.positions).rmsd
+    after = match(np.asarray(result.atoms.positions), small.positions).rmsd
+    assert after < 0.6 * before
+    assert result.noise == pytest.approx(0.03, rel=0.1)
+    assert result.history[-1] < result.history[0]
+
+
+def test_isotropic_atoms(small: Simulation, detection: Detection) -> None:
+    result = fit(small.map, detection, displacements="isotropic")
+    assert np.all(np.isnan(result.fitted.matrices))
+    found = match(result.fitted.positions, small.positions)
+    truth = np.trace(small.matrices, axis1=1, axis2=2)[found.planted] / 3
+    assert np.abs(result.fitted.u_iso[found.found] - truth).mean() < 0.02
+    assert result.parameters == 5 * len(detection) + 1
+
+
+@pytest.mark.parametrize("part", ["positions", "displacements", "amplitudes", "background"])
+def test_frozen_parts_keep_their_values(small: Simulation, detection: Detection, part: str) -> None:
+    free = fit(small.map, detection, max_iterations=8)
+    result = fit(small.map, detection, frozen=(part,), max_iterations=8)
+    mean = detection.mean_atom
+    n = len(detection)
+
+    def values(of: JointFit) -> np.ndarray:
+        match part:
+            case "positions":
+                return np.asarray(of.atoms.positions)
+            case "displacements":
+                return np.asarray(of.atoms.matrices())
+            case "amplitudes":
+                return np.asarray(of.atoms.amplitudes)
+            case _:
+                return np.array(of.background.numbers()["level"])
+
+    height = small.map.at(small.map.grid.nearest_voxels(detection.positions)) - mean.background
+    start = {
+        "positions": detection.positions,
+        "displacements": np.tile(mean.matrix, (n, 1, 1)),
+        "amplitudes": height * np.sqrt(np.linalg.det(2 * np.pi * mean.matrix)),
+        "background": np.array(mean.background),
+    }[part]
+    np.testing.assert_allclose(values(result), start, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(values(free), start, rtol=1e-4, atol=1e-5)
+    assert result.parameters == free.parameters - {"positions": 3 * n, "displacements": 6 * n}.get(
+        part, n if part == "amplitudes" else 1
+    )
+
+
+def test_everything_frozen_is_the_start(small: Simulation, detection: Detection) -> None:
+    parts = ("positions", "displacements", "amplitudes", "background")
+    result = fit(small.map, detection, frozen=parts)
+    assert result.parameters == 0
+    np.testing.assert_allclose(result.atoms.positions, detection.positions, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["none", "constant", "linear"])
+def test_backgrounds(small: Simulation, kind: str) -> None:
+    grid = small.map.grid
+    slope = np.array([0.002, -0.004, 0.001])
+    places = grid.positions_of(np.stack(np.indices(grid.shape), axis=-1))
+    ramp = {"none": 0.0, "constant": 0.4, "linear": 0.4 + (places - grid.centre) @ slope}[kind]
+    density = small.map.with_values((small.map.values + ramp).astype(np.float32))
+    detection = detect(density, PT)
+    result = fit(density, detection, background=kind)
+    assert match(result.fitted.positions, small.positions).rmsd < 0.03
+    middle = result.background.on(grid, result.fitted_on)
+    expected = np.broadcast_to(ramp, grid.shape)
+    region = region_mask(grid, small.positions, 1.5)
+    difference = np.broadcast_to(middle, grid.shape) - expected
+    assert np.abs(difference[region]).max() < 0.02
+    if kind == "linear":
+        np.testing.assert_allclose(result.background.numbers()["slope"], slope, atol=4e-4)
+
+
+def test_linear_background_is_the_same_traced_and_on_the_host() -> None:
+    grid = Grid((6, 8, 10), np.array([0.3, 0.4, 0.5]), np.array([1.0, 2.0, 3.0]))
+    background = LinearBackground(np.array(0.7), np.array([0.1, -0.2, 0.3]))
+    traced = background.density(grid.shape, jnp.asarray(grid.spacing))
+    np.testing.assert_allclose(traced, background.on(grid, grid), atol=1e-6)
+
+
+def test_model_density_is_what_was_fitted(small: Simulation, detection: Detection) -> None:
+    result = fit(small.map, detection)
+    model = result.density(small.map.grid)
+    region = region_mask(small.map.grid, detection.positions, 1.4)
+    residual = (small.map.values - model)[region]
+    assert residual.std() == pytest.approx(result.noise, rel=0.1)
+
+
+def test_origin_far_away_costs_no_digits(small: Simulation, detection: Detection) -> None:
+    grid = small.map.grid
+    away = np.array([40_000.0, -30_000.0, 50_000.0])
+    moved = DensityMap(small.map.values, Grid(grid.shape, grid.spacing, grid.origin + away))
+    near = fit(small.map, detection)
+    far = fit_jointly(moved, detection.positions + away, detection.mean_atom, PT)
+    np.testing.assert_allclose(
+        np.asarray(far.atoms.positions) - away, near.atoms.positions, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_scale_of_intensity_only_scales_amplitudes(
+    small: Simulation, detection: Detection, scale: float
+) -> None:
+    mean = detection.mean_atom
+    scaled_mean = MeanAtom(scale * mean.height, mean.u, scale * mean.background, mean.matrix, mean.count)
+    plain = fit(small.map, detection)
+    scaled = fit_jointly(
+        small.map.with_values((scale * small.map.values).astype(np.float32)),
+        detection.positions,
+        scaled_mean,
+        PT,
+    )
+    np.testing.assert_allclose(scaled.atoms.positions, plain.atoms.positions, atol=1e-4)
+    np.testing.assert_allclose(scaled.atoms.amplitudes, scale * plain.atoms.amplitudes, rtol=1e-3)
+
+
+def test_bounds_hold_whatever_the_free_numbers(rng: np.random.Generator) -> None:
+    n = 6
+    atoms = Atoms(
+        rng.normal(size=(n, 3)),
+        AnisotropicDisplacements.from_variances(np.full(n, 0.25)),
+        np.ones(n),
+        np.full(n, 78),
+    )
+    model = MapModel(atoms, ConstantBackground(np.array(0.0)))
+    bounds = Bounds(move=0.6, widest=0.8)
+    parametrisation = parametrise(model, np.full(3, 0.3), 1000, bounds)
+    for size in (1.0, 1e3, 1e8):
+        zeros = parametrisation.zeros()
+        free = {k: np.asarray(size * rng.normal(size=v.shape), np.float32) for k, v in zeros.items()}
+        moved = parametrisation(free)
+        shift = np.asarray(moved.atoms.positions - atoms.positions)
+        assert np.linalg.norm(shift, axis=1).max() <= 0.6 * (1 + 1e-5)
+        widths = np.exp(np.asarray(moved.atoms.displacements.log_widths))
+        assert widths.max() <= 0.8 * (1 + 1e-5)
+        assert widths.min() >= 0.5 / bounds.width_factor * (1 - 1e-5)
+        assert np.asarray(moved.atoms.amplitudes).min() > 0
+        assert np.linalg.eigvalsh(np.asarray(moved.atoms.matrices())).min() > 0
+
+
+def lone_atom() -> tuple[LeastSquares, MapModel]:
+    grid = Grid((24, 24, 24), np.full(3, 0.3), np.zeros(3))
+    atoms = Atoms(
+        grid.centre[None],
+        AnisotropicDisplacements.from_variances(np.array([0.25])),
+        np.array([(2 * np.pi * 0.25) ** 1.5]),
+        np.array([78]),
+    )
+    gaussians = Gaussians.of_atoms(atoms)
+    values = render_map(gaussians, grid, 7.0)
+    plan = plan_windows(gaussians, grid, 7.0)
+    return (
+        LeastSquares(values, np.ones(grid.shape, np.float32), grid.spacing.astype(np.float32), plan),
+        MapModel(jax.tree.map(lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x, atoms), ConstantBackground(np.array(0.0, np.float32))),
+    )
+
+
+def test_hessian_of_a_lone_atom_is_the_unit_matrix() -> None:
+    """The reason for the parametrisation: in its units the first L-BFGS step is a Newton step."""
+    objective, model = lone_atom()
+    parametrisation = parametrise(model, np.full(3, 0.3), 24**3, Bounds(move=0.6, widest=1.2), frozenset({"background"}))
+    flat, unravel = jax.flatten_util.ravel_pytree(
+        jax.tree.map(jnp.asarray, parametrisation.zeros())
+    )
+    columns = [
+        jax.jvp(jax.grad(lambda x: objective(parametrisation(unravel(x)))), (flat,), (basis,))[1]
+        for basis in jnp.eye(len(flat))
+    ]
+    np.testing.assert_allclose(np.stack(columns), np.eye(len(flat)), atol=0.02)
+
+
+def test_interrupted_fit_keeps_the_best_so_far(small: Simulation, detection: Detection) -> None:
+    def interrupt(iteration: int, value: float) -> None:
+        if iteration > 5:
+            raise KeyboardInterrupt
+
+    result = fit(small.map, detection, progress=interrupt)
+    assert result.reason == "interrupted"
+    assert match(result.fitted.positions, small.positions).rmsd < 0.05
+
+
+def test_progress_counts_iterations(small: Simulation, detection: Detection) -> None:
+    seen: list[tuple[int, float]] = []
+    result = fit(small.map, detection, progress=lambda i, value: seen.append((i, value)))
+    assert seen[-1][0] == len(result.history) - 1
+    assert [i for i, _ in seen] == sorted(i for i, _ in seen)
+
+
+class Rosenbrock(eqx.Module):
+    scale: float = 1.0
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.scale * jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def test_lbfgs_walks_a_curved_valley() -> None:
+    found = minimise(
+        Rosenbrock(), np.full(6, -0.5, np.float32), LBFGS(), tolerance=1e-6, max_iterations=400
+    )
+    np.testing.assert_allclose(found.params, 1.0, atol=1e-2)
+    assert found.history[0] == pytest.approx(float(Rosenbrock()(jnp.full(6, -0.5))))
+
+
+def test_plain_optax_on_the_modules_works(small: Simulation) -> None:
+    """A researcher's own loop: the atoms are a pytree, and the objective is a function."""
+    detection = detect(small.map, PT)
+    region = region_around(small.map, detection.positions, 1.5)
+    atoms = Atoms(
+        jnp.asarray(detection.positions - region.grid.origin, jnp.float32),
+        jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), AnisotropicDisplacements.from_variances(np.full(len(detection), 0.2))),
+        jnp.full(len(detection), 1.0, jnp.float32),
+        jnp.full(len(detection), 78),
+    )
+    model = MapModel(atoms, ConstantBackground(jnp.zeros(())))
+    local = Grid(region.grid.shape, region.grid.spacing, np.zeros(3))
+    plan = plan_windows(Gaussians.of_atoms(atoms), local, margin=0.5)
+    objective = LeastSquares(
+        jnp.asarray(region.values),
+        jnp.asarray(region.mask, jnp.float32),
+        jnp.asarray(region.grid.spacing, jnp.float32),
+        plan,
+    )
+    optimiser = optax.adam(0.02)
+    state = optimiser.init(eqx.filter(model, eqx.is_inexact_array))
+
+    @eqx.filter_jit
+    def step(model: MapModel, state: optax.OptState) -> tuple:
+        value, gradient = eqx.filter_value_and_grad(objective)(model)
+        updates, state = optimiser.update(gradient, state)
+        return eqx.apply_updates(model, updates), state, value
+
+    values = []
+    for _ in range(60):
+        model, state, value = step(model, state)
+        values.append(float(value))
+    assert values[-1] < 0.5 * values[0]
+    u = np.asarray(model.atoms.matrices())
+    assert np.linalg.eigvalsh(u).min() > 0

@@ -1,0 +1,306 @@
+"""The main job as a user runs it: in Python, from the command line, with every file opened."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import atomfit
+from atomfit.cli import app
+from atomfit.io.mrc import read_map, write_map
+from atomfit.io.tables import COLUMNS
+from atomfit.pipeline import BuildResult, build
+from atomfit.simulation import Simulation, simulate
+from matching import match
+
+FILES = {
+    "atoms.csv",
+    "atoms.cif",
+    "atoms.pdb",
+    "atoms.xyz",
+    "model.mrc",
+    "residual.mrc",
+    "rejected.csv",
+    "view.cxc",
+    "summary.json",
+    "run.json",
+}
+
+
+@pytest.fixture(scope="module")
+def run(small: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output directory of `atomfit build` on the small particle."""
+    home = tmp_path_factory.mktemp("run")
+    write_map(home / "particle.mrc", small.map)
+    outcome = CliRunner().invoke(
+        app, ["build", str(home / "particle.mrc"), "-e", "Pt", "--out", str(home / "out")]
+    )
+    assert outcome.exit_code == 0, outcome.output
+    assert "55 atoms" in outcome.stdout
+    return home / "out"
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_files_are_there(run: Path) -> None:
+    assert {path.name for path in run.iterdir()} == FILES
+
+
+def test_the_table_has_the_documented_columns(run: Path) -> None:
+    table = rows(run / "atoms.csv")
+    assert list(table[0]) == [column.name for column in COLUMNS]
+    assert [int(row["id"]) for row in table] == list(range(1, 56))
+    assert {row["element"] for row in table} == {"Pt"}
+    documented = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
+    for column in COLUMNS:
+        assert f"| `{column.name}` |" in documented
+
+
+def test_numbers_of_a_row_belong_together(run: Path) -> None:
+    for row in rows(run / "atoms.csv"):
+        u = np.array(
+            [
+                [float(row["u11"]), float(row["u12"]), float(row["u13"])],
+                [float(row["u12"]), float(row["u22"]), float(row["u23"])],
+                [float(row["u13"]), float(row["u23"]), float(row["u33"])],
+            ]
+        )
+        values = np.linalg.eigvalsh(u)[::-1]
+        np.testing.assert_allclose(
+            [float(row[name]) for name in ("u_maj", "u_med", "u_min")], values, atol=3e-6
+        )
+        assert float(row["u_iso"]) == pytest.approx(np.trace(u) / 3, abs=2e-6)
+        assert float(row["doi"]) == pytest.approx(values[2] / values[0], abs=1e-4)
+        height = float(row["amplitude"]) / np.sqrt(np.linalg.det(2 * np.pi * u))
+        assert float(row["peak_intensity"]) == pytest.approx(height, rel=1e-3)
+
+
+def test_the_table_agrees_with_the_truth(run: Path, small: Simulation) -> None:
+    table = rows(run / "atoms.csv")
+    found = match(np.array([[float(row[k]) for k in "xyz"] for row in table]), small.positions)
+    assert (found.missing, found.false) == (0, 0)
+    at_detection = match(
+        np.array([[float(row[f"com_{k}"]) for k in "xyz"] for row in table]), small.positions
+    )
+    assert found.rmsd < at_detection.rmsd
+    truth = np.trace(small.matrices, axis1=1, axis2=2)[found.planted] / 3
+    joint = np.array([float(row["u_iso"]) for row in table])[found.found] - truth
+    log = np.array([float(row["logfit_u_iso"]) for row in table])[found.found] - truth
+    assert np.abs(joint).mean() < 0.7 * np.abs(log).mean()
+
+
+def test_structures_and_maps_are_in_the_same_place(run: Path) -> None:
+    gemmi = pytest.importorskip("gemmi")
+    from ase.io import read
+
+    table = np.array([[float(row[k]) for k in "xyz"] for row in rows(run / "atoms.csv")])
+    cif = gemmi.read_structure(str(run / "atoms.cif"))
+    np.testing.assert_allclose([c.atom.pos.tolist() for c in cif[0].all()], table, atol=1e-4)
+    np.testing.assert_allclose(read(run / "atoms.xyz").get_positions(), table, atol=1e-4)
+    np.testing.assert_allclose(read(run / "atoms.pdb").get_positions(), table, atol=1e-3)
+    model = read_map(run / "model.mrc").map
+    inside = model.at(model.grid.nearest_voxels(table))
+    assert inside.min() > 5 * np.median(model.values)
+
+
+def test_map_is_model_plus_residual(run: Path, small: Simulation) -> None:
+    with mrcfile.open(run / "model.mrc") as model, mrcfile.open(run / "residual.mrc") as residual:
+        np.testing.assert_allclose(model.data + residual.data, small.map.values, atol=1e-5)
+        assert residual.data.std() == pytest.approx(0.03, rel=0.1)
+        assert mrcfile.validate(run / "model.mrc")
+
+
+def test_summary_and_run_record(run: Path) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["atoms"] == 55
+    assert summary["fit"]["reason"] == "converged"
+    assert summary["fit"]["correlation"] > summary["baseline"]["correlation"]
+    assert len(summary["detection"]["threshold_curve"]["threshold"]) >= 15
+    assert summary["medians"]["cn"] > 5
+    assert any("CELLA" in note for note in summary["map"]["notes"])
+    record = json.loads((run / "run.json").read_text())
+    assert record["versions"]["atomfit"] == atomfit.__version__
+    assert record["options"]["element"] == "Pt"
+    assert record["device"]["platform"] == "cpu"
+    assert len(record["input"]["sha256"]) == 64
+    assert list(record["seconds"]) == [
+        "read and prepare", "detect", "baseline", "joint fit", "statistics", "write",
+    ]
+
+
+def test_viewer_script_opens_files_that_exist(run: Path) -> None:
+    opened = [
+        line.split('"')[1] for line in (run / "view.cxc").read_text().splitlines() if line.startswith("open")
+    ]
+    assert opened[1:] == ["model.mrc", "atoms.cif"]
+    assert all((run / name).resolve().exists() for name in opened)
+    assert "aniso" in (run / "view.cxc").read_text()
+
+
+def test_a_changed_map_is_written_for_viewers(small: Simulation, tmp_path: Path) -> None:
+    dark = small.map.with_values(7 - 2 * small.map.values)
+    result = build(dark, "Pt", invert=True, mask_diameter=float(small.map.grid.extent.min()))
+    result.write(tmp_path / "out")
+    assert (tmp_path / "out" / "map.mrc").exists()
+    found = match(result.positions, small.positions)
+    assert (found.missing, found.false) == (0, 0)
+
+
+def test_python_call_takes_files_arrays_and_maps(small: Simulation, tmp_path: Path) -> None:
+    np.save(tmp_path / "map.npy", small.map.values)
+    options = atomfit.BuildOptions(voxel_size=0.358, fit="log")
+    expected = build(small.map, "Pt", fit="log").positions
+    for source in (small.map.values, tmp_path / "map.npy", str(tmp_path / "map.npy")):
+        np.testing.assert_allclose(atomfit.build(source, "pt", options).positions, expected)
+
+
+def test_the_baseline_alone(small: Simulation, tmp_path: Path) -> None:
+    result = build(small.map, "Pt", fit="log")
+    assert result.joint is None
+    np.testing.assert_array_equal(result.positions, result.detection.positions)
+    result.write(tmp_path / "out")
+    table = rows(tmp_path / "out" / "atoms.csv")
+    assert all(row["u_iso"] == row["logfit_u_iso"] for row in table)
+    assert all(row["u_maj"] == row["logfit_u_maj"] for row in table)
+
+
+def test_isotropic_atoms_claim_no_shape(small: Simulation, tmp_path: Path) -> None:
+    build(small.map, "Pt", displacements="isotropic").write(tmp_path / "out")
+    for row in rows(tmp_path / "out" / "atoms.csv"):
+        assert float(row["u_iso"]) > 0
+        assert {row[name] for name in ("u11", "u_maj", "u_min", "doi")} == {""}
+    assert "ANISOU" not in (tmp_path / "out" / "atoms.pdb").read_text()
+
+
+def test_no_atom_is_a_result(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).standard_normal((48, 48, 48)).astype(np.float32)
+    np.save(tmp_path / "noise.npy", noise)
+    outcome = CliRunner().invoke(
+        app,
+        ["build", str(tmp_path / "noise.npy"), "-e", "Pt", "--voxel-size", "0.36", "-o", str(tmp_path / "o")],
+    )
+    assert outcome.exit_code == 0, outcome.output
+    assert "no atom found" in outcome.stderr
+    assert rows(tmp_path / "o" / "atoms.csv") == []
+    assert json.loads((tmp_path / "o" / "summary.json").read_text())["atoms"] == 0
+
+
+def test_one_atom(tmp_path: Path) -> None:
+    case = simulate(size=1, noise=0.02, seed=3)
+    result = build(case.map, "Pt")
+    assert len(result) == 1
+    assert np.linalg.norm(result.positions[0] - case.positions[0]) < 0.05
+    result.write(tmp_path / "out")
+    (row,) = rows(tmp_path / "out" / "atoms.csv")
+    assert (row["cn"], row["nn_distance"]) == ("0", "")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"voxel_size": (0.3, 0.36, 0.42)},
+        {"rotate": "20,40,60", "shift": (3.0, -2.0, 1.0)},
+        {"doi": 0.5, "long_axis": "z"},
+    ],
+    ids=["unequal voxels", "rotated and off centre", "anisotropic"],
+)
+def test_particles_in_other_circumstances(changes: dict) -> None:
+    case = simulate(shape="icosahedron", size=3, noise=0.03, **changes)
+    result = build(case.map, "Pt")
+    found = match(result.positions, case.positions)
+    assert (found.missing, found.false) == (0, 0)
+    assert found.rmsd < 0.03
+    u = result.matrices[found.found]
+    assert np.abs(u - case.matrices[found.planted]).mean() < 0.02
+
+
+@pytest.mark.parametrize("order", [(3, 2, 1), (2, 3, 1)])
+def test_axis_order_and_origin_end_up_in_the_atoms(
+    small: Simulation, small_result: BuildResult, order: tuple[int, int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "odd 'name' ø.map"
+    stored = np.ascontiguousarray(small.map.values.transpose([3 - axis for axis in order[::-1]]))
+    with mrcfile.new(path) as file:
+        file.set_data(stored)
+        header = file.header
+        header.mapc, header.mapr, header.maps = order
+        header.mx, header.my, header.mz = small.map.grid.shape[::-1]
+        header.cella.x, header.cella.y, header.cella.z = small.map.grid.extent
+        for name, axis in zip(("nxstart", "nystart", "nzstart"), order, strict=True):
+            header[name] = -10 * axis
+    expected = small_result.positions + 0.358 * np.array([-10, -20, -30])
+    found = match(build(path, "Pt").positions, expected, 0.02)
+    assert (found.missing, found.false) == (0, 0)
+
+
+def test_integer_maps_work(small: Simulation, small_result: BuildResult, tmp_path: Path) -> None:
+    with mrcfile.new(tmp_path / "int.mrc") as file:
+        file.set_data(np.rint(100 * small.map.values).astype(np.int8))
+        file.voxel_size = 0.358
+    found = match(build(tmp_path / "int.mrc", "Pt").positions, small_result.positions, 0.05)
+    assert (found.missing, found.false) == (0, 0)
+
+
+def test_overwrite_replaces(run: Path, small: Simulation) -> None:
+    result = build(small.map, "Pt", fit="log")
+    (run.parent / "again").mkdir()
+    (run.parent / "again" / "notes.txt").write_text("mine")
+    result.write(run.parent / "again", overwrite=True)
+    assert (run.parent / "again" / "notes.txt").read_text() == "mine"
+    assert (run.parent / "again" / "atoms.csv").exists()
+
+
+def test_check_describes_a_map(small: Simulation, tmp_path: Path) -> None:
+    write_map(tmp_path / "map.mrc", small.map)
+    outcome = CliRunner().invoke(app, ["check", str(tmp_path / "map.mrc")])
+    assert outcome.exit_code == 0
+    for words in ("CELLA", "ORIGIN", "atoms are bright", "can be used"):
+        assert words in outcome.stdout
+
+
+def test_simulate_writes_map_and_truth(tmp_path: Path) -> None:
+    arguments = ["simulate", "--out", str(tmp_path / "sim"), "--shape", "octahedron", "--size", "4"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    truth = rows(tmp_path / "sim" / "truth.csv")
+    assert len(truth) == 44
+    assert set(truth[0]) <= {column.name for column in COLUMNS}
+    density = read_map(tmp_path / "sim" / "map.mrc").map
+    peaks = density.at(
+        density.grid.nearest_voxels(np.array([[float(row[k]) for k in "xyz"] for row in truth]))
+    )
+    assert peaks.min() > 0.15
+
+
+def test_help_does_not_wait_for_jax() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from atomfit.cli import app;"
+        "r = CliRunner().invoke(app, ['build', '--help']); assert r.exit_code == 0;"
+        "sys.exit(bool({'jax', 'numpy', 'scipy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_bad_input_does_not_wait_for_jax(tmp_path: Path) -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from atomfit.cli import app;"
+        f"r = CliRunner().invoke(app, ['build', {str(tmp_path / 'none.mrc')!r}, '-e', 'Pt']);"
+        "assert r.exit_code == 2; sys.exit('jax' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_package_lists_its_names() -> None:
+    assert set(atomfit.__all__) <= set(dir(atomfit))
+    for name in atomfit.__all__:
+        assert getattr(atomfit, name) is not None
+    with pytest.raises(AttributeError):
+        _ = atomfit.nothing

@@ -3,17 +3,13 @@
 import os
 
 # Before anything imports jax.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
-)
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from jaxtyping import install_import_hook
 
 # An int is a float, as PEP 484 has it.
-install_import_hook(
-    "atomfit", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-)
+install_import_hook("atomfit", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 from pathlib import Path
 

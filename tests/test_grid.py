@@ -8,9 +8,7 @@ from atomfit.grid import DensityMap, Grid
 lengths = st.floats(0.1, 5.0)
 places = st.floats(-500.0, 500.0)
 triples = st.tuples(places, places, places)
-grids = st.tuples(
-    st.tuples(*[st.integers(1, 40)] * 3), st.tuples(lengths, lengths, lengths), triples
-)
+grids = st.tuples(st.tuples(*[st.integers(1, 40)] * 3), st.tuples(lengths, lengths, lengths), triples)
 
 
 def made(parts: tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]) -> Grid:
@@ -37,9 +35,7 @@ def test_a_crop_leaves_voxels_where_they_are(parts: tuple, data: st.DataObject) 
     start = tuple(data.draw(st.integers(0, n - 1)) for n in grid.shape)
     cropped = grid.crop(start, tuple(n - s for n, s in zip(grid.shape, start, strict=True)))
     inner = np.zeros(3, int)
-    np.testing.assert_allclose(
-        cropped.positions_of(inner), grid.positions_of(inner + start), atol=1e-9
-    )
+    np.testing.assert_allclose(cropped.positions_of(inner), grid.positions_of(inner + start), atol=1e-9)
 
 
 def test_offsets_within_a_radius_count_unequal_voxels() -> None:

@@ -133,13 +133,20 @@ def test_summary_and_run_record(run: Path) -> None:
     assert record["device"]["platform"] == "cpu"
     assert len(record["input"]["sha256"]) == 64
     assert list(record["seconds"]) == [
-        "read and prepare", "detect", "baseline", "joint fit", "statistics", "write",
+        "read and prepare",
+        "detect",
+        "baseline",
+        "joint fit",
+        "statistics",
+        "write",
     ]
 
 
 def test_viewer_script_opens_files_that_exist(run: Path) -> None:
     opened = [
-        line.split('"')[1] for line in (run / "view.cxc").read_text().splitlines() if line.startswith("open")
+        line.split('"')[1]
+        for line in (run / "view.cxc").read_text().splitlines()
+        if line.startswith("open")
     ]
     assert opened[1:] == ["model.mrc", "atoms.cif"]
     assert all((run / name).resolve().exists() for name in opened)
@@ -186,7 +193,16 @@ def test_no_atom_is_a_result(tmp_path: Path) -> None:
     np.save(tmp_path / "noise.npy", noise)
     outcome = CliRunner().invoke(
         app,
-        ["build", str(tmp_path / "noise.npy"), "-e", "Pt", "--voxel-size", "0.36", "-o", str(tmp_path / "o")],
+        [
+            "build",
+            str(tmp_path / "noise.npy"),
+            "-e",
+            "Pt",
+            "--voxel-size",
+            "0.36",
+            "-o",
+            str(tmp_path / "o"),
+        ],
     )
     assert outcome.exit_code == 0, outcome.output
     assert "no atom found" in outcome.stderr

@@ -8,7 +8,7 @@ Thin on purpose: it turns words into the options of the Python functions, shows 
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -86,7 +86,9 @@ def build(
     background: Annotated[Background, typer.Option(help="What lies beneath the atoms.")] = "constant",
     freeze: Annotated[
         list[str] | None,
-        typer.Option(metavar="PART", help="Keep positions, displacements, amplitudes or background (repeatable)."),
+        typer.Option(
+            metavar="PART", help="Keep positions, displacements, amplitudes or background (repeatable)."
+        ),
     ] = None,
     optimizer: Annotated[Optimizer, typer.Option(help="Of the joint fit.")] = "lbfgs",
     max_iterations: Annotated[int, typer.Option(help="Of the joint fit.")] = 300,
@@ -163,7 +165,8 @@ def simulate(
         int, typer.Option(help="Atoms of a sphere; atoms along an edge, or layers, of a cluster.")
     ] = 309,
     lattice: Annotated[
-        float | None, typer.Option(metavar="ANGSTROM", help="fcc lattice constant, the element's by default.")
+        float | None,
+        typer.Option(metavar="ANGSTROM", help="fcc lattice constant, the element's by default."),
     ] = None,
     rotate: Annotated[
         str, typer.Option(help="none, random, or degrees about x, y, z as 10,20,30.")
@@ -267,7 +270,7 @@ def _refusals() -> Iterator[None]:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[object]:
+def _progress(quiet: bool) -> Iterator[Callable[[int, float], None]]:
     """Progress of the joint fit on standard error: a spinner on a terminal, otherwise nothing."""
     if quiet or not sys.stderr.isatty():
         yield lambda iteration, value: None

@@ -130,5 +130,3 @@ def _refuse_hot_voxel(values: np.ndarray) -> None:
             f"its neighbours differ from the rest by {float(others):g} at most",
             "replace it by the mean of its neighbours",
         )
-
-

@@ -67,9 +67,7 @@ class BuildOptions:
                     f"{part!r} is no part of the model", f"give {', '.join(get_args(Part))}", "--freeze"
                 )
         if self.min_cn < 0:
-            raise InputError(
-                f"{self.min_cn} is no coordination number", "give 0 or more", "--min-cn"
-            )
+            raise InputError(f"{self.min_cn} is no coordination number", "give 0 or more", "--min-cn")
         if self.cn_cutoff is not None and not _is_number(self.cn_cutoff, 0.1, 100.0):
             raise InputError(
                 f"{self.cn_cutoff} is no distance between atoms",

@@ -1,7 +1,7 @@
 """From a file to a map that can be fitted: read, judged, and changed only as asked.
 
-Whatever can be refused is refused here, in seconds: this module and what it imports do without JAX. Only what
-was asked for changes the map: its contrast is inverted, or it is masked.
+Whatever can be refused is refused here, in seconds: this module and what it imports do without JAX. A
+map is changed only as asked: its contrast is inverted, or it is masked.
 """
 
 import os
@@ -80,9 +80,7 @@ def prepare(source: Source, element: str, options: BuildOptions | None = None) -
         require_bright_atoms(measure_contrast(density, kind))
     except InputError as error:
         raise error.at(file.path or "map") from None
-    return PreparedMap(
-        file, density, kind, tuple(warnings), time.perf_counter() - begin
-    )
+    return PreparedMap(file, density, kind, tuple(warnings), time.perf_counter() - begin)
 
 
 def check(
@@ -136,8 +134,7 @@ def masked(density: DensityMap, diameter: float) -> DensityMap:
     smallest = float(grid.extent.min())
     if not 0 < diameter <= smallest:
         raise InputError(
-            f"a mask of {diameter:g} Å does not fit into the box, whose shortest edge is "
-            f"{smallest:.1f} Å",
+            f"a mask of {diameter:g} Å does not fit into the box, whose shortest edge is {smallest:.1f} Å",
             "give a smaller diameter, or none",
             "--mask-diameter",
         )
@@ -149,7 +146,7 @@ def masked(density: DensityMap, diameter: float) -> DensityMap:
     ][::-1]
     square = sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True))
     beyond = np.clip((np.sqrt(square) - diameter / 2) / _SOFT_EDGE, 0, 1)
-    part: Float[np.ndarray, "..."] = 0.5 + 0.5 * np.cos(np.pi * beyond)
+    part: Float[np.ndarray, ...] = 0.5 + 0.5 * np.cos(np.pi * beyond)
     level = edge_level(density)
     return density.with_values((level + part * (density.values - level)).astype(np.float32))
 

@@ -160,9 +160,7 @@ def test_whole_components_are_left_alone_by_the_papers_rule() -> None:
     denoised = denoise(density, GaussianMixture(np.ones(1), np.array([0.15])))
     low = 0.5 * float(denoised.values.max())
     pieces = find_pieces(density, denoised, low, 1.66, 1.66, 0.0)
-    np.testing.assert_allclose(
-        pieces.partly_split_centres(low, PT.radius), pieces.component_centres(low)
-    )
+    np.testing.assert_allclose(pieces.partly_split_centres(low, PT.radius), pieces.component_centres(low))
 
 
 def test_components_are_scipys() -> None:
@@ -258,9 +256,7 @@ def test_atoms_at_the_edge_and_particles_off_centre() -> None:
 
 def test_contrast_is_seen_in_isolated_and_in_crowded_atoms(small: Simulation) -> None:
     lattice = simulate(size=3000, box=140, u_core=0.4, u_surface=0.4, noise=0.03).map
-    crowded = DensityMap(
-        np.ascontiguousarray(lattice.values[45:95, 45:95, 45:95]), cubic(50)
-    )
+    crowded = DensityMap(np.ascontiguousarray(lattice.values[45:95, 45:95, 45:95]), cubic(50))
     for density in (small.map, crowded):
         assert not measure_contrast(density, PT).inverted
         assert measure_contrast(density.with_values(-density.values), PT).inverted
@@ -272,9 +268,7 @@ def test_isolated_blobs_are_discarded_by_their_neighbours() -> None:
     grid = case.map.grid
     lone = grid.origin + np.array([[3.0, 3.0, 3.0]])
     blob = Gaussians(lone, 0.2 * np.eye(3)[None], np.array([0.8]))
-    density = case.map.with_values(
-        (case.map.values + render_reference(blob, grid)).astype(np.float32)
-    )
+    density = case.map.with_values((case.map.values + render_reference(blob, grid)).astype(np.float32))
     strict, loose = detect(density, PT), detect(density, PT, min_coordination=0)
     assert len(loose) == len(strict) + 1 == len(case.positions) + 1
     assert strict.rejected.reasons == ("coordination number below 3",)

@@ -162,9 +162,7 @@ def test_origin_far_away_costs_no_digits(small: Simulation, detection: Detection
     moved = DensityMap(small.map.values, Grid(grid.shape, grid.spacing, grid.origin + away))
     near = fit(small.map, detection)
     far = fit_jointly(moved, detection.positions + away, detection.mean_atom, PT)
-    np.testing.assert_allclose(
-        np.asarray(far.atoms.positions) - away, near.atoms.positions, atol=1e-4
-    )
+    np.testing.assert_allclose(np.asarray(far.atoms.positions) - away, near.atoms.positions, atol=1e-4)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
@@ -221,17 +219,20 @@ def lone_atom() -> tuple[LeastSquares, MapModel]:
     plan = plan_windows(gaussians, grid, 7.0)
     return (
         LeastSquares(values, np.ones(grid.shape, np.float32), grid.spacing.astype(np.float32), plan),
-        MapModel(jax.tree.map(lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x, atoms), ConstantBackground(np.array(0.0, np.float32))),
+        MapModel(
+            jax.tree.map(lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x, atoms),
+            ConstantBackground(np.array(0.0, np.float32)),
+        ),
     )
 
 
 def test_hessian_of_a_lone_atom_is_the_unit_matrix() -> None:
     """The reason for the parametrisation: in its units the first L-BFGS step is a Newton step."""
     objective, model = lone_atom()
-    parametrisation = parametrise(model, np.full(3, 0.3), 24**3, Bounds(move=0.6, widest=1.2), frozenset({"background"}))
-    flat, unravel = jax.flatten_util.ravel_pytree(
-        jax.tree.map(jnp.asarray, parametrisation.zeros())
+    parametrisation = parametrise(
+        model, np.full(3, 0.3), 24**3, Bounds(move=0.6, widest=1.2), frozenset({"background"})
     )
+    flat, unravel = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, parametrisation.zeros()))
     columns = [
         jax.jvp(jax.grad(lambda x: objective(parametrisation(unravel(x)))), (flat,), (basis,))[1]
         for basis in jnp.eye(len(flat))
@@ -277,7 +278,10 @@ def test_plain_optax_on_the_modules_works(small: Simulation) -> None:
     region = region_around(small.map, detection.positions, 1.5)
     atoms = Atoms(
         jnp.asarray(detection.positions - region.grid.origin, jnp.float32),
-        jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), AnisotropicDisplacements.from_variances(np.full(len(detection), 0.2))),
+        jax.tree.map(
+            lambda x: jnp.asarray(x, jnp.float32),
+            AnisotropicDisplacements.from_variances(np.full(len(detection), 0.2)),
+        ),
         jnp.full(len(detection), 1.0, jnp.float32),
         jnp.full(len(detection), 78),
     )

@@ -45,9 +45,7 @@ def test_it_is_the_papers_formula(small: Simulation) -> None:
         assert found.fitted.u_iso[i] == pytest.approx(-1 / (2 * beta[1]), rel=1e-6)
         design = np.stack([np.ones_like(x), x**2, y**2, z**2, x * y, x * z, y * z], axis=1)
         b = np.linalg.lstsq(design * root[:, None], np.log(intensity) * root, rcond=None)[0]
-        inverse = -np.array(
-            [[2 * b[1], b[4], b[5]], [b[4], 2 * b[2], b[6]], [b[5], b[6], 2 * b[3]]]
-        )
+        inverse = -np.array([[2 * b[1], b[4], b[5]], [b[4], 2 * b[2], b[6]], [b[5], b[6], 2 * b[3]]])
         np.testing.assert_allclose(found.fitted.matrices[i], np.linalg.inv(inverse), rtol=1e-5)
 
 

@@ -29,7 +29,8 @@ def write(path: Path, values: np.ndarray, voxel: float = 0.4, **header: object) 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=hnp.arrays(
-        np.float32, hnp.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=6),
+        np.float32,
+        hnp.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=6),
         elements=st.floats(-1e6, 1e6, width=32),
     ),
     spacing=st.tuples(*[st.floats(0.05, 3.0)] * 3),

@@ -29,7 +29,12 @@ def as_arrays(structure: object) -> tuple[np.ndarray, ...]:
     atoms = [cra.atom for cra in structure[0].all()]  # type: ignore[index]
     positions = np.array([atom.pos.tolist() for atom in atoms])
     u = np.array([atom.aniso.elements_pdb() for atom in atoms])
-    return positions, u, np.array([atom.b_iso for atom in atoms]), np.array([atom.element.name for atom in atoms])
+    return (
+        positions,
+        u,
+        np.array([atom.b_iso for atom in atoms]),
+        np.array([atom.element.name for atom in atoms]),
+    )
 
 
 def expected_u(structure: Structure) -> np.ndarray:

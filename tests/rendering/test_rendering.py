@@ -1,12 +1,12 @@
 """The fast renderer against the slow one, its derivatives against finite differences."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-import equinox as eqx
 from atomfit.grid import Grid
 from atomfit.rendering import Gaussians, plan_windows, render, render_map, render_reference
 from atomfit.rendering.windows import BLOCK

@@ -19,7 +19,7 @@ GRID = Grid((40, 44, 48), np.array([0.4, 0.36, 0.3]), np.zeros(3))
         ("octahedron", 12, 12 * (2 * 12**2 + 1) // 3),
         ("cuboctahedron", 3, 55),
         ("icosahedron", 5, 309),
-        ("decahedron", 3, 54),
+        ("decahedron", 4, 54),
     ],
 )
 def test_particles_have_the_right_number_of_atoms(shape: str, size: int, count: int) -> None:
@@ -61,9 +61,9 @@ def test_white_noise_is_white_and_blurred_noise_is_not() -> None:
     for values in (white, blurred):
         assert values.std() == pytest.approx(0.3, rel=0.02)
     shifted = np.roll(blurred, 1, axis=2)
-    # Correlation of neighbours 0.3 Å apart: exp(-d² / 4σ²).
+    # Correlation of neighbours along x, 0.4 Å apart: exp(-d² / 4σ²).
     assert np.corrcoef(blurred.ravel(), shifted.ravel())[0, 1] == pytest.approx(
-        np.exp(-(0.3**2) / (4 * 0.4**2)), abs=0.03
+        np.exp(-(0.4**2) / (4 * 0.4**2)), abs=0.03
     )
     assert abs(np.corrcoef(white.ravel(), np.roll(white, 1, axis=2).ravel())[0, 1]) < 0.02
 

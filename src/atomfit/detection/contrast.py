@@ -65,7 +65,6 @@ def require_bright_atoms(contrast: Contrast) -> None:
     """**Raises:** `InputError` if atoms are dark."""
     if contrast.inverted:
         raise InputError(
-            f"atoms are dark in this map ({contrast.minima} sharp minima, {contrast.maxima} sharp "
-            "maxima)",
+            f"atoms are dark in this map ({contrast.minima} sharp minima, {contrast.maxima} sharp maxima)",
             "add --invert if that is so",
         )

@@ -17,9 +17,7 @@ from atomfit.scattering import GaussianMixture
 def denoise(density: DensityMap, atom: GaussianMixture) -> DensityMap:
     """The map correlated with a simulated atom of unit integral; the map's mean is removed first."""
     reach = 4.0 * float(np.sqrt(atom.variances.max()))
-    return density.with_values(
-        convolve(density.values - density.values.mean(), density.grid, atom, reach)
-    )
+    return density.with_values(convolve(density.values - density.values.mean(), density.grid, atom, reach))
 
 
 def convolve(
@@ -48,4 +46,4 @@ def squared_frequencies(lengths: tuple[int, ...], grid: Grid) -> Float[np.ndarra
     spacing = grid.spacing[::-1]
     axes = [fft.fftfreq(n, s) for n, s in zip(lengths[:-1], spacing[:-1], strict=True)]
     axes.append(fft.rfftfreq(lengths[-1], spacing[-1]))
-    return sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True))  # type: ignore[return-value]
+    return sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True))

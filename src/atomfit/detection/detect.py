@@ -89,9 +89,7 @@ def detect(
     """
     contrast = measure_contrast(density, element)
     mean_atom = measure_mean_atom(density, element)
-    template = matched_to_width(
-        element.symbol, mean_atom.u, 0.5 * element.neighbour_distance
-    )
+    template = matched_to_width(element.symbol, mean_atom.u, 0.5 * element.neighbour_distance)
     denoised = denoise(density, template)
     floor = noise_floor(density, denoised, template, 2 * element.neighbour_distance)
     lowest, highest = max(otsu_threshold(denoised), floor), float(denoised.values.max())
@@ -107,17 +105,11 @@ def detect(
         background=mean_atom.background,
     )
     while_searching = pieces.split_centres if split == "each" else pieces.component_centres
-    search = search_threshold(
-        lowest, highest, while_searching, SimulatedMapCorrelation(denoised, template)
-    )
+    search = search_threshold(lowest, highest, while_searching, SimulatedMapCorrelation(denoised, template))
     positions = _final_centres(pieces, search.best.threshold, split, element)
     correlations = correlations_with_identical_atoms(density, positions, mean_atom, element)
-    keep, rejected = _validate(
-        positions, correlations, min_correlation, min_coordination, cutoff, element
-    )
-    return Detection(
-        positions[keep], correlations[keep], mean_atom, denoised, search, floor, rejected
-    )
+    keep, rejected = _validate(positions, correlations, min_correlation, min_coordination, cutoff, element)
+    return Detection(positions[keep], correlations[keep], mean_atom, denoised, search, floor, rejected)
 
 
 def correlations_with_identical_atoms(
@@ -128,9 +120,7 @@ def correlations_with_identical_atoms(
 ) -> Float[np.ndarray, " n"]:
     """The paper's validation correlation: against identical, isotropic atoms at all positions."""
     n, d = positions.shape
-    identical = Gaussians(
-        positions, np.broadcast_to(mean_atom.u * np.eye(d), (n, d, d)), np.ones(n)
-    )
+    identical = Gaussians(positions, np.broadcast_to(mean_atom.u * np.eye(d), (n, d, d)), np.ones(n))
     simulated = density.with_values(render_map(identical, density.grid))
     radius = VALIDATION_RADII * element.radius
     return validation_correlations(density, simulated, positions, radius)
@@ -164,9 +154,7 @@ def _validate(
         for i in np.flatnonzero(~keep)
     }
     candidates = np.flatnonzero(keep)
-    few = few_neighbours(
-        positions[candidates], min_coordination, cutoff, element.neighbour_distance
-    )
+    few = few_neighbours(positions[candidates], min_coordination, cutoff, element.neighbour_distance)
     for i in candidates[few]:
         reasons[int(i)] = f"coordination number below {min_coordination}"
     keep[candidates[few]] = False
@@ -174,8 +162,6 @@ def _validate(
     return keep, Rejected(positions[order], tuple(reasons[i] for i in order))
 
 
-def _nothing(
-    density: DensityMap, mean_atom: MeanAtom, denoised: DensityMap, floor: float
-) -> Detection:
+def _nothing(density: DensityMap, mean_atom: MeanAtom, denoised: DensityMap, floor: float) -> Detection:
     none = np.zeros((0, density.grid.ndim))
     return Detection(none, np.zeros(0), mean_atom, denoised, None, floor, Rejected(none, ()))

@@ -92,9 +92,7 @@ def measure_mean_atom(density: DensityMap, element: Element) -> MeanAtom:
     return mean
 
 
-def _fit(
-    density: DensityMap, peaks: np.ndarray, radius: float, limits: tuple[float, float]
-) -> MeanAtom:
+def _fit(density: DensityMap, peaks: np.ndarray, radius: float, limits: tuple[float, float]) -> MeanAtom:
     """Fit the profile averaged around voxels; voxels outside the box are left out."""
     grid = density.grid
     offsets = grid.offsets_within(radius)

@@ -8,9 +8,7 @@ from scipy.spatial import cKDTree
 from atomfit.grid import DensityMap
 
 
-def local_maxima(
-    density: DensityMap, above: float, separation: float
-) -> Int[np.ndarray, "n d"]:
+def local_maxima(density: DensityMap, above: float, separation: float) -> Int[np.ndarray, "n d"]:
     """Array indices of local maxima, highest first.
 
     A maximum is a voxel that no neighbour (faces, edges and corners) exceeds. Of two that are closer

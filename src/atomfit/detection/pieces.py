@@ -75,9 +75,7 @@ class Pieces:
         first = np.unique(labels[above][order], return_index=True)[1]
         highest = self.voxels[above][order][first]
         off_peak = np.any(np.abs(grid.nearest_voxels(centres) - highest) > 1, axis=1)
-        length = np.linalg.norm(
-            grid.positions_of(self.voxels[above]) - centres[labels[above]], axis=1
-        )
+        length = np.linalg.norm(grid.positions_of(self.voxels[above]) - centres[labels[above]], axis=1)
         longest = np.zeros(count)
         np.maximum.at(longest, labels[above], length)
         failed = off_peak | (longest > 1.5 * radius)
@@ -141,9 +139,7 @@ def find_pieces(
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         markers = np.zeros(foreground[box].shape, np.int32)
         markers[tuple((maxima - low).T)] = np.arange(1, len(maxima) + 1)
-        basins = watershed(
-            -denoised.values[box], markers, connectivity=_CONNECTIVITY, mask=foreground[box]
-        )
+        basins = watershed(-denoised.values[box], markers, connectivity=_CONNECTIVITY, mask=foreground[box])
         owners = basins[tuple((voxels - low).T)].astype(np.int64) - 1
         offset = (voxels - maxima[owners]) * density.grid.spacing[::-1]
         owners[np.linalg.norm(offset, axis=1) > reach] = -1

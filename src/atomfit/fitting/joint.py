@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
@@ -91,9 +90,7 @@ class JointFit:
         u_iso = np.trace(matrices, axis1=1, axis2=2) / self.atoms.ndim
         if isinstance(self.atoms.displacements, IsotropicDisplacements):
             matrices = np.full_like(matrices, np.nan)
-        positions, amplitudes = (
-            np.asarray(x) for x in (self.atoms.positions, self.atoms.amplitudes)
-        )
+        positions, amplitudes = (np.asarray(x) for x in (self.atoms.positions, self.atoms.amplitudes))
         return FittedAtoms(positions, amplitudes, u_iso, matrices)
 
     def density(self, grid: Grid) -> Float[np.ndarray, "..."]:
@@ -165,7 +162,7 @@ def fit_jointly(
             solver,
             tolerance=tolerance,
             max_iterations=max_iterations - len(history),
-            progress=lambda i, value, done=len(history): progress(done + i, value),  # type: ignore[misc]
+            progress=_counting_from(len(history), progress),
         )
         free = minimum.params
         history = np.concatenate([history, minimum.history])
@@ -191,6 +188,10 @@ def fit_jointly(
     )
 
 
+def _counting_from(done: int, progress: Callable[[int, float], None]) -> Callable[[int, float], None]:
+    return lambda iteration, value: progress(done + iteration, value)
+
+
 def _start(
     density: DensityMap,
     positions: Float[np.ndarray, "n d"],
@@ -213,9 +214,7 @@ def _start(
     else:
         shape = AnisotropicDisplacements.from_matrices(np.tile(mean_atom.matrix, (size, 1, 1)))
     integrals = relative * np.sqrt(np.linalg.det(2 * np.pi * shape.matrices(d)))
-    atoms = Atoms(
-        positions[which] - region.grid.origin, shape, integrals, np.full(size, element.number)
-    )
+    atoms = Atoms(positions[which] - region.grid.origin, shape, integrals, np.full(size, element.number))
     level = np.asarray(mean_atom.background / mean_atom.height)
     kinds: dict[str, AbstractBackground] = {
         "none": NoBackground(),
@@ -265,9 +264,7 @@ def _at_bound(
 ) -> Bool[np.ndarray, " n"]:
     """Atoms whose position or widths have used up nearly all of what they are allowed."""
     start, limits = parametrisation.start, parametrisation.limits
-    moved = np.linalg.norm(
-        np.asarray(model.atoms.positions) - np.asarray(start.atoms.positions), axis=1
-    )
+    moved = np.linalg.norm(np.asarray(model.atoms.positions) - np.asarray(start.atoms.positions), axis=1)
     change = np.asarray(model.atoms.displacements.log_widths) - np.asarray(  # type: ignore[attr-defined]
         start.atoms.displacements.log_widths  # type: ignore[attr-defined]
     )

@@ -7,11 +7,11 @@ displacement"):
     anisotropic    ln I = β0 + β1 x² + β2 y² + β3 z² + β4 xy + β5 xz + β6 yz
                    U⁻¹ = [[-2β1, -β4, -β5], [-β4, -2β2, -β6], [-β5, -β6, -2β3]]
 
-over voxels of positive density within 3/4 of half the nearest-neighbour distance. The centre is
-fixed and neighbours are ignored. The level of the emptiness around the particle is subtracted first, as
-the published program does, since a logarithm has no room for a background. A fit that is no Gaussian (a U that is not
-positive, or with an eigenvalue above four squared radii, the paper's limit) is a missing value with
-a reason. The published program writes DOI = 1 and U = 0 there.
+over voxels of positive density within 3/4 of half the nearest-neighbour distance. The centre is fixed and
+neighbours are ignored. The level of the emptiness around the particle is subtracted first, as the
+published program does, since a logarithm has no room for a background. A fit that is no Gaussian (a U that
+is not positive, or with an eigenvalue above four squared radii, the paper's limit) is a missing value
+with a reason. The published program writes DOI = 1 and U = 0 there.
 """
 
 from dataclasses import dataclass
@@ -133,6 +133,4 @@ def _weighted_fit(
 def _status(solved: np.ndarray, u: Float[np.ndarray, "n k"], radius: float) -> np.ndarray:
     finite = np.all(np.isfinite(u), axis=1)
     wide = np.any(np.where(np.isfinite(u), u, 0) > 4 * radius**2, axis=1)
-    return np.select(
-        [~solved, ~finite, wide], ["too few voxels", "not a peak", "too wide"], default="ok"
-    )
+    return np.select([~solved, ~finite, wide], ["too few voxels", "not a peak", "too wide"], default="ok")

@@ -22,11 +22,8 @@ class AbstractBackground(eqx.Module):
     """A smooth density beneath the atoms (map units)."""
 
     @abc.abstractmethod
-    def density(
-        self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]
-    ) -> Float[Array, "..."]:
+    def density(self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]) -> Float[Array, "..."]:
         """Density on a region of voxels; broadcastable to its shape (array order)."""
-
 
     @abc.abstractmethod
     def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
@@ -44,9 +41,7 @@ class AbstractBackground(eqx.Module):
 class NoBackground(AbstractBackground):
     """Zero everywhere."""
 
-    def density(
-        self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]
-    ) -> Float[Array, "..."]:
+    def density(self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]) -> Float[Array, "..."]:
         return jnp.zeros((1,) * len(shape))
 
     def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
@@ -69,9 +64,7 @@ class ConstantBackground(AbstractBackground):
 
     level: Float[Leaf, ""]
 
-    def density(
-        self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]
-    ) -> Float[Array, "..."]:
+    def density(self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]) -> Float[Array, "..."]:
         return jnp.reshape(jnp.asarray(self.level), (1,) * len(shape))
 
     def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
@@ -96,9 +89,7 @@ class LinearBackground(AbstractBackground):
     level: Float[Leaf, ""]
     slope: Float[Leaf, " d"]
 
-    def density(
-        self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]
-    ) -> Float[Array, "..."]:
+    def density(self, shape: tuple[int, ...], spacing: Float[Leaf, " d"]) -> Float[Array, "..."]:
         total = jnp.reshape(jnp.asarray(self.level), (1,) * len(shape))
         for axis, n in enumerate(shape):
             k = len(shape) - 1 - axis
@@ -129,9 +120,7 @@ class MapModel(eqx.Module):
     atoms: Atoms
     background: AbstractBackground
 
-    def density(
-        self, plan: WindowPlan, spacing: Float[Leaf, " d"]
-    ) -> Float[Array, "..."]:
+    def density(self, plan: WindowPlan, spacing: Float[Leaf, " d"]) -> Float[Array, "..."]:
         """Density at the region's voxel centres.
 
         **Arguments:**

@@ -41,7 +41,7 @@ class LeastSquares(eqx.Module):
 
     def residual(self, model: MapModel) -> Float[Array, "..."]:
         """Map minus model at every voxel of the region."""
-        return self.values - model.density(self.plan, self.spacing)
+        return jnp.asarray(self.values) - model.density(self.plan, self.spacing)
 
     def __call__(self, model: MapModel) -> Float[Array, ""]:
         return 0.5 * jnp.sum(self.weights * self.residual(model) ** 2)
@@ -68,9 +68,7 @@ class Region:
         return int(self.mask.sum())
 
 
-def region_around(
-    density: DensityMap, positions: Float[np.ndarray, "n d"], radius: float
-) -> Region:
+def region_around(density: DensityMap, positions: Float[np.ndarray, "n d"], radius: float) -> Region:
     """Cut out the voxels within a distance of any atom; there must be one.
 
     **Arguments:**
@@ -95,9 +93,7 @@ def region_around(
     return Region(values, mask, grid.crop(start, shape))
 
 
-def region_mask(
-    grid: Grid, positions: Float[np.ndarray, "n d"], radius: float
-) -> Bool[np.ndarray, "..."]:
+def region_mask(grid: Grid, positions: Float[np.ndarray, "n d"], radius: float) -> Bool[np.ndarray, "..."]:
     """Voxels of a grid within a distance (Å) of the voxel of any atom."""
     apart = np.ones(grid.shape, bool)
     if len(positions) == 0:

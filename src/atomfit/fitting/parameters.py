@@ -19,7 +19,9 @@ further than `bounds.move` from where it was found, widths stay within a factor 
 positive. A fit that ends at a bound says that the map does not determine that number.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -75,39 +77,35 @@ class Parametrisation(eqx.Module):
         return {name: np.zeros(step.shape, np.float32) for name, step in self.steps.items()}
 
     def __call__(self, free: Free) -> MapModel:
-        model = self.start
-        if "positions" in free:
-            change = _bounded_length(self._change("positions", free), self.limits["positions"])
-            model = eqx.tree_at(lambda m: m.atoms.positions, model, replace_fn=lambda x: x + change)
-        broadened = 0.0
+        changes = {name: jnp.asarray(self.steps[name]) * number for name, number in free.items()}
+        if "positions" in changes:
+            changes["positions"] = _bounded_length(changes["positions"], self.limits["positions"])
         for name in ("log_widths", "shears"):
-            if name in free:
-                change_of = _bounded(self._change(name, free), *self.limits[name])
-                model = eqx.tree_at(
-                    lambda m, name=name: getattr(m.atoms.displacements, name),
-                    model,
-                    replace_fn=lambda x, change_of=change_of: x + change_of,
-                )
-                if name == "log_widths":
-                    broadened = jnp.sum(change_of * self.axes_per_width, axis=-1)
-        if "strengths" in free:
+            if name in changes:
+                changes[name] = _bounded(changes[name], *self.limits[name])
+        if "strengths" in changes:
             limit = self.limits["strengths"]
-            log = _bounded(self._change("strengths", free), limit, limit)
-            log = log + 0.5 * broadened
-            model = eqx.tree_at(
-                lambda m: m.atoms.amplitudes, model, replace_fn=lambda x: x * jnp.exp(log)
-            )
-        for name in ("level", "slope"):
-            if name in free:
-                model = eqx.tree_at(
-                    lambda m, name=name: getattr(m.background, name),
-                    model,
-                    replace_fn=lambda x, name=name: x + self._change(name, free),
-                )
-        return model
+            log = _bounded(changes["strengths"], limit, limit)
+            if "log_widths" in changes:
+                log += 0.5 * jnp.sum(changes["log_widths"] * self.axes_per_width, axis=-1)
+            changes["strengths"] = jnp.asarray(self.start.atoms.amplitudes) * jnp.expm1(log)
 
-    def _change(self, name: str, free: Free) -> Array:
-        return jnp.asarray(self.steps[name]) * free[name]
+        def changed(model: Any) -> list[Any]:
+            return [_LEAVES[name](model) for name in changes]
+
+        new = [old + change for old, change in zip(changed(self.start), changes.values(), strict=True)]
+        return eqx.tree_at(changed, self.start, new) if new else self.start
+
+
+#: Which leaf of a model each kind of free number changes.
+_LEAVES: dict[str, Callable[[Any], Any]] = {
+    "positions": lambda model: model.atoms.positions,
+    "log_widths": lambda model: model.atoms.displacements.log_widths,
+    "shears": lambda model: model.atoms.displacements.shears,
+    "strengths": lambda model: model.atoms.amplitudes,
+    "level": lambda model: model.background.level,
+    "slope": lambda model: model.background.slope,
+}
 
 
 def parametrise(
@@ -173,10 +171,10 @@ def parametrise(
 
 def _bounded(change: Leaf, up: Leaf, down: Leaf) -> Array:
     """A change that approaches its limits smoothly."""
-    limit = jnp.where(change > 0, up, down)
-    return change / jnp.sqrt(1 + (change / limit) ** 2)
+    limit = jnp.where(jnp.asarray(change) > 0, up, down)
+    return jnp.asarray(change) / jnp.sqrt(1 + (change / limit) ** 2)
 
 
 def _bounded_length(change: Leaf, limit: Leaf) -> Array:
     """A vector (along the last axis) whose length approaches a limit smoothly."""
-    return change / jnp.sqrt(1 + jnp.sum(change**2, axis=-1, keepdims=True) / limit**2)
+    return jnp.asarray(change) / jnp.sqrt(1 + jnp.sum(change**2, axis=-1, keepdims=True) / limit**2)

@@ -33,7 +33,7 @@ class Step(NamedTuple):
     """Where an optimiser stands: free numbers, objective, gradient, and its own memory."""
 
     params: Any
-    value: Array
+    value: Any
     gradient: Any
     memory: Any
 
@@ -185,7 +185,8 @@ def minimise(
     # the objective is compiled in one place less.
     still = jax.tree.map(np.zeros_like, start)
     state = Step(start, np.asarray(np.inf, np.float32), still, _empty_memory(solver, start))
-    best, history = state, []
+    best = state
+    history: list[float] = []
     lowest: list[float] = []
     reason = "iteration limit"
     try:

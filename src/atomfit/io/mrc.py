@@ -74,9 +74,7 @@ def read_map(path: str | Path, voxel_size: float | tuple[float, ...] | None = No
         raise InputError(reason, "check the path and its permissions", path) from None
 
 
-def from_array(
-    values: Shaped[np.ndarray, "..."], voxel_size: float | tuple[float, ...] | None
-) -> MapFile:
+def from_array(values: Shaped[np.ndarray, "..."], voxel_size: float | tuple[float, ...] | None) -> MapFile:
     """A map from an array in [z, y, x] order and its voxel size (Å).
 
     **Raises:** `InputError` unless it is a 3D array of real numbers with a voxel size.
@@ -87,9 +85,7 @@ def from_array(
             f"an array of shape {values.shape} is not a 3D map", "give the reconstructed volume"
         )
     if values.dtype.kind not in "iuf":
-        raise InputError(
-            f"an array of {values.dtype} holds no real numbers", "convert it to 32-bit floats"
-        )
+        raise InputError(f"an array of {values.dtype} holds no real numbers", "convert it to 32-bit floats")
     if size is None:
         raise InputError("an array has no voxel size", "give it with --voxel-size, in Å")
     density = DensityMap.from_array(values.astype(np.float32), size)
@@ -189,9 +185,7 @@ def _read_mrc(
     stored = np.frombuffer(data, header.dtype).reshape(header.stored_shape)
     values = np.ascontiguousarray(stored.transpose(header.to_zyx), dtype=np.float32)
     grid = Grid(values.shape, header.spacing, header.origin)
-    return MapFile(
-        DensityMap(values, grid), path, _file_hash(path), header.notes, header.warnings
-    )
+    return MapFile(DensityMap(values, grid), path, _file_hash(path), header.notes, header.warnings)
 
 
 def _read_up_to(file: _Readable, n: int) -> bytearray:

@@ -13,7 +13,7 @@ its value and the remedy. The rules (MRC2014, Cheng et al. 2015, and what progra
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -21,8 +21,9 @@ from jaxtyping import Float
 from atomfit.errors import InputError
 
 HEADER_BYTES = 1024
+ByteOrder = Literal["<", ">"]
 
-_DTYPES = {
+_DTYPES: dict[int, np.dtype] = {
     0: np.dtype("i1"),
     1: np.dtype("i2"),
     2: np.dtype("f4"),
@@ -81,9 +82,7 @@ class MapHeader:
         return int(np.prod(self.stored_shape, dtype=object)) * self.dtype.itemsize
 
 
-def parse_header(
-    raw: bytes, voxel_size: tuple[float, float, float] | None = None
-) -> MapHeader:
+def parse_header(raw: bytes, voxel_size: tuple[float, float, float] | None = None) -> MapHeader:
     """Read and judge a header.
 
     **Arguments:**
@@ -121,9 +120,7 @@ def parse_header(
     _refuse_stacks(header, stored_shape)
     spacing = _spacing(header, voxel_size, notes, warnings)
     origin = _origin(header, axes, spacing, notes, warnings)
-    return MapHeader(
-        dtype, stored_shape, to_zyx, HEADER_BYTES + extended, spacing, origin, notes, warnings
-    )
+    return MapHeader(dtype, stored_shape, to_zyx, HEADER_BYTES + extended, spacing, origin, notes, warnings)
 
 
 def _refuse_other_formats(raw: bytes) -> None:
@@ -137,17 +134,17 @@ def _refuse_other_formats(raw: bytes) -> None:
         raise InputError("this is a text file, not an MRC map", "give an MRC map or a .npy array")
 
 
-def _decode(raw: bytes) -> tuple[Any, str]:
+def _decode(raw: bytes) -> tuple[Any, ByteOrder]:
     """The header's fields, in the byte order in which its mode and axes make sense."""
     from mrcfile.dtypes import HEADER_DTYPE
 
     stamp = raw[212:214]
-    order = ">" if stamp == b"\x11\x11" else "<"
-    for candidate in (order, "<" if order == ">" else ">"):
-        fields = np.frombuffer(raw[:HEADER_BYTES], HEADER_DTYPE.newbyteorder(candidate))[0]
+    likely: tuple[ByteOrder, ByteOrder] = (">", "<") if stamp == b"\x11\x11" else ("<", ">")
+    for order in likely:
+        fields = np.frombuffer(raw[:HEADER_BYTES], HEADER_DTYPE.newbyteorder(order))[0]
         if 0 <= int(fields["mode"]) <= 127:
-            return fields, candidate
-    return np.frombuffer(raw[:HEADER_BYTES], HEADER_DTYPE.newbyteorder(order))[0], order
+            return fields, order
+    return np.frombuffer(raw[:HEADER_BYTES], HEADER_DTYPE.newbyteorder(likely[0]))[0], likely[0]
 
 
 def _shape(header: Any) -> tuple[int, int, int]:
@@ -166,16 +163,14 @@ def _shape(header: Any) -> tuple[int, int, int]:
     return sections, rows, columns
 
 
-def _dtype(header: Any, byte_order: str, notes: list[str]) -> np.dtype:
+def _dtype(header: Any, byte_order: ByteOrder, notes: list[str]) -> np.dtype:
     mode = int(header["mode"])
     if mode in _UNSUPPORTED:
         raise InputError(
             f"MODE {mode} means {_UNSUPPORTED[mode]}", "convert the map to MODE 2 (32-bit floats)"
         )
     if mode not in _DTYPES:
-        raise InputError(
-            f"MODE {mode} is unknown", "convert the map to MODE 2 (32-bit floats)"
-        )
+        raise InputError(f"MODE {mode} is unknown", "convert the map to MODE 2 (32-bit floats)")
     dtype = _DTYPES[mode].newbyteorder(byte_order)
     stamp, flags = np.frombuffer(header["extra2"].tobytes()[40:48], f"{byte_order}i4")
     if mode == 0 and stamp == _IMOD_STAMP and not flags & 1:

@@ -24,9 +24,7 @@ def require_writable(directory: Path, overwrite: bool) -> None:
     """
     try:
         if directory.exists() and not directory.is_dir():
-            raise InputError(
-                "the output exists and is not a directory", "choose another --out", directory
-            )
+            raise InputError("the output exists and is not a directory", "choose another --out", directory)
         if directory.is_dir() and any(directory.iterdir()) and not overwrite:
             raise InputError(
                 "the output directory exists and is not empty",

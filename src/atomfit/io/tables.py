@@ -91,7 +91,4 @@ def _write(path: Path, columns: tuple[Column, ...], values: dict[str, np.ndarray
 def _cells(values: np.ndarray, how: str) -> list[str]:
     if how == "s":
         return [str(value) for value in values]
-    return [
-        format(value, how) if value is not None and value == value else ""
-        for value in values.tolist()
-    ]
+    return [format(value, how) if value is not None and value == value else "" for value in values.tolist()]

@@ -13,7 +13,7 @@ from atomfit.rendering.gaussians import Gaussians
 
 def render_reference(gaussians: Gaussians, grid: Grid) -> Float[np.ndarray, "..."]:
     """Density of a sum of Gaussians at every voxel centre of a grid."""
-    voxels = grid.positions_of(np.stack(np.indices(grid.shape), axis=-1))
+    voxels = grid.positions_of(np.moveaxis(np.indices(grid.shape), 0, -1))
     density = np.zeros(grid.shape)
     for centre, u, weight in zip(
         np.asarray(gaussians.centres, np.float64),

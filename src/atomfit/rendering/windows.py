@@ -18,7 +18,7 @@ that would reach over the edge of the box is shifted inwards, so nothing wraps r
 padded. Inside, everything is in voxels and in array order.
 """
 
-from functools import partial
+from functools import partial, reduce
 from itertools import combinations
 
 import equinox as eqx
@@ -91,7 +91,7 @@ def render(
     - `spacing`, `origin`: of the grid (Å, x, y, z order).
     """
     spacing, origin = jnp.asarray(spacing, jnp.float32), jnp.asarray(origin, jnp.float32)
-    centres = ((gaussians.centres - origin) / spacing)[:, ::-1].astype(jnp.float32)
+    centres = ((jnp.asarray(gaussians.centres, jnp.float32) - origin) / spacing)[:, ::-1]
     scale = spacing[::-1]
     matrices = jnp.asarray(gaussians.matrices, jnp.float32)[:, ::-1, ::-1]
     precisions, determinants = inverse_and_determinant(matrices / (scale[:, None] * scale))
@@ -106,7 +106,8 @@ def render(
 
     @jax.checkpoint
     def draw_block(density: Array, block: tuple[Array, ...]) -> tuple[Array, None]:
-        return density + _draw(*block, plan.window, plan.shape), None
+        centres, precisions, peaks, starts = block
+        return density + _draw(centres, precisions, peaks, starts, plan.window, plan.shape), None
 
     blocks = [_in_blocks(x, n) for x in (centres, precisions, peaks, starts)]
     return lax.scan(draw_block, empty, tuple(blocks))[0]
@@ -140,7 +141,8 @@ def _padded_to_bucket(gaussians: Gaussians, plan: WindowPlan) -> tuple[Gaussians
     which = np.concatenate([np.arange(n), np.zeros(bucket(n) - n, int)])
     weights = np.where(np.arange(len(which)) < n, np.asarray(gaussians.weights)[which], 0)
     padded = Gaussians(
-        *(np.asarray(x, np.float32)[which] for x in (gaussians.centres, gaussians.matrices)),
+        np.asarray(gaussians.centres, np.float32)[which],
+        np.asarray(gaussians.matrices, np.float32)[which],
         weights.astype(np.float32),
     )
     return padded, WindowPlan(plan.starts[which], plan.window, plan.shape)
@@ -162,11 +164,9 @@ def _draw(
 ) -> Float[Array, "..."]:
     """The sum of one block's windows, on the whole grid."""
     d = len(window)
-    offsets = [
-        (starts[:, k, None] + jnp.arange(window[k])) - centres[:, k, None] for k in range(d)
-    ]
+    offsets = [(starts[:, k, None] + jnp.arange(window[k])) - centres[:, k, None] for k in range(d)]
     if d == 1:
-        tables = (-0.5 * precisions[:, 0] * offsets[0] ** 2,)
+        tables: tuple[Array, ...] = (-0.5 * precisions[:, 0] * offsets[0] ** 2,)
     else:
         # Each squared term appears in d - 1 tables.
         share = 0.5 / (d - 1)
@@ -202,11 +202,9 @@ def _spread(tables: tuple[Array, ...]) -> list[Array]:
 
 @jax.custom_jvp
 def _product_of_tables(tables: tuple[Array, ...]) -> Array:
-    product = 1.0
-    for table in _spread(tables):
-        # Exponentials are taken of the small tables, and multiplied on the window.
-        product = product * jnp.exp(table)
-    return product
+    # Exponentials are taken of the small tables, and multiplied on the window.
+    first, *others = (jnp.exp(table) for table in _spread(tables))
+    return reduce(jnp.multiply, others, first)
 
 
 @_product_of_tables.defjvp

@@ -8,9 +8,7 @@ from atomfit.grid import Grid
 from atomfit.scattering import GaussianMixture
 
 
-def noise(
-    grid: Grid, deviation: float, correlation: float, seed: int
-) -> Float[np.ndarray, "..."]:
+def noise(grid: Grid, deviation: float, correlation: float, seed: int) -> Float[np.ndarray, "..."]:
     """Gaussian noise of a given standard deviation.
 
     **Arguments:**

@@ -1,9 +1,9 @@
 """A truth that is not drawn by hand: molecular dynamics of a metal particle, averaged over time.
 
-A reconstruction shows the time-average of a particle. Here the particle moves under ase's effective-
-medium potential (EMT: Ag, Al, Au, Cu, Ni, Pd, Pt) in a Langevin thermostat; each frame is laid back onto the first
-by the rotation that fits best, because a free particle drifts and turns; the map is the mean of the frames'
-densities and the true U of an atom is the covariance of its places. Motion is anisotropic and
+A reconstruction shows the time-average of a particle. Here the particle moves under ase's
+effective-medium potential (EMT: Ag, Al, Au, Cu, Ni, Pd, Pt) in a Langevin thermostat; each frame is laid
+back by the rotation that fits best, because a free particle drifts and turns; the map is the mean of the
+frames' densities and the true U of an atom is the covariance of its places. Motion is anisotropic and
 anharmonic at the surface, as in reality. It takes minutes, so it is for experiments and slow tests.
 """
 
@@ -96,6 +96,7 @@ def molecular_dynamics(
         time_step * units.fs,
         temperature_K=temperature,
         friction=0.01 / units.fs,
+        fixcm=False,
         rng=rng,
     )
     motion.run(warm_up)

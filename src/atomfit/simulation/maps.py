@@ -122,9 +122,7 @@ def simulate(options: SimulationOptions | None = None, **changes: object) -> Sim
     grid = _grid(sites, options)
     positions = sites + rng.normal(0, options.jitter, sites.shape) + grid.centre + options.shift
     if not np.all(grid.contains(positions)):
-        raise InputError(
-            "the particle does not fit into the box", "give a larger one, or none", "--box"
-        )
+        raise InputError("the particle does not fit into the box", "give a larger one, or none", "--box")
     amplitudes = np.full(len(sites), (2 * np.pi * options.u_core) ** 1.5)
     values = render_map(Gaussians(positions, matrices, amplitudes), grid, _CUTOFF).astype(np.float64)
     if options.noise > 0:

@@ -25,7 +25,7 @@ def particle(
     - `shape`: an fcc sphere about a random point of the cell, or a cluster of ase.
     - `symbol`: chemical symbol.
     - `size`: atoms of a sphere; atoms along an edge of an octahedron or cuboctahedron, layers of an
-        icosahedron, atoms along the five edges of a decahedron.
+        icosahedron (centre included), atoms along the edge of a decahedron (pentagonal bipyramid).
     - `seed`: of the sphere's centre.
     - `lattice`: fcc lattice constant (Å), the element's by default.
 
@@ -35,16 +35,11 @@ def particle(
     if size < 1 or (shape == "sphere" and size > 200_000):
         raise InputError(f"a particle of size {size} cannot be made", "give 1 or more", "--size")
     a = lattice_constant(symbol) if lattice is None else lattice
-    if shape == "sphere":
-        positions = _sphere(size, a, seed)
-    else:
-        positions = _cluster(shape, kind.symbol, size, a)
+    positions = _sphere(size, a, seed) if shape == "sphere" else _cluster(shape, kind.symbol, size, a)
     return positions - positions.mean(axis=0)
 
 
-def rotated(
-    positions: Float[np.ndarray, "n 3"], rotation: Rotation
-) -> Float[np.ndarray, "n 3"]:
+def rotated(positions: Float[np.ndarray, "n 3"], rotation: Rotation) -> Float[np.ndarray, "n 3"]:
     """Positions turned about the origin."""
     return rotation.apply(positions)
 
@@ -91,7 +86,7 @@ def _cluster(shape: str, symbol: str, size: int, a: float) -> Float[np.ndarray, 
         case "cuboctahedron":
             cluster = Octahedron(symbol, 2 * size - 1, cutoff=size - 1, latticeconstant=a)
         case "decahedron":
-            cluster = Decahedron(symbol, size, size, 0, latticeconstant=a)
+            cluster = Decahedron(symbol, size, 1, 0, latticeconstant=a)
         case _:
             cluster = Icosahedron(symbol, size, latticeconstant=a)
     return np.asarray(cluster.get_positions(), np.float64)

@@ -90,7 +90,5 @@ def _flags(
                 *([f"log-fit: {aniso}"] if aniso != "ok" else []),
             ]
         )
-        for i, (iso, aniso) in enumerate(
-            zip(baseline.iso_status, baseline.aniso_status, strict=True)
-        )
+        for i, (iso, aniso) in enumerate(zip(baseline.iso_status, baseline.aniso_status, strict=True))
     )

@@ -15,10 +15,10 @@ from atomfit.detection.threshold import COARSE, SimulatedMapCorrelation, search_
 from atomfit.detection.validation import least_correlation, validation_correlations
 from atomfit.elements import element
 from atomfit.grid import DensityMap, Grid
+from atomfit.matching import match
 from atomfit.rendering import Gaussians, render_reference
 from atomfit.scattering import GaussianMixture, form_factor
 from atomfit.simulation import Simulation, simulate
-from matching import match
 
 PT = element("Pt")
 

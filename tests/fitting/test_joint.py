@@ -17,9 +17,9 @@ from atomfit.fitting.objective import LeastSquares, region_around, region_mask
 from atomfit.fitting.parameters import Bounds, parametrise
 from atomfit.fitting.solvers import LBFGS, Adam, minimise
 from atomfit.grid import DensityMap, Grid
+from atomfit.matching import match
 from atomfit.rendering import Gaussians, plan_windows, render_map
 from atomfit.simulation import Simulation, simulate
-from matching import match
 
 PT = element("Pt")
 
@@ -40,8 +40,8 @@ def test_without_noise_the_truth_is_recovered_exactly() -> None:
     assert (found.missing, found.false) == (0, 0)
     assert found.rmsd < 1e-4
     u, amplitudes = np.asarray(result.atoms.matrices()), np.asarray(result.atoms.amplitudes)
-    np.testing.assert_allclose(u[found.found], case.matrices[found.planted], atol=2e-4)
-    np.testing.assert_allclose(amplitudes[found.found], case.amplitudes[found.planted], rtol=1e-3)
+    np.testing.assert_allclose(u[found.found], case.matrices[found.known], atol=2e-4)
+    np.testing.assert_allclose(amplitudes[found.found], case.amplitudes[found.known], rtol=1e-3)
     assert result.reason == "converged"
     assert not result.at_bound.any()
 
@@ -78,7 +78,7 @@ def test_isotropic_atoms(small: Simulation, detection: Detection) -> None:
     result = fit(small.map, detection, displacements="isotropic")
     assert np.all(np.isnan(result.fitted.matrices))
     found = match(result.fitted.positions, small.positions)
-    truth = np.trace(small.matrices, axis1=1, axis2=2)[found.planted] / 3
+    truth = np.trace(small.matrices, axis1=1, axis2=2)[found.known] / 3
     assert np.abs(result.fitted.u_iso[found.found] - truth).mean() < 0.02
     assert result.parameters == 5 * len(detection) + 1
 

@@ -3,11 +3,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from atomfit.grid import DensityMap, Grid
+from atomfit.matching import match
 from atomfit.pipeline import BuildResult
 from atomfit.simulation import Simulation
 from atomfit.statistics.displacements import principal_displacements
 from atomfit.statistics.intensity import highest_voxels
-from matching import match
 
 
 def test_principal_displacements_are_the_eigenvalues_largest_first() -> None:

@@ -1,0 +1,48 @@
+# Two commands that need nothing but Python 3.11 or newer:
+#
+#   make demo    simulate a particle, find and refine its atoms, say how good they are
+#   make test    run the tests
+#
+# Each makes what it needs in .venv. Another interpreter: make demo PYTHON=python3.12
+
+VENV ?= .venv
+DEMO := demo
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python,\
+	$(if $(shell $(name) -c '$(RECENT)' 2>/dev/null && echo yes),$(name))))
+# Windows keeps its programs elsewhere.
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/ready-to-run
+	$(BIN)/atomfit simulate --out $(DEMO)/particle --rotate random --overwrite
+	$(BIN)/atomfit build $(DEMO)/particle/map.mrc --element Pt --out $(DEMO)/result --overwrite
+	$(BIN)/python experiments/score.py $(DEMO)/particle/truth.csv $(DEMO)/result/atoms.csv
+	@echo "report: $(DEMO)/result/summary.json (atoms: $(DEMO)/result/atoms.csv)"
+
+test: $(VENV)/ready-to-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/ready-to-lint
+	$(BIN)/ruff check --output-format concise .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(DEMO)
+
+$(VENV)/ready-to-run: WITH :=
+$(VENV)/ready-to-test: WITH := [test]
+$(VENV)/ready-to-lint: WITH := [lint]
+$(VENV)/ready-to-%: pyproject.toml | $(VENV)/made
+	$(BIN)/python -m pip install --quiet --editable '.$(WITH)'
+	@touch $@
+
+$(VENV)/made:
+	@test -n "$(PYTHON)" || { echo "atomfit needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@$(PYTHON) -c '$(RECENT)' || { echo "$(PYTHON) is older than 3.11; name another: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@

@@ -32,7 +32,8 @@ Source = str | Path | DensityMap | Shaped[np.ndarray, "..."]
 _ANY_METAL = "Pt"
 _SOFT_EDGE = 2.0
 #: Bytes of memory per voxel that detection and the fit need at their peak (measured).
-_BYTES_PER_VOXEL = 60
+_BYTES_PER_VOXEL = 85
+_BYTES_AT_LEAST = 400e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +157,7 @@ def require_memory(density: DensityMap) -> float:
 
     **Raises:** `InputError` if the machine has less.
     """
-    needed = float(_BYTES_PER_VOXEL * density.grid.size)
+    needed = _BYTES_AT_LEAST + _BYTES_PER_VOXEL * density.grid.size
     try:
         present = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):

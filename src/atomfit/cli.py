@@ -90,7 +90,7 @@ def build(
             metavar="PART", help="Keep positions, displacements, amplitudes or background (repeatable)."
         ),
     ] = None,
-    optimizer: Annotated[Optimizer, typer.Option(help="Of the joint fit.")] = "lbfgs",
+    optimizer: Annotated[Optimizer, typer.Option(help="Of the joint fit.")] = "newton",
     max_iterations: Annotated[int, typer.Option(help="Of the joint fit.")] = 300,
     quiet: _Quiet = False,
 ) -> None:

@@ -8,7 +8,7 @@ from atomfit.errors import InputError
 FitMethod = Literal["joint", "log"]
 Displacements = Literal["anisotropic", "isotropic"]
 Background = Literal["none", "constant", "linear"]
-Optimizer = Literal["lbfgs", "adam"]
+Optimizer = Literal["newton", "lbfgs", "adam"]
 Split = Literal["each", "after", "off"]
 Part = Literal["positions", "displacements", "amplitudes", "background"]
 ParticleShape = Literal["sphere", "octahedron", "cuboctahedron", "decahedron", "icosahedron"]
@@ -34,7 +34,7 @@ class BuildOptions:
     - `displacements`: a matrix an atom, or one number.
     - `background`: what lies beneath the atoms.
     - `freeze`: parts that keep the values they were found with.
-    - `optimizer`: L-BFGS, or Adam.
+    - `optimizer`: Gauss-Newton, L-BFGS, or Adam.
     - `max_iterations`: the most iterations of the joint fit.
     """
 
@@ -50,7 +50,7 @@ class BuildOptions:
     displacements: Displacements = "anisotropic"
     background: Background = "constant"
     freeze: tuple[str, ...] = ()
-    optimizer: Optimizer = "lbfgs"
+    optimizer: Optimizer = "newton"
     max_iterations: int = 300
 
     def __post_init__(self) -> None:

@@ -19,7 +19,8 @@ from atomfit.detection.detect import Detection, detect
 from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
-from atomfit.fitting.solvers import LBFGS, Adam
+from atomfit.fitting.newton import GaussNewton
+from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam
 from atomfit.grid import DensityMap
 from atomfit.io.mrc import MapFile
 from atomfit.neighbours import nearest_distances
@@ -31,6 +32,8 @@ from atomfit.timing import Stopwatch
 log = logging.getLogger("atomfit")
 
 Progress = Callable[[int, float], None]
+
+SOLVERS: dict[str, Callable[[], AbstractSolver]] = {"newton": GaussNewton, "lbfgs": LBFGS, "adam": Adam}
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +189,7 @@ def _fit(
         displacements=options.displacements,
         background=options.background,
         frozen=options.freeze,
-        solver=LBFGS() if options.optimizer == "lbfgs" else Adam(),
+        solver=SOLVERS[options.optimizer](),
         max_iterations=options.max_iterations,
         progress=progress,
     )

@@ -7,15 +7,18 @@ of a typical atom's peak and padded to a multiple of 16 voxels, so that maps of 
 the optimiser and particles of similar size share compiled code.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy.ndimage import distance_transform_edt
 
 from atomfit.fitting.model import MapModel
+from atomfit.fitting.overlaps import derivatives_of_gaussian
 from atomfit.grid import DensityMap, Grid
 from atomfit.rendering import WindowPlan
 
@@ -45,6 +48,29 @@ class LeastSquares(eqx.Module):
 
     def __call__(self, model: MapModel) -> Float[Array, ""]:
         return 0.5 * jnp.sum(self.weights * self.residual(model) ** 2)
+
+    def background(self, model: MapModel) -> Float[Array, "..."]:
+        """The background at every voxel of the region."""
+        return jnp.broadcast_to(model.background.density(self.plan.shape, self.spacing), self.plan.shape)
+
+    def overlap(
+        self, apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
+    ) -> Float[Array, "... m"]:
+        """What two atoms share, summed over voxels: derivatives as in `overlaps`.
+
+        All voxels of an atom count, as if none were masked: those that are lie where it has faded away.
+        """
+        return derivatives_of_gaussian(apart, variances) / jnp.prod(jnp.asarray(self.spacing))
+
+    def back(
+        self,
+        model: Callable[[Float[Array, " k"]], MapModel],
+        at: Float[Array, " k"],
+        field: Float[Array, "..."],
+    ) -> Float[Array, " k"]:
+        """A density, weighted and projected onto the numbers that a model depends on."""
+        _, pull = jax.vjp(lambda v: model(v).density(self.plan, self.spacing), at)
+        return pull(self.weights * field)[0]
 
 
 @dataclass(frozen=True, eq=False)

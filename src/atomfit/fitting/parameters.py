@@ -76,6 +76,37 @@ class Parametrisation(eqx.Module):
         """The free numbers of the start."""
         return {name: np.zeros(step.shape, np.float32) for name, step in self.steps.items()}
 
+    @property
+    def columns(self) -> tuple[int, int]:
+        """Number of atoms (padding included), and of free numbers an atom has."""
+        return len(self.start.atoms), sum(
+            int(np.prod(self.steps[name].shape[1:], dtype=int)) for name in _OF_ATOMS if name in self.steps
+        )
+
+    def flat(self, free: Free) -> Float[Array, " k"]:
+        """Free numbers as one vector: atom by atom, then the background."""
+        atoms, count = len(self.start.atoms), self.columns[1]
+        parts = [jnp.reshape(free[name], (atoms, -1)) for name in _OF_ATOMS if name in free]
+        rows = jnp.concatenate(parts, axis=1) if parts else jnp.zeros((atoms, count))
+        others = [jnp.ravel(free[name]) for name in sorted(free) if name not in _OF_ATOMS]
+        return jnp.concatenate([rows.ravel(), *others])
+
+    def unflat(self, vector: Float[Array, " k"]) -> Free:
+        """The inverse of `flat`."""
+        atoms, count = self.columns
+        rows, rest = vector[: atoms * count].reshape(atoms, count), vector[atoms * count :]
+        free: Free = {}
+        column = 0
+        for name in (name for name in _OF_ATOMS if name in self.steps):
+            shape = self.steps[name].shape
+            width = int(np.prod(shape[1:], dtype=int))
+            free[name] = rows[:, column : column + width].reshape(shape)
+            column += width
+        for name in sorted(name for name in self.steps if name not in _OF_ATOMS):
+            size = int(np.prod(self.steps[name].shape, dtype=int))
+            free[name], rest = rest[:size].reshape(self.steps[name].shape), rest[size:]
+        return free
+
     def __call__(self, free: Free) -> MapModel:
         changes = {name: jnp.asarray(self.steps[name]) * number for name, number in free.items()}
         if "positions" in changes:
@@ -97,6 +128,8 @@ class Parametrisation(eqx.Module):
         return eqx.tree_at(changed, self.start, new) if new else self.start
 
 
+#: Free numbers that an atom has; the others are the background's.
+_OF_ATOMS = ("positions", "log_widths", "shears", "strengths")
 #: Which leaf of a model each kind of free number changes.
 _LEAVES: dict[str, Callable[[Any], Any]] = {
     "positions": lambda model: model.atoms.positions,

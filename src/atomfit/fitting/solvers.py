@@ -26,8 +26,6 @@ from jaxtyping import Array, Float, PyTree
 Params = TypeVar("Params", bound=PyTree)
 Objective = Callable[[Any], Float[Array, ""]]
 
-CHUNK = 8
-
 
 class Step(NamedTuple):
     """Where an optimiser stands: free numbers, objective, gradient, and its own memory."""
@@ -43,9 +41,11 @@ class AbstractSolver(eqx.Module):
 
     **Fields:**
 
+    - `chunk`: iterations between two looks at the history.
     - `patience`: chunks of iterations without progress after which a fit has ended.
     """
 
+    chunk: eqx.AbstractVar[int]
     patience: eqx.AbstractVar[int]
 
     @abc.abstractmethod
@@ -55,6 +55,10 @@ class AbstractSolver(eqx.Module):
     @abc.abstractmethod
     def step(self, objective: Objective, state: Step) -> Step:
         """One iteration."""
+
+    def promise(self, state: Step) -> float | None:
+        """How much an iteration is expected to lower the objective; None if the rule cannot tell."""
+        return None
 
 
 class Adam(AbstractSolver):
@@ -66,6 +70,7 @@ class Adam(AbstractSolver):
     """
 
     learning_rate: float = eqx.field(static=True, default=0.1)
+    chunk: int = eqx.field(static=True, default=8)
     patience: int = eqx.field(static=True, default=4)
 
     def _transformation(self) -> optax.GradientTransformation:
@@ -92,6 +97,7 @@ class LBFGS(AbstractSolver):
 
     memory_size: int = eqx.field(static=True, default=10)
     max_backtracks: int = eqx.field(static=True, default=12)
+    chunk: int = eqx.field(static=True, default=8)
     patience: int = eqx.field(static=True, default=1)
 
     def _direction(self) -> optax.GradientTransformation:
@@ -168,6 +174,7 @@ def minimise(
     *,
     tolerance: float,
     max_iterations: int,
+    least: float = 0.0,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
 ) -> Minimum[Params]:
     """Run a solver until its chunks of iterations no longer pay.
@@ -177,8 +184,9 @@ def minimise(
     - `objective`: of the free numbers; an equinox module, so that its arrays are not compiled in.
     - `start`: the first free numbers.
     - `solver`: the rule for an iteration.
-    - `tolerance`: relative decrease of the objective over a chunk below which the fit ends.
+    - `tolerance`: a fit ends when a chunk lowers the objective, or promises to, by less than this part.
     - `max_iterations`: the most iterations.
+    - `least`: the tolerance is no smaller than it is at this objective (rounding errors, say).
     - `progress`: called with the iterations done and the objective.
     """
     # With an infinite value and no gradient, the first iteration evaluates the start and stays there:
@@ -197,14 +205,24 @@ def minimise(
                 best = state
             progress(len(history) - 1, history[-1])
             lowest.append(min(history))
-            if len(lowest) > solver.patience:
-                before = lowest[-1 - solver.patience]
-                if before - lowest[-1] <= tolerance * before:
-                    reason = "converged"
-                    break
+            if _has_converged(solver, state, lowest, tolerance, least):
+                reason = "converged"
+                break
     except KeyboardInterrupt:
         reason = "interrupted"
     return Minimum(best.params, np.array(history), reason)
+
+
+def _has_converged(
+    solver: AbstractSolver, state: Step, lowest: list[float], tolerance: float, least: float
+) -> bool:
+    promise = solver.promise(state)
+    if promise is not None:
+        return promise <= tolerance * max(lowest[-1], least)
+    if len(lowest) <= solver.patience:
+        return False
+    before = lowest[-1 - solver.patience]
+    return before - lowest[-1] <= tolerance * max(before, least)
 
 
 @eqx.filter_jit
@@ -220,4 +238,4 @@ def _advance(
         state = solver.step(objective, state)
         return state, state.value
 
-    return lax.scan(iterate, state, None, length=CHUNK)
+    return lax.scan(iterate, state, None, length=solver.chunk)

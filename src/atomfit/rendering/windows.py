@@ -99,15 +99,16 @@ def render(
     norm = (2 * np.pi) ** (d / 2) * jnp.prod(spacing)
     peaks = jnp.asarray(gaussians.weights, jnp.float32) / (norm * jnp.sqrt(determinants))
     starts = jnp.asarray(plan.starts)
-    empty = jnp.zeros(plan.shape, jnp.float32)
+    # Zero, but not known to be: `linear_call` cannot take a derivative that vanishes for certain.
+    empty = jnp.zeros(plan.shape, jnp.float32) + 0 * peaks[0]
     n = centres.shape[0]
     if n <= BLOCK:
-        return empty + _draw(centres, precisions, peaks, starts, plan.window, plan.shape)
+        return _draw(empty, centres, precisions, peaks, starts, plan.window)
 
     @jax.checkpoint
     def draw_block(density: Array, block: tuple[Array, ...]) -> tuple[Array, None]:
         centres, precisions, peaks, starts = block
-        return density + _draw(centres, precisions, peaks, starts, plan.window, plan.shape), None
+        return _draw(density, centres, precisions, peaks, starts, plan.window), None
 
     blocks = [_in_blocks(x, n) for x in (centres, precisions, peaks, starts)]
     return lax.scan(draw_block, empty, tuple(blocks))[0]
@@ -155,14 +156,14 @@ def _in_blocks(x: Array, n: int) -> Array:
 
 
 def _draw(
+    density: Float[Array, "..."],
     centres: Float[Array, "n d"],
     precisions: Float[Array, "n d d"],
     peaks: Float[Array, " n"],
     starts: Int[Array, "n d"],
     window: tuple[int, ...],
-    shape: tuple[int, ...],
 ) -> Float[Array, "..."]:
-    """The sum of one block's windows, on the whole grid."""
+    """A map with one block's windows added."""
     d = len(window)
     offsets = [(starts[:, k, None] + jnp.arange(window[k])) - centres[:, k, None] for k in range(d)]
     if d == 1:
@@ -175,9 +176,9 @@ def _draw(
             for a, b in combinations(range(d), 2)
         )
     values = _product_of_tables(tables) * peaks.reshape(-1, *[1] * d)
-    add = partial(_add_windows, shape=shape)
-    read = partial(_read_windows, window=window)
-    return jax.custom_derivatives.linear_call(add, read, starts, values)
+    return jax.custom_derivatives.linear_call(
+        _add_windows, partial(_read_windows, window=window), starts, (density, values)
+    )
 
 
 def _pair_form(
@@ -215,16 +216,17 @@ def _product_of_tables_jvp(
     return product, product * sum(_spread(tangents[0]))
 
 
-def _add_windows(starts: Array, values: Array, shape: tuple[int, ...]) -> Array:
-    """Add windows to an empty map, one after the other."""
+def _add_windows(starts: Array, operands: tuple[Array, Array]) -> Array:
+    """Add windows to a map, one after the other."""
+    density, values = operands
 
     def add(i: Array, density: Array) -> Array:
         there = lax.dynamic_slice(density, starts[i], values.shape[1:])
         return lax.dynamic_update_slice(density, there + values[i], starts[i])
 
-    return lax.fori_loop(0, values.shape[0], add, jnp.zeros(shape, values.dtype))
+    return lax.fori_loop(0, values.shape[0], add, density)
 
 
-def _read_windows(starts: Array, density: Array, window: tuple[int, ...]) -> Array:
-    """Read windows from a map: the transpose of adding them."""
-    return lax.map(lambda start: lax.dynamic_slice(density, start, window), starts)
+def _read_windows(starts: Array, density: Array, window: tuple[int, ...]) -> tuple[Array, Array]:
+    """The transpose: the map itself, and its windows."""
+    return density, lax.map(lambda start: lax.dynamic_slice(density, start, window), starts)

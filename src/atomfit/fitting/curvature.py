@@ -1,0 +1,178 @@
+"""The Gauss-Newton matrix of all atoms: block-sparse, analytic, never dense.
+
+A least-squares objective curves, near its minimum, like JᵀJ: the inner products of what each free number
+does to the map. Atoms far apart share no voxel, so each atom meets only its neighbours, in one block of
+10 x 10 numbers a pair, and those are known in closed form (`overlaps`). For N atoms with m neighbours that
+is N m blocks instead of (10 N)² numbers: 200,000 atoms fit into a laptop's memory.
+
+Blocks are kept in natural parameters (position, U, amplitude) together with each atom's Jacobian from free
+to natural ones, so that bounds, logarithms and frozen parts stay the business of `parameters`. A
+background couples to every atom, through the amplitudes: it is a border of the matrix.
+
+The same matrix, divided by the noise's variance, is the Fisher information of which `uncertainty` takes
+the inverse.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+from scipy.spatial import cKDTree
+
+from atomfit.fitting.model import MapModel
+from atomfit.fitting.overlaps import natural_blocks
+from atomfit.fitting.parameters import Free, Parametrisation
+
+#: Overlaps are cut at this many standard deviations of the summed variances of two mean atoms.
+_CUTOFF_WIDTHS = 4.5
+#: Blocks of this many atoms are computed at a time, so that memory does not grow with the particle.
+_CHUNK = 1024
+_MAX_NEIGHBOURS = 64
+
+Overlap = Callable[[Float[Array, "... d"], Float[Array, "... d d"]], Float[Array, "... m"]]
+
+
+class Curvature(eqx.Module):
+    """The Gauss-Newton matrix of n atoms and b numbers of the background.
+
+    **Fields:**
+
+    - `blocks`: of each atom with itself (first) and its neighbours, in natural parameters.
+    - `neighbours`: their indices; where there are fewer, the atom itself with a block of zeros.
+    - `jacobians`: of each atom's natural parameters by its free numbers.
+    - `border`: of each atom's free numbers with the background's.
+    - `corner`: of the background's numbers with each other.
+    """
+
+    blocks: Float[Array, "n m q q"]
+    neighbours: Int[Array, "n m"]
+    jacobians: Float[Array, "n q p"]
+    border: Float[Array, "n p b"]
+    corner: Float[Array, "b b"]
+
+    def product(self, vector: Float[Array, " k"]) -> Float[Array, " k"]:
+        """The matrix times a vector of free numbers, in the order of `Parametrisation.flat`."""
+        n, _, p = self.jacobians.shape
+        atoms, background = vector[: n * p].reshape(n, p), vector[n * p :]
+        natural = jnp.sum(self.jacobians * atoms[:, None, :], axis=2)
+        product = jnp.sum(self.blocks * natural[self.neighbours][:, :, None, :], axis=(1, 3))
+        freely = jnp.sum(self.jacobians * product[:, :, None], axis=1) + self.border @ background
+        below = jnp.sum(self.border * atoms[:, :, None], axis=(0, 1)) + self.corner @ background
+        return jnp.concatenate([freely.ravel(), below])
+
+    def diagonal(self) -> Float[Array, " k"]:
+        """Of the matrix."""
+        inner = jnp.sum(self.blocks[:, 0, :, :, None] * self.jacobians[:, None], axis=2)
+        return jnp.concatenate([jnp.sum(self.jacobians * inner, axis=1).ravel(), jnp.diagonal(self.corner)])
+
+
+def neighbour_table(positions: Float[np.ndarray, "n d"], u: float, size: int) -> Int[np.ndarray, "size m"]:
+    """Atoms that overlap with each atom, itself first, padded by itself; on the host.
+
+    **Arguments:**
+
+    - `positions`: of the atoms (Å).
+    - `u`: variance of a typical atom (Å²).
+    - `size`: rows of the table, the number of atoms or more.
+    """
+    n = len(positions)
+    cutoff = _CUTOFF_WIDTHS * float(np.sqrt(2 * u))
+    most = min(_MAX_NEIGHBOURS, n)
+    distances, near = cKDTree(positions).query(
+        positions, k=np.arange(1, most + 1), distance_upper_bound=cutoff
+    )
+    count = int(np.isfinite(distances).sum(axis=1).max())
+    # Multiples of four, so that similar particles share compiled code.
+    width = -(-count // 4) * 4
+    table = np.tile(np.arange(size, dtype=np.int32)[:, None], (1, width))
+    kept = np.where(np.isfinite(distances), near, np.arange(n)[:, None])[:, :count]
+    table[:n, : kept.shape[1]] = kept
+    # Two atoms at one place may come in any order; each comes first in its own row.
+    own = np.argmax(table[:n] == np.arange(n)[:, None], axis=1)
+    table[np.arange(n), own] = table[:n, 0]
+    table[:n, 0] = np.arange(n)
+    return table
+
+
+def curvature_of_atoms(
+    parametrisation: Parametrisation,
+    free: Free,
+    neighbours: Int[Array, "n m"],
+    overlap: Overlap,
+    border: Float[Array, "n p b"],
+    corner: Float[Array, "b b"],
+) -> Curvature:
+    """The Gauss-Newton matrix at given free numbers.
+
+    **Arguments:**
+
+    - `parametrisation`, `free`: the model.
+    - `neighbours`: from `neighbour_table`.
+    - `overlap`: derivatives of the overlap of two normalised atoms, by their distance and summed variances,
+        in the order of `overlaps.multi_indices`.
+    - `border`, `corner`: the background's part, which no closed form is known for.
+    """
+    jacobians = _jacobians(parametrisation, free)
+    natural = natural_of(parametrisation(free))
+    n, d = parametrisation.start.atoms.positions.shape
+    which = jnp.arange(n)
+
+    def blocks_of(rows: Array) -> Array:
+        others = neighbours[rows]
+        mine, theirs = natural[rows][:, None], natural[others]
+        apart = mine[..., :d] - theirs[..., :d]
+        variances = _matrices(mine[..., d:-1] + theirs[..., d:-1], d)
+        amplitudes, others_amplitudes = jnp.broadcast_arrays(mine[..., -1], theirs[..., -1])
+        blocks = natural_blocks(overlap(apart, variances), amplitudes, others_amplitudes, d)
+        missing = (others == rows[:, None]) & (jnp.arange(others.shape[1]) > 0)
+        return jnp.where(missing[..., None, None], 0.0, blocks)
+
+    if n <= _CHUNK:
+        blocks = blocks_of(which)
+    else:
+        chunks = -(-n // _CHUNK)
+        rows = jnp.minimum(jnp.arange(chunks * _CHUNK), n - 1).reshape(chunks, _CHUNK)
+        blocks = lax.map(blocks_of, rows)
+        blocks = blocks.reshape(-1, *blocks.shape[2:])[:n]
+    return Curvature(blocks, neighbours, jacobians, border, corner)
+
+
+def natural_of(model: MapModel) -> Float[Array, "n q"]:
+    """Each atom's position (Å), U (Å²; diagonal, then upper triangle) and amplitude."""
+    atoms, d = model.atoms, model.atoms.ndim
+    matrices = jnp.asarray(atoms.matrices())
+    row, column = np.triu_indices(d, 1)
+    return jnp.concatenate(
+        [
+            jnp.asarray(atoms.positions),
+            jnp.diagonal(matrices, axis1=1, axis2=2),
+            matrices[:, row, column],
+            jnp.asarray(atoms.amplitudes)[:, None],
+        ],
+        axis=1,
+    )
+
+
+def _matrices(numbers: Float[Array, "... s"], d: int) -> Float[Array, "... d d"]:
+    """Symmetric matrices of their diagonals and upper triangles."""
+    place = np.diag(np.arange(d))
+    place[np.triu_indices(d, 1)] = d + np.arange(d * (d - 1) // 2)
+    return numbers[..., np.maximum(place, place.T)]
+
+
+def _jacobians(parametrisation: Parametrisation, free: Free) -> Float[Array, "n q p"]:
+    """Of natural parameters by free numbers; atoms do not depend on each other's."""
+    vector, n, p = parametrisation.flat(free), *parametrisation.columns
+    zero = jnp.zeros(len(vector) - n * p)
+
+    def along(column: Array) -> Array:
+        direction = jnp.concatenate([jnp.tile(jax.nn.one_hot(column, p), (n, 1)).ravel(), zero])
+        return jax.jvp(
+            lambda v: natural_of(parametrisation(parametrisation.unflat(v))), (vector,), (direction,)
+        )[1]
+
+    return jnp.moveaxis(jax.vmap(along)(jnp.arange(p)), 0, -1)

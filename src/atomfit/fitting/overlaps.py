@@ -1,0 +1,108 @@
+"""How much two atoms' parameters have to do with each other: integrals of products of Gaussians.
+
+Every derivative of a Gaussian atom is a spatial derivative of it. Moving it is a gradient; widening it is
+half a second derivative, because a Gaussian solves the heat equation in its own variance:
+
+    ∂g/∂x_k = -∂_k g,    ∂g/∂U_kl = ½ ∂_k ∂_l g,    ∂g/∂A = g / A.
+
+And the integral of the product of two Gaussians is a Gaussian of their distance Δ = x_i - x_j and of the
+sum of their variances S = U_i + U_j. So all the 10 x 10 numbers in which two atoms meet in the normal
+equations of least squares are derivatives, up to the fourth, of one function of Δ:
+
+    ∫ ∂^a g_i ∂^b g_j dr  =  ± A_i A_j ∂^(a+b) N(Δ; S)
+
+There are 35 of them in three dimensions, and each follows from those below it:
+
+    ∂_k ∂^γ N = -y_k ∂^γ N - Σ_{m in γ} P_km ∂^(γ-m) N,    P = S⁻¹,  y = P Δ
+
+(the recurrence of Hermite polynomials). No voxel is touched, so the matrix costs less than the gradient.
+"""
+
+from functools import cache
+from itertools import combinations_with_replacement
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from atomfit.rendering.gaussians import inverse_and_determinant
+
+#: Axes along which a Gaussian is differentiated, in order; () is the Gaussian itself.
+Axes = tuple[int, ...]
+
+
+@cache
+def natural_parameters(d: int) -> tuple[Axes, ...]:
+    """Axes of the derivative that each parameter of an atom stands for.
+
+    The order is position, displacements (diagonal first, then the upper triangle row by row), amplitude.
+    """
+    positions = [(k,) for k in range(d)]
+    widths = [(k, k) for k in range(d)]
+    shears = [(k, m) for k in range(d) for m in range(k + 1, d)]
+    return (*positions, *widths, *shears, ())
+
+
+@cache
+def multi_indices(d: int) -> tuple[Axes, ...]:
+    """All derivatives up to the fourth, by the axes that they are taken along, in sorted order."""
+    return tuple(axes for order in range(5) for axes in combinations_with_replacement(range(d), order))
+
+
+def derivatives_of_gaussian(
+    apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
+) -> Float[Array, "... m"]:
+    """Derivatives of N(Δ; S), up to the fourth, in the order of `multi_indices`.
+
+    **Arguments:**
+
+    - `apart`: Δ (Å).
+    - `variances`: S (Å²).
+    """
+    d = apart.shape[-1]
+    flat = variances.reshape(-1, d, d)
+    inverse, determinant = inverse_and_determinant(flat)
+    p = inverse.reshape(variances.shape)
+    y = jnp.sum(p * apart[..., None, :], axis=-1)
+    norm = (2 * np.pi) ** (d / 2) * jnp.sqrt(determinant).reshape(apart.shape[:-1])
+    known: dict[Axes, Array] = {(): jnp.exp(-0.5 * jnp.sum(y * apart, axis=-1)) / norm}
+    for axes in multi_indices(d)[1:]:
+        k, rest = axes[0], axes[1:]
+        total = -y[..., k] * known[rest]
+        for place, m in enumerate(rest):
+            total = total - p[..., k, m] * known[rest[:place] + rest[place + 1 :]]
+        known[axes] = total
+    return jnp.stack([known[axes] for axes in multi_indices(d)], axis=-1)
+
+
+def natural_blocks(
+    derivatives: Float[Array, "... m"],
+    amplitudes: Float[Array, "..."],
+    other_amplitudes: Float[Array, "..."],
+    d: int,
+) -> Float[Array, "... p p"]:
+    """Inner products of what two atoms' parameters do to them, for each pair.
+
+    **Arguments:**
+
+    - `derivatives`: of the overlap, in the order of `multi_indices`.
+    - `amplitudes`, `other_amplitudes`: of the pair's atoms.
+    - `d`: dimensions.
+    """
+    parameters, places = natural_parameters(d), {axes: i for i, axes in enumerate(multi_indices(d))}
+    which = np.array([[places[tuple(sorted(a + b))] for b in parameters] for a in parameters])
+    # A second derivative along one axis counts half; moving the other atom turns Δ round.
+    factors = np.array([0.5 if len(set(a)) < len(a) else 1.0 for a in parameters], np.float32)
+    turned = factors * np.array([-1.0 if len(a) == 1 else 1.0 for a in parameters], np.float32)
+    return (
+        derivatives[..., which]
+        * (factors[:, None] * turned)
+        * _strengths(amplitudes, len(parameters))[..., :, None]
+        * _strengths(other_amplitudes, len(parameters))[..., None, :]
+    )
+
+
+def _strengths(amplitudes: Float[Array, "..."], count: int) -> Float[Array, "... p"]:
+    """The amplitude for each parameter but the last, which is the amplitude itself."""
+    last = np.arange(count) == count - 1
+    return jnp.where(last, 1.0, amplitudes[..., None])

@@ -1,0 +1,204 @@
+"""What is to be fitted, put together: region, start, bounds, windows, objective.
+
+A `JointProblem` holds all that a fit needs and nothing of how it is solved: `joint` hands its objective
+to a solver, and a researcher's own loop takes its `posterior`, a function of a pytree of free numbers,
+and goes on with plain optax.
+
+The fit works in the frame of the region around the atoms and in units of the typical peak, in
+float32; results are in the map's frame and units, in float64.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from atomfit.atoms import (
+    AbstractDisplacements,
+    AnisotropicDisplacements,
+    Atoms,
+    IsotropicDisplacements,
+)
+from atomfit.detection.mean_atom import MeanAtom
+from atomfit.elements import Element
+from atomfit.fitting.curvature import neighbour_table
+from atomfit.fitting.model import (
+    AbstractBackground,
+    ConstantBackground,
+    LinearBackground,
+    MapModel,
+    NoBackground,
+)
+from atomfit.fitting.objective import LeastSquares, Region, region_around
+from atomfit.fitting.parameters import Bounds, Free, Parametrisation, parametrise
+from atomfit.fitting.posterior import Posterior, Term
+from atomfit.grid import DensityMap, Grid
+from atomfit.options import Background, Displacements
+from atomfit.rendering import Gaussians, WindowPlan, bucket, plan_windows
+
+#: Voxels count out to this many of the mean atom's standard deviations.
+REGION_WIDTHS = 3.0
+#: Windows hold this many standard deviations of the longest axis of nearly all atoms.
+WINDOW_WIDTHS = 4.0
+_WINDOW_QUANTILE = 0.95
+#: Room for atoms to widen before the windows are drawn anew, as a factor.
+WINDOW_ROOM = 1.3
+#: Largest move of an atom, in neighbour distances.
+MOVE_PER_DISTANCE = 0.22
+#: Largest standard deviation of an atom along an axis, in neighbour distances.
+WIDEST_PER_DISTANCE = 0.45
+
+Tree = TypeVar("Tree")
+
+
+@dataclass(frozen=True, eq=False)
+class JointProblem:
+    """All atoms of a map, ready to be fitted.
+
+    **Fields:**
+
+    - `region`: the part of the map that counts.
+    - `unit`: the typical peak (map units), in which densities are measured.
+    - `posterior`: the objective, as a function of free numbers.
+    - `n`: number of atoms; those behind them are padding.
+    - `reach`: of the windows along x, y, z (Å).
+    """
+
+    region: Region
+    unit: float
+    posterior: Posterior
+    n: int
+    reach: Float[np.ndarray, " d"]
+
+    @property
+    def parametrisation(self) -> Parametrisation:
+        """The map from free numbers to a model."""
+        return self.posterior.parametrisation
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are free, not counting padding."""
+        atoms, each = self.parametrisation.columns
+        return len(self.parametrisation.flat(self.parametrisation.zeros())) - (atoms - self.n) * each
+
+    def model(self, free: Free) -> MapModel:
+        """The model at given free numbers, padding included, on the host."""
+        return jax.tree.map(np.asarray, _apply(self.parametrisation, free))
+
+    def residual(self, model: MapModel) -> Float[np.ndarray, "..."]:
+        """Map minus model in the region (typical peaks)."""
+        return np.asarray(_residual(self.posterior.data, model), np.float64)
+
+    def outgrown(self, model: MapModel) -> bool:
+        """Whether atoms have become too wide for their windows."""
+        return bool(np.any(_reach(model.atoms[: self.n]) > 1.05 * self.reach))
+
+    def redrawn(self, model: MapModel) -> "JointProblem":
+        """The same problem with windows around a model's atoms."""
+        reach = np.maximum(self.reach, _reach(model.atoms[: self.n]))
+        plan = _plan(model.atoms, self.region.grid, reach)
+        posterior = eqx.tree_at(lambda p: p.data.plan, self.posterior, plan)
+        return replace(self, posterior=posterior, reach=reach)
+
+
+def pose(
+    density: DensityMap,
+    positions: Float[np.ndarray, "n d"],
+    mean_atom: MeanAtom,
+    element: Element,
+    *,
+    displacements: Displacements = "anisotropic",
+    background: Background = "constant",
+    frozen: Collection[str] = (),
+    terms: tuple[Term, ...] = (),
+    region_widths: float = REGION_WIDTHS,
+) -> JointProblem:
+    """Put a problem together.
+
+    **Arguments:** those of `fit_jointly`, and
+
+    - `region_widths`: how far from an atom voxels count, in widths of the mean atom.
+    """
+    region = region_around(density, positions, region_widths * float(np.sqrt(mean_atom.u)))
+    start = _start(density, positions, mean_atom, element, displacements, background, region)
+    distance, spacing = element.neighbour_distance, density.grid.spacing
+    bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
+    n, reach = len(positions), WINDOW_ROOM * _reach(start.atoms[: len(positions)])
+    data = LeastSquares(
+        np.asarray(region.values / mean_atom.height, np.float32),
+        region.mask.astype(np.float32),
+        spacing.astype(np.float32),
+        _plan(start.atoms, region.grid, reach),
+    )
+    posterior = Posterior(
+        parametrise(start, spacing, region.voxels, bounds, frozenset(frozen)),
+        data,
+        terms,
+        neighbour_table(positions, mean_atom.u, len(start.atoms)),
+    )
+    return JointProblem(region, mean_atom.height, posterior, n, reach)
+
+
+def _start(
+    density: DensityMap,
+    positions: Float[np.ndarray, "n d"],
+    mean_atom: MeanAtom,
+    element: Element,
+    displacements: Displacements,
+    background: Background,
+    region: Region,
+) -> MapModel:
+    """Mean atoms at the given places, as high as the map is there; padded to the next bucket."""
+    n, d = positions.shape
+    size = bucket(n)
+    which = np.concatenate([np.arange(n), np.zeros(size - n, int)])
+    height = density.at(density.grid.nearest_voxels(positions)) - mean_atom.background
+    relative = np.clip(height / mean_atom.height, 0.1, None)
+    relative = np.where(np.arange(size) < n, relative[which], 0.0)
+    shape: AbstractDisplacements
+    if displacements == "isotropic":
+        shape = IsotropicDisplacements.from_variances(np.full(size, mean_atom.u))
+    else:
+        shape = AnisotropicDisplacements.from_matrices(np.tile(mean_atom.matrix, (size, 1, 1)))
+    integrals = relative * np.sqrt(np.linalg.det(2 * np.pi * shape.matrices(d)))
+    atoms = Atoms(positions[which] - region.grid.origin, shape, integrals, np.full(size, element.number))
+    level = np.asarray(mean_atom.background / mean_atom.height)
+    kinds: dict[str, AbstractBackground] = {
+        "none": NoBackground(),
+        "constant": ConstantBackground(level),
+        "linear": LinearBackground(level, np.zeros(d)),
+    }
+    # Numpy until it is traced: every jax operation outside a jitted function is compiled on its own.
+    return cast(MapModel(atoms, kinds[background]), np.float32)
+
+
+def _plan(atoms: Atoms, region: Grid, reach: Float[np.ndarray, " d"]) -> WindowPlan:
+    """Windows of a given reach (Å) around every atom, in the region's frame."""
+    points = eqx.tree_at(lambda g: g.matrices, Gaussians.of_atoms(atoms), replace_fn=np.zeros_like)
+    local = Grid(region.shape, region.spacing, np.zeros(region.ndim))
+    return plan_windows(points, local, margin=reach)
+
+
+def _reach(atoms: Atoms) -> Float[np.ndarray, " d"]:
+    """How far windows must reach along x, y, z (Å) to hold nearly all atoms."""
+    variances = np.diagonal(np.asarray(atoms.matrices(), np.float64), axis1=1, axis2=2)
+    return WINDOW_WIDTHS * np.quantile(np.sqrt(variances), _WINDOW_QUANTILE, axis=0)
+
+
+def cast(tree: Tree, kind: type) -> Tree:
+    """Floating-point leaves as numpy arrays of one kind."""
+    return jax.tree.map(lambda x: np.asarray(x, kind if x.dtype.kind == "f" else None), tree)
+
+
+@eqx.filter_jit
+def _apply(parametrisation: Parametrisation, free: Free) -> MapModel:
+    return parametrisation(free)
+
+
+@eqx.filter_jit
+def _residual(objective: LeastSquares, model: MapModel) -> Float[Array, "..."]:
+    return objective.residual(model)

@@ -1,0 +1,148 @@
+"""Gauss-Newton: its matrix against a dense one, its steps against hard starts."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from atomfit.detection.detect import detect
+from atomfit.elements import element
+from atomfit.fitting.curvature import neighbour_table
+from atomfit.fitting.joint import fit_jointly
+from atomfit.fitting.model import MapModel
+from atomfit.fitting.newton import conjugate_gradients
+from atomfit.fitting.overlaps import derivatives_of_gaussian, multi_indices, natural_blocks
+from atomfit.fitting.problem import pose
+from atomfit.simulation import simulate
+
+PT = element("Pt")
+
+
+def gaussian(natural: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """One atom of given natural parameters, at points r."""
+    d = r.shape[-1]
+    u = np.diag(natural[d : 2 * d])
+    u[np.triu_indices(d, 1)] = natural[2 * d : -1]
+    u = u + np.triu(u, 1).T
+    q = r - natural[:d]
+    form = np.einsum("...i,ij,...j", q, np.linalg.inv(u), q)
+    return natural[-1] * np.exp(-0.5 * form) / np.sqrt(np.linalg.det(2 * np.pi * u))
+
+
+def slopes(natural: np.ndarray, r: np.ndarray, step: float = 1e-4) -> np.ndarray:
+    """Its derivatives by central differences, one row a parameter."""
+    shifts = step * np.eye(len(natural))
+    return np.array(
+        [(gaussian(natural + s, r) - gaussian(natural - s, r)).ravel() / (2 * step) for s in shifts]
+    )
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_blocks_against_a_sum_over_voxels(d: int, rng: np.random.Generator) -> None:
+    edge = np.arange(-5, 5.01, 0.25)
+    r = np.stack(np.meshgrid(*[edge] * d, indexing="ij"), axis=-1)
+    atoms = []
+    for _ in range(2):
+        root = 0.5 * np.eye(d) + 0.1 * rng.normal(size=(d, d))
+        u = root @ root.T
+        x = rng.uniform(-0.7, 0.7, d)
+        atoms.append(np.concatenate([x, np.diag(u), u[np.triu_indices(d, 1)], [rng.uniform(1, 2)]]))
+    expected = slopes(atoms[0], r) @ slopes(atoms[1], r).T * 0.25**d
+    a, b = (jnp.asarray(x, jnp.float32) for x in atoms)
+    variances = np.diag((atoms[0] + atoms[1])[d : 2 * d])
+    variances[np.triu_indices(d, 1)] = (atoms[0] + atoms[1])[2 * d : -1]
+    variances = variances + np.triu(variances, 1).T
+    derivatives = derivatives_of_gaussian((a - b)[:d], jnp.asarray(variances, jnp.float32))
+    assert derivatives.shape == (len(multi_indices(d)),)
+    blocks = natural_blocks(derivatives, a[-1], b[-1], d)
+    np.testing.assert_allclose(blocks, expected, atol=2e-4 * np.abs(expected).max())
+
+
+def test_matrix_against_a_dense_one() -> None:
+    """Every column of JᵀJ by differentiation, for atoms whose voxels all count."""
+    case = simulate(shape="icosahedron", size=2, noise=0.02, u_core=0.2, u_surface=0.2, rotate="random")
+    detection = detect(case.map, PT)
+    posterior = pose(case.map, detection.positions, detection.mean_atom, PT, region_widths=5.0).posterior
+    model = posterior.parametrisation
+    rng = np.random.default_rng(0)
+    flat = model.flat(model.zeros())
+    flat = flat + 0.3 * rng.normal(size=flat.shape).astype(np.float32)
+    matrix = eqx.filter_jit(lambda p, f: p.information(f))(posterior, model.unflat(flat))
+    columns = np.concatenate([np.arange(13 * 10), [len(flat) - 1]])
+    density = jax.jit(lambda v: model(model.unflat(v)).density(posterior.data.plan, posterior.data.spacing))
+    push = jax.jit(lambda e: jax.jvp(density, (flat,), (e,))[1])
+    basis = np.eye(len(flat), dtype=np.float32)[columns]
+    weights = np.sqrt(np.asarray(posterior.data.weights))
+    jacobian = np.array([(weights * np.asarray(push(e))).ravel() for e in basis])
+    product = eqx.filter_jit(matrix.product)
+    ours = np.array([np.asarray(product(e))[columns] for e in basis])
+    dense = jacobian @ jacobian.T
+    np.testing.assert_allclose(ours, ours.T, atol=1e-5)
+    np.testing.assert_allclose(ours, dense, atol=0.01 * dense.max())
+    np.testing.assert_allclose(matrix.diagonal()[columns], np.diag(ours), rtol=1e-4)
+
+
+@pytest.mark.parametrize("width", [0.2, 0.55])
+def test_starts_far_away_and_overlap(width: float) -> None:
+    """0.4 Å off, and atoms as wide as 0.74 Å at 2.77 Å from each other."""
+    case = simulate(
+        shape="icosahedron", size=3, noise=0.02, u_core=width, u_surface=width, rotate="random", jitter=0.02
+    )
+    mean_atom = detect(case.map, PT).mean_atom
+    step = np.random.default_rng(1).normal(size=case.positions.shape)
+    start = case.positions + 0.4 * step / np.linalg.norm(step, axis=1, keepdims=True)
+    result = fit_jointly(case.map, start, mean_atom, PT)
+    assert result.reason == "converged"
+    assert len(result.history) < 30
+    assert np.linalg.norm(result.fitted.positions - case.positions, axis=1).max() < 0.06
+    assert not result.at_bound.any()
+
+
+def test_a_restraint_in_ten_lines() -> None:
+    """Springs between neighbours: a term is a function of the model, and needs no derivatives."""
+
+    class Springs(eqx.Module):
+        pairs: np.ndarray
+        length: float
+        strength: float
+
+        def __call__(self, model: MapModel) -> jax.Array:
+            a, b = (jnp.asarray(model.atoms.positions)[self.pairs[:, k]] for k in (0, 1))
+            return 0.5 * self.strength * jnp.sum((jnp.linalg.norm(a - b, axis=1) - self.length) ** 2)
+
+    case = simulate(size=43, noise=0.03, rotate="random")
+    detection = detect(case.map, PT)
+    pairs = np.array(sorted(cKDTree(detection.positions).query_pairs(3.3)))
+    length = float(np.linalg.norm(np.diff(detection.positions[pairs], axis=1), axis=2).mean())
+
+    def spread(strength: float) -> float:
+        springs = Springs(pairs, length, strength)
+        result = fit_jointly(case.map, detection.positions, detection.mean_atom, PT, terms=(springs,))
+        assert result.reason == "converged"
+        return float(np.linalg.norm(np.diff(result.fitted.positions[pairs], axis=1), axis=2).std())
+
+    loose, stiff = spread(1e-6), spread(300.0)
+    assert stiff < 0.5 * loose
+
+
+def test_neighbours_against_all_pairs(rng: np.random.Generator) -> None:
+    positions = rng.uniform(0, 12, (60, 3))
+    table = neighbour_table(positions, 0.2, 64)
+    cutoff = 4.5 * np.sqrt(0.4)
+    for i, row in enumerate(table[:60]):
+        assert row[0] == i
+        near = np.flatnonzero(np.linalg.norm(positions - positions[i], axis=1) < cutoff)
+        assert set(row) == set(near)
+    np.testing.assert_array_equal(table[60:], np.tile(np.arange(60, 64)[:, None], table.shape[1]))
+
+
+def test_conjugate_gradients_against_a_dense_solution(rng: np.random.Generator) -> None:
+    root = rng.normal(size=(40, 40))
+    matrix = (root @ root.T + 10 * np.eye(40)).astype(np.float32)
+    right = rng.normal(size=40).astype(np.float32)
+    found = conjugate_gradients(lambda v: matrix @ v, jnp.asarray(right), jnp.diag(matrix), 1e-5, 200)
+    np.testing.assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-3, atol=1e-4)
+    nothing = conjugate_gradients(lambda v: matrix @ v, jnp.zeros(40), jnp.diag(matrix), 1e-5, 200)
+    np.testing.assert_array_equal(nothing, 0)

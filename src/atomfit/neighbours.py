@@ -23,12 +23,14 @@ class Neighbours:
     **Fields:**
 
     - `coordination_numbers`: atoms within the cutoff.
-    - `nearest_distances`: to the nearest other atom (Å); NaN for a single atom.
+    - `nearest`: index of the nearest other atom; its own for a single atom.
+    - `nearest_distances`: to it (Å); NaN for a single atom.
     - `mean_distances`: mean over the atoms within the cutoff (Å); NaN where there are none.
     - `cutoff`: the distance within which atoms count as neighbours (Å).
     """
 
     coordination_numbers: Int[np.ndarray, " n"]
+    nearest: Int[np.ndarray, " n"]
     nearest_distances: Float[np.ndarray, " n"]
     mean_distances: Float[np.ndarray, " n"]
     cutoff: float
@@ -36,9 +38,17 @@ class Neighbours:
 
 def nearest_distances(positions: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """Distance from each atom to the nearest other one (Å); NaN for a single atom."""
-    if len(positions) < 2:
-        return np.full(len(positions), np.nan)
-    return cKDTree(positions).query(positions, k=2)[0][:, 1]
+    return _nearest(positions)[0]
+
+
+def _nearest(positions: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    n = len(positions)
+    if n < 2:
+        return np.full(n, np.nan), np.arange(n)
+    distances, which = cKDTree(positions).query(positions, k=2)
+    # Of two atoms at one place either may come first.
+    other = np.where(which[:, 1] == np.arange(n), which[:, 0], which[:, 1])
+    return distances[:, 1], other
 
 
 def find_neighbours(
@@ -54,9 +64,9 @@ def find_neighbours(
         exceeds that of a lattice 1.25 times as wide, so that scattered atoms do not count as bonded.
     """
     n = len(positions)
-    nearest = nearest_distances(positions)
+    distances, nearest = _nearest(positions)
     if cutoff is None:
-        cutoff = cutoff_from_atoms(positions, nearest, typical)
+        cutoff = cutoff_from_atoms(positions, distances, typical)
     pairs = (
         cKDTree(positions).query_pairs(cutoff, output_type="ndarray")
         if n > 1 and np.isfinite(cutoff)
@@ -68,7 +78,7 @@ def find_neighbours(
     total = np.bincount(ends, weights=np.tile(length, 2), minlength=n)
     with np.errstate(invalid="ignore"):
         mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return Neighbours(count, nearest, mean, float(cutoff))
+    return Neighbours(count, nearest, distances, mean, float(cutoff))
 
 
 def cutoff_from_atoms(

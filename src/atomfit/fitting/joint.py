@@ -23,6 +23,7 @@ from atomfit.fitting.parameters import Parametrisation
 from atomfit.fitting.posterior import Term
 from atomfit.fitting.problem import cast, pose
 from atomfit.fitting.solvers import AbstractSolver, minimise
+from atomfit.fitting.uncertainty import Uncertainty, uncertainty
 from atomfit.grid import DensityMap, Grid
 from atomfit.options import Background, Displacements
 
@@ -45,6 +46,7 @@ class JointFit:
     - `history`: half the sum of squared residuals after each iteration, in squared typical peaks.
     - `reason`: why it ended.
     - `voxels`, `parameters`: how many voxels counted, how many numbers were free.
+    - `uncertainty`: covariances of the atoms' numbers.
     - `at_bound`: atoms that went to the limit of their move or their width.
     """
 
@@ -56,17 +58,13 @@ class JointFit:
     reason: str
     voxels: int
     parameters: int
+    uncertainty: Uncertainty
     at_bound: Bool[np.ndarray, " n"]
 
     @property
     def fitted(self) -> FittedAtoms:
-        """The atoms as plain numbers; an isotropic fit knows no matrices."""
-        matrices = np.asarray(self.atoms.matrices())
-        u_iso = np.trace(matrices, axis1=1, axis2=2) / self.atoms.ndim
-        if isinstance(self.atoms.displacements, IsotropicDisplacements):
-            matrices = np.full_like(matrices, np.nan)
-        positions, amplitudes = (np.asarray(x) for x in (self.atoms.positions, self.atoms.amplitudes))
-        return FittedAtoms(positions, amplitudes, u_iso, matrices)
+        """The atoms as plain numbers."""
+        return _plain(self.atoms)
 
     def density(self, grid: Grid) -> Float[np.ndarray, "..."]:
         """The model's density on a grid (map units): atoms and background."""
@@ -134,22 +132,42 @@ def fit_jointly(
             break
         problem = problem.redrawn(model)
     residual = problem.residual(model)[problem.region.mask]
-    freedom = max(voxels - problem.parameters, 1)
+    noise = problem.unit * float(np.sqrt(np.sum(residual**2) / max(voxels - problem.parameters, 1)))
+    atoms = _to_map_frame(model.atoms[:n], problem.unit, problem.region.grid)
+    covariances = uncertainty(
+        _plain(atoms),
+        noise,
+        float(np.prod(density.grid.spacing)),
+        isotropic=displacements == "isotropic",
+        frozen=frozen,
+        region=problem.region,
+        fields=() if "background" in frozen else model.background.fields(problem.region.grid),
+    )
     return JointFit(
-        _to_map_frame(model.atoms[:n], problem.unit, problem.region.grid),
+        atoms,
         model.background.times(problem.unit),
         problem.region.grid,
-        problem.unit * float(np.sqrt(np.sum(residual**2) / freedom)),
+        noise,
         history,
         minimum.reason,
         voxels,
         problem.parameters,
+        covariances,
         _at_bound(problem.parametrisation, model, n),
     )
 
 
 def _counting_from(done: int, progress: Callable[[int, float], None]) -> Callable[[int, float], None]:
     return lambda iteration, value: progress(done + iteration, value)
+
+
+def _plain(atoms: Atoms) -> FittedAtoms:
+    """Atoms as plain numbers; isotropic ones have no matrices."""
+    matrices = np.asarray(atoms.matrices())
+    u_iso = np.trace(matrices, axis1=1, axis2=2) / atoms.ndim
+    if isinstance(atoms.displacements, IsotropicDisplacements):
+        matrices = np.full_like(matrices, np.nan)
+    return FittedAtoms(np.asarray(atoms.positions), np.asarray(atoms.amplitudes), u_iso, matrices)
 
 
 def _to_map_frame(atoms: Atoms, unit: float, region: Grid) -> Atoms:

@@ -7,10 +7,13 @@ measured from the middle of the fitted region, into a density.
 """
 
 import abc
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from atomfit.atoms import Atoms, Leaf
@@ -28,6 +31,12 @@ class AbstractBackground(eqx.Module):
     @abc.abstractmethod
     def on(self, grid: Grid, fitted: Grid) -> Float[np.ndarray, "..."]:
         """Density on any grid, of a background that was fitted on another; broadcastable."""
+
+    def fields(self, grid: Grid) -> list[Float[np.ndarray, "..."]]:
+        """Density on a grid of each of its numbers at one, the others at zero; it is linear in them."""
+        numbers, unravel = ravel_pytree(jax.tree.map(np.zeros_like, self))
+        units: Any = np.eye(len(numbers), dtype=np.float32)
+        return [np.broadcast_to(unravel(unit).on(grid, grid), grid.shape) for unit in units]
 
     @abc.abstractmethod
     def numbers(self) -> dict[str, float | list[float]]:

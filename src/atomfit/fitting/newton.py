@@ -54,8 +54,8 @@ class GaussNewton(AbstractSolver):
 
     damping: float = eqx.field(static=True, default=1e-2)
     reach: float = eqx.field(static=True, default=2.0)
-    accuracy: float = eqx.field(static=True, default=0.03)
-    max_products: int = eqx.field(static=True, default=60)
+    accuracy: float = eqx.field(static=True, default=0.02)
+    max_products: int = eqx.field(static=True, default=100)
     chunk: int = eqx.field(static=True, default=1)
     patience: int = eqx.field(static=True, default=1)
 

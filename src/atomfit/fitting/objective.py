@@ -60,7 +60,8 @@ class LeastSquares(eqx.Module):
 
         All voxels of an atom count, as if none were masked: those that are lie where it has faded away.
         """
-        return derivatives_of_gaussian(apart, variances) / jnp.prod(jnp.asarray(self.spacing))
+        overlaps = jnp.asarray(derivatives_of_gaussian(apart, variances))
+        return overlaps / jnp.prod(jnp.asarray(self.spacing))
 
     def back(
         self,

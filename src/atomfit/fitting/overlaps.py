@@ -16,15 +16,17 @@ There are 35 of them in three dimensions, and each follows from those below it:
     ∂_k ∂^γ N = -y_k ∂^γ N - Σ_{m in γ} P_km ∂^(γ-m) N,    P = S⁻¹,  y = P Δ
 
 (the recurrence of Hermite polynomials). No voxel is touched, so the matrix costs less than the gradient.
+The same lines serve jax arrays while a fit runs and numpy arrays, in float64, when its uncertainty is
+asked for.
 """
 
 from functools import cache
 from itertools import combinations_with_replacement
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from atomfit.atoms import Leaf
 from atomfit.rendering.gaussians import inverse_and_determinant
 
 #: Axes along which a Gaussian is differentiated, in order; () is the Gaussian itself.
@@ -50,8 +52,8 @@ def multi_indices(d: int) -> tuple[Axes, ...]:
 
 
 def derivatives_of_gaussian(
-    apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
-) -> Float[Array, "... m"]:
+    apart: Float[Leaf, "... d"], variances: Float[Leaf, "... d d"]
+) -> Float[Leaf, "... m"]:
     """Derivatives of N(Δ; S), up to the fourth, in the order of `multi_indices`.
 
     **Arguments:**
@@ -59,28 +61,28 @@ def derivatives_of_gaussian(
     - `apart`: Δ (Å).
     - `variances`: S (Å²).
     """
-    d = apart.shape[-1]
+    d, xp = apart.shape[-1], apart.__array_namespace__()
     flat = variances.reshape(-1, d, d)
     inverse, determinant = inverse_and_determinant(flat)
     p = inverse.reshape(variances.shape)
-    y = jnp.sum(p * apart[..., None, :], axis=-1)
-    norm = (2 * np.pi) ** (d / 2) * jnp.sqrt(determinant).reshape(apart.shape[:-1])
-    known: dict[Axes, Array] = {(): jnp.exp(-0.5 * jnp.sum(y * apart, axis=-1)) / norm}
+    y = xp.sum(p * apart[..., None, :], axis=-1)
+    norm = (2 * np.pi) ** (d / 2) * xp.sqrt(determinant).reshape(apart.shape[:-1])
+    known: dict[Axes, Leaf] = {(): xp.exp(-0.5 * xp.sum(y * apart, axis=-1)) / norm}
     for axes in multi_indices(d)[1:]:
         k, rest = axes[0], axes[1:]
         total = -y[..., k] * known[rest]
         for place, m in enumerate(rest):
             total = total - p[..., k, m] * known[rest[:place] + rest[place + 1 :]]
         known[axes] = total
-    return jnp.stack([known[axes] for axes in multi_indices(d)], axis=-1)
+    return xp.stack([known[axes] for axes in multi_indices(d)], axis=-1)
 
 
 def natural_blocks(
-    derivatives: Float[Array, "... m"],
-    amplitudes: Float[Array, "..."],
-    other_amplitudes: Float[Array, "..."],
+    derivatives: Float[Leaf, "... m"],
+    amplitudes: Float[Leaf, "..."],
+    other_amplitudes: Float[Leaf, "..."],
     d: int,
-) -> Float[Array, "... p p"]:
+) -> Float[Leaf, "... p p"]:
     """Inner products of what two atoms' parameters do to them, for each pair.
 
     **Arguments:**
@@ -102,7 +104,8 @@ def natural_blocks(
     )
 
 
-def _strengths(amplitudes: Float[Array, "..."], count: int) -> Float[Array, "... p"]:
+def _strengths(amplitudes: Float[Leaf, "..."], count: int) -> Float[Leaf, "... p"]:
     """The amplitude for each parameter but the last, which is the amplitude itself."""
+    xp = amplitudes.__array_namespace__()
     last = np.arange(count) == count - 1
-    return jnp.where(last, 1.0, amplitudes[..., None])
+    return xp.where(last, 1.0, amplitudes[..., None])

@@ -41,7 +41,7 @@ from atomfit.options import Background, Displacements
 from atomfit.rendering import Gaussians, WindowPlan, bucket, plan_windows
 
 #: Voxels count out to this many of the mean atom's standard deviations.
-REGION_WIDTHS = 3.0
+REGION_WIDTHS = 4.5
 #: Windows hold this many standard deviations of the longest axis of nearly all atoms.
 WINDOW_WIDTHS = 4.0
 _WINDOW_QUANTILE = 0.95

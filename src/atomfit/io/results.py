@@ -21,6 +21,7 @@ from atomfit.io.outputs import staged
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
 from atomfit.io.tables import write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
+from atomfit.statistics.uncertainties import StandardUncertainties
 
 if TYPE_CHECKING:
     from atomfit.pipeline import BuildResult
@@ -92,6 +93,7 @@ def table(result: "BuildResult") -> dict[str, np.ndarray]:
         "u_med": med,
         "u_min": least,
         "doi": s.principal.degree_of_isotropy,
+        "doi_debiased": s.uncertainties.debiased_isotropy,
         "cn": s.neighbours.coordination_numbers,
         "nn_distance": s.neighbours.nearest_distances,
         "mean_bond_length": s.neighbours.mean_distances,
@@ -106,8 +108,23 @@ def table(result: "BuildResult") -> dict[str, np.ndarray]:
         "logfit_u_med": log_med,
         "logfit_u_min": log_least,
         "logfit_doi": s.baseline.degree_of_isotropy,
+        **_uncertainties(s.uncertainties),
         "flags": np.array(s.flags, dtype=object),
     }
+
+
+def _uncertainties(esd: StandardUncertainties) -> dict[str, np.ndarray]:
+    columns: dict[str, np.ndarray] = dict(zip("xyz", esd.positions.T, strict=True))
+    columns |= zip(("u11", "u22", "u33", "u12", "u13", "u23"), esd.matrices.T, strict=True)
+    columns |= zip(("u_maj", "u_med", "u_min"), esd.principal.T, strict=True)
+    columns |= {
+        "amplitude": esd.amplitudes,
+        "u_iso": esd.u_iso,
+        "doi": esd.degree_of_isotropy,
+        "nn_distance": esd.nearest_distances,
+        "peak_intensity": esd.peak_heights,
+    }
+    return {f"{name}_esd": values for name, values in columns.items()}
 
 
 def model_density(result: "BuildResult") -> np.ndarray:
@@ -147,6 +164,11 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
             {
                 "u_iso": s.fitted.u_iso,
                 "doi": s.principal.degree_of_isotropy,
+                "doi_debiased": s.uncertainties.debiased_isotropy,
+                "x_esd": s.uncertainties.positions[:, 0],
+                "y_esd": s.uncertainties.positions[:, 1],
+                "z_esd": s.uncertainties.positions[:, 2],
+                "u_iso_esd": s.uncertainties.u_iso,
                 "nn_distance": s.neighbours.nearest_distances,
                 "cn": s.neighbours.coordination_numbers,
                 "validation_correlation": s.validation_correlations,
@@ -208,12 +230,16 @@ def run_record(result: "BuildResult", writing: float) -> dict[str, Any]:
 def _structure(result: "BuildResult", columns: dict[str, np.ndarray]) -> Structure:
     fitted = result.statistics.fitted
     kept = ("amplitude", "u_iso", "doi", "cn", "nn_distance", "peak_intensity")
+    esd = result.statistics.uncertainties
     return Structure(
         [result.element.symbol] * len(fitted),
         fitted.positions,
         fitted.matrices,
         fitted.u_iso,
         {name: columns[name] for name in (*kept, "validation_correlation")},
+        esd.positions,
+        esd.matrices,
+        esd.u_iso,
     )
 
 

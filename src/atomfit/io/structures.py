@@ -34,6 +34,8 @@ class Structure:
     - `matrices`: displacement matrices (Å²); NaN where unknown.
     - `u_iso`: isotropic displacements (Å²); NaN where unknown.
     - `columns`: further numbers for each atom, by name (extended XYZ).
+    - `position_esds`, `matrix_esds`, `u_iso_esds`: standard uncertainties (mmCIF), of U's elements 11,
+        22, 33, 12, 13, 23; NaN or None where unknown.
     """
 
     symbols: list[str]
@@ -41,6 +43,9 @@ class Structure:
     matrices: Float[np.ndarray, "n 3 3"]
     u_iso: Float[np.ndarray, " n"]
     columns: dict[str, np.ndarray]
+    position_esds: Float[np.ndarray, "n 3"] | None = None
+    matrix_esds: Float[np.ndarray, "n 6"] | None = None
+    u_iso_esds: Float[np.ndarray, " n"] | None = None
 
     @property
     def anisotropic(self) -> np.ndarray:
@@ -49,7 +54,7 @@ class Structure:
 
 
 def write_mmcif(path: Path, structure: Structure) -> None:
-    """Write `_atom_site` and `_atom_site_anisotrop`."""
+    """Write `_atom_site` and `_atom_site_anisotrop`, with the `_esd` items of what has an uncertainty."""
     from gemmi import cif
 
     document = cif.Document()
@@ -63,7 +68,13 @@ def write_mmcif(path: Path, structure: Structure) -> None:
     chains = [_chain_name(i // _CHAIN_LENGTH) for i in range(n)]
     residues = [str(i % _CHAIN_LENGTH + 1) for i in range(n)]
     x, y, z = (_fixed(axis, 5) for axis in structure.positions.T)
-    b = [text if text != "nan" else "?" for text in _fixed(b_from_u(structure.u_iso), 4)]
+    esds: dict[str, list[str]] = {}
+    if structure.position_esds is not None:
+        esds |= {
+            f"Cartn_{k}_esd": _known(v, 5) for k, v in zip("xyz", structure.position_esds.T, strict=True)
+        }
+    if structure.u_iso_esds is not None:
+        esds["B_iso_or_equiv_esd"] = _known(b_from_u(structure.u_iso_esds), 4)
     _add_loop(
         block,
         "_atom_site.",
@@ -81,7 +92,8 @@ def write_mmcif(path: Path, structure: Structure) -> None:
             "Cartn_y": y,
             "Cartn_z": z,
             "occupancy": ["1.0"] * n,
-            "B_iso_or_equiv": b,
+            "B_iso_or_equiv": _known(b_from_u(structure.u_iso), 4),
+            **esds,
             "auth_seq_id": residues,
             "auth_asym_id": chains,
             "pdbx_PDB_model_num": ["1"] * n,
@@ -89,8 +101,10 @@ def write_mmcif(path: Path, structure: Structure) -> None:
     )
     which = np.flatnonzero(structure.anisotropic)
     columns = {"id": [serial[i] for i in which], "type_symbol": [names[i] for i in which]}
-    for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)):
+    for k, (i, j) in enumerate(((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))):
         columns[f"U[{i + 1}][{j + 1}]"] = _fixed(structure.matrices[which, i, j], 6)
+        if structure.matrix_esds is not None:
+            columns[f"U[{i + 1}][{j + 1}]_esd"] = _known(structure.matrix_esds[which, k], 6)
     _add_loop(block, "_atom_site_anisotrop.", columns)
     document.write_file(str(path))
 
@@ -159,6 +173,11 @@ def _add_loop(block: object, prefix: str, columns: dict[str, list[str]]) -> None
         return  # CIF has no empty loops
     loop = block.init_loop(prefix, list(columns))  # type: ignore[attr-defined]
     loop.set_all_values(list(columns.values()))
+
+
+def _known(values: np.ndarray, digits: int) -> list[str]:
+    """Fixed-point numbers, with the CIF's question mark for those that are not known."""
+    return [text if text != "nan" else "?" for text in _fixed(values, digits)]
 
 
 def _fixed(values: Float[np.ndarray, " n"], digits: int) -> list[str]:

@@ -39,6 +39,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("u_med", "Å²", ".6f", "middle eigenvalue of U"),
     Column("u_min", "Å²", ".6f", "smallest eigenvalue of U"),
     Column("doi", "", ".5f", "degree of isotropy, u_min / u_maj"),
+    Column("doi_debiased", "", ".5f", "degree of isotropy without the bias of noise"),
     Column("cn", "", "d", "coordination number: atoms within the cutoff (see summary.json)"),
     Column("nn_distance", "Å", ".5f", "distance to the nearest atom (the paper's bond length)"),
     Column("mean_bond_length", "Å", ".5f", "mean distance to the atoms within the cutoff"),
@@ -58,6 +59,19 @@ COLUMNS: tuple[Column, ...] = (
     Column("logfit_u_med", "Å²", ".6f", "baseline: anisotropic log-fit, middle eigenvalue"),
     Column("logfit_u_min", "Å²", ".6f", "baseline: anisotropic log-fit, smallest eigenvalue"),
     Column("logfit_doi", "", ".5f", "baseline: degree of isotropy"),
+    *(
+        Column(f"{name}_esd", unit, how, f"standard uncertainty of {name}")
+        for names, unit, how in (
+            (("x", "y", "z"), "Å", ".5f"),
+            (("amplitude",), "map units x Å³", ".4g"),
+            (("u11", "u22", "u33", "u12", "u13", "u23"), "Å²", ".6f"),
+            (("u_iso", "u_maj", "u_med", "u_min"), "Å²", ".6f"),
+            (("doi",), "", ".5f"),
+            (("nn_distance",), "Å", ".5f"),
+            (("peak_intensity",), "map units", ".4g"),
+        )
+        for name in names
+    ),
     Column("flags", "", "s", "what to know of this row, in words separated by semicolons"),
 )
 

@@ -5,11 +5,10 @@ factor is a sum of Gaussians.
 """
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.atoms import Atoms
+from atomfit.atoms import Atoms, Leaf
 from atomfit.scattering import GaussianMixture
 
 
@@ -51,25 +50,24 @@ class Gaussians(eqx.Module):
 
 
 def inverse_and_determinant(
-    matrices: Float[Array, "n d d"],
-) -> tuple[Float[Array, "n d d"], Float[Array, " n"]]:
+    matrices: Float[Leaf, "n d d"],
+) -> tuple[Float[Leaf, "n d d"], Float[Leaf, " n"]]:
     """Closed-form inverse and determinant of symmetric matrices of up to three rows.
 
     Closed form because a batched LAPACK call costs more to compile than the rest of the renderer.
     """
-    d = matrices.shape[-1]
+    d, xp = matrices.shape[-1], matrices.__array_namespace__()
     if d == 1:
         return 1 / matrices, matrices[:, 0, 0]
     if d == 2:
         a, b, c = matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 1, 1]
-        cofactors = jnp.stack([jnp.stack([c, -b], -1), jnp.stack([-b, a], -1)], -2)
+        cofactors = xp.stack([xp.stack([c, -b], -1), xp.stack([-b, a], -1)], -2)
         determinant = a * c - b * b
     elif d == 3:
         first, second, third = (matrices[:, i] for i in range(3))
-        cofactors = jnp.stack(
-            [jnp.cross(second, third), jnp.cross(third, first), jnp.cross(first, second)], -1
-        )
-        determinant = jnp.sum(first * cofactors[..., 0], axis=-1)
+        cross = xp.linalg.cross
+        cofactors = xp.stack([cross(second, third), cross(third, first), cross(first, second)], -1)
+        determinant = xp.sum(first * cofactors[..., 0], axis=-1)
     else:
         raise NotImplementedError(f"matrices of {d} rows; up to 3 are supported")
     return cofactors / determinant[:, None, None], determinant

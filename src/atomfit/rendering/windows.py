@@ -94,7 +94,8 @@ def render(
     centres = ((jnp.asarray(gaussians.centres, jnp.float32) - origin) / spacing)[:, ::-1]
     scale = spacing[::-1]
     matrices = jnp.asarray(gaussians.matrices, jnp.float32)[:, ::-1, ::-1]
-    precisions, determinants = inverse_and_determinant(matrices / (scale[:, None] * scale))
+    voxel_matrices = matrices / (scale[:, None] * scale)
+    precisions, determinants = (jnp.asarray(x) for x in inverse_and_determinant(voxel_matrices))
     d = len(plan.shape)
     norm = (2 * np.pi) ** (d / 2) * jnp.prod(spacing)
     peaks = jnp.asarray(gaussians.weights, jnp.float32) / (norm * jnp.sqrt(determinants))

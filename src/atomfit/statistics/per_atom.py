@@ -14,6 +14,7 @@ from atomfit.grid import DensityMap, Grid
 from atomfit.neighbours import Neighbours, find_neighbours
 from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
 from atomfit.statistics.intensity import highest_voxels
+from atomfit.statistics.uncertainties import StandardUncertainties, propagate, unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,7 @@ class AtomStatistics:
 
     - `fitted`: positions, amplitudes and displacements of the fit that was asked for.
     - `principal`: its displacements along principal axes.
+    - `uncertainties`: of the numbers of a joint fit; the baseline has none.
     - `neighbours`: coordination numbers and distances.
     - `max_intensities`: highest voxels (map units).
     - `validation_correlations`: of the map with identical atoms at the positions.
@@ -33,6 +35,7 @@ class AtomStatistics:
 
     fitted: FittedAtoms
     principal: PrincipalDisplacements
+    uncertainties: StandardUncertainties
     neighbours: Neighbours
     max_intensities: Float[np.ndarray, " n"]
     validation_correlations: Float[np.ndarray, " n"]
@@ -63,10 +66,15 @@ def measure_atoms(
     """
     fitted = baseline.fitted if joint is None else joint.fitted
     positions = fitted.positions
+    principal = principal_displacements(fitted.matrices)
+    neighbours = find_neighbours(positions, cutoff, element.neighbour_distance)
     return AtomStatistics(
         fitted,
-        principal_displacements(fitted.matrices),
-        find_neighbours(positions, cutoff, element.neighbour_distance),
+        principal,
+        unknown(*positions.shape)
+        if joint is None
+        else propagate(fitted, principal, neighbours, joint.uncertainty),
+        neighbours,
         highest_voxels(density, positions, element.radius),
         correlations_with_identical_atoms(density, positions, detection.mean_atom, element),
         principal_displacements(baseline.fitted.matrices),

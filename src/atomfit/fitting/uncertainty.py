@@ -1,0 +1,222 @@
+"""How well a fit knows its numbers: the covariance of every atom, from the Fisher information.
+
+For noise of standard deviation σ in every voxel the information is JᵀJ / σ², J being what each number
+does to the map, and its inverse is the covariance that a fit at the Cramér-Rao bound has. The inverse of
+a matrix of neighbours is itself nearly one of neighbours: what an atom's covariance owes to others falls
+off with the square of the overlap. So each atom's block is taken from the inverse of a small matrix, of
+the atom and the others that it overlaps with (up to `CLUSTER`), in float64. All of the overlap with
+neighbours is in it, and the dense matrix of all atoms never exists. A background, which all atoms share,
+is a border of the matrix with a few columns.
+
+Not in it is whatever the model cannot describe.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse.linalg import LinearOperator, cg
+
+from atomfit.fitting.curvature import neighbour_table
+from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.objective import Region
+from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
+
+#: Atoms of which the inverse for one atom is taken together, itself included.
+CLUSTER = 19
+#: Numbers in the matrices that are inverted at a time.
+_NUMBERS_AT_A_TIME = 2e7
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """Covariances of n atoms' numbers; NaN where a number is not known.
+
+    **Fields:**
+
+    - `covariances`: of each atom's position (Å), displacements (Å²; 11, 22, 33, 12, 13, 23) and amplitude
+        (map units x Å³), in this order; zero where a number was frozen.
+    - `neighbours`: atoms that overlap with each, itself first; padded by itself.
+    - `between`: covariance of each atom's position (rows) with that of its neighbours (Å²).
+    """
+
+    covariances: Float[np.ndarray, "n q q"]
+    neighbours: Int[np.ndarray, "n m"]
+    between: Float[np.ndarray, "n m d d"]
+
+    @property
+    def deviations(self) -> Float[np.ndarray, "n q"]:
+        """Standard uncertainties, in the order of `covariances`; NaN where a number was frozen."""
+        variances = np.diagonal(self.covariances, axis1=1, axis2=2)
+        return np.sqrt(np.where(variances > 0, variances, np.nan))
+
+    def of_distances(
+        self, positions: Float[np.ndarray, "n d"], others: Int[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " n"]:
+        """Standard uncertainty of each atom's distance to one other (Å).
+
+        **Arguments:**
+
+        - `positions`: of all atoms (Å).
+        - `others`: index of the other atom; its own index for none.
+        """
+        d = positions.shape[1]
+        apart = positions[others] - positions
+        length = np.linalg.norm(apart, axis=1, keepdims=True)
+        along = apart / np.where(length > 0, length, np.nan)
+        place = self.covariances[:, :d, :d]
+        together = place + place[others]
+        # Beyond the cluster two atoms know nothing of each other.
+        slot = self.neighbours == others[:, None]
+        shared = np.einsum("nm,nmij->nij", slot, np.nan_to_num(self.between))
+        variance = np.einsum("ni,nij,nj->n", along, together - shared - np.swapaxes(shared, 1, 2), along)
+        return np.sqrt(np.where(variance > 0, variance, np.nan))
+
+
+def uncertainty(
+    atoms: FittedAtoms,
+    noise: float,
+    voxel_volume: float,
+    *,
+    isotropic: bool = False,
+    frozen: Collection[str] = (),
+    region: Region | None = None,
+    fields: Sequence[Float[np.ndarray, "..."]] = (),
+) -> Uncertainty:
+    """Covariances of a joint fit.
+
+    **Arguments:**
+
+    - `atoms`: the fitted atoms.
+    - `noise`: standard deviation of the noise in a voxel (map units).
+    - `voxel_volume`: in Å³.
+    - `isotropic`: whether each atom has one displacement only.
+    - `frozen`: parts that were not refined.
+    - `region`: where the fit looked.
+    - `fields`: density in the region of each number of the background; none if it was not refined.
+    """
+    n, d = atoms.positions.shape
+    q = len(natural_parameters(d))
+    neighbours = neighbour_table(atoms.positions, float(np.median(atoms.u_iso)), n)[:, :CLUSTER]
+    missing = (neighbours == np.arange(n)[:, None]) & (np.arange(neighbours.shape[1]) > 0)
+    basis = _free_directions(d, isotropic, frozen)
+    covariances, between = np.full((n, q, q), np.nan), np.full((*neighbours.shape, d, d), np.nan)
+    if basis.shape[1] == 0 or noise == 0:
+        return Uncertainty(np.zeros((n, q, q)), neighbours, np.zeros_like(between))
+    blocks = _blocks(atoms, neighbours) / (voxel_volume * noise**2)
+    blocks = np.where(missing[:, :, None, None], 0.0, basis.T @ blocks @ basis)
+    # Amplitudes may be of any size; each number is measured in its own inverse information.
+    scale = np.sqrt(np.maximum(np.diagonal(blocks[:, 0], axis1=1, axis2=2), 1e-300))
+    blocks = blocks / (scale[:, None, :, None] * scale[neighbours][:, :, None, :])
+    pairs = np.arange(n)[:, None] * n + neighbours
+    sorting = np.argsort(pairs[~missing])
+    order, flat = pairs[~missing][sorting], blocks[~missing][sorting]
+    lifts = np.zeros((n, basis.shape[1], 0))
+    if region is not None and fields:
+        border, corner = _border(atoms, region, fields)
+        border = np.einsum("qp,nqb->npb", basis, border) / (voxel_volume * noise**2) / scale[..., None]
+        lifts = _lifts(blocks, neighbours, border, corner / noise**2) / scale[..., None]
+    size = (neighbours.shape[1] * basis.shape[1]) ** 2
+    for begin in range(0, n, step := max(1, int(_NUMBERS_AT_A_TIME / size))):
+        rows = slice(begin, begin + step)
+        columns = _columns_of_inverse(neighbours[rows], missing[rows], order, flat, n)
+        columns = columns / (scale[neighbours[rows]][..., None] * scale[rows][:, None, None, :])
+        columns = columns + lifts[neighbours[rows]] @ np.swapaxes(lifts[rows], 1, 2)[:, None]
+        natural = basis @ columns @ basis.T
+        covariances[rows] = natural[:, 0]
+        between[rows] = np.swapaxes(natural[:, :, :d, :d], 2, 3)
+    covariances[~atoms.usable], between[~atoms.usable] = np.nan, np.nan
+    return Uncertainty(covariances, neighbours, between)
+
+
+def _free_directions(d: int, isotropic: bool, frozen: Collection[str]) -> Float[np.ndarray, "q p"]:
+    """Directions in the space of natural parameters in which an atom was free."""
+    q = len(natural_parameters(d))
+    unit = np.eye(q)
+    shape = unit[:, d : 2 * d].sum(axis=1, keepdims=True) if isotropic else unit[:, d:-1]
+    parts = {"positions": unit[:, :d], "displacements": shape, "amplitudes": unit[:, -1:]}
+    return np.concatenate(
+        [np.zeros((q, 0)), *(part for name, part in parts.items() if name not in frozen)], axis=1
+    )
+
+
+def _blocks(atoms: FittedAtoms, neighbours: Int[np.ndarray, "n m"]) -> Float[np.ndarray, "n m q q"]:
+    """Inner products of each atom's derivatives with its neighbours' (per unit of voxel volume)."""
+    positions, shapes, amplitudes = (
+        np.nan_to_num(x.astype(np.float64)) for x in (atoms.positions, atoms.shapes, atoms.amplitudes)
+    )
+    apart = positions[:, None] - positions[neighbours]
+    variances = shapes[:, None] + shapes[neighbours]
+    derivatives = derivatives_of_gaussian(apart, variances)
+    mine, theirs = np.broadcast_arrays(amplitudes[:, None], amplitudes[neighbours])
+    return np.asarray(natural_blocks(derivatives, mine, theirs, positions.shape[1]))
+
+
+def _border(
+    atoms: FittedAtoms, region: Region, fields: Sequence[Float[np.ndarray, "..."]]
+) -> tuple[Float[np.ndarray, "n q b"], Float[np.ndarray, "b b"]]:
+    """What each number of the background shares with each atom's, and with the others.
+
+    A background hardly changes across an atom, so it meets the atom's integral, which is its amplitude.
+    """
+    q = len(natural_parameters(region.grid.ndim))
+    places = tuple(region.grid.nearest_voxels(atoms.positions).T)
+    border = np.zeros((len(atoms), q, len(fields)))
+    border[:, -1] = np.stack([field[places] for field in fields], axis=1)
+    masked = [field[region.mask].astype(np.float64) for field in fields]
+    return border, np.array([[f @ g for g in masked] for f in masked])
+
+
+def _lifts(
+    blocks: Float[np.ndarray, "n m p p"],
+    neighbours: Int[np.ndarray, "n m"],
+    border: Float[np.ndarray, "n p b"],
+    corner: Float[np.ndarray, "b b"],
+) -> Float[np.ndarray, "n p b"]:
+    """H⁻¹ c S^(-1/2), whose outer product is what an unknown background adds to the covariance.
+
+    H is the atoms' information, c the border, and S = D - cᵀ H⁻¹ c what the region says of the background.
+    """
+
+    def product(vector: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+        atoms = vector.reshape(border.shape[:2])
+        return np.einsum("nmpq,nmq->np", blocks, atoms[neighbours]).ravel()
+
+    size = border.shape[0] * border.shape[1]
+    matrix = LinearOperator((size, size), matvec=product, dtype=np.float64)
+    flat = border.reshape(size, -1)
+    solved = np.stack([cg(matrix, c, rtol=1e-4, maxiter=200)[0] for c in flat.T], axis=1)
+    values, vectors = np.linalg.eigh(corner - flat.T @ solved)
+    # Where atoms fill the region it hardly tells the background from them.
+    values = np.maximum(values, 1e-3 * np.linalg.eigvalsh(corner).max())
+    return (solved @ (vectors / np.sqrt(values))).reshape(border.shape)
+
+
+def _columns_of_inverse(
+    clusters: Int[np.ndarray, "c m"],
+    missing: Bool[np.ndarray, "c m"],
+    order: Int[np.ndarray, " pairs"],
+    blocks: Float[np.ndarray, "pairs p p"],
+    n: int,
+) -> Float[np.ndarray, "c m p p"]:
+    """The first atom's columns of the inverse of each cluster's matrix.
+
+    **Arguments:**
+
+    - `clusters`: atoms of each cluster, of which those that are `missing` are padding.
+    - `order`, `blocks`: all pairs of overlapping atoms as i n + j, sorted, and their blocks.
+    - `n`: number of atoms.
+    """
+    c, m = clusters.shape
+    p = blocks.shape[-1]
+    wanted = clusters[:, :, None].astype(np.int64) * n + clusters[:, None, :]
+    place = np.minimum(np.searchsorted(order, wanted), len(order) - 1)
+    known = (order[place] == wanted) & ~missing[:, :, None] & ~missing[:, None, :]
+    matrices = np.where(known[..., None, None], blocks[place], 0.0)
+    padding = np.arange(m)
+    matrices[:, padding, padding] += missing[:, :, None, None] * np.eye(p)
+    whole = np.swapaxes(matrices, 2, 3).reshape(c, m * p, m * p)
+    first = np.zeros((m * p, p))
+    first[:p] = np.eye(p)
+    return np.linalg.solve(whole, np.broadcast_to(first, (c, m * p, p))).reshape(c, m, p, p)

@@ -1,0 +1,152 @@
+"""Standard uncertainties of what is computed from a fit, by propagation of its covariances.
+
+An eigenvalue of U changes by vᵀ dU v when U changes by dU, v being its eigenvector; the degree of isotropy,
+u_iso and the peak follow from first derivatives as well.
+
+**The degree of isotropy is biased by noise.** Noise makes any matrix less isotropic, never more: U of a
+perfectly isotropic atom comes out with DOI = 0.8. What noise adds can be told from what is real by its
+size. Let a be the anisotropic part of U (U without a third of its trace, five numbers in three
+dimensions) and C its covariance. Then q = aᵀ C⁻¹ a has the expectation q_true + 5, so q - 5 estimates the
+real part without bias, and
+
+    U_debiased = U_iso 1 + √max(0, 1 - 5 / q) a
+
+draws the matrix towards isotropy by just that (as James and Stein 1961 shrink a mean, here so that its
+square is right). An atom whose anisotropy is no larger than noise makes it has DOI = 1: nothing else is
+known of it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.uncertainty import Uncertainty
+from atomfit.neighbours import Neighbours
+from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
+
+
+@dataclass(frozen=True, eq=False)
+class StandardUncertainties:
+    """Standard uncertainties of n atoms' numbers; NaN where one is not known or was frozen.
+
+    **Fields:**
+
+    - `positions`: along x, y, z (Å).
+    - `matrices`: of the elements of U (Å²; 11, 22, 33, 12, 13, 23).
+    - `amplitudes`: (map units x Å³).
+    - `u_iso`: (Å²).
+    - `principal`: of the eigenvalues, largest first (Å²).
+    - `degree_of_isotropy`: first order; where eigenvalues nearly coincide it is a rough guide.
+    - `peak_heights`: (map units).
+    - `nearest_distances`: to the nearest atom (Å).
+    - `debiased_isotropy`: not an uncertainty, but what follows from one: DOI without the bias of noise.
+    """
+
+    positions: Float[np.ndarray, "n d"]
+    matrices: Float[np.ndarray, "n s"]
+    amplitudes: Float[np.ndarray, " n"]
+    u_iso: Float[np.ndarray, " n"]
+    principal: Float[np.ndarray, "n d"]
+    degree_of_isotropy: Float[np.ndarray, " n"]
+    peak_heights: Float[np.ndarray, " n"]
+    nearest_distances: Float[np.ndarray, " n"]
+    debiased_isotropy: Float[np.ndarray, " n"]
+
+
+def unknown(n: int, d: int) -> StandardUncertainties:
+    """Of atoms that nothing is known of."""
+    row, rows = np.full(n, np.nan), np.full((n, d), np.nan)
+    return StandardUncertainties(
+        rows, np.full((n, d * (d + 1) // 2), np.nan), row, row, rows, row, row, row, row
+    )
+
+
+def propagate(
+    atoms: FittedAtoms,
+    principal: PrincipalDisplacements,
+    neighbours: Neighbours,
+    known: Uncertainty,
+) -> StandardUncertainties:
+    """Standard uncertainties of everything that is computed from the fitted numbers.
+
+    **Arguments:**
+
+    - `atoms`, `known`: the fit and its covariances.
+    - `principal`: displacements along principal axes.
+    - `neighbours`: nearest atoms and their distances.
+    """
+    d = atoms.positions.shape[1]
+    deviations = known.deviations
+    shapes = known.covariances[:, d:-1, d:-1]
+    diagonal = np.arange(shapes.shape[1]) < d
+    # vᵀ dU v, in which an element beside the diagonal counts twice.
+    pairs = _element_products(principal.axes)
+    values = principal.values
+    of_values = np.einsum("nka,nab,nlb->nkl", pairs, shapes, pairs)
+    slope = np.zeros_like(values)
+    slope[:, -1] += 1 / values[:, 0]
+    slope[:, 0] -= values[:, -1] / values[:, 0] ** 2
+    # ln peak = ln A - ½ ln det U
+    inverses = np.linalg.inv(np.where(np.isfinite(atoms.shapes), atoms.shapes, np.eye(d)))
+    row, column = np.triu_indices(d, 1)
+    by_shape = -0.5 * np.concatenate([inverses[:, range(d), range(d)], 2 * inverses[:, row, column]], 1)
+    by_number = np.concatenate([by_shape, 1 / atoms.amplitudes[:, None]], axis=1)
+    peaks = atoms.peak_heights * _deviation(by_number, known.covariances[:, d:, d:])
+    return StandardUncertainties(
+        deviations[:, :d],
+        np.where(np.all(np.isfinite(atoms.matrices), axis=(1, 2))[:, None], deviations[:, d:-1], np.nan),
+        deviations[:, -1],
+        _deviation(np.broadcast_to(diagonal / d, shapes.shape[:2]), shapes),
+        _root(np.diagonal(of_values, axis1=1, axis2=2)),
+        _deviation(slope, of_values),
+        peaks,
+        known.of_distances(atoms.positions, neighbours.nearest),
+        debiased_isotropy(atoms.matrices, shapes),
+    )
+
+
+def debiased_isotropy(
+    matrices: Float[np.ndarray, "n d d"], covariances: Float[np.ndarray, "n s s"]
+) -> Float[np.ndarray, " n"]:
+    """DOI without the bias of noise; see the head of this module.
+
+    **Arguments:**
+
+    - `matrices`: displacement matrices (Å²).
+    - `covariances`: of their elements 11, 22, 33, 12, 13, 23 (Å⁴).
+    """
+    d = matrices.shape[-1]
+    row, column = np.triu_indices(d, 1)
+    elements = np.concatenate([matrices[:, range(d), range(d)], matrices[:, row, column]], axis=1)
+    count = elements.shape[1]
+    # A basis of the anisotropic part: differences of the diagonal, and what is beside it.
+    basis = np.zeros((count - 1, count))
+    basis[: d - 1, :d] = np.eye(d)[1:] - 1 / d
+    basis[d - 1 :, d:] = np.eye(count - d)
+    a = elements @ basis.T
+    c = basis @ covariances @ basis.T
+    known = np.all(np.isfinite(elements), axis=1) & np.all(np.isfinite(covariances), axis=(1, 2))
+    known &= np.trace(c, axis1=1, axis2=2) > 0
+    safe = np.where(known[:, None, None], c, np.eye(count - 1))
+    strength = np.einsum("ni,ni->n", a, np.linalg.solve(safe, a[..., None])[..., 0])
+    part = np.sqrt(np.clip(1 - (count - 1) / np.where(known, strength, np.nan), 0, None))
+    u_iso = np.trace(matrices, axis1=1, axis2=2)[:, None, None] / d
+    drawn = u_iso * np.eye(d) + part[:, None, None] * (matrices - u_iso * np.eye(d))
+    return principal_displacements(drawn).degree_of_isotropy
+
+
+def _element_products(axes: Float[np.ndarray, "n k d"]) -> Float[np.ndarray, "n k s"]:
+    """What each axis v makes of the elements of a matrix M in vᵀ M v."""
+    row, column = np.triu_indices(axes.shape[-1], 1)
+    return np.concatenate([axes**2, 2 * axes[..., row] * axes[..., column]], axis=-1)
+
+
+def _deviation(slopes: Float[np.ndarray, "n k"], c: Float[np.ndarray, "n k k"]) -> Float[np.ndarray, " n"]:
+    """Standard uncertainty of a number that depends on others by the given slopes."""
+    return _root(np.einsum("na,nab,nb->n", slopes, c, slopes))
+
+
+def _root(variances: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    return np.sqrt(np.where(variances > 0, variances, np.nan))

@@ -1,0 +1,144 @@
+"""Error bars: against a dense inverse, and against the errors that are really made."""
+
+import numpy as np
+import pytest
+
+from atomfit.detection.detect import detect
+from atomfit.elements import element
+from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.joint import fit_jointly
+from atomfit.fitting.objective import region_around
+from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks
+from atomfit.fitting.uncertainty import uncertainty
+from atomfit.matching import match
+from atomfit.neighbours import find_neighbours
+from atomfit.simulation import simulate
+from atomfit.statistics.displacements import principal_displacements
+from atomfit.statistics.uncertainties import debiased_isotropy, propagate
+
+PT = element("Pt")
+NOISE, VOLUME = 0.05, 0.046
+
+
+def some_atoms(rng: np.random.Generator, spacing: float = 2.8, width: float = 0.4) -> FittedAtoms:
+    """A block of 3 x 3 x 3 atoms, disordered."""
+    sites = spacing * np.stack(np.meshgrid(*[np.arange(3.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    roots = width**0.5 * (np.eye(3) + 0.1 * rng.normal(size=(27, 3, 3)))
+    u = roots @ np.swapaxes(roots, 1, 2)
+    positions = sites + 0.1 * rng.normal(size=sites.shape)
+    return FittedAtoms(positions, rng.uniform(1, 3, 27), np.trace(u, axis1=1, axis2=2) / 3, u)
+
+
+def dense_covariance(atoms: FittedAtoms, noise: float) -> np.ndarray:
+    """The inverse of the whole information matrix."""
+    n = len(atoms)
+    apart = atoms.positions[:, None] - atoms.positions
+    sums = atoms.matrices[:, None] + atoms.matrices
+    pairs = np.broadcast_arrays(atoms.amplitudes[:, None], atoms.amplitudes[None])
+    blocks = np.asarray(natural_blocks(derivatives_of_gaussian(apart, sums), *pairs, 3))
+    whole = np.swapaxes(blocks, 1, 2).reshape(10 * n, 10 * n) / (VOLUME * noise**2)
+    return np.linalg.inv(whole)
+
+
+@pytest.mark.parametrize("width", [0.2, 0.5])
+def test_blocks_of_the_inverse_against_a_dense_one(width: float, rng: np.random.Generator) -> None:
+    atoms = some_atoms(rng, width=width)
+    known = uncertainty(atoms, NOISE, VOLUME)
+    dense = dense_covariance(atoms, NOISE)
+    for i in range(27):
+        expected = dense[10 * i : 10 * i + 10, 10 * i : 10 * i + 10]
+        scale = np.sqrt(np.diag(expected))
+        np.testing.assert_allclose(
+            known.covariances[i] / np.outer(scale, scale), expected / np.outer(scale, scale), atol=0.04
+        )
+    neighbours = find_neighbours(atoms.positions)
+    distances = known.of_distances(atoms.positions, neighbours.nearest)
+    for i, j in enumerate(neighbours.nearest):
+        e = atoms.positions[j] - atoms.positions[i]
+        e /= np.linalg.norm(e)
+        slope = np.zeros(270)
+        slope[10 * i : 10 * i + 3], slope[10 * j : 10 * j + 3] = -e, e
+        assert distances[i] == pytest.approx(np.sqrt(slope @ dense @ slope), rel=0.03)
+
+
+def test_a_lone_atom_against_the_textbook() -> None:
+    """σ_x = σ √2 w / (p √C), C = π^(3/2) w³ / v: the bound for a Gaussian of width w."""
+    width, peak = 0.5, 2.0
+    amplitude = peak * (2 * np.pi * width**2) ** 1.5
+    u = width**2 * np.eye(3)[None]
+    atoms = FittedAtoms(np.zeros((1, 3)), np.array([amplitude]), np.array([width**2]), u)
+    known = uncertainty(atoms, NOISE, VOLUME)
+    expected = NOISE * np.sqrt(2) * width / (peak * np.sqrt((np.sqrt(np.pi) * width) ** 3 / VOLUME))
+    np.testing.assert_allclose(known.deviations[0, :3], expected)
+    assert np.isnan(known.of_distances(atoms.positions, np.array([0]))[0])
+
+
+def test_what_was_frozen_has_no_uncertainty(rng: np.random.Generator) -> None:
+    atoms = some_atoms(rng)
+    free = uncertainty(atoms, NOISE, VOLUME).deviations
+    frozen = uncertainty(atoms, NOISE, VOLUME, frozen=["displacements"]).deviations
+    assert np.all(np.isnan(frozen[:, 3:9]))
+    # Knowing the widths helps the amplitudes.
+    assert np.all(frozen[:, 9] < free[:, 9])
+    assert np.all(np.isnan(uncertainty(atoms, NOISE, VOLUME, frozen=["positions"]).deviations[:, :3]))
+    isotropic = uncertainty(atoms, NOISE, VOLUME, isotropic=True).covariances
+    np.testing.assert_allclose(isotropic[:, 3, 3], isotropic[:, 3, 4])
+
+
+def test_intensity_only_scales_amplitudes(rng: np.random.Generator) -> None:
+    atoms = some_atoms(rng)
+    bright = FittedAtoms(atoms.positions, 1e6 * atoms.amplitudes, atoms.u_iso, atoms.matrices)
+    a, b = uncertainty(atoms, NOISE, VOLUME), uncertainty(bright, 1e6 * NOISE, VOLUME)
+    np.testing.assert_allclose(a.deviations[:, :9], b.deviations[:, :9])
+    np.testing.assert_allclose(1e6 * a.deviations[:, 9], b.deviations[:, 9])
+
+
+@pytest.mark.parametrize(("u", "noise"), [(0.2, 0.05), (0.45, 0.03)])
+def test_errors_are_as_large_as_they_are_said_to_be(u: float, noise: float) -> None:
+    case = simulate(size=201, u_core=u, u_surface=1.3 * u, noise=noise, rotate="random", seed=5)
+    detection = detect(case.map, PT)
+    fit = fit_jointly(case.map, detection.positions, detection.mean_atom, PT)
+    fitted = fit.fitted
+    pairs = match(fitted.positions, case.positions)
+    assert pairs.missing == pairs.false == 0
+    principal = principal_displacements(fitted.matrices)
+    esd = propagate(fitted, principal, find_neighbours(fitted.positions), fit.uncertainty)
+    truth = np.trace(case.matrices, axis1=1, axis2=2) / 3
+    for error, deviation in (
+        (fitted.positions[pairs.found] - case.positions[pairs.known], esd.positions[pairs.found]),
+        (fitted.u_iso[pairs.found] - truth[pairs.known], esd.u_iso[pairs.found]),
+        (fitted.amplitudes[pairs.found] - case.amplitudes[pairs.known], esd.amplitudes[pairs.found]),
+    ):
+        z = (error / deviation).ravel()
+        # The standard deviation of n numbers is known to 1 / √(2n).
+        assert z.std() == pytest.approx(1, abs=4 / np.sqrt(2 * len(z)))
+        assert abs(z.mean()) < 0.35
+
+
+@pytest.mark.parametrize(("doi", "tolerance"), [(1.0, 0.02), (0.6, 0.04)])
+def test_debiased_isotropy(doi: float, tolerance: float, rng: np.random.Generator) -> None:
+    """Matrices with noise of known covariance: the plain ratio is biased, the other is not."""
+    n, noise = 4000, 0.015
+    values = 0.2 * np.array([doi, 1.0, 1.0]) if doi < 1 else np.full(3, 0.2)
+    axes = np.linalg.qr(rng.normal(size=(n, 3, 3)))[0]
+    truth = axes @ (values[:, None] * np.swapaxes(axes, 1, 2))
+    c = noise**2 * np.diag([1.0, 1, 1, 0.5, 0.5, 0.5])
+    error = rng.multivariate_normal(np.zeros(6), c, n)
+    matrices = truth + error[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]]
+    plain = np.median(principal_displacements(matrices).degree_of_isotropy)
+    better = np.median(debiased_isotropy(matrices, np.tile(c, (n, 1, 1))))
+    assert better == pytest.approx(doi, abs=tolerance)
+    assert plain < doi - tolerance
+
+
+def test_region_and_background_widen_amplitudes(rng: np.random.Generator) -> None:
+    case = simulate(size=43, noise=0.03, u_core=0.4, u_surface=0.4)
+    detection = detect(case.map, PT)
+    fit = fit_jointly(case.map, detection.positions, detection.mean_atom, PT)
+    region = region_around(case.map, detection.positions, 3.0)
+    volume = float(np.prod(case.map.grid.spacing))
+    without = uncertainty(fit.fitted, fit.noise, volume).deviations
+    fields = fit.background.fields(region.grid)
+    together = uncertainty(fit.fitted, fit.noise, volume, region=region, fields=fields).deviations
+    assert np.all(together >= without)
+    assert together[:, 9].mean() > 1.001 * without[:, 9].mean()

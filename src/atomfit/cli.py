@@ -22,6 +22,7 @@ from atomfit.options import (
     Displacements,
     FitMethod,
     LongAxis,
+    Noise,
     Optimizer,
     ParticleShape,
     Split,
@@ -84,6 +85,9 @@ def build(
         "anisotropic"
     ),
     background: Annotated[Background, typer.Option(help="What lies beneath the atoms.")] = "constant",
+    noise: Annotated[
+        Noise, typer.Option(help="Measured outside the particle, or taken to be white.")
+    ] = "auto",
     freeze: Annotated[
         list[str] | None,
         typer.Option(
@@ -118,6 +122,7 @@ def build(
             fit=fit,
             displacements=displacements,
             background=background,
+            noise=noise,
             freeze=tuple(freeze or ()),
             optimizer=optimizer,
             max_iterations=max_iterations,

@@ -8,6 +8,7 @@ from atomfit.errors import InputError
 FitMethod = Literal["joint", "log"]
 Displacements = Literal["anisotropic", "isotropic"]
 Background = Literal["none", "constant", "linear"]
+Noise = Literal["auto", "white"]
 Optimizer = Literal["newton", "lbfgs", "adam"]
 Split = Literal["each", "after", "off"]
 Part = Literal["positions", "displacements", "amplitudes", "background"]
@@ -33,6 +34,8 @@ class BuildOptions:
     - `fit`: refine all atoms jointly, or stop at the paper's per-atom log-fits.
     - `displacements`: a matrix an atom, or one number.
     - `background`: what lies beneath the atoms.
+    - `noise`: "auto" measures its spectrum outside the particle and weighs spatial frequencies by it;
+        "white" weighs all alike.
     - `freeze`: parts that keep the values they were found with.
     - `optimizer`: Gauss-Newton, L-BFGS, or Adam.
     - `max_iterations`: the most iterations of the joint fit.
@@ -49,6 +52,7 @@ class BuildOptions:
     fit: FitMethod = "joint"
     displacements: Displacements = "anisotropic"
     background: Background = "constant"
+    noise: Noise = "auto"
     freeze: tuple[str, ...] = ()
     optimizer: Optimizer = "newton"
     max_iterations: int = 300

@@ -20,6 +20,7 @@ from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.fitting.newton import GaussNewton
+from atomfit.fitting.noise import measure_noise
 from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam
 from atomfit.grid import DensityMap
 from atomfit.io.mrc import MapFile
@@ -181,6 +182,14 @@ def _fit(
 ) -> JointFit | None:
     if options.fit == "log" or not len(detection):
         return None
+    noise = None
+    if options.noise == "auto":
+        noise = measure_noise(density, detection.positions, detection.mean_atom.u)
+        log.info(
+            "noise: cannot be measured outside the particle; taken to be white"
+            if noise is None
+            else noise.describe()
+        )
     fit = fit_jointly(
         density,
         detection.positions,
@@ -190,6 +199,7 @@ def _fit(
         background=options.background,
         frozen=options.freeze,
         solver=SOLVERS[options.optimizer](),
+        noise=noise,
         max_iterations=options.max_iterations,
         progress=progress,
     )

@@ -29,8 +29,6 @@ from atomfit.fitting.parameters import Free, Parametrisation
 
 #: Overlaps are cut at this many standard deviations of the summed variances of two mean atoms.
 _CUTOFF_WIDTHS = 4.5
-#: Blocks of this many atoms are computed at a time, so that memory does not grow with the particle.
-_CHUNK = 1024
 _MAX_NEIGHBOURS = 64
 
 Overlap = Callable[[Float[Array, "... d"], Float[Array, "... d d"]], Float[Array, "... m"]]
@@ -105,6 +103,7 @@ def curvature_of_atoms(
     overlap: Overlap,
     border: Float[Array, "n p b"],
     corner: Float[Array, "b b"],
+    at_a_time: int = 1024,
 ) -> Curvature:
     """The Gauss-Newton matrix at given free numbers.
 
@@ -115,6 +114,7 @@ def curvature_of_atoms(
     - `overlap`: derivatives of the overlap of two normalised atoms, by their distance and summed variances,
         in the order of `overlaps.multi_indices`.
     - `border`, `corner`: the background's part, which no closed form is known for.
+    - `at_a_time`: atoms whose blocks are computed together, so that memory does not grow with the particle.
     """
     jacobians = _jacobians(parametrisation, free)
     natural = natural_of(parametrisation(free))
@@ -131,11 +131,11 @@ def curvature_of_atoms(
         missing = (others == rows[:, None]) & (jnp.arange(others.shape[1]) > 0)
         return jnp.where(missing[..., None, None], 0.0, blocks)
 
-    if n <= _CHUNK:
+    if n <= at_a_time:
         blocks = blocks_of(which)
     else:
-        chunks = -(-n // _CHUNK)
-        rows = jnp.minimum(jnp.arange(chunks * _CHUNK), n - 1).reshape(chunks, _CHUNK)
+        chunks = -(-n // at_a_time)
+        rows = jnp.minimum(jnp.arange(chunks * at_a_time), n - 1).reshape(chunks, at_a_time)
         blocks = lax.map(blocks_of, rows)
         blocks = blocks.reshape(-1, *blocks.shape[2:])[:n]
     return Curvature(blocks, neighbours, jacobians, border, corner)

@@ -7,6 +7,7 @@ of the field (`logfit`) cannot do.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -19,6 +20,8 @@ from atomfit.elements import Element
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.model import AbstractBackground, MapModel
 from atomfit.fitting.newton import GaussNewton
+from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.overlaps import weighted_derivatives
 from atomfit.fitting.parameters import Parametrisation
 from atomfit.fitting.posterior import Term
 from atomfit.fitting.problem import cast, pose
@@ -42,10 +45,11 @@ class JointFit:
 
     - `atoms`: refined, in the map's frame and units (float64).
     - `background`: refined, in map units; `fitted_on` is the grid of the region it was fitted on.
-    - `noise`: standard deviation of the residual in the region (map units), per degree of freedom.
+    - `spectrum`: weights of spatial frequencies; None if all counted alike.
+    - `noise`: standard deviation of the (weighted) residual (map units), per degree of freedom.
     - `history`: half the sum of squared residuals after each iteration, in squared typical peaks.
     - `reason`: why it ended.
-    - `voxels`, `parameters`: how many voxels counted, how many numbers were free.
+    - `voxels`, `parameters`: how many independent voxels counted, how many numbers were free.
     - `uncertainty`: covariances of the atoms' numbers.
     - `at_bound`: atoms that went to the limit of their move or their width.
     """
@@ -53,6 +57,7 @@ class JointFit:
     atoms: Atoms
     background: AbstractBackground
     fitted_on: Grid
+    spectrum: NoiseSpectrum | None
     noise: float
     history: Float[np.ndarray, " i"]
     reason: str
@@ -83,6 +88,7 @@ def fit_jointly(
     frozen: Collection[str] = (),
     solver: AbstractSolver | None = None,
     terms: tuple[Term, ...] = (),
+    noise: NoiseSpectrum | None = None,
     max_iterations: int = 300,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
 ) -> JointFit:
@@ -99,6 +105,7 @@ def fit_jointly(
     - `frozen`: parts that keep their starting values.
     - `solver`: Gauss-Newton if not given.
     - `terms`: what else a good model keeps to, as functions of the model; see `posterior`.
+    - `noise`: its spectrum; white if not given.
     - `max_iterations`: the most iterations.
     - `progress`: called with iterations done and the objective.
     """
@@ -112,8 +119,9 @@ def fit_jointly(
         background=background,
         frozen=frozen,
         terms=terms,
+        noise=noise,
     )
-    voxels, n = problem.region.voxels, problem.n
+    voxels, n = problem.measurements, problem.n
     free, history = problem.parametrisation.zeros(), np.zeros(0)
     for _ in range(_MAX_PLANS):
         minimum = minimise(
@@ -131,26 +139,33 @@ def fit_jointly(
         if minimum.reason != "converged" or not free or not problem.outgrown(model):
             break
         problem = problem.redrawn(model)
-    residual = problem.residual(model)[problem.region.mask]
-    noise = problem.unit * float(np.sqrt(np.sum(residual**2) / max(voxels - problem.parameters, 1)))
+    deviation = problem.noise(model)
     atoms = _to_map_frame(model.atoms[:n], problem.unit, problem.region.grid)
+    fields = [] if "background" in frozen else model.background.fields(problem.region.grid)
+    overlap = noise_overlap = None
+    if noise is not None and problem.coloured:
+        frequencies, parts, noisy = noise.sampled(mean_atom.u)
+        overlap = partial(weighted_derivatives, frequencies=frequencies, parts=parts)
+        noise_overlap = partial(weighted_derivatives, frequencies=frequencies, parts=noisy)
     covariances = uncertainty(
         _plain(atoms),
-        noise,
+        deviation,
         float(np.prod(density.grid.spacing)),
         isotropic=displacements == "isotropic",
         frozen=frozen,
-        region=problem.region,
-        fields=() if "background" in frozen else model.background.fields(problem.region.grid),
+        border=problem.border(fields) if fields else None,
+        overlap=overlap,
+        noise_overlap=noise_overlap,
     )
     return JointFit(
         atoms,
         model.background.times(problem.unit),
         problem.region.grid,
-        noise,
+        noise if problem.coloured else None,
+        deviation,
         history,
         minimum.reason,
-        voxels,
+        problem.measurements,
         problem.parameters,
         covariances,
         _at_bound(problem.parametrisation, model, n),

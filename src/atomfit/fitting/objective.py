@@ -7,8 +7,10 @@ of a typical atom's peak and padded to a multiple of 16 voxels, so that maps of 
 the optimiser and particles of similar size share compiled code.
 """
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -18,7 +20,7 @@ from jaxtyping import Array, Bool, Float
 from scipy.ndimage import distance_transform_edt
 
 from atomfit.fitting.model import MapModel
-from atomfit.fitting.overlaps import derivatives_of_gaussian
+from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
 from atomfit.grid import DensityMap, Grid
 from atomfit.rendering import WindowPlan
 
@@ -26,42 +28,50 @@ from atomfit.rendering import WindowPlan
 _EDGE_MULTIPLE = 16
 
 
-class LeastSquares(eqx.Module):
-    """Half the weighted sum of squared residuals.
+class AbstractMisfit(eqx.Module):
+    """Half the weighted sum of squared residuals: ½ rᵀ W r.
 
     **Fields:**
 
     - `values`: the region's voxels, in multiples of a typical peak.
-    - `weights`: of each voxel; 0 where it does not count.
     - `spacing`: voxel edges along x, y, z (Å).
     - `plan`: windows of the atoms.
     """
 
-    values: Float[Array | np.ndarray, "..."]
-    weights: Float[Array | np.ndarray, "..."]
-    spacing: Float[Array | np.ndarray, " d"]
-    plan: WindowPlan
+    values: eqx.AbstractVar[Float[Array | np.ndarray, "..."]]
+    spacing: eqx.AbstractVar[Float[Array | np.ndarray, " d"]]
+    plan: eqx.AbstractVar[WindowPlan]
+
+    #: Atoms whose overlaps are computed at a time.
+    atoms_at_a_time: eqx.AbstractClassVar[int]
+
+    @abc.abstractmethod
+    def weighted(self, field: Float[Array, "..."]) -> Float[Array, "..."]:
+        """W times a field on the region's voxels; W is symmetric."""
+
+    @abc.abstractmethod
+    def overlap(
+        self, apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
+    ) -> Float[Array, "... m"]:
+        """Derivatives (as in `overlaps`) of gᵀ W h, for two normalised atoms.
+
+        **Arguments:**
+
+        - `apart`: vector between the atoms (Å).
+        - `variances`: sum of their displacement matrices (Å²).
+        """
 
     def residual(self, model: MapModel) -> Float[Array, "..."]:
         """Map minus model at every voxel of the region."""
         return jnp.asarray(self.values) - model.density(self.plan, self.spacing)
 
     def __call__(self, model: MapModel) -> Float[Array, ""]:
-        return 0.5 * jnp.sum(self.weights * self.residual(model) ** 2)
+        residual = self.residual(model)
+        return 0.5 * jnp.sum(residual * self.weighted(residual))
 
     def background(self, model: MapModel) -> Float[Array, "..."]:
         """The background at every voxel of the region."""
         return jnp.broadcast_to(model.background.density(self.plan.shape, self.spacing), self.plan.shape)
-
-    def overlap(
-        self, apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
-    ) -> Float[Array, "... m"]:
-        """What two atoms share, summed over voxels: derivatives as in `overlaps`.
-
-        All voxels of an atom count, as if none were masked: those that are lie where it has faded away.
-        """
-        overlaps = jnp.asarray(derivatives_of_gaussian(apart, variances))
-        return overlaps / jnp.prod(jnp.asarray(self.spacing))
 
     def back(
         self,
@@ -71,7 +81,62 @@ class LeastSquares(eqx.Module):
     ) -> Float[Array, " k"]:
         """A density, weighted and projected onto the numbers that a model depends on."""
         _, pull = jax.vjp(lambda v: model(v).density(self.plan, self.spacing), at)
-        return pull(self.weights * field)[0]
+        return pull(self.weighted(field))[0]
+
+
+class LeastSquares(AbstractMisfit):
+    """White noise: every voxel that counts counts alike.
+
+    **Fields:**
+
+    - `weights`: of each voxel; 0 where it does not count.
+    """
+
+    values: Float[Array | np.ndarray, "..."]
+    weights: Float[Array | np.ndarray, "..."]
+    spacing: Float[Array | np.ndarray, " d"]
+    plan: WindowPlan
+    atoms_at_a_time: ClassVar[int] = 1024
+
+    def weighted(self, field: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.asarray(self.weights) * field
+
+    def overlap(
+        self, apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
+    ) -> Float[Array, "... m"]:
+        # All voxels of an atom count, as if none were masked: those that are lie where it has faded away.
+        overlaps = jnp.asarray(derivatives_of_gaussian(apart, variances))
+        return overlaps / jnp.prod(jnp.asarray(self.spacing))
+
+
+class SpectralLeastSquares(AbstractMisfit):
+    """Coloured noise: every spatial frequency has its weight, the same in the whole region.
+
+    **Fields:**
+
+    - `weights`: on the half transform of the region.
+    - `inside`: which part of each voxel counts: 1 near the atoms, falling to 0 at the region's faces.
+    - `frequencies`, `parts`: where overlaps are summed (1/Å), and the weight of each place.
+    """
+
+    values: Float[Array | np.ndarray, "..."]
+    weights: Float[Array | np.ndarray, "..."]
+    inside: Float[Array | np.ndarray, "..."]
+    frequencies: Float[Array | np.ndarray, "k d"]
+    parts: Float[Array | np.ndarray, " k"]
+    spacing: Float[Array | np.ndarray, " d"]
+    plan: WindowPlan
+    atoms_at_a_time: ClassVar[int] = 32
+
+    def weighted(self, field: Float[Array, "..."]) -> Float[Array, "..."]:
+        inside = jnp.asarray(self.inside)
+        return inside * jnp.fft.irfftn(self.weights * jnp.fft.rfftn(inside * field), s=field.shape)
+
+    def overlap(
+        self, apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
+    ) -> Float[Array, "... m"]:
+        overlaps = jnp.asarray(weighted_derivatives(apart, variances, self.frequencies, self.parts))
+        return overlaps / jnp.prod(jnp.asarray(self.spacing))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +160,9 @@ class Region:
         return int(self.mask.sum())
 
 
-def region_around(density: DensityMap, positions: Float[np.ndarray, "n d"], radius: float) -> Region:
+def region_around(
+    density: DensityMap, positions: Float[np.ndarray, "n d"], radius: float, whole: bool = False
+) -> Region:
     """Cut out the voxels within a distance of any atom; there must be one.
 
     **Arguments:**
@@ -103,6 +170,7 @@ def region_around(density: DensityMap, positions: Float[np.ndarray, "n d"], radi
     - `density`: the map.
     - `positions`: of the atoms (Å).
     - `radius`: of the neighbourhood of an atom that counts (Å).
+    - `whole`: whether all voxels of the box around these count.
     """
     grid = density.grid
     nearest = grid.nearest_voxels(positions)
@@ -116,7 +184,7 @@ def region_around(density: DensityMap, positions: Float[np.ndarray, "n d"], radi
     mask = np.zeros(shape, bool)
     start = tuple(int(i) for i in low)
     cut = grid.crop(start, tuple(int(n) for n in high - low))
-    mask[inner] = region_mask(cut, positions, radius)
+    mask[inner] = whole or region_mask(cut, positions, radius)
     return Region(values, mask, grid.crop(start, shape))
 
 

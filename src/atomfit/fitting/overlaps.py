@@ -77,6 +77,40 @@ def derivatives_of_gaussian(
     return xp.stack([known[axes] for axes in multi_indices(d)], axis=-1)
 
 
+def weighted_derivatives(
+    apart: Float[Leaf, "... d"],
+    variances: Float[Leaf, "... d d"],
+    frequencies: Float[Leaf, "k d"],
+    parts: Float[Leaf, " k"],
+) -> Float[Leaf, "... m"]:
+    """The same derivatives where every spatial frequency has a weight:
+
+        ∂^γ ∫ w(k) exp(2πi k·Δ - 2π² kᵀ S k) dk,
+
+    as a sum over frequencies k with parts w(k) dk, of each of which -k is meant as well.
+
+    **Arguments:**
+
+    - `apart`, `variances`: Δ (Å) and S (Å²).
+    - `frequencies`, `parts`: k (1/Å) and w(k) dk.
+    """
+    d, xp = apart.shape[-1], apart.__array_namespace__()
+    row, column = np.triu_indices(d, 1)
+    pairs = xp.concat([frequencies**2, 2 * frequencies[:, row] * frequencies[:, column]], axis=1)
+    axis = np.arange(d)
+    elements = xp.concat([variances[..., axis, axis], variances[..., row, column]], axis=-1)
+    strength = 2 * xp.exp(-2 * np.pi**2 * (elements @ pairs.T))
+    phase = 2 * np.pi * (apart @ frequencies.T)
+    # Even derivatives are sums of cosines, odd ones of sines.
+    even, odd = strength * xp.cos(phase), strength * xp.sin(phase)
+    orders = multi_indices(d)
+    columns = [parts * xp.prod(2 * np.pi * frequencies[:, np.array(axes, int)], axis=1) for axes in orders]
+    moments = xp.stack(columns, axis=1)
+    signs = np.array([(1, -1, -1, 1, 1)[len(axes)] for axes in orders], np.float32)
+    is_odd = np.array([len(axes) % 2 == 1 for axes in orders])
+    return xp.where(is_odd, odd @ moments, even @ moments) * signs
+
+
 def natural_blocks(
     derivatives: Float[Leaf, "... m"],
     amplitudes: Float[Leaf, "..."],

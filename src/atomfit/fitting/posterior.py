@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from atomfit.fitting.curvature import Curvature, curvature_of_atoms
 from atomfit.fitting.model import MapModel
-from atomfit.fitting.objective import LeastSquares
+from atomfit.fitting.objective import AbstractMisfit
 from atomfit.fitting.parameters import Free, Parametrisation
 
 Term = Callable[[MapModel], Float[Array, ""]]
@@ -36,7 +36,7 @@ class Posterior(eqx.Module):
     """
 
     parametrisation: Parametrisation
-    data: LeastSquares
+    data: AbstractMisfit
     terms: tuple[Term, ...]
     neighbours: Int[Array | np.ndarray, "n m"]
 
@@ -48,7 +48,13 @@ class Posterior(eqx.Module):
         """The Gauss-Newton matrix of the misfit alone."""
         border, corner = self._border(free)
         return curvature_of_atoms(
-            self.parametrisation, free, jnp.asarray(self.neighbours), self.data.overlap, border, corner
+            self.parametrisation,
+            free,
+            jnp.asarray(self.neighbours),
+            self.data.overlap,
+            border,
+            corner,
+            self.data.atoms_at_a_time,
         )
 
     def curvature(

@@ -14,14 +14,17 @@ from typing import TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.ndimage import distance_transform_edt
 
 from atomfit.atoms import (
     AbstractDisplacements,
     AnisotropicDisplacements,
     Atoms,
     IsotropicDisplacements,
+    Leaf,
 )
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
@@ -33,7 +36,15 @@ from atomfit.fitting.model import (
     MapModel,
     NoBackground,
 )
-from atomfit.fitting.objective import LeastSquares, Region, region_around
+from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.objective import (
+    AbstractMisfit,
+    LeastSquares,
+    Region,
+    SpectralLeastSquares,
+    region_around,
+    region_mask,
+)
 from atomfit.fitting.parameters import Bounds, Free, Parametrisation, parametrise
 from atomfit.fitting.posterior import Posterior, Term
 from atomfit.grid import DensityMap, Grid
@@ -42,6 +53,8 @@ from atomfit.rendering import Gaussians, WindowPlan, bucket, plan_windows
 
 #: Voxels count out to this many of the mean atom's standard deviations.
 REGION_WIDTHS = 4.5
+#: How much farther the region reaches where noise is coloured, so that weights have room to act (Å).
+COLOURED_MARGIN = 6.0
 #: Windows hold this many standard deviations of the longest axis of nearly all atoms.
 WINDOW_WIDTHS = 4.0
 _WINDOW_QUANTILE = 0.95
@@ -65,6 +78,7 @@ class JointProblem:
     - `unit`: the typical peak (map units), in which densities are measured.
     - `posterior`: the objective, as a function of free numbers.
     - `n`: number of atoms; those behind them are padding.
+    - `informative`: part of the region's spatial frequencies that count.
     - `reach`: of the windows along x, y, z (Å).
     """
 
@@ -72,12 +86,26 @@ class JointProblem:
     unit: float
     posterior: Posterior
     n: int
+    informative: float
     reach: Float[np.ndarray, " d"]
 
     @property
     def parametrisation(self) -> Parametrisation:
         """The map from free numbers to a model."""
         return self.posterior.parametrisation
+
+    @property
+    def coloured(self) -> bool:
+        """Whether spatial frequencies have weights."""
+        return isinstance(self.posterior.data, SpectralLeastSquares)
+
+    @property
+    def measurements(self) -> int:
+        """How many independent numbers of the map count."""
+        data = self.posterior.data
+        if isinstance(data, SpectralLeastSquares):
+            return int(np.sum(np.asarray(data.inside) ** 2) * self.informative)
+        return self.region.voxels
 
     @property
     def parameters(self) -> int:
@@ -89,9 +117,24 @@ class JointProblem:
         """The model at given free numbers, padding included, on the host."""
         return jax.tree.map(np.asarray, _apply(self.parametrisation, free))
 
-    def residual(self, model: MapModel) -> Float[np.ndarray, "..."]:
-        """Map minus model in the region (typical peaks)."""
-        return np.asarray(_residual(self.posterior.data, model), np.float64)
+    def noise(self, model: MapModel) -> float:
+        """Standard deviation of what the model leaves, for each degree of freedom (map units)."""
+        misfit = 2 * float(_misfit(self.posterior.data, model))
+        return self.unit * float(np.sqrt(misfit / max(self.measurements - self.parameters, 1)))
+
+    def border(
+        self, fields: list[Float[np.ndarray, "..."]]
+    ) -> tuple[Float[np.ndarray, "n b"], Float[np.ndarray, "b b"]]:
+        """What fields in the region share with each atom of unit integral, and with each other."""
+        weighted = [np.asarray(_weighted(self.posterior.data, field)) for field in fields]
+        positions = (
+            np.asarray(self.parametrisation.start.atoms.positions)[: self.n] + self.region.grid.origin
+        )
+        places = tuple(self.region.grid.nearest_voxels(positions).T)
+        return (
+            np.stack([field[places] for field in weighted], axis=1),
+            np.array([[np.sum(f * g, dtype=np.float64) for g in weighted] for f in fields]),
+        )
 
     def outgrown(self, model: MapModel) -> bool:
         """Whether atoms have become too wide for their windows."""
@@ -115,6 +158,7 @@ def pose(
     background: Background = "constant",
     frozen: Collection[str] = (),
     terms: tuple[Term, ...] = (),
+    noise: NoiseSpectrum | None = None,
     region_widths: float = REGION_WIDTHS,
 ) -> JointProblem:
     """Put a problem together.
@@ -123,24 +167,53 @@ def pose(
 
     - `region_widths`: how far from an atom voxels count, in widths of the mean atom.
     """
-    region = region_around(density, positions, region_widths * float(np.sqrt(mean_atom.u)))
+    coloured = noise is not None and not noise.white
+    radius = region_widths * float(np.sqrt(mean_atom.u))
+    region = region_around(density, positions, radius + (COLOURED_MARGIN if coloured else 0), coloured)
     start = _start(density, positions, mean_atom, element, displacements, background, region)
     distance, spacing = element.neighbour_distance, density.grid.spacing
     bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
     n, reach = len(positions), WINDOW_ROOM * _reach(start.atoms[: len(positions)])
-    data = LeastSquares(
-        np.asarray(region.values / mean_atom.height, np.float32),
-        region.mask.astype(np.float32),
-        spacing.astype(np.float32),
-        _plan(start.atoms, region.grid, reach),
-    )
+    values = np.asarray(region.values / mean_atom.height, np.float32)
+    counted, edges = region.mask.astype(np.float32), spacing.astype(np.float32)
+    plan = _plan(start.atoms, region.grid, reach)
+    data: AbstractMisfit
+    if noise is not None and coloured:
+        frequencies, parts, _ = (x.astype(np.float32) for x in noise.sampled(mean_atom.u))
+        weights = noise.on(region.values.shape)
+        data = SpectralLeastSquares(
+            values=values,
+            weights=weights,
+            inside=_tapered(region, positions, radius),
+            frequencies=frequencies,
+            parts=parts,
+            spacing=edges,
+            plan=plan,
+        )
+    else:
+        data = LeastSquares(values=values, weights=counted, spacing=edges, plan=plan)
     posterior = Posterior(
         parametrise(start, spacing, region.voxels, bounds, frozenset(frozen)),
         data,
         terms,
         neighbour_table(positions, mean_atom.u, len(start.atoms)),
     )
-    return JointProblem(region, mean_atom.height, posterior, n, reach)
+    informative = noise.information if noise is not None and coloured else 1.0
+    return JointProblem(region, mean_atom.height, posterior, n, informative, reach)
+
+
+def _tapered(
+    region: Region, positions: Float[np.ndarray, "n d"], radius: float
+) -> Float[np.ndarray, "..."]:
+    """One near the atoms, falling smoothly to zero at the region's faces.
+
+    Without it the faces would cut through the noise, and a cut has all frequencies, also those of high
+    weight.
+    """
+    near = region_mask(region.grid, positions, radius)
+    beyond = distance_transform_edt(~near, sampling=region.grid.spacing[::-1]) / COLOURED_MARGIN
+    taper = 0.5 + 0.5 * np.cos(np.pi * np.clip(beyond, 0, 1))
+    return np.where(region.mask, taper, 0.0).astype(np.float32)
 
 
 def _start(
@@ -200,5 +273,10 @@ def _apply(parametrisation: Parametrisation, free: Free) -> MapModel:
 
 
 @eqx.filter_jit
-def _residual(objective: LeastSquares, model: MapModel) -> Float[Array, "..."]:
-    return objective.residual(model)
+def _misfit(data: AbstractMisfit, model: MapModel) -> Float[Array, ""]:
+    return data(model)
+
+
+@eqx.filter_jit
+def _weighted(data: AbstractMisfit, field: Float[Leaf, "..."]) -> Float[Array, "..."]:
+    return data.weighted(jnp.asarray(field, jnp.float32))

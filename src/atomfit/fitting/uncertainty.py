@@ -8,11 +8,15 @@ the atom and the others that it overlaps with (up to `CLUSTER`), in float64. All
 neighbours is in it, and the dense matrix of all atoms never exists. A background, which all atoms share,
 is a border of the matrix with a few columns.
 
+Where a fit's weights W are not quite the inverse of the noise's covariance C, the covariance of what it
+finds is H⁻¹ (JᵀWCWJ) H⁻¹ with H = JᵀWJ, which is what is computed then.
+
 Not in it is whatever the model cannot describe.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -20,13 +24,15 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.objective import Region
 from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
 
 #: Atoms of which the inverse for one atom is taken together, itself included.
 CLUSTER = 19
 #: Numbers in the matrices that are inverted at a time.
 _NUMBERS_AT_A_TIME = 2e7
+_ATOMS_AT_A_TIME = 64
+
+Overlap = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +87,9 @@ def uncertainty(
     *,
     isotropic: bool = False,
     frozen: Collection[str] = (),
-    region: Region | None = None,
-    fields: Sequence[Float[np.ndarray, "..."]] = (),
+    border: tuple[Float[np.ndarray, "n b"], Float[np.ndarray, "b b"]] | None = None,
+    overlap: Overlap | None = None,
+    noise_overlap: Overlap | None = None,
 ) -> Uncertainty:
     """Covariances of a joint fit.
 
@@ -93,8 +100,11 @@ def uncertainty(
     - `voxel_volume`: in Å³.
     - `isotropic`: whether each atom has one displacement only.
     - `frozen`: parts that were not refined.
-    - `region`: where the fit looked.
-    - `fields`: density in the region of each number of the background; none if it was not refined.
+    - `border`: what the background's numbers share with each atom of unit integral (a background hardly
+        changes across an atom) and with each other, as sums over voxels; None if it was not refined.
+    - `overlap`: derivatives of the overlap of two atoms, as in `overlaps`; for white noise if not given.
+    - `noise_overlap`: the same with the noise's covariance between: gᵀ W C W h / σ². Where weights are not
+        the inverse of the noise it is not the same as gᵀ W h.
     """
     n, d = atoms.positions.shape
     q = len(natural_parameters(d))
@@ -102,25 +112,47 @@ def uncertainty(
     missing = (neighbours == np.arange(n)[:, None]) & (np.arange(neighbours.shape[1]) > 0)
     basis = _free_directions(d, isotropic, frozen)
     covariances, between = np.full((n, q, q), np.nan), np.full((*neighbours.shape, d, d), np.nan)
-    if basis.shape[1] == 0 or noise == 0:
+    if not basis.size or noise == 0:
         return Uncertainty(np.zeros((n, q, q)), neighbours, np.zeros_like(between))
-    blocks = _blocks(atoms, neighbours) / (voxel_volume * noise**2)
-    blocks = np.where(missing[:, :, None, None], 0.0, basis.T @ blocks @ basis)
+    p = basis.shape[1]
+
+    def information(of: Overlap) -> Float[np.ndarray, "n m p p"]:
+        natural = _blocks(atoms, neighbours, of) / (voxel_volume * noise**2)
+        return np.where(missing[:, :, None, None], 0.0, basis.T @ natural @ basis)
+
+    blocks = information(overlap or derivatives_of_gaussian)
     # Amplitudes may be of any size; each number is measured in its own inverse information.
     scale = np.sqrt(np.maximum(np.diagonal(blocks[:, 0], axis1=1, axis2=2), 1e-300))
-    blocks = blocks / (scale[:, None, :, None] * scale[neighbours][:, :, None, :])
+    scales = scale[:, None, :, None] * scale[neighbours][:, :, None, :]
+    blocks = blocks / scales
     pairs = np.arange(n)[:, None] * n + neighbours
     sorting = np.argsort(pairs[~missing])
     order, flat = pairs[~missing][sorting], blocks[~missing][sorting]
-    lifts = np.zeros((n, basis.shape[1], 0))
-    if region is not None and fields:
-        border, corner = _border(atoms, region, fields)
-        border = np.einsum("qp,nqb->npb", basis, border) / (voxel_volume * noise**2) / scale[..., None]
-        lifts = _lifts(blocks, neighbours, border, corner / noise**2) / scale[..., None]
-    size = (neighbours.shape[1] * basis.shape[1]) ** 2
+    noise_flat = None
+    if noise_overlap is not None:
+        noise_flat = (information(noise_overlap) / scales)[~missing][sorting]
+    lifts = np.zeros((n, p, 0))
+    if border is not None:
+        shared = basis[-1] * border[0][:, :, None] / (voxel_volume * noise**2) / scale[:, None]
+        lifts = (
+            _lifts(blocks, neighbours, np.swapaxes(shared, 1, 2), border[1] / noise**2) / scale[..., None]
+        )
+    size = (neighbours.shape[1] * p) ** 2
     for begin in range(0, n, step := max(1, int(_NUMBERS_AT_A_TIME / size))):
         rows = slice(begin, begin + step)
-        columns = _columns_of_inverse(neighbours[rows], missing[rows], order, flat, n)
+        cluster = neighbours[rows], missing[rows], order
+        columns = _columns_of_inverse(_matrices_of_clusters(*cluster, flat, n), missing[rows], p)
+        ratio = np.ones((len(columns), p))
+        if noise_flat is not None:
+            own = np.swapaxes(columns, 1, 2) @ _matrices_of_clusters(*cluster, noise_flat, n) @ columns
+            ratio = np.sqrt(
+                np.diagonal(own, axis1=1, axis2=2) / np.diagonal(columns[:, :p], axis1=1, axis2=2)
+            )
+        columns = columns.reshape(-1, neighbours.shape[1], p, p)
+        # Neighbours are alike, so that what noise's spectrum does to one it does to the other.
+        columns = columns * (ratio[:, None, :, None] * ratio[:, None, None, :])
+        if noise_flat is not None:
+            columns[:, 0] = own
         columns = columns / (scale[neighbours[rows]][..., None] * scale[rows][:, None, None, :])
         columns = columns + lifts[neighbours[rows]] @ np.swapaxes(lifts[rows], 1, 2)[:, None]
         natural = basis @ columns @ basis.T
@@ -141,31 +173,23 @@ def _free_directions(d: int, isotropic: bool, frozen: Collection[str]) -> Float[
     )
 
 
-def _blocks(atoms: FittedAtoms, neighbours: Int[np.ndarray, "n m"]) -> Float[np.ndarray, "n m q q"]:
+def _blocks(
+    atoms: FittedAtoms, neighbours: Int[np.ndarray, "n m"], overlap: Overlap
+) -> Float[np.ndarray, "n m q q"]:
     """Inner products of each atom's derivatives with its neighbours' (per unit of voxel volume)."""
     positions, shapes, amplitudes = (
         np.nan_to_num(x.astype(np.float64)) for x in (atoms.positions, atoms.shapes, atoms.amplitudes)
     )
-    apart = positions[:, None] - positions[neighbours]
-    variances = shapes[:, None] + shapes[neighbours]
-    derivatives = derivatives_of_gaussian(apart, variances)
-    mine, theirs = np.broadcast_arrays(amplitudes[:, None], amplitudes[neighbours])
-    return np.asarray(natural_blocks(derivatives, mine, theirs, positions.shape[1]))
-
-
-def _border(
-    atoms: FittedAtoms, region: Region, fields: Sequence[Float[np.ndarray, "..."]]
-) -> tuple[Float[np.ndarray, "n q b"], Float[np.ndarray, "b b"]]:
-    """What each number of the background shares with each atom's, and with the others.
-
-    A background hardly changes across an atom, so it meets the atom's integral, which is its amplitude.
-    """
-    q = len(natural_parameters(region.grid.ndim))
-    places = tuple(region.grid.nearest_voxels(atoms.positions).T)
-    border = np.zeros((len(atoms), q, len(fields)))
-    border[:, -1] = np.stack([field[places] for field in fields], axis=1)
-    masked = [field[region.mask].astype(np.float64) for field in fields]
-    return border, np.array([[f @ g for g in masked] for f in masked])
+    blocks = []
+    for begin in range(0, len(atoms), _ATOMS_AT_A_TIME):
+        rows = slice(begin, begin + _ATOMS_AT_A_TIME)
+        others = neighbours[rows]
+        derivatives = overlap(
+            positions[rows, None] - positions[others], shapes[rows, None] + shapes[others]
+        )
+        mine, theirs = np.broadcast_arrays(amplitudes[rows, None], amplitudes[others])
+        blocks.append(np.asarray(natural_blocks(np.asarray(derivatives), mine, theirs, positions.shape[1])))
+    return np.concatenate(blocks)
 
 
 def _lifts(
@@ -193,14 +217,14 @@ def _lifts(
     return (solved @ (vectors / np.sqrt(values))).reshape(border.shape)
 
 
-def _columns_of_inverse(
+def _matrices_of_clusters(
     clusters: Int[np.ndarray, "c m"],
     missing: Bool[np.ndarray, "c m"],
     order: Int[np.ndarray, " pairs"],
     blocks: Float[np.ndarray, "pairs p p"],
     n: int,
-) -> Float[np.ndarray, "c m p p"]:
-    """The first atom's columns of the inverse of each cluster's matrix.
+) -> Float[np.ndarray, "c k k"]:
+    """The part of a block-sparse matrix that belongs to each cluster; zero for padding.
 
     **Arguments:**
 
@@ -214,9 +238,14 @@ def _columns_of_inverse(
     place = np.minimum(np.searchsorted(order, wanted), len(order) - 1)
     known = (order[place] == wanted) & ~missing[:, :, None] & ~missing[:, None, :]
     matrices = np.where(known[..., None, None], blocks[place], 0.0)
-    padding = np.arange(m)
-    matrices[:, padding, padding] += missing[:, :, None, None] * np.eye(p)
-    whole = np.swapaxes(matrices, 2, 3).reshape(c, m * p, m * p)
-    first = np.zeros((m * p, p))
-    first[:p] = np.eye(p)
-    return np.linalg.solve(whole, np.broadcast_to(first, (c, m * p, p))).reshape(c, m, p, p)
+    return np.swapaxes(matrices, 2, 3).reshape(c, m * p, m * p)
+
+
+def _columns_of_inverse(
+    matrices: Float[np.ndarray, "c k k"], missing: Bool[np.ndarray, "c m"], p: int
+) -> Float[np.ndarray, "c k p"]:
+    """The first atom's columns of the inverse of each cluster's matrix."""
+    c, k, _ = matrices.shape
+    padding = np.repeat(missing, p, axis=1)[:, :, None] * np.eye(k)
+    first = np.broadcast_to(np.eye(k)[:, :p], (c, k, p))
+    return np.linalg.solve(matrices + padding, first)

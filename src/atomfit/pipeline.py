@@ -204,9 +204,7 @@ def _fit(
         progress=progress,
     )
     log.info(
-        "joint fit of %d numbers to %d voxels: %s after %d iterations",
-        fit.parameters,
-        fit.voxels,
+        "joint fit: %s after %d iterations",
         fit.reason,
         len(fit.history),
     )

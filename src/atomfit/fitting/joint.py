@@ -5,6 +5,7 @@ part of the model, and no voxel is fitted by two atoms independently. That is wh
 of the field (`logfit`) cannot do.
 """
 
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,8 @@ from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.fitting.uncertainty import Uncertainty, uncertainty
 from atomfit.grid import DensityMap, Grid
 from atomfit.options import Background, Displacements
+
+log = logging.getLogger("atomfit")
 
 #: A fit ends when a chunk of iterations lowers chi-square by less than this for each atom.
 CHI_SQUARE_PER_ATOM = 1e-2
@@ -121,6 +124,7 @@ def fit_jointly(
         terms=terms,
         noise=noise,
     )
+    log.info(problem.describe())
     voxels, n = problem.measurements, problem.n
     free, history = problem.parametrisation.zeros(), np.zeros(0)
     for _ in range(_MAX_PLANS):

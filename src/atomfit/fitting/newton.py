@@ -26,17 +26,26 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from atomfit.fitting.parameters import Parametrisation
+from atomfit.fitting.parameters import Free, Parametrisation
+from atomfit.fitting.posterior import Evaluation
 from atomfit.fitting.solvers import AbstractSolver, Objective, Step
 
 _MOST_DAMPING = 1e6
 
 
 class Damping(NamedTuple):
-    """What the solver remembers: λ, and the decrease that its last step promised."""
+    """What the solver remembers.
+
+    **Fields:**
+
+    - `strength`: λ.
+    - `promise`: the decrease that its last step promised.
+    - `evaluation`: of the objective where it stands.
+    """
 
     strength: Float[Array, ""]
     promise: Float[Array, ""]
+    evaluation: Evaluation
 
 
 class GaussNewton(AbstractSolver):
@@ -59,8 +68,11 @@ class GaussNewton(AbstractSolver):
     chunk: int = eqx.field(static=True, default=1)
     patience: int = eqx.field(static=True, default=1)
 
-    def memory(self, params: object) -> Damping:
-        return Damping(jnp.asarray(self.damping, jnp.float32), jnp.asarray(jnp.inf, jnp.float32))
+    def memory(self, objective: Objective, params: Free) -> Damping:
+        shapes = jax.eval_shape(objective.evaluate, params)  # type: ignore[attr-defined]
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        strength, promise = (jnp.asarray(x, jnp.float32) for x in (self.damping, jnp.inf))
+        return Damping(strength, promise, nothing)
 
     def promise(self, state: Step) -> float:
         damping: Damping = state.memory
@@ -71,9 +83,11 @@ class GaussNewton(AbstractSolver):
 
     def step(self, objective: Objective, state: Step) -> Step:
         parametrisation: Parametrisation = objective.parametrisation  # type: ignore[attr-defined]
-        product, diagonal = objective.curvature(state.params)  # type: ignore[attr-defined]
-        gradient = parametrisation.flat(state.gradient)
         damping: Damping = state.memory
+        gradient = damping.evaluation.gradient
+        product, diagonal = objective.curvature(  # type: ignore[attr-defined]
+            state.params, damping.evaluation
+        )
 
         def damped(vector: Array) -> Array:
             return product(vector) + damping.strength * vector
@@ -84,7 +98,8 @@ class GaussNewton(AbstractSolver):
         step = self._within_reach(step, parametrisation)
         promise = -jnp.vdot(step, gradient + 0.5 * product(step))
         params = jax.tree.map(jnp.add, state.params, parametrisation.unflat(step))
-        value, new_gradient = jax.value_and_grad(objective)(params)
+        there: Evaluation = objective.evaluate(params)  # type: ignore[attr-defined]
+        value = there.value
         kept = (state.value - value) / promise
         first = jnp.isinf(state.value)
         better = first | (value < state.value)
@@ -92,10 +107,10 @@ class GaussNewton(AbstractSolver):
             first, 1.0, jnp.where(kept > 0.75, 0.2, jnp.where(kept > 0.25, 1.0, 5.0))
         )
         strength = jnp.maximum(jnp.where(better | first, strength, 5 * damping.strength), 1e-6)
-        memory = Damping(strength, jnp.where(first, jnp.inf, promise))
-        taken = Step(params, value, new_gradient, memory)
-        stayed = state._replace(memory=memory)
-        return jax.tree.map(lambda a, b: jnp.where(better, a, b), taken, stayed)
+        evaluation = jax.tree.map(lambda a, b: jnp.where(better, a, b), there, damping.evaluation)
+        params = jax.tree.map(lambda a, b: jnp.where(better, a, b), params, state.params)
+        memory = Damping(strength, jnp.where(first, jnp.inf, promise), evaluation)
+        return Step(params, jnp.where(better, value, state.value), state.gradient, memory)
 
     def _within_reach(
         self, step: Float[Array, " k"], parametrisation: Parametrisation

@@ -8,12 +8,10 @@ the optimiser and particles of similar size share compiled code.
 """
 
 import abc
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -72,16 +70,6 @@ class AbstractMisfit(eqx.Module):
     def background(self, model: MapModel) -> Float[Array, "..."]:
         """The background at every voxel of the region."""
         return jnp.broadcast_to(model.background.density(self.plan.shape, self.spacing), self.plan.shape)
-
-    def back(
-        self,
-        model: Callable[[Float[Array, " k"]], MapModel],
-        at: Float[Array, " k"],
-        field: Float[Array, "..."],
-    ) -> Float[Array, " k"]:
-        """A density, weighted and projected onto the numbers that a model depends on."""
-        _, pull = jax.vjp(lambda v: model(v).density(self.plan, self.spacing), at)
-        return pull(self.weighted(field))[0]
 
 
 class LeastSquares(AbstractMisfit):

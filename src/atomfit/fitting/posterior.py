@@ -8,6 +8,7 @@ needs no derivatives of its own; those of JAX serve.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -22,6 +23,21 @@ from atomfit.fitting.objective import AbstractMisfit
 from atomfit.fitting.parameters import Free, Parametrisation
 
 Term = Callable[[MapModel], Float[Array, ""]]
+
+
+class Evaluation(NamedTuple):
+    """What the objective is at one place.
+
+    **Fields:**
+
+    - `value`, `gradient`: of the objective; the gradient in the order of `Parametrisation.flat`.
+    - `border`, `corner`: what the background's numbers share with the atoms', and with each other.
+    """
+
+    value: Float[Array, ""]
+    gradient: Float[Array, " k"]
+    border: Float[Array, "n p b"]
+    corner: Float[Array, "b b"]
 
 
 class Posterior(eqx.Module):
@@ -44,52 +60,60 @@ class Posterior(eqx.Module):
         model = self.parametrisation(free)
         return sum((term(model) for term in self.terms), self.data(model))
 
-    def information(self, free: Free) -> Curvature:
-        """The Gauss-Newton matrix of the misfit alone."""
-        border, corner = self._border(free)
+    def evaluate(self, free: Free) -> Evaluation:
+        """Objective, gradient, and the background's part of the Gauss-Newton matrix, in one go.
+
+        The background shares with the atoms what its weighted density becomes when it is projected onto
+        their numbers, as the gradient is what the weighted residual becomes: one more turn of a loop.
+        """
+        at, (n, p) = self.parametrisation.flat(free), self.parametrisation.columns
+
+        def model(vector: Float[Array, " k"]) -> MapModel:
+            return self.parametrisation(self.parametrisation.unflat(vector))
+
+        density, pull = jax.vjp(lambda v: model(v).density(self.data.plan, self.data.spacing), at)
+        residual = jnp.asarray(self.data.values) - density
+        weighted = self.data.weighted(residual)
+        directions = jnp.eye(len(at), len(at) - n * p, -n * p)
+        fields = [
+            jax.jvp(lambda v: self.data.background(model(v)), (at,), (direction,))[1]
+            for direction in directions.T
+        ]
+        densities = jnp.stack([-weighted, *(self.data.weighted(field) for field in fields)])
+        rows = lax.map(lambda density: pull(density)[0], densities)
+        value, gradient = 0.5 * jnp.sum(residual * weighted), rows[0]
+        if self.terms:
+            more, slope = jax.value_and_grad(self._others)(at)
+            value, gradient = value + more, gradient + slope
+        border = jnp.moveaxis(rows[1:, : n * p].reshape(-1, n, p), 0, -1)
+        return Evaluation(value, gradient, border, rows[1:, n * p :])
+
+    def information(self, free: Free, evaluation: Evaluation) -> Curvature:
+        """The Gauss-Newton matrix of the misfit alone, where it was evaluated."""
         return curvature_of_atoms(
             self.parametrisation,
             free,
             jnp.asarray(self.neighbours),
             self.data.overlap,
-            border,
-            corner,
+            evaluation.border,
+            evaluation.corner,
             self.data.atoms_at_a_time,
         )
 
     def curvature(
-        self, free: Free
+        self, free: Free, evaluation: Evaluation
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
         """Products with the curvature of the whole objective, and the diagonal of the misfit's."""
-        information = self.information(free)
+        information = self.information(free, evaluation)
         if not self.terms:
             return information.product, information.diagonal()
-        flat, unflat = self.parametrisation.flat, self.parametrisation.unflat
-        at = flat(free)
-
-        def others(vector: Float[Array, " k"]) -> Float[Array, ""]:
-            model = self.parametrisation(unflat(vector))
-            return sum((term(model) for term in self.terms), jnp.zeros(()))
+        at = self.parametrisation.flat(free)
 
         def product(vector: Float[Array, " k"]) -> Float[Array, " k"]:
-            return information.product(vector) + jax.jvp(jax.grad(others), (at,), (vector,))[1]
+            return information.product(vector) + jax.jvp(jax.grad(self._others), (at,), (vector,))[1]
 
         return product, information.diagonal()
 
-    def _border(self, free: Free) -> tuple[Float[Array, "n p b"], Float[Array, "b b"]]:
-        """What each number of the background shares with the atoms' free numbers, and with the others."""
-        flat, unflat = self.parametrisation.flat, self.parametrisation.unflat
-        at, (n, p) = flat(free), self.parametrisation.columns
-        background = slice(n * p, len(at))
-        if n * p == len(at):
-            return jnp.zeros((n, p, 0)), jnp.zeros((0, 0))
-
-        def product(column: Array) -> Float[Array, " k"]:
-            direction = jnp.zeros_like(at).at[column].set(1.0)
-            field = jax.jvp(
-                lambda v: self.data.background(self.parametrisation(unflat(v))), (at,), (direction,)
-            )
-            return self.data.back(lambda v: self.parametrisation(unflat(v)), at, field[1])
-
-        rows = lax.map(product, jnp.arange(n * p, len(at)))
-        return jnp.moveaxis(rows[:, : n * p].reshape(-1, n, p), 0, -1), rows[:, background]
+    def _others(self, vector: Float[Array, " k"]) -> Float[Array, ""]:
+        model = self.parametrisation(self.parametrisation.unflat(vector))
+        return sum((term(model) for term in self.terms), jnp.zeros(()))

@@ -55,6 +55,10 @@ from atomfit.rendering import Gaussians, WindowPlan, bucket, plan_windows
 REGION_WIDTHS = 4.5
 #: How much farther the region reaches where noise is coloured, so that weights have room to act (Å).
 COLOURED_MARGIN = 6.0
+#: What an estimate of a fit's duration is made of (measured on two cores).
+SECONDS_TO_COMPILE = 5.0
+SECONDS_PER_WINDOW_VOXEL = 2e-8
+ITERATIONS = 8
 #: Windows hold this many standard deviations of the longest axis of nearly all atoms.
 WINDOW_WIDTHS = 4.0
 _WINDOW_QUANTILE = 0.95
@@ -112,6 +116,19 @@ class JointProblem:
         """How many numbers are free, not counting padding."""
         atoms, each = self.parametrisation.columns
         return len(self.parametrisation.flat(self.parametrisation.zeros())) - (atoms - self.n) * each
+
+    def describe(self) -> str:
+        """What is about to be done, about how long it takes, and how much memory."""
+        atoms, neighbours = np.shape(self.posterior.neighbours)
+        plan = self.posterior.data.plan
+        windows = atoms * float(np.prod(plan.window))
+        seconds = SECONDS_TO_COMPILE + ITERATIONS * SECONDS_PER_WINDOW_VOXEL * windows
+        numbers = 12 * float(np.prod(plan.shape)) + 250 * atoms * neighbours
+        minutes = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+        return (
+            f"joint fit of {self.parameters} numbers to {self.measurements} voxels: about {minutes} on two "
+            f"cores (less if a fit of this size was compiled before) and {4e-6 * numbers:.0f} MB"
+        )
 
     def model(self, free: Free) -> MapModel:
         """The model at given free numbers, padding included, on the host."""

@@ -49,7 +49,7 @@ class AbstractSolver(eqx.Module):
     patience: eqx.AbstractVar[int]
 
     @abc.abstractmethod
-    def memory(self, params: PyTree) -> PyTree:
+    def memory(self, objective: Objective, params: PyTree) -> PyTree:
         """What the rule remembers, before the first iteration."""
 
     @abc.abstractmethod
@@ -76,7 +76,7 @@ class Adam(AbstractSolver):
     def _transformation(self) -> optax.GradientTransformation:
         return optax.adam(self.learning_rate)
 
-    def memory(self, params: PyTree) -> PyTree:
+    def memory(self, objective: Objective, params: PyTree) -> PyTree:
         return self._transformation().init(params)
 
     def step(self, objective: Objective, state: Step) -> Step:
@@ -104,7 +104,7 @@ class LBFGS(AbstractSolver):
         # The parameters are scaled already, so the first direction is the plain gradient.
         return optax.scale_by_lbfgs(self.memory_size, scale_init_precond=False)
 
-    def memory(self, params: PyTree) -> PyTree:
+    def memory(self, objective: Objective, params: PyTree) -> PyTree:
         # One flat vector: the recursion compiles much faster than over a tree.
         return self._direction().init(ravel_pytree(params)[0])
 
@@ -139,7 +139,7 @@ class LBFGS(AbstractSolver):
         _, value, params, gradient, _ = lax.while_loop(unfinished, search, first)
         found = Step(params, value, gradient, memory)
         # A search that fails was misled by what the memory holds; the next one starts afresh.
-        afresh = state._replace(memory=self.memory(state.params))
+        afresh = state._replace(memory=self.memory(objective, state.params))
         return _where(value < state.value, found, afresh)
 
 
@@ -192,7 +192,7 @@ def minimise(
     # With an infinite value and no gradient, the first iteration evaluates the start and stays there:
     # the objective is compiled in one place less.
     still = jax.tree.map(np.zeros_like, start)
-    state = Step(start, np.asarray(np.inf, np.float32), still, _empty_memory(solver, start))
+    state = Step(start, np.asarray(np.inf, np.float32), still, _empty_memory(solver, objective, start))
     best = state
     history: list[float] = []
     lowest: list[float] = []
@@ -226,8 +226,8 @@ def _has_converged(
 
 
 @eqx.filter_jit
-def _empty_memory(solver: AbstractSolver, params: Any) -> Any:
-    return solver.memory(params)
+def _empty_memory(solver: AbstractSolver, objective: Objective, params: Any) -> Any:
+    return solver.memory(objective, params)
 
 
 @eqx.filter_jit

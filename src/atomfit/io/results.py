@@ -201,6 +201,9 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
             "voxels": joint.voxels,
             "parameters": joint.parameters,
             "noise": joint.noise,
+            "noise_spectrum": None
+            if joint.spectrum is None
+            else {"contrast": joint.spectrum.contrast, "missing": joint.spectrum.missing},
             "background": joint.background.numbers(),
             "at_bound": int(joint.at_bound.sum()),
             "history": joint.history,

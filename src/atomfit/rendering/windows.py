@@ -115,19 +115,6 @@ def render(
     return lax.scan(draw_block, empty, tuple(blocks))[0]
 
 
-def render_map(gaussians: Gaussians, grid: Grid, cutoff: float = 4.5) -> Float[np.ndarray, "..."]:
-    """Density of Gaussians on a grid, as a numpy array: plans the windows and renders."""
-    if len(gaussians.weights) == 0:
-        return np.zeros(grid.shape, np.float32)
-    plan = plan_windows(gaussians, grid, cutoff)
-    shifted = eqx.tree_at(lambda g: g.centres, gaussians, gaussians.centres - grid.origin)
-    padded = _padded_to_bucket(shifted, plan)
-    return np.asarray(_render_jitted(*padded, grid.spacing, np.zeros(grid.ndim)))
-
-
-_render_jitted = eqx.filter_jit(render)
-
-
 def bucket(n: int) -> int:
     """The next size that shapes are padded to, so that similar problems share compiled code.
 
@@ -135,19 +122,6 @@ def bucket(n: int) -> int:
     """
     step = max(BLOCK, 2 ** (max(n, 1).bit_length() - 4))
     return -(-n // step) * step
-
-
-def _padded_to_bucket(gaussians: Gaussians, plan: WindowPlan) -> tuple[Gaussians, WindowPlan]:
-    """Add Gaussians of no weight, copies of the first, up to the next bucket."""
-    n = len(plan.starts)
-    which = np.concatenate([np.arange(n), np.zeros(bucket(n) - n, int)])
-    weights = np.where(np.arange(len(which)) < n, np.asarray(gaussians.weights)[which], 0)
-    padded = Gaussians(
-        np.asarray(gaussians.centres, np.float32)[which],
-        np.asarray(gaussians.matrices, np.float32)[which],
-        weights.astype(np.float32),
-    )
-    return padded, WindowPlan(plan.starts[which], plan.window, plan.shape)
 
 
 def _in_blocks(x: Array, n: int) -> Array:

@@ -21,6 +21,12 @@ CASES = {
     "309 broad atoms (U 0.30-0.60 Å²), noise 3 %": {"noise": 0.03, "u_core": 0.30, "u_surface": 0.60},
     "711 atoms, noise 5 %": {"noise": 0.05, "size": 711},
     "309 atoms, U_min / U_maj = 0.6, noise 5 %": {"noise": 0.05, "doi": 0.6, "rotate": "random"},
+    "309 atoms, noise 5 % correlated over 0.6 Å": {
+        "noise": 0.05,
+        "noise_correlation": 0.6,
+        "rotate": "random",
+    },
+    "309 atoms, noise 5 %, missing wedge of 25°": {"noise": 0.05, "wedge": 25.0, "rotate": "random"},
 }
 HEADER = (
     "case",
@@ -28,7 +34,8 @@ HEADER = (
     "RMSD joint / log-fit, pm",
     "U_iso bias joint / log-fit, Å²",
     "U_iso RMS error joint / log-fit, Å²",
-    "median DOI joint / log-fit (truth)",
+    "median DOI joint, debiased / log-fit (truth)",
+    "error / its uncertainty, standard deviation: x / U_iso",
 )
 
 
@@ -44,7 +51,8 @@ def main() -> None:
                 f"{mean[3]:.2f} / {mean[4]:.2f}",
                 f"{mean[5]:+.4f} / {mean[6]:+.4f}",
                 f"{mean[7]:.4f} / {mean[8]:.4f}",
-                f"{mean[9]:.2f} / {mean[10]:.2f} ({mean[11]:.2f})",
+                f"{mean[9]:.2f}, {mean[12]:.2f} / {mean[10]:.2f} ({mean[11]:.2f})",
+                f"{mean[13]:.2f} / {mean[14]:.2f}",
             )
         )
         print(*rows[-1], sep=" | ", flush=True)
@@ -74,6 +82,11 @@ def measure(case: Simulation) -> Iterator[float]:
         yield float(np.nanmedian(principal.degree_of_isotropy))
     values = np.linalg.eigvalsh(case.matrices)
     yield float(np.median(values[:, 0] / values[:, 2]))
+    esd = result.statistics.uncertainties
+    yield float(np.nanmedian(esd.debiased_isotropy))
+    distance = result.positions[pairs.found] - case.positions[pairs.known]
+    yield float(np.std(distance / esd.positions[pairs.found]))
+    yield float(np.std(errors[0] / esd.u_iso[pairs.found]))
 
 
 if __name__ == "__main__":

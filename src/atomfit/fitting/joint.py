@@ -143,7 +143,7 @@ def fit_jointly(
         if minimum.reason != "converged" or not free or not problem.outgrown(model):
             break
         problem = problem.redrawn(model)
-    deviation = problem.noise(model)
+    deviation = problem.noise(model, minimum.value)
     atoms = _to_map_frame(model.atoms[:n], problem.unit, problem.region.grid)
     fields = [] if "background" in frozen else model.background.fields(problem.region.grid)
     overlap = noise_overlap = None

@@ -69,8 +69,10 @@ class GaussNewton(AbstractSolver):
     patience: int = eqx.field(static=True, default=1)
 
     def memory(self, objective: Objective, params: Free) -> Damping:
-        shapes = jax.eval_shape(objective.evaluate, params)  # type: ignore[attr-defined]
-        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        parametrisation: Parametrisation = objective.parametrisation  # type: ignore[attr-defined]
+        (n, p), k = parametrisation.columns, len(parametrisation.flat(params))
+        b = k - n * p
+        nothing = Evaluation(*(jnp.zeros(shape) for shape in ((), (k,), (n, p, b), (b, b))))
         strength, promise = (jnp.asarray(x, jnp.float32) for x in (self.damping, jnp.inf))
         return Damping(strength, promise, nothing)
 

@@ -134,10 +134,16 @@ class JointProblem:
         """The model at given free numbers, padding included, on the host."""
         return jax.tree.map(np.asarray, _apply(self.parametrisation, free))
 
-    def noise(self, model: MapModel) -> float:
-        """Standard deviation of what the model leaves, for each degree of freedom (map units)."""
-        misfit = 2 * float(_misfit(self.posterior.data, model))
-        return self.unit * float(np.sqrt(misfit / max(self.measurements - self.parameters, 1)))
+    def noise(self, model: MapModel, value: float) -> float:
+        """Standard deviation of what a model leaves, for each degree of freedom (map units).
+
+        **Arguments:**
+
+        - `model`: at the end of a fit.
+        - `value`: the objective there, which is the misfit unless there are other terms.
+        """
+        misfit = float(_misfit(self.posterior.data, model)) if self.posterior.terms else value
+        return self.unit * float(np.sqrt(2 * misfit / max(self.measurements - self.parameters, 1)))
 
     def border(
         self, fields: list[Float[np.ndarray, "..."]]

@@ -154,11 +154,13 @@ class Minimum(Generic[Params]):
     **Fields:**
 
     - `params`: the best free numbers.
+    - `value`: the objective there.
     - `history`: the objective at the start and after each iteration.
     - `reason`: "converged", "iteration limit" or "interrupted".
     """
 
     params: Params
+    value: float
     history: Float[np.ndarray, " i"]
     reason: str
 
@@ -210,7 +212,7 @@ def minimise(
                 break
     except KeyboardInterrupt:
         reason = "interrupted"
-    return Minimum(best.params, np.array(history), reason)
+    return Minimum(best.params, float(best.value), np.array(history), reason)
 
 
 def _has_converged(

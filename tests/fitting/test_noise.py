@@ -72,6 +72,18 @@ def test_weights_on_another_box_agree() -> None:
     assert half[7, -5, 3] == pytest.approx(float(spectrum.at(frequency)[0]), rel=1e-4)
 
 
+def test_the_unit_of_a_map_does_not_matter() -> None:
+    case = disturbed(correlation=0.4)
+    a, b = (
+        measure_noise(case.map.with_values(scale * case.map.values), case.positions, 0.2)
+        for scale in (np.float32(1), np.float32(1e-12))
+    )
+    assert a is not None
+    assert b is not None
+    np.testing.assert_allclose(a.weights, b.weights, rtol=1e-3, atol=1e-4)
+    assert b.deviation == pytest.approx(1e-12 * a.deviation, rel=1e-3)
+
+
 def test_nothing_outside_is_no_spectrum(small: Simulation) -> None:
     values = np.where(small.map.values > 0.1, small.map.values, 0)
     assert measure_noise(small.map.with_values(values), small.positions, 0.2) is None

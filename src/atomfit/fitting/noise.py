@@ -44,8 +44,10 @@ _WHITE_RATIO = 1.7
 _SMALLEST_WEDGE = 0.02
 #: Noise is not believed to be below this part of its largest power.
 _FLOOR = 1e-3
-#: An atom's squared spectrum is exp(-9) at the last frequency that overlaps are summed over.
-_FARTHEST = 3.0
+#: Overlaps are summed over frequencies with more than this part of what the most telling one has, for atoms
+#: whose variance is this part of the mean atom's.
+_LEAST_CONTENT = 1e-3
+_NARROWER = 0.6
 #: At least so many voxels, and this part of the box, must be outside.
 _FEWEST_VOXELS = 20_000
 _SMALLEST_PART = 0.15
@@ -116,14 +118,16 @@ class NoiseSpectrum:
         - `u`: variance of the mean atom (Å²).
         - `step`: between frequencies (1/Å); sums repeat beyond its inverse.
         """
-        farthest = _FARTHEST / (2 * np.pi * np.sqrt(u))
-        counts = np.floor(np.minimum(farthest, 0.5 / self.spacing) / step).astype(int)
+        counts = np.floor(0.5 / self.spacing / step).astype(int)
         axes = [step * np.arange(-count, count + 1) for count in counts]
         mesh = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
         half = mesh[len(mesh) // 2 :]
         parts = self.at(half) * step ** len(axes)
         parts[0] /= 2
-        kept = (parts > 0) & (np.linalg.norm(half, axis=1) <= farthest)
+        # What the narrower atoms put into their positions and widths there, at most.
+        square = 4 * np.pi**2 * np.sum(half**2, axis=1)
+        content = parts * np.exp(-_NARROWER * u * square) * (1 + (u * square) ** 2)
+        kept = content > _LEAST_CONTENT * content.max()
         return half[kept], parts[kept], (parts * self._interpolated(self.believed, half))[kept]
 
     def describe(self) -> str:
@@ -142,10 +146,7 @@ class NoiseSpectrum:
 
 
 def measure_noise(
-    density: DensityMap,
-    positions: Float[np.ndarray, "n d"],
-    u: float,
-    signal: Float[np.ndarray, "..."] | None = None,
+    density: DensityMap, positions: Float[np.ndarray, "n d"], u: float
 ) -> NoiseSpectrum | None:
     """The spectrum of the noise outside the particle; None if it cannot be measured there.
 
@@ -154,7 +155,6 @@ def measure_noise(
     - `density`: the map.
     - `positions`: of the atoms (Å).
     - `u`: variance of the mean atom (Å²).
-    - `signal`: what of the map, also outside, is not noise (map units): a wedge spreads atoms far.
     """
     grid = density.grid
     outside = _outside(grid, positions, OUTSIDE_WIDTHS * float(np.sqrt(u)))
@@ -164,11 +164,12 @@ def measure_noise(
     middle = float(np.median(values))
     if np.mean(values == middle) > _LARGEST_PLATEAU or np.ptp(values) == 0:
         return None
-    rest = density.values if signal is None else density.values - signal
     window = gaussian_filter(outside.astype(np.float32), 1.0 / grid.spacing[::-1]) * outside
-    level = np.float32(np.sum(window * rest) / np.sum(window))
-    power = fftshift(np.abs(fftn(window * (rest - level), workers=-1)) ** 2)
-    power = (power / np.sum(window**2)).astype(np.float32)
+    # In units of the noise, so that maps of any scale fit into float32.
+    unit = float(values.std())
+    rest = ((density.values - np.float32(middle)) / np.float32(unit)).astype(np.float32)
+    rest = window * (rest - np.sum(window * rest) / np.sum(window))
+    power = fftshift(np.abs(fftn(rest, workers=-1)) ** 2) / np.sum(window**2)
     steps = [fftshift(fftfreq(n, step)) for n, step in zip(grid.shape, grid.spacing[::-1], strict=True)]
     axes = np.meshgrid(*(axis.astype(np.float32) for axis in steps), indexing="ij", sparse=True)
     lengths = np.sqrt(sum(axis**2 for axis in axes))
@@ -200,7 +201,7 @@ def measure_noise(
     return NoiseSpectrum(
         weights.astype(np.float32),
         grid.spacing,
-        variance**0.5,
+        unit * variance**0.5,
         (weights * power / variance).astype(np.float32),
         float(high / low),
         float(missing[band].mean()),
@@ -228,7 +229,7 @@ def _directions(
     d = len(axes)
     edge = int(np.clip((modes / (d * _MODES_PER_DIRECTION)) ** (1 / max(d - 1, 1)), 4, 32))
     full = np.broadcast_arrays(*axes)
-    face = np.argmax([np.abs(axis) for axis in full], axis=0)
+    face = np.argmax([np.abs(axis) for axis in full], axis=0).astype(np.int32)
     largest = np.choose(face, full)
     largest = np.where(largest == 0, 1.0, largest)
     number = face

@@ -58,6 +58,7 @@ COLOURED_MARGIN = 6.0
 #: What an estimate of a fit's duration is made of (measured on two cores).
 SECONDS_TO_COMPILE = 5.0
 SECONDS_PER_WINDOW_VOXEL = 2e-8
+SECONDS_PER_OVERLAP_TERM = 1e-8
 ITERATIONS = 8
 #: Windows hold this many standard deviations of the longest axis of nearly all atoms.
 WINDOW_WIDTHS = 4.0
@@ -122,7 +123,10 @@ class JointProblem:
         atoms, neighbours = np.shape(self.posterior.neighbours)
         plan = self.posterior.data.plan
         windows = atoms * float(np.prod(plan.window))
-        seconds = SECONDS_TO_COMPILE + ITERATIONS * SECONDS_PER_WINDOW_VOXEL * windows
+        data = self.posterior.data
+        terms = atoms * neighbours * (len(data.parts) if isinstance(data, SpectralLeastSquares) else 0)
+        work = SECONDS_PER_WINDOW_VOXEL * windows + SECONDS_PER_OVERLAP_TERM * terms
+        seconds = SECONDS_TO_COMPILE + ITERATIONS * work
         numbers = 12 * float(np.prod(plan.shape)) + 250 * atoms * neighbours
         minutes = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
         return (

@@ -1,5 +1,6 @@
 """Structure files, read back by the programs that people open them with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,25 @@ def test_mmcif_with_gemmi(tmp_path: Path) -> None:
     np.testing.assert_allclose(u, expected_u(structure), atol=1e-6)
     np.testing.assert_allclose(b[:2], b_from_u(structure.u_iso[:2]), atol=1e-3)
     assert set(names) == {"Pt"}
+
+
+def test_standard_uncertainties_in_mmcif(tmp_path: Path) -> None:
+    from gemmi import cif
+
+    structure, rng = some_atoms(5), np.random.default_rng(1)
+    esds = rng.uniform(0.01, 0.1, (5, 10))
+    esds[3] = np.nan
+    known = replace(structure, position_esds=esds[:, :3], matrix_esds=esds[:, 3:9], u_iso_esds=esds[:, 9])
+    write_mmcif(tmp_path / "atoms.cif", known)
+    block = cif.read(str(tmp_path / "atoms.cif")).sole_block()
+    names = ["Cartn_x_esd", "Cartn_y_esd", "Cartn_z_esd", "B_iso_or_equiv_esd"]
+    rows = [list(row) for row in block.find("_atom_site.", names)]
+    assert rows[3] == ["?"] * 4
+    np.testing.assert_allclose(np.array(rows[0], float)[:3], esds[0, :3], atol=1e-5)
+    assert float(rows[0][3]) == pytest.approx(b_from_u(esds[0, 9]), abs=1e-3)
+    elements = ["id", *(f"U[{i}][{j}]_esd" for i, j in ((1, 1), (2, 2), (3, 3), (1, 2), (1, 3), (2, 3)))]
+    first = list(block.find("_atom_site_anisotrop.", elements)[0])
+    np.testing.assert_allclose(np.array(first[1:], float), esds[0, 3:9], atol=1e-6)
 
 
 def test_pdb_with_gemmi_and_ase(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.overlaps import weighted_derivatives
 from atomfit.fitting.parameters import Parametrisation
 from atomfit.fitting.posterior import Term
-from atomfit.fitting.problem import cast, pose
+from atomfit.fitting.problem import JointProblem, cast, pose
 from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.fitting.uncertainty import Uncertainty, uncertainty
 from atomfit.grid import DensityMap, Grid
@@ -145,22 +145,6 @@ def fit_jointly(
         problem = problem.redrawn(model)
     deviation = problem.noise(model, minimum.value)
     atoms = _to_map_frame(model.atoms[:n], problem.unit, problem.region.grid)
-    fields = [] if "background" in frozen else model.background.fields(problem.region.grid)
-    overlap = noise_overlap = None
-    if noise is not None and problem.coloured:
-        frequencies, parts, noisy = noise.sampled(mean_atom.u)
-        overlap = partial(weighted_derivatives, frequencies=frequencies, parts=parts)
-        noise_overlap = partial(weighted_derivatives, frequencies=frequencies, parts=noisy)
-    covariances = uncertainty(
-        _plain(atoms),
-        deviation,
-        float(np.prod(density.grid.spacing)),
-        isotropic=displacements == "isotropic",
-        frozen=frozen,
-        border=problem.border(fields) if fields else None,
-        overlap=overlap,
-        noise_overlap=noise_overlap,
-    )
     return JointFit(
         atoms,
         model.background.times(problem.unit),
@@ -171,8 +155,36 @@ def fit_jointly(
         minimum.reason,
         problem.measurements,
         problem.parameters,
-        covariances,
+        _uncertainty(problem, _plain(atoms), model.background, deviation, noise, mean_atom.u, frozen),
         _at_bound(problem.parametrisation, model, n),
+    )
+
+
+def _uncertainty(
+    problem: JointProblem,
+    atoms: FittedAtoms,
+    background: AbstractBackground,
+    deviation: float,
+    noise: NoiseSpectrum | None,
+    u: float,
+    frozen: Collection[str],
+) -> Uncertainty:
+    """Covariances of fitted atoms; `u` is the mean atom's variance (Å²)."""
+    fields = [] if "background" in frozen else background.fields(problem.region.grid)
+    overlap = noise_overlap = None
+    if noise is not None and problem.coloured:
+        frequencies, parts, noisy = noise.sampled(u)
+        overlap = partial(weighted_derivatives, frequencies=frequencies, parts=parts)
+        noise_overlap = partial(weighted_derivatives, frequencies=frequencies, parts=noisy)
+    return uncertainty(
+        atoms,
+        deviation,
+        float(np.prod(problem.region.grid.spacing)),
+        isotropic=isinstance(problem.parametrisation.start.atoms.displacements, IsotropicDisplacements),
+        frozen=frozen,
+        border=problem.border(fields) if fields else None,
+        overlap=overlap,
+        noise_overlap=noise_overlap,
     )
 
 

@@ -60,6 +60,7 @@ SECONDS_TO_COMPILE = 5.0
 SECONDS_PER_WINDOW_VOXEL = 2e-8
 SECONDS_PER_OVERLAP_TERM = 1e-8
 ITERATIONS = 8
+BYTES_OF_LIBRARIES = 6e8
 #: Windows hold this many standard deviations of the longest axis of nearly all atoms.
 WINDOW_WIDTHS = 4.0
 _WINDOW_QUANTILE = 0.95
@@ -128,10 +129,11 @@ class JointProblem:
         work = SECONDS_PER_WINDOW_VOXEL * windows + SECONDS_PER_OVERLAP_TERM * terms
         seconds = SECONDS_TO_COMPILE + ITERATIONS * work
         numbers = 12 * float(np.prod(plan.shape)) + 250 * atoms * neighbours
+        memory = BYTES_OF_LIBRARIES + 4 * numbers
         minutes = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
         return (
             f"joint fit of {self.parameters} numbers to {self.measurements} voxels: about {minutes} on two "
-            f"cores (less if a fit of this size was compiled before) and {4e-6 * numbers:.0f} MB"
+            f"cores (less if a fit of this size was compiled before), {1e-9 * memory:.1f} GB of memory"
         )
 
     def model(self, free: Free) -> MapModel:

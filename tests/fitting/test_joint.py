@@ -124,6 +124,12 @@ def test_everything_frozen_is_the_start(small: Simulation, detection: Detection)
     np.testing.assert_allclose(result.atoms.positions, detection.positions, atol=1e-4)
 
 
+def test_a_background_alone_can_be_free(small: Simulation, detection: Detection) -> None:
+    result = fit(small.map, detection, frozen=("positions", "displacements", "amplitudes"))
+    assert result.parameters == 1
+    np.testing.assert_allclose(result.atoms.positions, detection.positions, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["none", "constant", "linear"])
 def test_backgrounds(small: Simulation, kind: str) -> None:
     grid = small.map.grid

@@ -85,7 +85,7 @@ class Posterior(eqx.Module):
         if self.terms:
             more, slope = jax.value_and_grad(self._others)(at)
             value, gradient = value + more, gradient + slope
-        border = jnp.moveaxis(rows[1:, : n * p].reshape(-1, n, p), 0, -1)
+        border = jnp.moveaxis(rows[1:, : n * p].reshape(len(fields), n, p), 0, -1)
         return Evaluation(value, gradient, border, rows[1:, n * p :])
 
     def information(self, free: Free, evaluation: Evaluation) -> Curvature:

@@ -79,7 +79,7 @@ def _block_deviations(denoised: DensityMap, edge: float) -> Float[np.ndarray, " 
     split = trimmed.reshape(*(x for pair in zip(counts, size, strict=True) for x in pair))
     inner = tuple(range(1, 2 * len(size), 2))
     deviations = split.std(axis=inner, dtype=np.float64).ravel()
-    return deviations[deviations > 1e-6 * deviations.max()]
+    return deviations[deviations > 1e-6 * np.max(deviations)]
 
 
 def _white_noise_deviation(density: DensityMap, atom: GaussianMixture) -> float:

@@ -127,7 +127,7 @@ class NoiseSpectrum:
         # What the narrower atoms put into their positions and widths there, at most.
         square = 4 * np.pi**2 * np.sum(half**2, axis=1)
         content = parts * np.exp(-_NARROWER * u * square) * (1 + (u * square) ** 2)
-        kept = content > _LEAST_CONTENT * content.max()
+        kept = content > _LEAST_CONTENT * np.max(content)
         return half[kept], parts[kept], (parts * self._interpolated(self.believed, half))[kept]
 
     def describe(self) -> str:

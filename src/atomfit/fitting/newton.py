@@ -108,7 +108,7 @@ class GaussNewton(AbstractSolver):
         strength = damping.strength * jnp.where(
             first, 1.0, jnp.where(kept > 0.75, 0.2, jnp.where(kept > 0.25, 1.0, 5.0))
         )
-        strength = jnp.maximum(jnp.where(better | first, strength, 5 * damping.strength), 1e-6)
+        strength = jnp.maximum(jnp.where(better, strength, 5 * damping.strength), 1e-6)
         evaluation = jax.tree.map(lambda a, b: jnp.where(better, a, b), there, damping.evaluation)
         params = jax.tree.map(lambda a, b: jnp.where(better, a, b), params, state.params)
         memory = Damping(strength, jnp.where(first, jnp.inf, promise), evaluation)

@@ -55,7 +55,7 @@ from atomfit.rendering import Gaussians, WindowPlan, bucket, plan_windows
 REGION_WIDTHS = 4.5
 #: How much farther the region reaches where noise is coloured, so that weights have room to act (Å).
 COLOURED_MARGIN = 6.0
-#: What an estimate of a fit's duration is made of (measured on two cores).
+#: What a rough estimate of a fit's duration and memory on two cores is made of.
 SECONDS_TO_COMPILE = 5.0
 SECONDS_PER_WINDOW_VOXEL = 2e-8
 SECONDS_PER_OVERLAP_TERM = 1e-8

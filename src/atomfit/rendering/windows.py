@@ -1,12 +1,12 @@
 """Atoms to a map: each Gaussian is evaluated in a window around its centre, and the windows are added.
 
-Three choices make this fast (measured on a CPU; the figures are in `experiments/benchmarks`):
+Three choices make this fast on a CPU:
 
 1. A Gaussian of any orientation is a product of two-dimensional tables, one for each pair of axes,
    so a window of W³ voxels needs 3 W² exponentials. The tangent of such a product is the product
    times a *sum* of two-dimensional tables, which makes the gradient of an atom ten moments of
    (residual x window); `_product_of_tables` tells JAX so.
-2. Windows are added one after the other with `dynamic_update_slice`, which is 20-40 times faster
+2. Windows are added one after the other with `dynamic_update_slice`, which is far faster
    than a scatter of voxels. The addition is linear, so it is declared with its transpose (reading the
    windows back) through `linear_call`, and jvp, vjp and hvp all work. It cannot be vmapped.
 3. Atoms go through in blocks, so that memory does not grow with their number. Tensors of shape

@@ -25,6 +25,7 @@ from atomfit.options import (
     Noise,
     Optimizer,
     ParticleShape,
+    Prior,
     Split,
 )
 
@@ -88,6 +89,12 @@ def build(
     noise: Annotated[
         Noise, typer.Option(help="Measured outside the particle, or taken to be white.")
     ] = "auto",
+    prior: Annotated[
+        Prior,
+        typer.Option(
+            help="Draw displacements to those of the other atoms; auto: where they are uncertain."
+        ),
+    ] = "auto",
     freeze: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,6 +130,7 @@ def build(
             displacements=displacements,
             background=background,
             noise=noise,
+            prior=prior,
             freeze=tuple(freeze or ()),
             optimizer=optimizer,
             max_iterations=max_iterations,

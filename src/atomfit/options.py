@@ -9,6 +9,7 @@ FitMethod = Literal["joint", "log"]
 Displacements = Literal["anisotropic", "isotropic"]
 Background = Literal["none", "constant", "linear"]
 Noise = Literal["auto", "white"]
+Prior = Literal["auto", "empirical", "none"]
 Optimizer = Literal["newton", "lbfgs", "adam"]
 Split = Literal["each", "after", "off"]
 Part = Literal["positions", "displacements", "amplitudes", "background"]
@@ -34,8 +35,11 @@ class BuildOptions:
     - `fit`: refine all atoms jointly, or stop at the paper's per-atom log-fits.
     - `displacements`: a matrix an atom, or one number.
     - `background`: what lies beneath the atoms.
-    - `noise`: "auto" measures its spectrum outside the particle and weighs spatial frequencies by it;
-        "white" weighs all alike.
+    - `noise`: "auto" measures its spectrum outside the particle and weighs spatial frequencies by it, or
+        takes uncertainties from what the fit leaves if it cannot be measured there; "white" weighs all
+        alike.
+    - `prior`: "empirical" draws displacements towards those of the other atoms, as far as the map supports
+        it; "none" is plain maximum likelihood; "auto" draws them where the map alone leaves them uncertain.
     - `freeze`: parts that keep the values they were found with.
     - `optimizer`: Gauss-Newton, L-BFGS, or Adam.
     - `max_iterations`: the most iterations of the joint fit.
@@ -53,6 +57,7 @@ class BuildOptions:
     displacements: Displacements = "anisotropic"
     background: Background = "constant"
     noise: Noise = "auto"
+    prior: Prior = "auto"
     freeze: tuple[str, ...] = ()
     optimizer: Optimizer = "newton"
     max_iterations: int = 300

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -20,7 +20,7 @@ from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.fitting.newton import GaussNewton
-from atomfit.fitting.noise import measure_noise
+from atomfit.fitting.noise import NoiseSpectrum, measure_noise
 from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam
 from atomfit.grid import DensityMap
 from atomfit.io.mrc import MapFile
@@ -182,14 +182,16 @@ def _fit(
 ) -> JointFit | None:
     if options.fit == "log" or not len(detection):
         return None
-    noise = None
+    noise: NoiseSpectrum | Literal["residual"] | None = None
     if options.noise == "auto":
-        noise = measure_noise(density, detection.positions, detection.mean_atom.u)
+        spectrum = measure_noise(density, detection.positions, detection.mean_atom.u)
         log.info(
-            "noise: cannot be measured outside the particle; taken to be white"
-            if noise is None
-            else noise.describe()
+            "noise: cannot be measured outside the particle; frequencies count alike, and uncertainties "
+            "are those of what the fit leaves"
+            if spectrum is None
+            else spectrum.describe()
         )
+        noise = spectrum or "residual"
     fit = fit_jointly(
         density,
         detection.positions,
@@ -200,6 +202,7 @@ def _fit(
         frozen=options.freeze,
         solver=SOLVERS[options.optimizer](),
         noise=noise,
+        prior=options.prior,
         max_iterations=options.max_iterations,
         progress=progress,
     )

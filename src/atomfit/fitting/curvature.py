@@ -23,6 +23,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 from scipy.spatial import cKDTree
 
+from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.overlaps import natural_blocks
 from atomfit.fitting.parameters import Free, Parametrisation
@@ -61,6 +62,10 @@ class Curvature(eqx.Module):
         freely = jnp.sum(self.jacobians * product[:, :, None], axis=1) + self.border @ background
         below = jnp.sum(self.border * atoms[:, :, None], axis=(0, 1)) + self.corner @ background
         return jnp.concatenate([freely.ravel(), below])
+
+    def plus(self, own: Float[Array, "n q q"]) -> "Curvature":
+        """The matrix with something added to each atom's own block, in natural parameters."""
+        return eqx.tree_at(lambda c: c.blocks, self, self.blocks.at[:, 0].add(own))
 
     def diagonal(self) -> Float[Array, " k"]:
         """Of the matrix."""
@@ -125,7 +130,7 @@ def curvature_of_atoms(
         others = neighbours[rows]
         mine, theirs = natural[rows][:, None], natural[others]
         apart = mine[..., :d] - theirs[..., :d]
-        variances = _matrices(mine[..., d:-1] + theirs[..., d:-1], d)
+        variances = jnp.asarray(matrices_of_elements(mine[..., d:-1] + theirs[..., d:-1]))
         amplitudes, others_amplitudes = jnp.broadcast_arrays(mine[..., -1], theirs[..., -1])
         blocks = natural_blocks(overlap(apart, variances), amplitudes, others_amplitudes, d)
         missing = (others == rows[:, None]) & (jnp.arange(others.shape[1]) > 0)
@@ -143,25 +148,15 @@ def curvature_of_atoms(
 
 def natural_of(model: MapModel) -> Float[Array, "n q"]:
     """Each atom's position (Å), U (Å²; diagonal, then upper triangle) and amplitude."""
-    atoms, d = model.atoms, model.atoms.ndim
-    matrices = jnp.asarray(atoms.matrices())
-    row, column = np.triu_indices(d, 1)
+    atoms = model.atoms
     return jnp.concatenate(
         [
             jnp.asarray(atoms.positions),
-            jnp.diagonal(matrices, axis1=1, axis2=2),
-            matrices[:, row, column],
+            jnp.asarray(elements_of_matrices(atoms.matrices())),
             jnp.asarray(atoms.amplitudes)[:, None],
         ],
         axis=1,
     )
-
-
-def _matrices(numbers: Float[Array, "... s"], d: int) -> Float[Array, "... d d"]:
-    """Symmetric matrices of their diagonals and upper triangles."""
-    place = np.diag(np.arange(d))
-    place[np.triu_indices(d, 1)] = d + np.arange(d * (d - 1) // 2)
-    return numbers[..., np.maximum(place, place.T)]
 
 
 def _jacobians(parametrisation: Parametrisation, free: Free) -> Float[Array, "n q p"]:

@@ -1,10 +1,10 @@
 """What the solvers see: misfit and whatever else is known, as a function of the free numbers.
 
-    objective(free) = data(model) + Σ term(model),    model = parametrisation(free)
+    objective(free) = data(model) + prior(model) + Σ term(model),    model = parametrisation(free)
 
-`data` is a misfit whose Gauss-Newton matrix is known (`objective`). A term is anything that turns a model
-into a number, in the same unit: a prior on displacements, a restraint by an interatomic potential. It
-needs no derivatives of its own; those of JAX serve.
+`data` is a misfit whose Gauss-Newton matrix is known (`objective`), `prior` is quadratic in each atom's
+natural parameters (`prior`). A term is anything that turns a model into a number, in the same unit: a
+restraint by an interatomic potential, say. It needs no derivatives of its own; those of JAX serve.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from atomfit.fitting.curvature import Curvature, curvature_of_atoms
+from atomfit.fitting.curvature import Curvature, curvature_of_atoms, natural_of
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.objective import AbstractMisfit
 from atomfit.fitting.parameters import Free, Parametrisation
+from atomfit.fitting.prior import AtomPrior
 
 Term = Callable[[MapModel], Float[Array, ""]]
 
@@ -47,18 +48,20 @@ class Posterior(eqx.Module):
 
     - `parametrisation`: from free numbers to a model.
     - `data`: the misfit.
+    - `prior`: of each atom's numbers.
     - `terms`: what else counts.
     - `neighbours`: which atoms overlap, from `neighbour_table`.
     """
 
     parametrisation: Parametrisation
     data: AbstractMisfit
+    prior: AtomPrior
     terms: tuple[Term, ...]
     neighbours: Int[Array | np.ndarray, "n m"]
 
     def __call__(self, free: Free) -> Float[Array, ""]:
         model = self.parametrisation(free)
-        return sum((term(model) for term in self.terms), self.data(model))
+        return self.data(model) + self.others(model)
 
     def evaluate(self, free: Free) -> Evaluation:
         """Objective, gradient, and the background's part of the Gauss-Newton matrix, in one go.
@@ -81,10 +84,8 @@ class Posterior(eqx.Module):
         ]
         densities = jnp.stack([-weighted, *(self.data.weighted(field) for field in fields)])
         rows = lax.map(lambda density: pull(density)[0], densities)
-        value, gradient = 0.5 * jnp.sum(residual * weighted), rows[0]
-        if self.terms:
-            more, slope = jax.value_and_grad(self._others)(at)
-            value, gradient = value + more, gradient + slope
+        more, slope = jax.value_and_grad(lambda v: self.others(model(v)))(at)
+        value, gradient = 0.5 * jnp.sum(residual * weighted) + more, rows[0] + slope
         border = jnp.moveaxis(rows[1:, : n * p].reshape(len(fields), n, p), 0, -1)
         return Evaluation(value, gradient, border, rows[1:, n * p :])
 
@@ -103,17 +104,21 @@ class Posterior(eqx.Module):
     def curvature(
         self, free: Free, evaluation: Evaluation
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
-        """Products with the curvature of the whole objective, and the diagonal of the misfit's."""
-        information = self.information(free, evaluation)
+        """Products with the curvature of the whole objective, and the diagonal without that of terms."""
+        quadratic = self.information(free, evaluation).plus(jnp.asarray(self.prior.precisions))
         if not self.terms:
-            return information.product, information.diagonal()
+            return quadratic.product, quadratic.diagonal()
         at = self.parametrisation.flat(free)
 
+        def of_terms(vector: Float[Array, " k"]) -> Float[Array, ""]:
+            model = self.parametrisation(self.parametrisation.unflat(vector))
+            return sum((term(model) for term in self.terms), jnp.zeros(()))
+
         def product(vector: Float[Array, " k"]) -> Float[Array, " k"]:
-            return information.product(vector) + jax.jvp(jax.grad(self._others), (at,), (vector,))[1]
+            return quadratic.product(vector) + jax.jvp(jax.grad(of_terms), (at,), (vector,))[1]
 
-        return product, information.diagonal()
+        return product, quadratic.diagonal()
 
-    def _others(self, vector: Float[Array, " k"]) -> Float[Array, ""]:
-        model = self.parametrisation(self.parametrisation.unflat(vector))
-        return sum((term(model) for term in self.terms), jnp.zeros(()))
+    def others(self, model: MapModel) -> Float[Array, ""]:
+        """All of the objective but the misfit."""
+        return sum((term(model) for term in self.terms), self.prior(natural_of(model)))

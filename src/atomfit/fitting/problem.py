@@ -45,8 +45,10 @@ from atomfit.fitting.objective import (
     region_around,
     region_mask,
 )
+from atomfit.fitting.overlaps import natural_parameters
 from atomfit.fitting.parameters import Bounds, Free, Parametrisation, parametrise
 from atomfit.fitting.posterior import Posterior, Term
+from atomfit.fitting.prior import no_prior
 from atomfit.grid import DensityMap, Grid
 from atomfit.options import Background, Displacements
 from atomfit.rendering import Gaussians, WindowPlan, bucket, plan_windows
@@ -146,10 +148,38 @@ class JointProblem:
         **Arguments:**
 
         - `model`: at the end of a fit.
-        - `value`: the objective there, which is the misfit unless there are other terms.
+        - `value`: the objective there.
         """
-        misfit = float(_misfit(self.posterior.data, model)) if self.posterior.terms else value
+        misfit = value - float(_others(self.posterior, model))
         return self.unit * float(np.sqrt(2 * misfit / max(self.measurements - self.parameters, 1)))
+
+    def drawn(
+        self, means: Float[np.ndarray, "n s"], precision: Float[np.ndarray, "s s"], noise: float
+    ) -> "JointProblem":
+        """The same problem with displacements that are drawn to expected ones.
+
+        **Arguments:**
+
+        - `means`: expected displacements (Å²; 11, 22, 33, 12, 13, 23).
+        - `precision`: inverse covariance about them (1/Å⁴).
+        - `noise`: of a voxel, in which the objective is measured (map units).
+        """
+        d, prior = self.region.grid.ndim, no_prior(*self.posterior.prior.means.shape)
+        prior.means[: self.n, d:-1] = means
+        prior.precisions[: self.n, d:-1, d:-1] = precision * (noise / self.unit) ** 2
+        return replace(self, posterior=eqx.tree_at(lambda p: p.prior, self.posterior, prior))
+
+    def prior_information(self, noise: float) -> Float[np.ndarray, "n q q"]:
+        """Precision of the prior for each atom, in natural parameters (map units).
+
+        **Arguments:**
+
+        - `noise`: of a voxel (map units).
+        """
+        unit = np.ones(self.posterior.prior.means.shape[1])
+        unit[-1] = self.unit
+        precisions = np.asarray(self.posterior.prior.precisions, np.float64)[: self.n]
+        return precisions * (self.unit / noise) ** 2 / np.outer(unit, unit)
 
     def border(
         self, fields: list[Float[np.ndarray, "..."]]
@@ -224,6 +254,7 @@ def pose(
     posterior = Posterior(
         parametrise(start, spacing, region.voxels, bounds, frozenset(frozen)),
         data,
+        no_prior(len(start.atoms), len(natural_parameters(start.atoms.ndim))),
         terms,
         neighbour_table(positions, mean_atom.u, len(start.atoms)),
     )
@@ -302,8 +333,8 @@ def _apply(parametrisation: Parametrisation, free: Free) -> MapModel:
 
 
 @eqx.filter_jit
-def _misfit(data: AbstractMisfit, model: MapModel) -> Float[Array, ""]:
-    return data(model)
+def _others(posterior: Posterior, model: MapModel) -> Float[Array, ""]:
+    return posterior.others(model)
 
 
 @eqx.filter_jit

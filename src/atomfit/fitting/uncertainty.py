@@ -9,7 +9,8 @@ neighbours is in it, and the dense matrix of all atoms never exists. A backgroun
 is a border of the matrix with a few columns.
 
 Where a fit's weights W are not quite the inverse of the noise's covariance C, the covariance of what it
-finds is H⁻¹ (JᵀWCWJ) H⁻¹ with H = JᵀWJ, which is what is computed then.
+finds is H⁻¹ (JᵀWCWJ) H⁻¹ with H = JᵀWJ, which is what is computed then. What a prior says of an atom is
+information like that of the map, and is added to both.
 
 Not in it is whatever the model cannot describe.
 """
@@ -90,6 +91,7 @@ def uncertainty(
     border: tuple[Float[np.ndarray, "n b"], Float[np.ndarray, "b b"]] | None = None,
     overlap: Overlap | None = None,
     noise_overlap: Overlap | None = None,
+    prior: Float[np.ndarray, "n q q"] | None = None,
 ) -> Uncertainty:
     """Covariances of a joint fit.
 
@@ -105,6 +107,7 @@ def uncertainty(
     - `overlap`: derivatives of the overlap of two atoms, as in `overlaps`; for white noise if not given.
     - `noise_overlap`: the same with the noise's covariance between: gᵀ W C W h / σ². Where weights are not
         the inverse of the noise it is not the same as gᵀ W h.
+    - `prior`: precision of what was known of each atom beforehand, in natural parameters.
     """
     n, d = atoms.positions.shape
     q = len(natural_parameters(d))
@@ -118,6 +121,8 @@ def uncertainty(
 
     def information(of: Overlap) -> Float[np.ndarray, "n m p p"]:
         natural = _blocks(atoms, neighbours, of) / (voxel_volume * noise**2)
+        if prior is not None:
+            natural[:, 0] += prior
         return np.where(missing[:, :, None, None], 0.0, basis.T @ natural @ basis)
 
     blocks = information(overlap or derivatives_of_gaussian)

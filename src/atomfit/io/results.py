@@ -204,6 +204,8 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
             "noise_spectrum": None
             if joint.spectrum is None
             else {"contrast": joint.spectrum.contrast, "missing": joint.spectrum.missing},
+            "noise_left": None if joint.inside is None else asdict(joint.inside),
+            "prior": None if joint.prior is None else asdict(joint.prior),
             "background": joint.background.numbers(),
             "at_bound": int(joint.at_bound.sum()),
             "history": joint.history,

@@ -73,7 +73,7 @@ def measure_atoms(
         principal,
         unknown(*positions.shape)
         if joint is None
-        else propagate(fitted, principal, neighbours, joint.uncertainty),
+        else propagate(fitted, principal, neighbours, joint.uncertainty, joint.alone),
         neighbours,
         highest_voxels(density, positions, element.radius),
         correlations_with_identical_atoms(density, positions, detection.mean_atom, element),

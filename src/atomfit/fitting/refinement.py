@@ -1,0 +1,178 @@
+"""A problem and a solver, run to the end: what a fit has found, and how well it knows it.
+
+The windows that atoms are drawn in are fixed while a solver works. If atoms have outgrown them, windows
+are drawn anew and the solver goes on.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.atoms import Atoms, IsotropicDisplacements
+from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.model import MapModel
+from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.overlaps import weighted_derivatives
+from atomfit.fitting.parameters import Free
+from atomfit.fitting.problem import JointProblem, cast
+from atomfit.fitting.residual_noise import SmoothNoise, noise_left, taper
+from atomfit.fitting.solvers import AbstractSolver, minimise
+from atomfit.fitting.uncertainty import Overlap, Uncertainty, uncertainty
+
+#: A fit ends when a chunk of iterations lowers chi-square by less than this for each atom.
+CHI_SQUARE_PER_ATOM = 1e-2
+#: A map is not believed beyond this noise, as a part of a typical peak: float32 ends there.
+SMALLEST_NOISE = 3e-4
+_MAX_PLANS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """Where a solver has ended.
+
+    **Fields:**
+
+    - `problem`: that was solved.
+    - `free`: the free numbers.
+    - `value`: of the objective, in squared typical peaks.
+    - `history`: of the objective, after each iteration.
+    - `reason`: why it ended.
+    """
+
+    problem: JointProblem
+    free: Free
+    value: float
+    history: Float[np.ndarray, " i"]
+    reason: str
+
+    @cached_property
+    def model(self) -> MapModel:
+        """In the problem's frame and units, padding included."""
+        return self.problem.model(self.free)
+
+    @cached_property
+    def deviation(self) -> float:
+        """Standard deviation of what the model leaves, for each degree of freedom (map units)."""
+        return self.problem.noise(self.model, self.value)
+
+    @cached_property
+    def atoms(self) -> Atoms:
+        """In the map's frame and units (float64)."""
+        problem = self.problem
+        host = cast(self.model.atoms[: problem.n], np.float64)
+        scaled = eqx.tree_at(lambda a: a.amplitudes, host, replace_fn=lambda x: x * problem.unit)
+        return scaled.shifted(problem.region.grid.origin)
+
+    @cached_property
+    def fitted(self) -> FittedAtoms:
+        """The atoms as plain numbers; isotropic ones have no matrices."""
+        return plain(self.atoms)
+
+    def noise_left(self, frozen: Collection[str] = ()) -> SmoothNoise:
+        """The noise that the model has left of the map; see `residual_noise`."""
+        problem, grid = self.problem, self.problem.region.grid
+        background = self.model.background.times(problem.unit).on(grid, grid)
+        residual = problem.region.values - self.fitted.density(grid) - background
+        u = float(np.median(self.fitted.u_iso))
+        return noise_left(residual, taper(problem.region.mask, grid), grid, problem.n, u, frozen)
+
+    def uncertainty(
+        self,
+        u: float,
+        noise: NoiseSpectrum | None = None,
+        inside: SmoothNoise | None = None,
+        frozen: Collection[str] = (),
+    ) -> Uncertainty:
+        """Covariances of the atoms' numbers.
+
+        **Arguments:**
+
+        - `u`: variance of the mean atom (Å²).
+        - `noise`: by which frequencies were weighted, if they were.
+        - `inside`: the noise, where all frequencies counted alike but should not have.
+        - `frozen`: parts that were not refined.
+        """
+        problem, background = self.problem, self.model.background
+        fields = [] if "background" in frozen else background.fields(problem.region.grid)
+        overlap: Overlap | None = None
+        noise_overlap: Overlap | None = None
+        deviation = self.strength_of_noise(inside)
+        if noise is not None and problem.coloured:
+            frequencies, parts, noisy = noise.sampled(u)
+            overlap = partial(weighted_derivatives, frequencies=frequencies, parts=parts)
+            noise_overlap = partial(weighted_derivatives, frequencies=frequencies, parts=noisy)
+        elif inside is not None:
+            noise_overlap = inside.times(1 / deviation**2).overlap
+        return uncertainty(
+            self.fitted,
+            deviation,
+            float(np.prod(problem.region.grid.spacing)),
+            isotropic=isinstance(self.atoms.displacements, IsotropicDisplacements),
+            frozen=frozen,
+            border=problem.border(fields) if fields else None,
+            overlap=overlap,
+            noise_overlap=noise_overlap,
+            prior=problem.prior_information(deviation),
+        )
+
+    def strength_of_noise(self, inside: SmoothNoise | None) -> float:
+        """Standard deviation of the white noise that would do to displacements what the noise does."""
+        if inside is None:
+            return self.deviation
+        u, d = float(np.median(self.fitted.u_iso)), self.atoms.ndim
+        return self.deviation * float(np.sqrt(inside.excess(u, d, self.deviation)))
+
+
+def refine(
+    problem: JointProblem,
+    solver: AbstractSolver,
+    *,
+    start: Free | None = None,
+    tolerance: float = CHI_SQUARE_PER_ATOM,
+    max_iterations: int = 300,
+    progress: Callable[[int, float], None] = lambda iteration, value: None,
+) -> Refinement:
+    """Solve a problem.
+
+    **Arguments:**
+
+    - `solver`: the rule for an iteration.
+    - `start`: free numbers to start from; those of the problem's start if not given.
+    - `tolerance`: the fit ends when an iteration lowers chi-square by less than this for each atom.
+    - `max_iterations`: the most iterations.
+    - `progress`: called with iterations done and the objective.
+    """
+    free = problem.parametrisation.zeros() if start is None else start
+    history, voxels = np.zeros(0), problem.measurements
+    for _ in range(_MAX_PLANS):
+        done = len(history)
+        minimum = minimise(
+            jax.device_put(problem.posterior),
+            free,
+            solver,
+            tolerance=tolerance * problem.n / voxels,
+            least=0.5 * voxels * SMALLEST_NOISE**2,
+            max_iterations=max_iterations - done,
+            progress=lambda iteration, value, done=done: progress(done + iteration, value),  # type: ignore[misc]
+        )
+        free = minimum.params
+        history = np.concatenate([history, minimum.history])
+        result = Refinement(problem, free, minimum.value, history, minimum.reason)
+        if minimum.reason != "converged" or not free or not problem.outgrown(result.model):
+            break
+        problem = problem.redrawn(result.model)
+    return result
+
+
+def plain(atoms: Atoms) -> FittedAtoms:
+    """Atoms as plain numbers; isotropic ones have no matrices."""
+    matrices = np.asarray(atoms.matrices())
+    u_iso = np.trace(matrices, axis1=1, axis2=2) / atoms.ndim
+    if isinstance(atoms.displacements, IsotropicDisplacements):
+        matrices = np.full_like(matrices, np.nan)
+    return FittedAtoms(np.asarray(atoms.positions), np.asarray(atoms.amplitudes), u_iso, matrices)

@@ -23,7 +23,7 @@ from atomfit.fitting.model import AbstractBackground, MapModel
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.overlaps import weighted_derivatives
-from atomfit.fitting.parameters import Parametrisation
+from atomfit.fitting.parameters import Free, Parametrisation
 from atomfit.fitting.posterior import Term
 from atomfit.fitting.problem import JointProblem, cast, pose
 from atomfit.fitting.solvers import AbstractSolver, minimise
@@ -41,6 +41,20 @@ _MAX_PLANS = 3
 
 
 @dataclass(frozen=True, eq=False)
+class FitState:
+    """How far a fit has come: with the same map, atoms and options, all that it needs to go on.
+
+    **Fields:**
+
+    - `free`: the best free numbers.
+    - `history`: half the sum of squared residuals after each iteration, in squared typical peaks.
+    """
+
+    free: Free
+    history: Float[np.ndarray, " i"]
+
+
+@dataclass(frozen=True, eq=False)
 class JointFit:
     """The result of a joint fit.
 
@@ -50,7 +64,7 @@ class JointFit:
     - `background`: refined, in map units; `fitted_on` is the grid of the region it was fitted on.
     - `spectrum`: weights of spatial frequencies; None if all counted alike.
     - `noise`: standard deviation of the (weighted) residual (map units), per degree of freedom.
-    - `history`: half the sum of squared residuals after each iteration, in squared typical peaks.
+    - `state`: what a fit that ended too early can go on from.
     - `reason`: why it ended.
     - `voxels`, `parameters`: how many independent voxels counted, how many numbers were free.
     - `uncertainty`: covariances of the atoms' numbers.
@@ -62,12 +76,17 @@ class JointFit:
     fitted_on: Grid
     spectrum: NoiseSpectrum | None
     noise: float
-    history: Float[np.ndarray, " i"]
+    state: FitState
     reason: str
     voxels: int
     parameters: int
     uncertainty: Uncertainty
     at_bound: Bool[np.ndarray, " n"]
+
+    @property
+    def history(self) -> Float[np.ndarray, " i"]:
+        """Half the sum of squared residuals after each iteration, in squared typical peaks."""
+        return self.state.history
 
     @property
     def fitted(self) -> FittedAtoms:
@@ -87,13 +106,15 @@ def fit_jointly(
     element: Element,
     *,
     displacements: Displacements = "anisotropic",
-    background: Background = "constant",
+    background: Background | AbstractBackground = "constant",
     frozen: Collection[str] = (),
     solver: AbstractSolver | None = None,
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | None = None,
     max_iterations: int = 300,
+    start: FitState | None = None,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
+    keep: Callable[[FitState], None] = lambda state: None,
 ) -> JointFit:
     """Refine all atoms of a map together.
 
@@ -104,13 +125,15 @@ def fit_jointly(
     - `mean_atom`: what all atoms look like at the start.
     - `element`: what they are.
     - `displacements`: one number an atom, or a matrix.
-    - `background`: what lies beneath the atoms.
+    - `background`: what lies beneath the atoms, by name or as the background to start from (map units).
     - `frozen`: parts that keep their starting values.
     - `solver`: Gauss-Newton if not given.
     - `terms`: what else a good model keeps to, as functions of the model; see `posterior`.
     - `noise`: its spectrum; white if not given.
-    - `max_iterations`: the most iterations.
+    - `max_iterations`: the most iterations, those before `start` included.
+    - `start`: goes on from there.
     - `progress`: called with iterations done and the objective.
+    - `keep`: called with how far the fit has come, whenever it looks up.
     """
     solver = GaussNewton() if solver is None else solver
     problem = pose(
@@ -127,6 +150,9 @@ def fit_jointly(
     log.info(problem.describe())
     voxels, n = problem.measurements, problem.n
     free, history = problem.parametrisation.zeros(), np.zeros(0)
+    if start is not None:
+        free, history = start.free, start.history
+        problem = problem.fitting(problem.model(free))
     for _ in range(_MAX_PLANS):
         minimum = minimise(
             jax.device_put(problem.posterior),
@@ -134,8 +160,9 @@ def fit_jointly(
             solver,
             tolerance=CHI_SQUARE_PER_ATOM * n / voxels,
             least=0.5 * voxels * SMALLEST_NOISE**2,
-            max_iterations=max_iterations - len(history),
+            max_iterations=max(max_iterations - len(history), 0),
             progress=_counting_from(len(history), progress),
+            keep=_after(history, keep),
         )
         free = minimum.params
         history = np.concatenate([history, minimum.history])
@@ -151,7 +178,7 @@ def fit_jointly(
         problem.region.grid,
         noise if problem.coloured else None,
         deviation,
-        history,
+        FitState(free, history),
         minimum.reason,
         problem.measurements,
         problem.parameters,
@@ -190,6 +217,12 @@ def _uncertainty(
 
 def _counting_from(done: int, progress: Callable[[int, float], None]) -> Callable[[int, float], None]:
     return lambda iteration, value: progress(done + iteration, value)
+
+
+def _after(
+    history: Float[np.ndarray, " i"], keep: Callable[[FitState], None]
+) -> Callable[[Free, list[float]], None]:
+    return lambda free, more: keep(FitState(free, np.concatenate([history, more])))
 
 
 def _plain(atoms: Atoms) -> FittedAtoms:

@@ -67,10 +67,6 @@ class AbstractMisfit(eqx.Module):
         residual = self.residual(model)
         return 0.5 * jnp.sum(residual * self.weighted(residual))
 
-    def background(self, model: MapModel) -> Float[Array, "..."]:
-        """The background at every voxel of the region."""
-        return jnp.broadcast_to(model.background.density(self.plan.shape, self.spacing), self.plan.shape)
-
 
 class LeastSquares(AbstractMisfit):
     """White noise: every voxel that counts counts alike.

@@ -169,6 +169,10 @@ class JointProblem:
         """Whether atoms have become too wide for their windows."""
         return bool(np.any(_reach(model.atoms[: self.n]) > 1.05 * self.reach))
 
+    def fitting(self, model: MapModel) -> "JointProblem":
+        """The same problem with windows that a model's atoms fit into."""
+        return self.redrawn(model) if self.outgrown(model) else self
+
     def redrawn(self, model: MapModel) -> "JointProblem":
         """The same problem with windows around a model's atoms."""
         reach = np.maximum(self.reach, _reach(model.atoms[: self.n]))
@@ -184,7 +188,7 @@ def pose(
     element: Element,
     *,
     displacements: Displacements = "anisotropic",
-    background: Background = "constant",
+    background: Background | AbstractBackground = "constant",
     frozen: Collection[str] = (),
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | None = None,
@@ -222,7 +226,7 @@ def pose(
     else:
         data = LeastSquares(values=values, weights=counted, spacing=edges, plan=plan)
     posterior = Posterior(
-        parametrise(start, spacing, region.voxels, bounds, frozenset(frozen)),
+        parametrise(start, spacing, region.mask, bounds, frozenset(frozen)),
         data,
         terms,
         neighbour_table(positions, mean_atom.u, len(start.atoms)),
@@ -251,14 +255,19 @@ def _start(
     mean_atom: MeanAtom,
     element: Element,
     displacements: Displacements,
-    background: Background,
+    background: Background | AbstractBackground,
     region: Region,
 ) -> MapModel:
     """Mean atoms at the given places, as high as the map is there; padded to the next bucket."""
     n, d = positions.shape
     size = bucket(n)
     which = np.concatenate([np.arange(n), np.zeros(size - n, int)])
-    height = density.at(density.grid.nearest_voxels(positions)) - mean_atom.background
+    below = _named(background, mean_atom.background, d) if isinstance(background, str) else background
+    # A number that is no array counts as one.
+    below = jax.tree.map(np.asarray, below)
+    voxels = density.grid.nearest_voxels(positions)
+    beneath = np.broadcast_to(below.on(density.grid, region.grid), density.grid.shape)
+    height = density.at(voxels) - beneath[tuple(voxels.T)]
     relative = np.clip(height / mean_atom.height, 0.1, None)
     relative = np.where(np.arange(size) < n, relative[which], 0.0)
     shape: AbstractDisplacements
@@ -268,14 +277,18 @@ def _start(
         shape = AnisotropicDisplacements.from_matrices(np.tile(mean_atom.matrix, (size, 1, 1)))
     integrals = relative * np.sqrt(np.linalg.det(2 * np.pi * shape.matrices(d)))
     atoms = Atoms(positions[which] - region.grid.origin, shape, integrals, np.full(size, element.number))
-    level = np.asarray(mean_atom.background / mean_atom.height)
-    kinds: dict[str, AbstractBackground] = {
-        "none": NoBackground(),
-        "constant": ConstantBackground(level),
-        "linear": LinearBackground(level, np.zeros(d)),
-    }
     # Numpy until it is traced: every jax operation outside a jitted function is compiled on its own.
-    return cast(MapModel(atoms, kinds[background]), np.float32)
+    return cast(MapModel(atoms, below.times(1 / mean_atom.height)), np.float32)
+
+
+def _named(background: Background, level: float, d: int) -> AbstractBackground:
+    match background:
+        case "none":
+            return NoBackground()
+        case "constant":
+            return ConstantBackground(np.asarray(level))
+        case "linear":
+            return LinearBackground(np.asarray(level), np.zeros(d))
 
 
 def _plan(atoms: Atoms, region: Grid, reach: Float[np.ndarray, " d"]) -> WindowPlan:

@@ -114,6 +114,7 @@ def build(
     directory = out if out is not None else Path(f"{_stem(map)}_atomfit")
     checkpoint = checkpoint_beside(directory)
     with _refusals(checkpoint):
+        _one_thread_for_small_matrices()
         if len(element) != 1:
             raise InputError(
                 f"{len(element)} elements were given", "give one; alloys are not supported", "--element"
@@ -347,8 +348,16 @@ def _cache_compilation() -> None:
         return
     if os.access(directory, os.W_OK):
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(directory))
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def _one_thread_for_small_matrices() -> None:
+    """OpenBLAS's threads gain nothing there, and on a busy machine spend minutes waiting for each other.
+
+    Must come before numpy is imported.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _stem(path: Path) -> str:

@@ -64,6 +64,7 @@ BYTES_OF_LIBRARIES = 6e8
 #: Windows hold this many standard deviations of the longest axis of nearly all atoms.
 WINDOW_WIDTHS = 4.0
 _WINDOW_QUANTILE = 0.95
+_NEARLY_ROUND = 0.9
 #: Room for atoms to widen before the windows are drawn anew, as a factor.
 WINDOW_ROOM = 1.3
 #: Largest move of an atom, in neighbour distances.
@@ -117,7 +118,7 @@ class JointProblem:
     def parameters(self) -> int:
         """How many numbers are free, not counting padding."""
         atoms, each = self.parametrisation.columns
-        return len(self.parametrisation.flat(self.parametrisation.zeros())) - (atoms - self.n) * each
+        return sum(step.size for step in self.parametrisation.steps.values()) - (atoms - self.n) * each
 
     def describe(self) -> str:
         """What is about to be done, about how long it takes, and how much memory."""
@@ -207,12 +208,14 @@ def pose(
     distance, spacing = element.neighbour_distance, density.grid.spacing
     bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
     n, reach = len(positions), WINDOW_ROOM * _reach(start.atoms[: len(positions)])
+    # Windows of nearly round atoms are cubes, so that similar maps share compiled code.
+    reach = np.where(reach > _NEARLY_ROUND * reach.max(), reach.max(), reach)
     values = np.asarray(region.values / mean_atom.height, np.float32)
     counted, edges = region.mask.astype(np.float32), spacing.astype(np.float32)
     plan = _plan(start.atoms, region.grid, reach)
     data: AbstractMisfit
     if noise is not None and coloured:
-        frequencies, parts, _ = (x.astype(np.float32) for x in noise.sampled(mean_atom.u))
+        frequencies, parts, _ = (_padded(x.astype(np.float32)) for x in noise.sampled(mean_atom.u))
         weights = noise.on(region.values.shape)
         data = SpectralLeastSquares(
             values=values,
@@ -233,6 +236,11 @@ def pose(
     )
     informative = noise.information if noise is not None and coloured else 1.0
     return JointProblem(region, mean_atom.height, posterior, n, informative, reach)
+
+
+def _padded(x: Float[np.ndarray, "k *d"]) -> Float[np.ndarray, "size *d"]:
+    """Zeros up to the next bucket; frequencies without weight, so that similar maps share compiled code."""
+    return np.pad(x, [(0, bucket(len(x)) - len(x)), *[(0, 0)] * (x.ndim - 1)])
 
 
 def _tapered(

@@ -17,7 +17,7 @@ PT = element("Pt")
 
 def fit(**changes: object) -> int:
     """Fit a simulated particle; how many atoms it has."""
-    case = simulate(rotate="random", noise=0.05, **changes)  # type: ignore[arg-type]
+    case = simulate(rotate="random", noise=0.05, u_core=0.18, u_surface=0.34, **changes)  # type: ignore[arg-type]
     found = detect(case.map, PT)
     noise = measure_noise(case.map, found.positions, found.mean_atom.u)
     fit_jointly(case.map, found.positions, found.mean_atom, PT, noise=noise, displacements="isotropic")

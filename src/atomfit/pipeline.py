@@ -21,8 +21,10 @@ from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.noise import NoiseSpectrum, measure_noise
+from atomfit.fitting.refinement import FitState
 from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam
 from atomfit.grid import DensityMap
+from atomfit.io.checkpoint import Checkpoint
 from atomfit.io.mrc import MapFile
 from atomfit.neighbours import nearest_distances
 from atomfit.options import BuildOptions
@@ -95,6 +97,8 @@ def build(
     options: BuildOptions | None = None,
     *,
     progress: Progress = lambda iteration, value: None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     **changes: Any,
 ) -> BuildResult:
     """Find and jointly refine the atoms of a map.
@@ -106,8 +110,10 @@ def build(
     - `element`: chemical symbol.
     - `options`: a `BuildOptions`; further keyword arguments replace single fields of it.
     - `progress`: called with the iterations done and the objective of the joint fit.
+    - `checkpoint`: a file that keeps the atoms and their fit until it has converged.
+    - `resume`: go on from what an interrupted run left in it.
 
-    **Raises:** `InputError` if the map or an option cannot be used.
+    **Raises:** `InputError` if the map, an option or the checkpoint cannot be used.
     """
     options = replace(options or BuildOptions(), **changes)
     ready = source if isinstance(source, PreparedMap) else prepare(source, element, options)
@@ -115,12 +121,16 @@ def build(
     for note in ready.source.notes:
         log.info(note)
     clock = Stopwatch({"read and prepare": ready.seconds})
+    kept = Checkpoint(None if checkpoint is None else Path(checkpoint), density, kind, options)
+    before = kept.load() if resume else None
     with clock("detect"):
-        detection = _detect(density, kind, options)
+        detection = _detect(density, kind, options) if before is None else before.detection
+    _describe(detection)
     with clock("baseline"):
         baseline = _baseline(density, detection, kind)
     with clock("joint fit"):
-        joint = _fit(density, detection, kind, options, progress)
+        state = None if before is None else before.state
+        joint = _fit(density, detection, kind, options, progress, kept, state)
     with clock("statistics"):
         statistics = measure_atoms(density, detection, baseline, joint, kind, options.cn_cutoff)
     warnings += _warnings(detection, joint)
@@ -141,7 +151,7 @@ def build(
 
 
 def _detect(density: DensityMap, element: Element, options: BuildOptions) -> Detection:
-    detection = detect(
+    return detect(
         density,
         element,
         split=options.split,
@@ -149,6 +159,9 @@ def _detect(density: DensityMap, element: Element, options: BuildOptions) -> Det
         min_coordination=options.min_cn,
         cutoff=options.cn_cutoff,
     )
+
+
+def _describe(detection: Detection) -> None:
     mean = detection.mean_atom
     if detection.search is None or not len(detection):
         log.info("no atom found: nothing stands out from the noise")
@@ -163,7 +176,6 @@ def _detect(density: DensityMap, element: Element, options: BuildOptions) -> Det
             detection.search.best.correlation,
             mean.u**0.5,
         )
-    return detection
 
 
 def _baseline(density: DensityMap, detection: Detection, element: Element) -> LogFit:
@@ -179,9 +191,27 @@ def _fit(
     element: Element,
     options: BuildOptions,
     progress: Progress,
+    checkpoint: Checkpoint,
+    state: FitState | None,
 ) -> JointFit | None:
     if options.fit == "log" or not len(detection):
         return None
+    with checkpoint.kept(detection, state):
+        fit = _fit_jointly(density, detection, element, options, progress, checkpoint.keep, state)
+    checkpoint.end(fit.state, fit.reason == "converged")
+    log.info("joint fit: %s after %d iterations", fit.reason, len(fit.history))
+    return fit
+
+
+def _fit_jointly(
+    density: DensityMap,
+    detection: Detection,
+    element: Element,
+    options: BuildOptions,
+    progress: Progress,
+    keep: Callable[[FitState], None],
+    state: FitState | None,
+) -> JointFit:
     noise: NoiseSpectrum | Literal["residual"] | None = None
     if options.noise == "auto":
         spectrum = measure_noise(density, detection.positions, detection.mean_atom.u)
@@ -192,7 +222,7 @@ def _fit(
             else spectrum.describe()
         )
         noise = spectrum or "residual"
-    fit = fit_jointly(
+    return fit_jointly(
         density,
         detection.positions,
         detection.mean_atom,
@@ -204,14 +234,10 @@ def _fit(
         noise=noise,
         prior=options.prior,
         max_iterations=options.max_iterations,
+        start=state,
         progress=progress,
+        keep=keep,
     )
-    log.info(
-        "joint fit: %s after %d iterations",
-        fit.reason,
-        len(fit.history),
-    )
-    return fit
 
 
 def _warnings(detection: Detection, joint: JointFit | None) -> list[str]:

@@ -121,8 +121,7 @@ def curvature_of_atoms(
     - `border`, `corner`: the background's part, which no closed form is known for.
     - `at_a_time`: atoms whose blocks are computed together, so that memory does not grow with the particle.
     """
-    jacobians = _jacobians(parametrisation, free)
-    natural = natural_of(parametrisation(free))
+    natural, jacobians = _natural_and_jacobians(parametrisation, free)
     n, d = parametrisation.start.atoms.positions.shape
     which = jnp.arange(n)
 
@@ -159,15 +158,17 @@ def natural_of(model: MapModel) -> Float[Array, "n q"]:
     )
 
 
-def _jacobians(parametrisation: Parametrisation, free: Free) -> Float[Array, "n q p"]:
-    """Of natural parameters by free numbers; atoms do not depend on each other's."""
+def _natural_and_jacobians(
+    parametrisation: Parametrisation, free: Free
+) -> tuple[Float[Array, "n q"], Float[Array, "n q p"]]:
+    """Natural parameters, and their derivatives by free numbers; atoms do not depend on each other's."""
     vector, n, p = parametrisation.flat(free), *parametrisation.columns
     zero = jnp.zeros(len(vector) - n * p)
 
-    def along(column: Array) -> Array:
+    def along(column: Array) -> tuple[Array, Array]:
         direction = jnp.concatenate([jnp.tile(jax.nn.one_hot(column, p), (n, 1)).ravel(), zero])
         return jax.jvp(
             lambda v: natural_of(parametrisation(parametrisation.unflat(v))), (vector,), (direction,)
-        )[1]
+        )
 
-    return jnp.moveaxis(jax.vmap(along)(jnp.arange(p)), 0, -1)
+    return jax.vmap(along, out_axes=(None, -1))(jnp.arange(p))

@@ -8,6 +8,7 @@ of the field (`logfit`) cannot do.
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.posterior import Term
 from atomfit.fitting.prior import DisplacementPrior, MapAlone, estimate_prior
 from atomfit.fitting.problem import pose
-from atomfit.fitting.refinement import Refinement, plain, refine
+from atomfit.fitting.refinement import FitState, Refinement, plain, refine
 from atomfit.fitting.residual_noise import SmoothNoise
 from atomfit.fitting.solvers import AbstractSolver
 from atomfit.fitting.uncertainty import Uncertainty
@@ -57,7 +58,7 @@ class JointFit:
     - `inside`: the noise as the residual has it; None if it was known otherwise.
     - `prior`: what displacements were drawn to; None for plain maximum likelihood.
     - `noise`: standard deviation of the (weighted) residual (map units), per degree of freedom.
-    - `history`: half the sum of squared residuals after each iteration, in squared typical peaks.
+    - `state`: what a fit that ended too early can go on from.
     - `reason`: why it ended.
     - `voxels`, `parameters`: how many independent voxels counted, how many numbers were free.
     - `uncertainty`: covariances of the atoms' numbers.
@@ -72,13 +73,18 @@ class JointFit:
     inside: SmoothNoise | None
     prior: DisplacementPrior | None
     noise: float
-    history: Float[np.ndarray, " i"]
+    state: FitState
     reason: str
     voxels: int
     parameters: int
     uncertainty: Uncertainty
     alone: MapAlone
     at_bound: Bool[np.ndarray, " n"]
+
+    @property
+    def history(self) -> Float[np.ndarray, " i"]:
+        """Half the sum of squared residuals after each iteration, in squared typical peaks."""
+        return self.state.history
 
     @property
     def fitted(self) -> FittedAtoms:
@@ -98,14 +104,16 @@ def fit_jointly(
     element: Element,
     *,
     displacements: Displacements = "anisotropic",
-    background: Background = "constant",
+    background: Background | AbstractBackground = "constant",
     frozen: Collection[str] = (),
     solver: AbstractSolver | None = None,
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | Literal["residual"] | None = None,
     prior: Prior = "none",
     max_iterations: int = 300,
+    start: FitState | None = None,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
+    keep: Callable[[FitState], None] = lambda state: None,
 ) -> JointFit:
     """Refine all atoms of a map together.
 
@@ -116,7 +124,7 @@ def fit_jointly(
     - `mean_atom`: what all atoms look like at the start.
     - `element`: what they are.
     - `displacements`: one number an atom, or a matrix.
-    - `background`: what lies beneath the atoms.
+    - `background`: what lies beneath the atoms, by name or as the background to start from (map units).
     - `frozen`: parts that keep their starting values.
     - `solver`: Gauss-Newton if not given.
     - `terms`: what else a good model keeps to, as functions of the model; see `posterior`.
@@ -124,8 +132,10 @@ def fit_jointly(
         leaves; white if not given.
     - `prior`: "empirical" draws displacements towards those of the other atoms, as far as the map supports
         (see `prior`); "auto" does so if the map alone leaves them uncertain.
-    - `max_iterations`: the most iterations.
+    - `max_iterations`: the most iterations, those before `start` included.
+    - `start`: goes on from there.
     - `progress`: called with iterations done and the objective.
+    - `keep`: called with how far the fit has come, whenever it looks up.
     """
     solver = GaussNewton() if solver is None else solver
     problem = pose(
@@ -140,7 +150,8 @@ def fit_jointly(
         noise=None if noise == "residual" else noise,
     )
     log.info(problem.describe())
-    found = refine(problem, solver, max_iterations=max_iterations, progress=progress)
+    run = partial(refine, solver=solver, max_iterations=max_iterations, progress=progress, keep=keep)
+    found = run(problem, start=start)
     spectrum = noise if isinstance(noise, NoiseSpectrum) and problem.coloured else None
     inside = found.noise_left(frozen) if noise == "residual" else None
     known = found.uncertainty(mean_atom.u, spectrum, inside, frozen)
@@ -149,20 +160,16 @@ def fit_jointly(
     alone, drawn = _map_alone(found, known, None, coordination), None
     wanted = prior == "empirical" or (prior == "auto" and _uncertain(found, known))
     for _ in range(_ROUNDS if wanted and "displacements" not in frozen else 0):
+        if found.reason != "converged":
+            break
         estimate = estimate_prior(alone, coordination, ~_at_bound(found))
         if estimate is None or alone.shift(estimate, coordination) < _LEAST_SHIFT:
             break
         drawn = estimate
         log.info(drawn.describe())
         strength = found.strength_of_noise(inside)
-        found = refine(
-            found.problem.drawn(*drawn.of_matrices(coordination, density.grid.ndim), strength),
-            solver,
-            start=found.free,
-            tolerance=_TOLERANCE,
-            max_iterations=max_iterations,
-            progress=progress,
-        )
+        drawing = found.problem.drawn(*drawn.of_matrices(coordination, density.grid.ndim), strength)
+        found = run(drawing, start=found.state, tolerance=_TOLERANCE)
         known = found.uncertainty(mean_atom.u, spectrum, inside, frozen)
         alone = _map_alone(found, known, drawn, coordination)
     return JointFit(
@@ -173,7 +180,7 @@ def fit_jointly(
         inside,
         drawn,
         found.deviation,
-        found.history,
+        found.state,
         found.reason,
         problem.measurements,
         problem.parameters,

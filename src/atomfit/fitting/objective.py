@@ -3,8 +3,8 @@
 Voxels far from any atom say nothing of the atoms, and much of what is wrong with a map (a mask's edge,
 a neighbouring particle, a drifting background), so the objective counts voxels within a few
 standard deviations of an atom. The region that holds them is cut out of the map, measured in multiples
-of a typical atom's peak and padded to a multiple of 16 voxels, so that maps of any unit look alike to
-the optimiser and particles of similar size share compiled code.
+of a typical atom's peak and padded to a multiple of 16 voxels, and to a cube if it nearly is one, so that
+maps of any unit look alike to the optimiser and particles of similar size share compiled code.
 """
 
 import abc
@@ -24,6 +24,8 @@ from atomfit.rendering import WindowPlan
 
 #: Edges of a region are multiples of this many voxels.
 _EDGE_MULTIPLE = 16
+#: Edges of this part of the longest become as long, so that a particle may lie in any orientation.
+_NEARLY_CUBIC = 0.75
 
 
 class AbstractMisfit(eqx.Module):
@@ -66,10 +68,6 @@ class AbstractMisfit(eqx.Module):
     def __call__(self, model: MapModel) -> Float[Array, ""]:
         residual = self.residual(model)
         return 0.5 * jnp.sum(residual * self.weighted(residual))
-
-    def background(self, model: MapModel) -> Float[Array, "..."]:
-        """The background at every voxel of the region."""
-        return jnp.broadcast_to(model.background.density(self.plan.shape, self.spacing), self.plan.shape)
 
 
 class LeastSquares(AbstractMisfit):
@@ -165,7 +163,8 @@ def region_around(
     reach = np.ceil(radius / grid.spacing[::-1]).astype(int)
     low = np.maximum(nearest.min(axis=0) - reach, 0)
     high = np.minimum(nearest.max(axis=0) + reach + 1, grid.shape)
-    shape = tuple(int(-(-n // _EDGE_MULTIPLE) * _EDGE_MULTIPLE) for n in high - low)
+    edges = -(-(high - low) // _EDGE_MULTIPLE) * _EDGE_MULTIPLE
+    shape = tuple(int(n) for n in np.where(edges >= _NEARLY_CUBIC * edges.max(), edges.max(), edges))
     inner = tuple(slice(n) for n in high - low)
     values = np.zeros(shape, np.float32)
     values[inner] = density.values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]

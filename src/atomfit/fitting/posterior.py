@@ -77,17 +77,29 @@ class Posterior(eqx.Module):
         density, pull = jax.vjp(lambda v: model(v).density(self.data.plan, self.data.spacing), at)
         residual = jnp.asarray(self.data.values) - density
         weighted = self.data.weighted(residual)
-        directions = jnp.eye(len(at), len(at) - n * p, -n * p)
-        fields = [
-            jax.jvp(lambda v: self.data.background(model(v)), (at,), (direction,))[1]
-            for direction in directions.T
-        ]
-        densities = jnp.stack([-weighted, *(self.data.weighted(field) for field in fields)])
+        fields = self._fields_of_background()
+        densities = jnp.concatenate([-weighted[None], jax.vmap(self.data.weighted)(fields)])
         rows = lax.map(lambda density: pull(density)[0], densities)
         more, slope = jax.value_and_grad(lambda v: self.others(model(v)))(at)
         value, gradient = 0.5 * jnp.sum(residual * weighted) + more, rows[0] + slope
         border = jnp.moveaxis(rows[1:, : n * p].reshape(len(fields), n, p), 0, -1)
         return Evaluation(value, gradient, border, rows[1:, n * p :])
+
+    def _fields_of_background(self) -> Float[Array, "b ..."]:
+        """What each of its free numbers does to the region, which is the same wherever a fit stands."""
+        background, data = self.parametrisation.start.background, self.data
+        if "background" not in self.parametrisation.steps:
+            return jnp.zeros((0, *data.plan.shape))
+        steps = jnp.asarray(self.parametrisation.steps["background"])
+
+        def density(changes: Float[Array, " b"]) -> Float[Array, "..."]:
+            changed = background.plus(changes).density(data.plan.shape, data.spacing)
+            return jnp.broadcast_to(changed, data.plan.shape)
+
+        def along(direction: Float[Array, " b"]) -> Float[Array, "..."]:
+            return jax.jvp(density, (jnp.zeros_like(steps),), (direction,))[1]
+
+        return jax.vmap(along)(jnp.diag(steps))
 
     def information(self, free: Free, evaluation: Evaluation) -> Curvature:
         """The Gauss-Newton matrix of the misfit alone, where it was evaluated."""

@@ -66,6 +66,7 @@ BYTES_OF_LIBRARIES = 6e8
 #: Windows hold this many standard deviations of the longest axis of nearly all atoms.
 WINDOW_WIDTHS = 4.0
 _WINDOW_QUANTILE = 0.95
+_NEARLY_ROUND = 0.9
 #: Room for atoms to widen before the windows are drawn anew, as a factor.
 WINDOW_ROOM = 1.3
 #: Largest move of an atom, in neighbour distances.
@@ -119,7 +120,7 @@ class JointProblem:
     def parameters(self) -> int:
         """How many numbers are free, not counting padding."""
         atoms, each = self.parametrisation.columns
-        return len(self.parametrisation.flat(self.parametrisation.zeros())) - (atoms - self.n) * each
+        return sum(step.size for step in self.parametrisation.steps.values()) - (atoms - self.n) * each
 
     def describe(self) -> str:
         """What is about to be done, about how long it takes, and how much memory."""
@@ -199,6 +200,10 @@ class JointProblem:
         """Whether atoms have become too wide for their windows."""
         return bool(np.any(_reach(model.atoms[: self.n]) > 1.05 * self.reach))
 
+    def fitting(self, model: MapModel) -> "JointProblem":
+        """The same problem with windows that a model's atoms fit into."""
+        return self.redrawn(model) if self.outgrown(model) else self
+
     def redrawn(self, model: MapModel) -> "JointProblem":
         """The same problem with windows around a model's atoms."""
         reach = np.maximum(self.reach, _reach(model.atoms[: self.n]))
@@ -214,7 +219,7 @@ def pose(
     element: Element,
     *,
     displacements: Displacements = "anisotropic",
-    background: Background = "constant",
+    background: Background | AbstractBackground = "constant",
     frozen: Collection[str] = (),
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | None = None,
@@ -233,12 +238,14 @@ def pose(
     distance, spacing = element.neighbour_distance, density.grid.spacing
     bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
     n, reach = len(positions), WINDOW_ROOM * _reach(start.atoms[: len(positions)])
+    # Windows of nearly round atoms are cubes, so that similar maps share compiled code.
+    reach = np.where(reach > _NEARLY_ROUND * reach.max(), reach.max(), reach)
     values = np.asarray(region.values / mean_atom.height, np.float32)
     counted, edges = region.mask.astype(np.float32), spacing.astype(np.float32)
     plan = _plan(start.atoms, region.grid, reach)
     data: AbstractMisfit
     if noise is not None and coloured:
-        frequencies, parts, _ = (x.astype(np.float32) for x in noise.sampled(mean_atom.u))
+        frequencies, parts, _ = (_padded(x.astype(np.float32)) for x in noise.sampled(mean_atom.u))
         weights = noise.on(region.values.shape)
         data = SpectralLeastSquares(
             values=values,
@@ -252,7 +259,7 @@ def pose(
     else:
         data = LeastSquares(values=values, weights=counted, spacing=edges, plan=plan)
     posterior = Posterior(
-        parametrise(start, spacing, region.voxels, bounds, frozenset(frozen)),
+        parametrise(start, spacing, region.mask, bounds, frozenset(frozen)),
         data,
         no_prior(len(start.atoms), len(natural_parameters(start.atoms.ndim))),
         terms,
@@ -260,6 +267,11 @@ def pose(
     )
     informative = noise.information if noise is not None and coloured else 1.0
     return JointProblem(region, mean_atom.height, posterior, n, informative, reach)
+
+
+def _padded(x: Float[np.ndarray, "k *d"]) -> Float[np.ndarray, "size *d"]:
+    """Zeros up to the next bucket; frequencies without weight, so that similar maps share compiled code."""
+    return np.pad(x, [(0, bucket(len(x)) - len(x)), *[(0, 0)] * (x.ndim - 1)])
 
 
 def _tapered(
@@ -282,14 +294,19 @@ def _start(
     mean_atom: MeanAtom,
     element: Element,
     displacements: Displacements,
-    background: Background,
+    background: Background | AbstractBackground,
     region: Region,
 ) -> MapModel:
     """Mean atoms at the given places, as high as the map is there; padded to the next bucket."""
     n, d = positions.shape
     size = bucket(n)
     which = np.concatenate([np.arange(n), np.zeros(size - n, int)])
-    height = density.at(density.grid.nearest_voxels(positions)) - mean_atom.background
+    below = _named(background, mean_atom.background, d) if isinstance(background, str) else background
+    # A number that is no array counts as one.
+    below = jax.tree.map(np.asarray, below)
+    voxels = density.grid.nearest_voxels(positions)
+    beneath = np.broadcast_to(below.on(density.grid, region.grid), density.grid.shape)
+    height = density.at(voxels) - beneath[tuple(voxels.T)]
     relative = np.clip(height / mean_atom.height, 0.1, None)
     relative = np.where(np.arange(size) < n, relative[which], 0.0)
     shape: AbstractDisplacements
@@ -299,14 +316,18 @@ def _start(
         shape = AnisotropicDisplacements.from_matrices(np.tile(mean_atom.matrix, (size, 1, 1)))
     integrals = relative * np.sqrt(np.linalg.det(2 * np.pi * shape.matrices(d)))
     atoms = Atoms(positions[which] - region.grid.origin, shape, integrals, np.full(size, element.number))
-    level = np.asarray(mean_atom.background / mean_atom.height)
-    kinds: dict[str, AbstractBackground] = {
-        "none": NoBackground(),
-        "constant": ConstantBackground(level),
-        "linear": LinearBackground(level, np.zeros(d)),
-    }
     # Numpy until it is traced: every jax operation outside a jitted function is compiled on its own.
-    return cast(MapModel(atoms, kinds[background]), np.float32)
+    return cast(MapModel(atoms, below.times(1 / mean_atom.height)), np.float32)
+
+
+def _named(background: Background, level: float, d: int) -> AbstractBackground:
+    match background:
+        case "none":
+            return NoBackground()
+        case "constant":
+            return ConstantBackground(np.asarray(level))
+        case "linear":
+            return LinearBackground(np.asarray(level), np.zeros(d))
 
 
 def _plan(atoms: Atoms, region: Grid, reach: Float[np.ndarray, " d"]) -> WindowPlan:

@@ -32,28 +32,40 @@ _MAX_PLANS = 3
 
 
 @dataclass(frozen=True, eq=False)
+class FitState:
+    """How far a fit has come: with the same map, atoms and options, all that it needs to go on.
+
+    **Fields:**
+
+    - `free`: the best free numbers.
+    - `history`: half the sum of squared residuals after each iteration, in squared typical peaks.
+    """
+
+    free: Free
+    history: Float[np.ndarray, " i"]
+
+
+@dataclass(frozen=True, eq=False)
 class Refinement:
     """Where a solver has ended.
 
     **Fields:**
 
     - `problem`: that was solved.
-    - `free`: the free numbers.
+    - `state`: the free numbers, and how it came to them.
     - `value`: of the objective, in squared typical peaks.
-    - `history`: of the objective, after each iteration.
     - `reason`: why it ended.
     """
 
     problem: JointProblem
-    free: Free
+    state: FitState
     value: float
-    history: Float[np.ndarray, " i"]
     reason: str
 
     @cached_property
     def model(self) -> MapModel:
         """In the problem's frame and units, padding included."""
-        return self.problem.model(self.free)
+        return self.problem.model(self.state.free)
 
     @cached_property
     def deviation(self) -> float:
@@ -132,41 +144,55 @@ def refine(
     problem: JointProblem,
     solver: AbstractSolver,
     *,
-    start: Free | None = None,
+    start: FitState | None = None,
     tolerance: float = CHI_SQUARE_PER_ATOM,
     max_iterations: int = 300,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
+    keep: Callable[[FitState], None] = lambda state: None,
 ) -> Refinement:
     """Solve a problem.
 
     **Arguments:**
 
     - `solver`: the rule for an iteration.
-    - `start`: free numbers to start from; those of the problem's start if not given.
+    - `start`: goes on from there.
     - `tolerance`: the fit ends when an iteration lowers chi-square by less than this for each atom.
-    - `max_iterations`: the most iterations.
+    - `max_iterations`: the most iterations, those before `start` included.
     - `progress`: called with iterations done and the objective.
+    - `keep`: called with how far the fit has come, whenever it looks up.
     """
-    free = problem.parametrisation.zeros() if start is None else start
-    history, voxels = np.zeros(0), problem.measurements
+    free, history = problem.parametrisation.zeros(), np.zeros(0)
+    if start is not None:
+        free, history = start.free, start.history
+        problem = problem.fitting(problem.model(free))
     for _ in range(_MAX_PLANS):
-        done = len(history)
         minimum = minimise(
             jax.device_put(problem.posterior),
             free,
             solver,
-            tolerance=tolerance * problem.n / voxels,
-            least=0.5 * voxels * SMALLEST_NOISE**2,
-            max_iterations=max_iterations - done,
-            progress=lambda iteration, value, done=done: progress(done + iteration, value),  # type: ignore[misc]
+            tolerance=tolerance * problem.n / problem.measurements,
+            least=0.5 * problem.measurements * SMALLEST_NOISE**2,
+            max_iterations=max(max_iterations - len(history), 0),
+            progress=_counting_from(len(history), progress),
+            keep=_after(history, keep),
         )
         free = minimum.params
         history = np.concatenate([history, minimum.history])
-        result = Refinement(problem, free, minimum.value, history, minimum.reason)
+        result = Refinement(problem, FitState(free, history), minimum.value, minimum.reason)
         if minimum.reason != "converged" or not free or not problem.outgrown(result.model):
             break
         problem = problem.redrawn(result.model)
     return result
+
+
+def _counting_from(done: int, progress: Callable[[int, float], None]) -> Callable[[int, float], None]:
+    return lambda iteration, value: progress(done + iteration, value)
+
+
+def _after(
+    history: Float[np.ndarray, " i"], keep: Callable[[FitState], None]
+) -> Callable[[Free, list[float]], None]:
+    return lambda free, more: keep(FitState(free, np.concatenate([history, more])))
 
 
 def plain(atoms: Atoms) -> FittedAtoms:

@@ -242,7 +242,8 @@ def _matrices_of_clusters(
     wanted = clusters[:, :, None].astype(np.int64) * n + clusters[:, None, :]
     place = np.minimum(np.searchsorted(order, wanted), len(order) - 1)
     known = (order[place] == wanted) & ~missing[:, :, None] & ~missing[:, None, :]
-    matrices = np.where(known[..., None, None], blocks[place], 0.0)
+    matrices = blocks[place]
+    matrices[~known] = 0.0
     return np.swapaxes(matrices, 2, 3).reshape(c, m * p, m * p)
 
 

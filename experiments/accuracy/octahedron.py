@@ -11,7 +11,7 @@ from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.uncertainty import uncertainty
 from atomfit.grid import DensityMap, Grid
 from atomfit.neighbours import find_neighbours
-from atomfit.rendering import render_map
+from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation.disturbances import noise, without_wedge
 
 VOXEL = 0.358
@@ -45,7 +45,7 @@ class Case:
         return uncertainty(self.atoms, self.noise, VOXEL**3).deviations
 
 
-def particle(sigma: float, seed: int, doi: float = 1.0, edge: int = 11, cut: int = 3) -> Case:
+def octahedron(sigma: float, seed: int, doi: float = 1.0, edge: int = 11, cut: int = 3) -> Case:
     """The particle in a random orientation, without noise.
 
     **Arguments:**
@@ -69,13 +69,14 @@ def particle(sigma: float, seed: int, doi: float = 1.0, edge: int = 11, cut: int
         np.full(len(sites), sigma**2),
         matrices,
     )
-    return Case(DensityMap(render_map_of(atoms, grid), grid), atoms, 0.0, surface)
-
-
-def render_map_of(atoms: FittedAtoms, grid: Grid) -> Float[np.ndarray, "z y x"]:
-    from atomfit.rendering import Gaussians
-
-    return render_map(Gaussians(atoms.positions, atoms.matrices, atoms.amplitudes), grid, 6.0)
+    return Case(
+        DensityMap(
+            render_map(Gaussians(atoms.positions, atoms.matrices, atoms.amplitudes), grid, 6.0), grid
+        ),
+        atoms,
+        0.0,
+        surface,
+    )
 
 
 def disturbed(case: Case, level: float, seed: int, correlation: float = 0.0, wedge: float = 0.0) -> Case:

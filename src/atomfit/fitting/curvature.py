@@ -13,8 +13,6 @@ The same matrix, divided by the noise's variance, is the Fisher information of w
 the inverse.
 """
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -26,12 +24,11 @@ from scipy.spatial import cKDTree
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.overlaps import natural_blocks
 from atomfit.fitting.parameters import Free, Parametrisation
+from atomfit.fitting.scatterers import Overlap
 
 #: Overlaps are cut at this many standard deviations of the summed variances of two mean atoms.
 _CUTOFF_WIDTHS = 4.5
 _MAX_NEIGHBOURS = 64
-
-Overlap = Callable[[Float[Array, "... d"], Float[Array, "... d d"]], Float[Array, "... m"]]
 
 
 class Curvature(eqx.Module):
@@ -111,13 +108,13 @@ def curvature_of_atoms(
 
     - `parametrisation`, `free`: the model.
     - `neighbours`: from `neighbour_table`.
-    - `overlap`: derivatives of the overlap of two normalised atoms, by their distance and summed variances,
-        in the order of `overlaps.multi_indices`.
+    - `overlap`: derivatives of the overlap of two normalised Gaussians, by their distance and summed
+        variances, in the order of `overlaps.multi_indices`.
     - `border`, `corner`: the background's part, which no closed form is known for.
     - `at_a_time`: atoms whose blocks are computed together, so that memory does not grow with the particle.
     """
     jacobians = _jacobians(parametrisation, free)
-    natural = natural_of(parametrisation(free))
+    natural, scattering = natural_of(parametrisation(free)), parametrisation.start.scattering
     n, d = parametrisation.start.atoms.positions.shape
     which = jnp.arange(n)
 
@@ -127,7 +124,8 @@ def curvature_of_atoms(
         apart = mine[..., :d] - theirs[..., :d]
         variances = _matrices(mine[..., d:-1] + theirs[..., d:-1], d)
         amplitudes, others_amplitudes = jnp.broadcast_arrays(mine[..., -1], theirs[..., -1])
-        blocks = natural_blocks(overlap(apart, variances), amplitudes, others_amplitudes, d)
+        derivatives = scattering.overlap(overlap, apart, variances, rows[:, None], others)
+        blocks = natural_blocks(derivatives, amplitudes, others_amplitudes, d)
         missing = (others == rows[:, None]) & (jnp.arange(others.shape[1]) > 0)
         return jnp.where(missing[..., None, None], 0.0, blocks)
 

@@ -13,7 +13,7 @@ from functools import partial
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from atomfit.atoms import Atoms, IsotropicDisplacements
 from atomfit.detection.mean_atom import MeanAtom
@@ -26,10 +26,12 @@ from atomfit.fitting.overlaps import weighted_derivatives
 from atomfit.fitting.parameters import Parametrisation
 from atomfit.fitting.posterior import Term
 from atomfit.fitting.problem import JointProblem, cast, pose
+from atomfit.fitting.resolution import Resolution, resolve, voxel_variances
+from atomfit.fitting.scatterers import AbstractScattering
 from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.fitting.uncertainty import Uncertainty, uncertainty
 from atomfit.grid import DensityMap, Grid
-from atomfit.options import Background, Displacements
+from atomfit.options import Background, Displacements, Scattering, Voxels
 
 log = logging.getLogger("atomfit")
 
@@ -46,7 +48,11 @@ class JointFit:
 
     **Fields:**
 
-    - `atoms`: refined, in the map's frame and units (float64).
+    - `atoms`: refined, in the map's frame and units (float64); their displacements are all that widens
+        them, which `fitted` takes apart.
+    - `scattering`: what they look like at rest.
+    - `resolution`: the resolution term; None for Gaussians, whose displacements contain it.
+    - `blur`: what widens all atoms alike: resolution and voxels (Å²).
     - `background`: refined, in map units; `fitted_on` is the grid of the region it was fitted on.
     - `spectrum`: weights of spatial frequencies; None if all counted alike.
     - `noise`: standard deviation of the (weighted) residual (map units), per degree of freedom.
@@ -58,6 +64,9 @@ class JointFit:
     """
 
     atoms: Atoms
+    scattering: AbstractScattering
+    resolution: Resolution | None
+    blur: Float[np.ndarray, "d d"]
     background: AbstractBackground
     fitted_on: Grid
     spectrum: NoiseSpectrum | None
@@ -72,7 +81,12 @@ class JointFit:
     @property
     def fitted(self) -> FittedAtoms:
         """The atoms as plain numbers."""
-        return _plain(self.atoms)
+        return _plain(self.atoms, self.scattering, self.blur)
+
+    @property
+    def narrower(self) -> Bool[np.ndarray, " n"]:
+        """Atoms that are narrower, along some axis, than resolution and voxels make them."""
+        return np.linalg.eigvalsh(np.asarray(self.atoms.matrices()) - self.blur)[:, 0] <= 0
 
     def density(self, grid: Grid) -> Float[np.ndarray, "..."]:
         """The model's density on a grid (map units): atoms and background."""
@@ -86,7 +100,11 @@ def fit_jointly(
     mean_atom: MeanAtom,
     element: Element,
     *,
+    numbers: Int[np.ndarray, " n"] | None = None,
     displacements: Displacements = "anisotropic",
+    scattering: Scattering = "gaussian",
+    u_mean: float | None = None,
+    voxels: Voxels = "point",
     background: Background = "constant",
     frozen: Collection[str] = (),
     solver: AbstractSolver | None = None,
@@ -102,8 +120,13 @@ def fit_jointly(
     - `density`: the map.
     - `positions`: where the atoms were found (Å); at least one.
     - `mean_atom`: what all atoms look like at the start.
-    - `element`: what they are.
+    - `element`: what they are, or the one that `mean_atom` is of.
+    - `numbers`: atomic numbers, where there are several elements.
     - `displacements`: one number an atom, or a matrix.
+    - `scattering`: whether the form factors of the elements are part of the model.
+    - `u_mean`: mean displacement (Å²), if it is known; with form factors it tells displacements from
+        resolution, see `resolution`.
+    - `voxels`: what a voxel holds: the density at its centre, or its mean over the voxel.
     - `background`: what lies beneath the atoms.
     - `frozen`: parts that keep their starting values.
     - `solver`: Gauss-Newton if not given.
@@ -118,22 +141,24 @@ def fit_jointly(
         positions,
         mean_atom,
         element,
+        numbers=numbers,
         displacements=displacements,
+        scattering=scattering,
         background=background,
         frozen=frozen,
         terms=terms,
         noise=noise,
     )
     log.info(problem.describe())
-    voxels, n = problem.measurements, problem.n
+    measurements, n = problem.measurements, problem.n
     free, history = problem.parametrisation.zeros(), np.zeros(0)
     for _ in range(_MAX_PLANS):
         minimum = minimise(
             jax.device_put(problem.posterior),
             free,
             solver,
-            tolerance=CHI_SQUARE_PER_ATOM * n / voxels,
-            least=0.5 * voxels * SMALLEST_NOISE**2,
+            tolerance=CHI_SQUARE_PER_ATOM * n / measurements,
+            least=0.5 * measurements * SMALLEST_NOISE**2,
             max_iterations=max_iterations - len(history),
             progress=_counting_from(len(history), progress),
         )
@@ -145,8 +170,20 @@ def fit_jointly(
         problem = problem.redrawn(model)
     deviation = problem.noise(model, minimum.value)
     atoms = _to_map_frame(model.atoms[:n], problem.unit, problem.region.grid)
+    scatterers, at_bound = model.scattering[:n], _at_bound(problem.parametrisation, model, n)
+    drawn = _plain(atoms, scatterers)
+    known = _uncertainty(problem, drawn, model.background, deviation, noise, mean_atom.u, frozen)
+    blur, resolution = np.zeros_like(drawn.shapes[0]), None
+    if voxels == "integrated":
+        blur = voxel_variances(density.grid.spacing)
+    if scattering == "form-factor" and "resolution" not in frozen:
+        resolution = resolve(drawn.shapes - blur, known, ~at_bound, u_mean)
+        blur = blur + resolution.s * np.eye(len(blur))
     return JointFit(
         atoms,
+        scatterers,
+        resolution,
+        blur,
         model.background.times(problem.unit),
         problem.region.grid,
         noise if problem.coloured else None,
@@ -155,8 +192,8 @@ def fit_jointly(
         minimum.reason,
         problem.measurements,
         problem.parameters,
-        _uncertainty(problem, _plain(atoms), model.background, deviation, noise, mean_atom.u, frozen),
-        _at_bound(problem.parametrisation, model, n),
+        known,
+        at_bound,
     )
 
 
@@ -192,13 +229,29 @@ def _counting_from(done: int, progress: Callable[[int, float], None]) -> Callabl
     return lambda iteration, value: progress(done + iteration, value)
 
 
-def _plain(atoms: Atoms) -> FittedAtoms:
-    """Atoms as plain numbers; isotropic ones have no matrices."""
-    matrices = np.asarray(atoms.matrices())
+def _plain(
+    atoms: Atoms,
+    scattering: AbstractScattering,
+    blur: Float[np.ndarray, "d d"] | float = 0.0,
+) -> FittedAtoms:
+    """Atoms as plain numbers, with what widens all of them taken off.
+
+    Isotropic ones have no matrices, nor have those that are narrower than the blur.
+    """
+    shapes = np.asarray(atoms.matrices())
+    matrices = shapes - blur
     u_iso = np.trace(matrices, axis1=1, axis2=2) / atoms.ndim
+    impossible = np.linalg.eigvalsh(matrices)[:, 0] <= 0
     if isinstance(atoms.displacements, IsotropicDisplacements):
-        matrices = np.full_like(matrices, np.nan)
-    return FittedAtoms(np.asarray(atoms.positions), np.asarray(atoms.amplitudes), u_iso, matrices)
+        impossible = np.ones_like(impossible)
+    return FittedAtoms(
+        np.asarray(atoms.positions),
+        np.asarray(atoms.amplitudes),
+        np.where(u_iso > 0, u_iso, np.nan),
+        np.where(impossible[:, None, None], np.nan, matrices),
+        scattering,
+        shapes,
+    )
 
 
 def _to_map_frame(atoms: Atoms, unit: float, region: Grid) -> Atoms:

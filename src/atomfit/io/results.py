@@ -204,8 +204,10 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
             "noise_spectrum": None
             if joint.spectrum is None
             else {"contrast": joint.spectrum.contrast, "missing": joint.spectrum.missing},
+            "resolution": None if joint.resolution is None else asdict(joint.resolution),
             "background": joint.background.numbers(),
             "at_bound": int(joint.at_bound.sum()),
+            "narrower": int(joint.narrower.sum()),
             "history": joint.history,
         }
     return report

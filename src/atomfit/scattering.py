@@ -19,6 +19,11 @@ from jaxtyping import Float
 
 from atomfit.units import EIGHT_PI_SQUARED
 
+#: The most Gaussians that are tried in place of more.
+FEW = 4
+#: Their weights (before these add up to 1) and variances (Å²) lie within this exponent of one.
+_MOST_LOG = 20.0
+
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
@@ -69,24 +74,26 @@ def reduced(mixture: GaussianMixture, blur: float, accuracy: float) -> GaussianM
 
     **Arguments:**
 
-    - `mixture`: what they stand for; it is returned itself if no fewer Gaussians will do.
+    - `mixture`: what they stand for; it is returned itself if not even `FEW` Gaussians will do.
     - `blur`: variance that is added to every term (Å²) before the two are compared.
-    - `accuracy`: largest difference, as a part of the peak.
+    - `accuracy`: largest difference, as a part of the peak; 0 keeps all terms.
     """
     from scipy.optimize import least_squares
 
+    if accuracy == 0:
+        return mixture
     r = np.linspace(0, 4 * np.sqrt(blur + mixture.variances.max()), 200)
     target = GaussianMixture(mixture.weights, mixture.variances + blur).profile(r)
 
     def few(numbers: np.ndarray) -> GaussianMixture:
-        weights, variances = np.exp(numbers.reshape(2, -1))
+        weights, variances = np.exp(np.clip(numbers, -_MOST_LOG, _MOST_LOG).reshape(2, -1))
         return GaussianMixture(weights / weights.sum(), variances)
 
     def difference(numbers: np.ndarray) -> np.ndarray:
         new = few(numbers)
         return (GaussianMixture(new.weights, new.variances + blur).profile(r) - target) / target[0]
 
-    for count in range(1, len(mixture.weights)):
+    for count in range(1, min(FEW, len(mixture.weights) - 1) + 1):
         middle = np.quantile(mixture.variances, (np.arange(count) + 0.5) / count)
         start = np.concatenate([np.zeros(count), np.log(middle)])
         # Volume grows with the square of the radius.

@@ -100,7 +100,7 @@ def uncertainty(
     - `frozen`: parts that were not refined.
     - `border`: what the background's numbers share with each atom of unit integral (a background hardly
         changes across an atom) and with each other, as sums over voxels; None if it was not refined.
-    - `overlap`: that of two Gaussians, with its derivatives, as in `overlaps`; for white noise if not given.
+    - `overlap`: of two Gaussians, with its derivatives, as in `overlaps`; for white noise if not given.
     - `noise_overlap`: the same with the noise's covariance between: gᵀ W C W h / σ². Where weights are not
         the inverse of the noise it is not the same as gᵀ W h.
     """

@@ -119,6 +119,28 @@ def test_map_is_model_plus_residual(run: Path, small: Simulation) -> None:
         assert mrcfile.validate(run / "model.mrc")
 
 
+def test_form_factors_and_integrated_voxels_from_the_command_line(
+    run: Path, small: Simulation, tmp_path: Path
+) -> None:
+    write_map(tmp_path / "particle.mrc", small.map)
+    words = "-e Pt --scattering form-factor --u-mean 0.12 --voxels integrated --noise white"
+    directory = tmp_path / "out"
+    outcome = CliRunner().invoke(
+        app, ["build", str(tmp_path / "particle.mrc"), *words.split(), "--out", str(directory)]
+    )
+    assert outcome.exit_code == 0, outcome.output
+    options = json.loads((directory / "run.json").read_text())["options"]
+    expected = {"scattering": "form-factor", "u_mean": 0.12, "voxels": "integrated"}
+    assert expected.items() <= options.items()
+    resolution = json.loads((directory / "summary.json").read_text())["fit"]["resolution"]
+    assert 0 < resolution["esd"] < 0.1 * resolution["s"]
+    ours, plain = ([float(row["u_iso"]) for row in rows(at / "atoms.csv")] for at in (directory, run))
+    assert np.mean(ours) == pytest.approx(0.12, abs=1e-4)
+    # What is wide in one model is wide in the other.
+    assert np.corrcoef(ours, plain)[0, 1] > 0.98
+    assert json.loads((run / "summary.json").read_text())["fit"]["resolution"] is None
+
+
 def test_summary_and_run_record(run: Path) -> None:
     summary = json.loads((run / "summary.json").read_text())
     assert summary["atoms"] == 55

@@ -28,7 +28,9 @@ from atomfit.options import (
     Optimizer,
     ParticleShape,
     Prior,
+    Scattering,
     Split,
+    Voxels,
 )
 
 app = typer.Typer(
@@ -87,6 +89,16 @@ def build(
     displacements: Annotated[Displacements, typer.Option(help="A matrix an atom, or one number.")] = (
         "anisotropic"
     ),
+    scattering: Annotated[
+        Scattering, typer.Option(help="One Gaussian an atom, or its element's electron form factor.")
+    ] = "gaussian",
+    u_mean: Annotated[
+        float | None,
+        typer.Option(metavar="U", help="Mean displacement, to tell it from the resolution (form-factor)."),
+    ] = None,
+    voxels: Annotated[
+        Voxels, typer.Option(help="Density at the middle of a voxel, or integrated over it.")
+    ] = "point",
     background: Annotated[Background, typer.Option(help="What lies beneath the atoms.")] = "constant",
     noise: Annotated[
         Noise, typer.Option(help="Measured outside the particle, or taken to be white.")
@@ -100,7 +112,8 @@ def build(
     freeze: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PART", help="Keep positions, displacements, amplitudes or background (repeatable)."
+            metavar="PART",
+            help="Keep positions, displacements, amplitudes, background or resolution (repeatable).",
         ),
     ] = None,
     optimizer: Annotated[Optimizer, typer.Option(help="Of the joint fit.")] = "newton",
@@ -137,6 +150,9 @@ def build(
             cn_cutoff=cn_cutoff,
             fit=fit,
             displacements=displacements,
+            scattering=scattering,
+            u_mean=u_mean,
+            voxels=voxels,
             background=background,
             noise=noise,
             prior=prior,

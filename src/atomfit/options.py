@@ -10,9 +10,11 @@ Displacements = Literal["anisotropic", "isotropic"]
 Background = Literal["none", "constant", "linear"]
 Noise = Literal["auto", "white"]
 Prior = Literal["auto", "empirical", "none"]
+Scattering = Literal["gaussian", "form-factor"]
+Voxels = Literal["point", "integrated"]
 Optimizer = Literal["newton", "lbfgs", "adam"]
 Split = Literal["each", "after", "off"]
-Part = Literal["positions", "displacements", "amplitudes", "background"]
+Part = Literal["positions", "displacements", "amplitudes", "background", "resolution"]
 ParticleShape = Literal["sphere", "octahedron", "cuboctahedron", "decahedron", "icosahedron"]
 LongAxis = Literal["radial", "x", "y", "z"]
 
@@ -34,13 +36,18 @@ class BuildOptions:
     - `cn_cutoff`: distance within which atoms are neighbours (Å); from the atoms by default.
     - `fit`: refine all atoms jointly, or stop at the paper's per-atom log-fits.
     - `displacements`: a matrix an atom, or one number.
+    - `scattering`: one "gaussian" an atom, which holds its width at rest, or its element's tabulated
+        electron "form-factor".
+    - `u_mean`: mean displacement of the atoms (Å²) if it is known, by which the resolution is told from
+        displacements.
+    - `voxels`: a voxel holds the density at its centre ("point"), or "integrated" over its volume.
     - `background`: what lies beneath the atoms.
     - `noise`: "auto" measures its spectrum outside the particle and weighs spatial frequencies by it, or
         takes uncertainties from what the fit leaves if it cannot be measured there; "white" weighs all
         alike.
     - `prior`: "empirical" draws displacements towards those of the other atoms, as far as the map supports
         it; "none" is plain maximum likelihood; "auto" draws them where the map alone leaves them uncertain.
-    - `freeze`: parts that keep the values they were found with.
+    - `freeze`: parts that keep the values they were found with; the resolution is then zero.
     - `optimizer`: Gauss-Newton, L-BFGS, or Adam.
     - `max_iterations`: the most iterations of the joint fit.
     """
@@ -55,6 +62,9 @@ class BuildOptions:
     cn_cutoff: float | None = None
     fit: FitMethod = "joint"
     displacements: Displacements = "anisotropic"
+    scattering: Scattering = "gaussian"
+    u_mean: float | None = None
+    voxels: Voxels = "point"
     background: Background = "constant"
     noise: Noise = "auto"
     prior: Prior = "auto"
@@ -82,6 +92,16 @@ class BuildOptions:
                 f"{self.cn_cutoff} is no distance between atoms",
                 "give it in Å (Pt: 3.35)",
                 "--cn-cutoff",
+            )
+        if self.u_mean is not None and not _is_number(self.u_mean, 1e-6, 10.0):
+            raise InputError(
+                f"{self.u_mean} is no mean displacement", "give it in Å² (Pt: 0.004)", "--u-mean"
+            )
+        if self.u_mean is not None and self.scattering == "gaussian":
+            raise InputError(
+                "a Gaussian holds the atom's own width besides its displacement",
+                "add --scattering form-factor, or leave it out",
+                "--u-mean",
             )
         if self.max_iterations < 1:
             raise InputError(

@@ -22,6 +22,7 @@ from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.noise import NoiseSpectrum, measure_noise
 from atomfit.fitting.refinement import FitState
+from atomfit.fitting.resolution import NARROWER
 from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam
 from atomfit.grid import DensityMap
 from atomfit.io.checkpoint import Checkpoint
@@ -200,6 +201,8 @@ def _fit(
         fit = _fit_jointly(density, detection, element, options, progress, checkpoint.keep, state)
     checkpoint.end(fit.state, fit.reason == "converged")
     log.info("joint fit: %s after %d iterations", fit.reason, len(fit.history))
+    if fit.resolution is not None:
+        log.info(fit.resolution.describe())
     return fit
 
 
@@ -228,6 +231,9 @@ def _fit_jointly(
         detection.mean_atom,
         element,
         displacements=options.displacements,
+        scattering=options.scattering,
+        u_mean=options.u_mean,
+        voxels=options.voxels,
         background=options.background,
         frozen=options.freeze,
         solver=SOLVERS[options.optimizer](),
@@ -250,6 +256,12 @@ def _warnings(detection: Detection, joint: JointFit | None) -> list[str]:
             warnings.append(
                 f"{bounded} atoms went to the limit of their move or width (flag at_bound): the map "
                 "does not determine them"
+            )
+        narrower = int(joint.narrower.sum())
+        if narrower > NARROWER * len(detection) + 1:
+            warnings.append(
+                f"{narrower} atoms are narrower than the resolution and voxels allow (flag narrower): they "
+                "have no displacement matrix"
             )
         if joint.reason != "converged":
             warnings.append(f"the joint fit did not converge: {joint.reason}")

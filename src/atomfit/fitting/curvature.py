@@ -13,8 +13,6 @@ The same matrix, divided by the noise's variance, is the Fisher information of w
 the inverse.
 """
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -27,12 +25,11 @@ from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.overlaps import natural_blocks
 from atomfit.fitting.parameters import Free, Parametrisation
+from atomfit.fitting.scatterers import Overlap
 
 #: Overlaps are cut at this many standard deviations of the summed variances of two mean atoms.
 _CUTOFF_WIDTHS = 4.5
 _MAX_NEIGHBOURS = 64
-
-Overlap = Callable[[Float[Array, "... d"], Float[Array, "... d d"]], Float[Array, "... m"]]
 
 
 class Curvature(eqx.Module):
@@ -116,12 +113,13 @@ def curvature_of_atoms(
 
     - `parametrisation`, `free`: the model.
     - `neighbours`: from `neighbour_table`.
-    - `overlap`: derivatives of the overlap of two normalised atoms, by their distance and summed variances,
-        in the order of `overlaps.multi_indices`.
+    - `overlap`: derivatives of the overlap of two normalised Gaussians, by their distance and summed
+        variances, in the order of `overlaps.multi_indices`.
     - `border`, `corner`: the background's part, which no closed form is known for.
     - `at_a_time`: atoms whose blocks are computed together, so that memory does not grow with the particle.
     """
     natural, jacobians = _natural_and_jacobians(parametrisation, free)
+    scattering = parametrisation.start.scattering
     n, d = parametrisation.start.atoms.positions.shape
     which = jnp.arange(n)
 
@@ -131,7 +129,8 @@ def curvature_of_atoms(
         apart = mine[..., :d] - theirs[..., :d]
         variances = jnp.asarray(matrices_of_elements(mine[..., d:-1] + theirs[..., d:-1]))
         amplitudes, others_amplitudes = jnp.broadcast_arrays(mine[..., -1], theirs[..., -1])
-        blocks = natural_blocks(overlap(apart, variances), amplitudes, others_amplitudes, d)
+        derivatives = scattering.overlap(overlap, apart, variances, rows[:, None], others)
+        blocks = natural_blocks(derivatives, amplitudes, others_amplitudes, d)
         missing = (others == rows[:, None]) & (jnp.arange(others.shape[1]) > 0)
         return jnp.where(missing[..., None, None], 0.0, blocks)
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from atomfit.atoms import Atoms, IsotropicDisplacements, elements_of_matrices
 from atomfit.detection.mean_atom import MeanAtom
@@ -26,11 +26,13 @@ from atomfit.fitting.prior import DisplacementPrior, MapAlone, estimate_prior
 from atomfit.fitting.problem import pose
 from atomfit.fitting.refinement import FitState, Refinement, plain, refine
 from atomfit.fitting.residual_noise import SmoothNoise
+from atomfit.fitting.resolution import Resolution, resolve, voxel_variances
+from atomfit.fitting.scatterers import AbstractScattering
 from atomfit.fitting.solvers import AbstractSolver
 from atomfit.fitting.uncertainty import Uncertainty
 from atomfit.grid import DensityMap, Grid
 from atomfit.neighbours import find_neighbours
-from atomfit.options import Background, Displacements, Prior
+from atomfit.options import Background, Displacements, Prior, Scattering, Voxels
 
 log = logging.getLogger("atomfit")
 
@@ -52,7 +54,11 @@ class JointFit:
 
     **Fields:**
 
-    - `atoms`: refined, in the map's frame and units (float64).
+    - `atoms`: refined, in the map's frame and units (float64); their displacements are all that widens
+        them, which `fitted` takes apart.
+    - `scattering`: what they look like at rest.
+    - `resolution`: the resolution term; None for Gaussians, whose displacements contain it.
+    - `blur`: what widens all atoms alike: resolution and voxels (Å²).
     - `background`: refined, in map units; `fitted_on` is the grid of the region it was fitted on.
     - `spectrum`: weights of spatial frequencies; None if all counted alike.
     - `inside`: the noise as the residual has it; None if it was known otherwise.
@@ -67,6 +73,9 @@ class JointFit:
     """
 
     atoms: Atoms
+    scattering: AbstractScattering
+    resolution: Resolution | None
+    blur: Float[np.ndarray, "d d"]
     background: AbstractBackground
     fitted_on: Grid
     spectrum: NoiseSpectrum | None
@@ -89,7 +98,12 @@ class JointFit:
     @property
     def fitted(self) -> FittedAtoms:
         """The atoms as plain numbers."""
-        return plain(self.atoms)
+        return plain(self.atoms, self.scattering, self.blur)
+
+    @property
+    def narrower(self) -> Bool[np.ndarray, " n"]:
+        """Atoms that are narrower, along some axis, than resolution and voxels make them."""
+        return np.linalg.eigvalsh(np.asarray(self.atoms.matrices()) - self.blur)[:, 0] <= 0
 
     def density(self, grid: Grid) -> Float[np.ndarray, "..."]:
         """The model's density on a grid (map units): atoms and background."""
@@ -103,7 +117,11 @@ def fit_jointly(
     mean_atom: MeanAtom,
     element: Element,
     *,
+    numbers: Int[np.ndarray, " n"] | None = None,
     displacements: Displacements = "anisotropic",
+    scattering: Scattering = "gaussian",
+    u_mean: float | None = None,
+    voxels: Voxels = "point",
     background: Background | AbstractBackground = "constant",
     frozen: Collection[str] = (),
     solver: AbstractSolver | None = None,
@@ -122,8 +140,13 @@ def fit_jointly(
     - `density`: the map.
     - `positions`: where the atoms were found (Å); at least one.
     - `mean_atom`: what all atoms look like at the start.
-    - `element`: what they are.
+    - `element`: what they are, or the one that `mean_atom` is of.
+    - `numbers`: atomic numbers, where there are several elements.
     - `displacements`: one number an atom, or a matrix.
+    - `scattering`: whether the form factors of the elements are part of the model.
+    - `u_mean`: mean displacement (Å²), if it is known; with form factors it tells displacements from
+        resolution, see `resolution`.
+    - `voxels`: what a voxel holds: the density at its centre, or its mean over the voxel.
     - `background`: what lies beneath the atoms, by name or as the background to start from (map units).
     - `frozen`: parts that keep their starting values.
     - `solver`: Gauss-Newton if not given.
@@ -143,7 +166,9 @@ def fit_jointly(
         positions,
         mean_atom,
         element,
+        numbers=numbers,
         displacements=displacements,
+        scattering=scattering,
         background=background,
         frozen=frozen,
         terms=terms,
@@ -172,8 +197,18 @@ def fit_jointly(
         found = run(drawing, start=found.state, tolerance=_TOLERANCE)
         known = found.uncertainty(mean_atom.u, spectrum, inside, frozen)
         alone = _map_alone(found, known, drawn, coordination)
+    at_bound, shapes = _at_bound(found), found.fitted.shapes
+    blur, resolution = np.zeros_like(shapes[0]), None
+    if voxels == "integrated":
+        blur = voxel_variances(density.grid.spacing)
+    if scattering == "form-factor" and "resolution" not in frozen:
+        resolution = resolve(shapes - blur, known, ~at_bound, u_mean)
+        blur = blur + resolution.s * np.eye(len(blur))
     return JointFit(
         found.atoms,
+        found.fitted.scattering,
+        resolution,
+        blur,
         found.model.background.times(problem.unit),
         problem.region.grid,
         spectrum,
@@ -185,8 +220,8 @@ def fit_jointly(
         problem.measurements,
         problem.parameters,
         known,
-        alone,
-        _at_bound(found),
+        alone.without(blur),
+        at_bound,
     )
 
 
@@ -201,7 +236,7 @@ def _map_alone(
     covariances = known.covariances[:, d:-1, d:-1]
     if isinstance(found.atoms.displacements, IsotropicDisplacements):
         return MapAlone.of(found.fitted.u_iso[:, None], covariances[:, :1, :1], drawn, coordination)
-    elements = np.asarray(elements_of_matrices(found.fitted.matrices))
+    elements = np.asarray(elements_of_matrices(found.fitted.shapes))
     return MapAlone.of(elements, covariances, drawn, coordination)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy.optimize import minimize
 
-from atomfit.atoms import Leaf
+from atomfit.atoms import Leaf, elements_of_matrices
 
 #: Atoms that widths are estimated from, at most.
 _MOST_ATOMS = 5000
@@ -144,6 +144,13 @@ class MapAlone:
         result = np.full_like(self.information, np.nan)
         result[known] = np.linalg.inv(self.information[known])
         return result
+
+    def without(self, blur: Float[np.ndarray, "d d"]) -> "MapAlone":
+        """The same of displacements without what widens all atoms alike (Å²)."""
+        if self.displacements.shape[1] == 1:
+            return MapAlone(self.displacements - np.trace(blur) / len(blur), self.information)
+        elements = np.asarray(elements_of_matrices(blur))
+        return MapAlone(self.displacements - elements, self.information)
 
     @classmethod
     def of(

@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from scipy.ndimage import distance_transform_edt
 
 from atomfit.atoms import (
@@ -28,6 +28,7 @@ from atomfit.atoms import (
 )
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
+from atomfit.errors import InputError
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.model import (
     AbstractBackground,
@@ -49,9 +50,11 @@ from atomfit.fitting.overlaps import natural_parameters
 from atomfit.fitting.parameters import Bounds, Free, Parametrisation, parametrise
 from atomfit.fitting.posterior import Posterior, Term
 from atomfit.fitting.prior import no_prior
+from atomfit.fitting.scatterers import AbstractScattering, FormFactors, OneGaussian
 from atomfit.grid import DensityMap, Grid
-from atomfit.options import Background, Displacements
-from atomfit.rendering import Gaussians, WindowPlan, bucket, plan_windows
+from atomfit.options import Background, Displacements, Scattering
+from atomfit.rendering import WindowPlan, bucket, plan_windows
+from atomfit.scattering import blur_to_width
 
 #: Voxels count out to this many of the mean atom's standard deviations.
 REGION_WIDTHS = 4.5
@@ -67,6 +70,8 @@ BYTES_OF_LIBRARIES = 6e8
 WINDOW_WIDTHS = 4.0
 _WINDOW_QUANTILE = 0.95
 _NEARLY_ROUND = 0.9
+#: Form factors are of no use where blur is a smaller part of the mean atom's variance.
+SHARPEST = 0.1
 #: Room for atoms to widen before the windows are drawn anew, as a factor.
 WINDOW_ROOM = 1.3
 #: Largest move of an atom, in neighbour distances.
@@ -126,7 +131,7 @@ class JointProblem:
         """What is about to be done, about how long it takes, and how much memory."""
         atoms, neighbours = np.shape(self.posterior.neighbours)
         plan = self.posterior.data.plan
-        windows = atoms * float(np.prod(plan.window))
+        windows = len(plan.starts) * float(np.prod(plan.window))
         data = self.posterior.data
         terms = atoms * neighbours * (len(data.parts) if isinstance(data, SpectralLeastSquares) else 0)
         work = SECONDS_PER_WINDOW_VOXEL * windows + SECONDS_PER_OVERLAP_TERM * terms
@@ -198,7 +203,7 @@ class JointProblem:
 
     def outgrown(self, model: MapModel) -> bool:
         """Whether atoms have become too wide for their windows."""
-        return bool(np.any(_reach(model.atoms[: self.n]) > 1.05 * self.reach))
+        return bool(np.any(_reach(model, self.n) > 1.05 * self.reach))
 
     def fitting(self, model: MapModel) -> "JointProblem":
         """The same problem with windows that a model's atoms fit into."""
@@ -206,8 +211,8 @@ class JointProblem:
 
     def redrawn(self, model: MapModel) -> "JointProblem":
         """The same problem with windows around a model's atoms."""
-        reach = np.maximum(self.reach, _reach(model.atoms[: self.n]))
-        plan = _plan(model.atoms, self.region.grid, reach)
+        reach = np.maximum(self.reach, _reach(model, self.n))
+        plan = _plan(model, self.region.grid, reach)
         posterior = eqx.tree_at(lambda p: p.data.plan, self.posterior, plan)
         return replace(self, posterior=posterior, reach=reach)
 
@@ -218,8 +223,10 @@ def pose(
     mean_atom: MeanAtom,
     element: Element,
     *,
+    numbers: Int[np.ndarray, " n"] | None = None,
     displacements: Displacements = "anisotropic",
     background: Background | AbstractBackground = "constant",
+    scattering: Scattering = "gaussian",
     frozen: Collection[str] = (),
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | None = None,
@@ -234,15 +241,20 @@ def pose(
     coloured = noise is not None and not noise.white
     radius = region_widths * float(np.sqrt(mean_atom.u))
     region = region_around(density, positions, radius + (COLOURED_MARGIN if coloured else 0), coloured)
-    start = _start(density, positions, mean_atom, element, displacements, background, region)
+    numbers = np.full(len(positions), element.number) if numbers is None else numbers
+    blur = mean_atom.u if scattering == "gaussian" else _blur(mean_atom, element)
+    scatterers = OneGaussian() if scattering == "gaussian" else FormFactors.of(_filled(numbers), blur)
+    start = _start(
+        density, positions, mean_atom, blur, numbers, scatterers, displacements, background, region
+    )
     distance, spacing = element.neighbour_distance, density.grid.spacing
     bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
-    n, reach = len(positions), WINDOW_ROOM * _reach(start.atoms[: len(positions)])
+    n, reach = len(positions), WINDOW_ROOM * _reach(start, len(positions))
     # Windows of nearly round atoms are cubes, so that similar maps share compiled code.
     reach = np.where(reach > _NEARLY_ROUND * reach.max(), reach.max(), reach)
     values = np.asarray(region.values / mean_atom.height, np.float32)
     counted, edges = region.mask.astype(np.float32), spacing.astype(np.float32)
-    plan = _plan(start.atoms, region.grid, reach)
+    plan = _plan(start, region.grid, reach)
     data: AbstractMisfit
     if noise is not None and coloured:
         frequencies, parts, _ = (_padded(x.astype(np.float32)) for x in noise.sampled(mean_atom.u))
@@ -292,32 +304,41 @@ def _start(
     density: DensityMap,
     positions: Float[np.ndarray, "n d"],
     mean_atom: MeanAtom,
-    element: Element,
+    blur: float,
+    numbers: Int[np.ndarray, " n"],
+    scatterers: AbstractScattering,
     displacements: Displacements,
     background: Background | AbstractBackground,
     region: Region,
 ) -> MapModel:
-    """Mean atoms at the given places, as high as the map is there; padded to the next bucket."""
+    """Mean atoms at the given places, as high as the map is there; padded to the next bucket.
+
+    **Arguments:** those of `pose`, and
+
+    - `blur`: what widens the mean atom (Å²), its `scatterers` apart.
+    """
     n, d = positions.shape
-    size = bucket(n)
-    which = np.concatenate([np.arange(n), np.zeros(size - n, int)])
+    which = _filled(np.arange(n))
+    size = len(which)
     below = _named(background, mean_atom.background, d) if isinstance(background, str) else background
     # A number that is no array counts as one.
     below = jax.tree.map(np.asarray, below)
-    voxels = density.grid.nearest_voxels(positions)
+    places = density.grid.nearest_voxels(positions)
     beneath = np.broadcast_to(below.on(density.grid, region.grid), density.grid.shape)
-    height = density.at(voxels) - beneath[tuple(voxels.T)]
+    height = density.at(places) - beneath[tuple(places.T)]
     relative = np.clip(height / mean_atom.height, 0.1, None)
     relative = np.where(np.arange(size) < n, relative[which], 0.0)
     shape: AbstractDisplacements
     if displacements == "isotropic":
-        shape = IsotropicDisplacements.from_variances(np.full(size, mean_atom.u))
+        shape = IsotropicDisplacements.from_variances(np.full(size, blur))
     else:
-        shape = AnisotropicDisplacements.from_matrices(np.tile(mean_atom.matrix, (size, 1, 1)))
-    integrals = relative * np.sqrt(np.linalg.det(2 * np.pi * shape.matrices(d)))
-    atoms = Atoms(positions[which] - region.grid.origin, shape, integrals, np.full(size, element.number))
+        matrix = mean_atom.matrix * (blur / mean_atom.u)
+        shape = AnisotropicDisplacements.from_matrices(np.tile(matrix, (size, 1, 1)))
+    weights, matrices = scatterers.terms(shape.matrices(d))
+    peaks = np.sum(weights / np.sqrt(np.linalg.det(2 * np.pi * matrices)), axis=1)
+    atoms = Atoms(positions[which] - region.grid.origin, shape, relative / peaks, numbers[which])
     # Numpy until it is traced: every jax operation outside a jitted function is compiled on its own.
-    return cast(MapModel(atoms, below.times(1 / mean_atom.height)), np.float32)
+    return cast(MapModel(atoms, below.times(1 / mean_atom.height), scatterers), np.float32)
 
 
 def _named(background: Background, level: float, d: int) -> AbstractBackground:
@@ -330,17 +351,35 @@ def _named(background: Background, level: float, d: int) -> AbstractBackground:
             return LinearBackground(np.asarray(level), np.zeros(d))
 
 
-def _plan(atoms: Atoms, region: Grid, reach: Float[np.ndarray, " d"]) -> WindowPlan:
-    """Windows of a given reach (Å) around every atom, in the region's frame."""
-    points = eqx.tree_at(lambda g: g.matrices, Gaussians.of_atoms(atoms), replace_fn=np.zeros_like)
+def _blur(mean_atom: MeanAtom, element: Element) -> float:
+    """What widens the mean atom (Å²), its element's form factor apart."""
+    blur = blur_to_width(element.symbol, mean_atom.u, 0.5 * element.neighbour_distance)
+    if blur is None or blur < SHARPEST * mean_atom.u:
+        raise InputError(
+            f"the map's atoms are no wider than the electron form factor of {element.symbol}, "
+            "or there is none",
+            "use --scattering gaussian",
+            "--scattering",
+        )
+    return blur
+
+
+def _filled(x: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+    """Filled up to the next bucket, by the first of them."""
+    return np.concatenate([x, np.repeat(x[:1], bucket(len(x)) - len(x))])
+
+
+def _plan(model: MapModel, region: Grid, reach: Float[np.ndarray, " d"]) -> WindowPlan:
+    """Windows of a given reach (Å) around every Gaussian, in the region's frame."""
+    points = eqx.tree_at(lambda g: g.matrices, model.gaussians, replace_fn=np.zeros_like)
     local = Grid(region.shape, region.spacing, np.zeros(region.ndim))
     return plan_windows(points, local, margin=reach)
 
 
-def _reach(atoms: Atoms) -> Float[np.ndarray, " d"]:
-    """How far windows must reach along x, y, z (Å) to hold nearly all atoms."""
-    variances = np.diagonal(np.asarray(atoms.matrices(), np.float64), axis1=1, axis2=2)
-    return WINDOW_WIDTHS * np.quantile(np.sqrt(variances), _WINDOW_QUANTILE, axis=0)
+def _reach(model: MapModel, n: int) -> Float[np.ndarray, " d"]:
+    """How far windows must reach along x, y, z (Å) to hold nearly all of the first n atoms."""
+    variances = np.diagonal(np.asarray(model.atoms[:n].matrices(), np.float64), axis1=1, axis2=2)
+    return WINDOW_WIDTHS * np.quantile(model.scattering[:n].widths(variances), _WINDOW_QUANTILE, axis=0)
 
 
 def cast(tree: Tree, kind: type) -> Tree:

@@ -21,8 +21,9 @@ from atomfit.fitting.overlaps import weighted_derivatives
 from atomfit.fitting.parameters import Free
 from atomfit.fitting.problem import JointProblem, cast
 from atomfit.fitting.residual_noise import SmoothNoise, noise_left, taper
+from atomfit.fitting.scatterers import AbstractScattering, Overlap
 from atomfit.fitting.solvers import AbstractSolver, minimise
-from atomfit.fitting.uncertainty import Overlap, Uncertainty, uncertainty
+from atomfit.fitting.uncertainty import Uncertainty, uncertainty
 
 #: A fit ends when a chunk of iterations lowers chi-square by less than this for each atom.
 CHI_SQUARE_PER_ATOM = 1e-2
@@ -82,8 +83,8 @@ class Refinement:
 
     @cached_property
     def fitted(self) -> FittedAtoms:
-        """The atoms as plain numbers; isotropic ones have no matrices."""
-        return plain(self.atoms)
+        """The atoms as plain numbers, with all that widens them as their displacements."""
+        return plain(self.atoms, self.model.scattering[: self.problem.n])
 
     def noise_left(self, frozen: Collection[str] = ()) -> SmoothNoise:
         """The noise that the model has left of the map; see `residual_noise`."""
@@ -195,10 +196,26 @@ def _after(
     return lambda free, more: keep(FitState(free, np.concatenate([history, more])))
 
 
-def plain(atoms: Atoms) -> FittedAtoms:
-    """Atoms as plain numbers; isotropic ones have no matrices."""
-    matrices = np.asarray(atoms.matrices())
+def plain(
+    atoms: Atoms,
+    scattering: AbstractScattering,
+    blur: Float[np.ndarray, "d d"] | float = 0.0,
+) -> FittedAtoms:
+    """Atoms as plain numbers, with what widens all of them taken off.
+
+    Isotropic ones have no matrices, nor have those that are narrower than the blur.
+    """
+    shapes = np.asarray(atoms.matrices())
+    matrices = shapes - blur
     u_iso = np.trace(matrices, axis1=1, axis2=2) / atoms.ndim
+    impossible = np.linalg.eigvalsh(matrices)[:, 0] <= 0
     if isinstance(atoms.displacements, IsotropicDisplacements):
-        matrices = np.full_like(matrices, np.nan)
-    return FittedAtoms(np.asarray(atoms.positions), np.asarray(atoms.amplitudes), u_iso, matrices)
+        impossible = np.ones_like(impossible)
+    return FittedAtoms(
+        np.asarray(atoms.positions),
+        np.asarray(atoms.amplitudes),
+        np.where(u_iso > 0, u_iso, np.nan),
+        np.where(impossible[:, None, None], np.nan, matrices),
+        scattering,
+        shapes,
+    )

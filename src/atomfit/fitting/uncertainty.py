@@ -15,9 +15,8 @@ information like that of the map, and is added to both.
 Not in it is whatever the model cannot describe.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -26,14 +25,13 @@ from scipy.sparse.linalg import LinearOperator, cg
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
+from atomfit.fitting.scatterers import Overlap
 
 #: Atoms of which the inverse for one atom is taken together, itself included.
 CLUSTER = 19
 #: Numbers in the matrices that are inverted at a time.
 _NUMBERS_AT_A_TIME = 2e7
 _ATOMS_AT_A_TIME = 64
-
-Overlap = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,21 +95,21 @@ def uncertainty(
 
     **Arguments:**
 
-    - `atoms`: the fitted atoms.
+    - `atoms`: the fitted atoms; covariances of displacements are those of their `shapes`.
     - `noise`: standard deviation of the noise in a voxel (map units).
     - `voxel_volume`: in Å³.
     - `isotropic`: whether each atom has one displacement only.
     - `frozen`: parts that were not refined.
     - `border`: what the background's numbers share with each atom of unit integral (a background hardly
         changes across an atom) and with each other, as sums over voxels; None if it was not refined.
-    - `overlap`: derivatives of the overlap of two atoms, as in `overlaps`; for white noise if not given.
+    - `overlap`: of two Gaussians, with its derivatives, as in `overlaps`; for white noise if not given.
     - `noise_overlap`: the same with the noise's covariance between: gᵀ W C W h / σ². Where weights are not
         the inverse of the noise it is not the same as gᵀ W h.
     - `prior`: precision of what was known of each atom beforehand, in natural parameters.
     """
     n, d = atoms.positions.shape
     q = len(natural_parameters(d))
-    neighbours = neighbour_table(atoms.positions, float(np.median(atoms.u_iso)), n)[:, :CLUSTER]
+    neighbours = neighbour_table(atoms.positions, float(np.median(atoms.reach_variances)), n)[:, :CLUSTER]
     missing = (neighbours == np.arange(n)[:, None]) & (np.arange(neighbours.shape[1]) > 0)
     basis = _free_directions(d, isotropic, frozen)
     covariances, between = np.full((n, q, q), np.nan), np.full((*neighbours.shape, d, d), np.nan)
@@ -189,8 +187,12 @@ def _blocks(
     for begin in range(0, len(atoms), _ATOMS_AT_A_TIME):
         rows = slice(begin, begin + _ATOMS_AT_A_TIME)
         others = neighbours[rows]
-        derivatives = overlap(
-            positions[rows, None] - positions[others], shapes[rows, None] + shapes[others]
+        derivatives = atoms.scattering.overlap(
+            overlap,
+            positions[rows, None] - positions[others],
+            shapes[rows, None] + shapes[others],
+            np.arange(len(atoms))[rows, None],
+            others,
         )
         mine, theirs = np.broadcast_arrays(amplitudes[rows, None], amplitudes[others])
         blocks.append(np.asarray(natural_blocks(np.asarray(derivatives), mine, theirs, positions.shape[1])))

@@ -32,8 +32,8 @@ from atomfit.detection.threshold import ThresholdSearch, ThresholdTrial
 from atomfit.detection.validation import Rejected
 from atomfit.elements import Element
 from atomfit.errors import InputError
-from atomfit.fitting.refinement import FitState
 from atomfit.fitting.parameters import Free
+from atomfit.fitting.refinement import FitState
 from atomfit.grid import DensityMap
 from atomfit.io.outputs import require_checkpoint
 from atomfit.options import BuildOptions

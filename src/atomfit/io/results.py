@@ -206,8 +206,10 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
             else {"contrast": joint.spectrum.contrast, "missing": joint.spectrum.missing},
             "noise_left": None if joint.inside is None else asdict(joint.inside),
             "prior": None if joint.prior is None else asdict(joint.prior),
+            "resolution": None if joint.resolution is None else asdict(joint.resolution),
             "background": joint.background.numbers(),
             "at_bound": int(joint.at_bound.sum()),
+            "narrower": int(joint.narrower.sum()),
             "history": joint.history,
         }
     return report

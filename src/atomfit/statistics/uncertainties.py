@@ -93,8 +93,10 @@ def propagate(
     slope = np.zeros_like(values)
     slope[:, -1] += 1 / values[:, 0]
     slope[:, 0] -= values[:, -1] / values[:, 0] ** 2
-    # ln peak = ln A - ½ ln det U
-    inverses = np.linalg.inv(np.where(np.isfinite(atoms.shapes), atoms.shapes, np.eye(d)))
+    # The peak is a sum of terms, each of which has ln peak = ln A - ½ ln det V + constant.
+    heights, terms = atoms.peaks
+    parts = heights / np.sum(heights, axis=1, keepdims=True)
+    inverses = np.einsum("nk,nkij->nij", parts, np.linalg.inv(terms))
     row, column = np.triu_indices(d, 1)
     by_shape = -0.5 * np.concatenate([inverses[:, range(d), range(d)], 2 * inverses[:, row, column]], 1)
     by_number = np.concatenate([by_shape, 1 / atoms.amplitudes[:, None]], axis=1)

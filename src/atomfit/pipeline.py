@@ -18,9 +18,11 @@ from jaxtyping import Float
 from atomfit.detection.detect import Detection, detect
 from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.fitting.newton import GaussNewton
-from atomfit.fitting.noise import measure_noise
+from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.noise_sources import measure_noise, spectrum_of_half_maps, spectrum_of_tilts
 from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam
 from atomfit.grid import DensityMap
 from atomfit.io.mrc import MapFile
@@ -120,7 +122,7 @@ def build(
     with clock("baseline"):
         baseline = _baseline(density, detection, kind)
     with clock("joint fit"):
-        joint = _fit(density, detection, kind, options, progress)
+        joint = _fit(ready, detection, options, progress)
     with clock("statistics"):
         statistics = measure_atoms(density, detection, baseline, joint, kind, options.cn_cutoff)
     warnings += _warnings(detection, joint)
@@ -174,32 +176,24 @@ def _baseline(density: DensityMap, detection: Detection, element: Element) -> Lo
 
 
 def _fit(
-    density: DensityMap,
+    ready: PreparedMap,
     detection: Detection,
-    element: Element,
     options: BuildOptions,
     progress: Progress,
 ) -> JointFit | None:
     if options.fit == "log" or not len(detection):
         return None
-    noise = None
-    if options.noise == "auto":
-        noise = measure_noise(density, detection.positions, detection.mean_atom.u)
-        log.info(
-            "noise: cannot be measured outside the particle; taken to be white"
-            if noise is None
-            else noise.describe()
-        )
     fit = fit_jointly(
-        density,
+        ready.density,
         detection.positions,
         detection.mean_atom,
-        element,
+        ready.element,
         displacements=options.displacements,
         background=options.background,
         frozen=options.freeze,
         solver=SOLVERS[options.optimizer](),
-        noise=noise,
+        noise=_noise(ready, detection, options),
+        likelihood=_likelihood(options),
         max_iterations=options.max_iterations,
         progress=progress,
     )
@@ -209,6 +203,34 @@ def _fit(
         len(fit.history),
     )
     return fit
+
+
+def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> NoiseSpectrum | None:
+    """What is known of the noise, from the best source that there is."""
+    u, noise = detection.mean_atom.u, None
+    if ready.half_maps is not None:
+        noise = spectrum_of_half_maps(*ready.half_maps, u, ready.tilts)
+    elif options.noise == "auto":
+        noise = measure_noise(ready.density, detection.positions, u, ready.tilts)
+    if noise is None and ready.tilts is not None:
+        noise = spectrum_of_tilts(ready.tilts, ready.density.grid, u)
+    if noise is not None:
+        log.info(noise.describe())
+    elif options.noise == "auto":
+        log.info("noise: cannot be measured outside the particle; taken to be white")
+    if noise is not None and not noise.white and options.likelihood != "gaussian":
+        log.info("the %s likelihood takes neighbouring voxels to be independent", options.likelihood)
+    return noise
+
+
+def _likelihood(options: BuildOptions) -> AbstractLoss | None:
+    match options.likelihood:
+        case "poisson":
+            return PoissonLoss(options.gain)
+        case "robust":
+            return StudentLoss()
+        case _:
+            return None
 
 
 def _warnings(detection: Detection, joint: JointFit | None) -> list[str]:

@@ -19,11 +19,14 @@ from atomfit.atoms import Atoms, IsotropicDisplacements
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
 from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import AbstractBackground, MapModel
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.objective import Pointwise
 from atomfit.fitting.overlaps import weighted_derivatives
 from atomfit.fitting.parameters import Parametrisation
+from atomfit.fitting.pointwise import information_blocks, information_border
 from atomfit.fitting.posterior import Term
 from atomfit.fitting.problem import JointProblem, cast, pose
 from atomfit.fitting.solvers import AbstractSolver, minimise
@@ -49,8 +52,12 @@ class JointFit:
     - `atoms`: refined, in the map's frame and units (float64).
     - `background`: refined, in map units; `fitted_on` is the grid of the region it was fitted on.
     - `spectrum`: weights of spatial frequencies; None if all counted alike.
-    - `noise`: standard deviation of the (weighted) residual (map units), per degree of freedom.
-    - `history`: half the sum of squared residuals after each iteration, in squared typical peaks.
+    - `noise`: standard deviation of the (weighted) residual (map units), per degree of freedom; where
+        voxels are not known alike, the root of their mean variance.
+    - `chi_square`: square of the residual per degree of freedom, in units of the noise that was measured
+        apart from the fit; near one if the model describes the map. NaN if none was measured.
+    - `history`: the objective after each iteration (half the sum of squared residuals, in squared typical
+        peaks).
     - `reason`: why it ended.
     - `voxels`, `parameters`: how many independent voxels counted, how many numbers were free.
     - `uncertainty`: covariances of the atoms' numbers.
@@ -62,6 +69,7 @@ class JointFit:
     fitted_on: Grid
     spectrum: NoiseSpectrum | None
     noise: float
+    chi_square: float
     history: Float[np.ndarray, " i"]
     reason: str
     voxels: int
@@ -92,6 +100,7 @@ def fit_jointly(
     solver: AbstractSolver | None = None,
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | None = None,
+    likelihood: AbstractLoss | None = None,
     max_iterations: int = 300,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
 ) -> JointFit:
@@ -109,6 +118,7 @@ def fit_jointly(
     - `solver`: Gauss-Newton if not given.
     - `terms`: what else a good model keeps to, as functions of the model; see `posterior`.
     - `noise`: its spectrum; white if not given.
+    - `likelihood`: of a voxel, if noise is not Gaussian; spatial frequencies have no weights then.
     - `max_iterations`: the most iterations.
     - `progress`: called with iterations done and the objective.
     """
@@ -123,6 +133,7 @@ def fit_jointly(
         frozen=frozen,
         terms=terms,
         noise=noise,
+        likelihood=likelihood,
     )
     log.info(problem.describe())
     voxels, n = problem.measurements, problem.n
@@ -140,9 +151,10 @@ def fit_jointly(
         free = minimum.params
         history = np.concatenate([history, minimum.history])
         model = problem.model(free)
-        if minimum.reason != "converged" or not free or not problem.outgrown(model):
+        adapted = problem.adapted(model) if minimum.reason == "converged" and free else None
+        if adapted is None:
             break
-        problem = problem.redrawn(model)
+        problem = adapted
     deviation = problem.noise(model, minimum.value)
     atoms = _to_map_frame(model.atoms[:n], problem.unit, problem.region.grid)
     return JointFit(
@@ -151,11 +163,12 @@ def fit_jointly(
         problem.region.grid,
         noise if problem.coloured else None,
         deviation,
+        problem.chi_square(model, deviation, noise),
         history,
         minimum.reason,
         problem.measurements,
         problem.parameters,
-        _uncertainty(problem, _plain(atoms), model.background, deviation, noise, mean_atom.u, frozen),
+        _uncertainty(problem, _plain(atoms), model, deviation, noise, mean_atom.u, frozen),
         _at_bound(problem.parametrisation, model, n),
     )
 
@@ -163,14 +176,27 @@ def fit_jointly(
 def _uncertainty(
     problem: JointProblem,
     atoms: FittedAtoms,
-    background: AbstractBackground,
+    model: MapModel,
     deviation: float,
     noise: NoiseSpectrum | None,
     u: float,
     frozen: Collection[str],
 ) -> Uncertainty:
     """Covariances of fitted atoms; `u` is the mean atom's variance (Å²)."""
-    fields = [] if "background" in frozen else background.fields(problem.region.grid)
+    grid = problem.region.grid
+    fields = [] if "background" in frozen else model.background.fields(grid)
+    isotropic = isinstance(problem.parametrisation.start.atoms.displacements, IsotropicDisplacements)
+    if isinstance(problem.posterior.data, Pointwise):
+        precision = problem.precision(model)
+        return uncertainty(
+            atoms,
+            1.0,
+            1.0,
+            isotropic=isotropic,
+            frozen=frozen,
+            border=information_border(atoms, fields, precision, grid) if fields else None,
+            blocks_of=partial(information_blocks, precision=precision, grid=grid),
+        )
     overlap = noise_overlap = None
     if noise is not None and problem.coloured:
         frequencies, parts, noisy = noise.sampled(u)
@@ -179,8 +205,8 @@ def _uncertainty(
     return uncertainty(
         atoms,
         deviation,
-        float(np.prod(problem.region.grid.spacing)),
-        isotropic=isinstance(problem.parametrisation.start.atoms.displacements, IsotropicDisplacements),
+        grid.voxel_volume,
+        isotropic=isotropic,
         frozen=frozen,
         border=problem.border(fields) if fields else None,
         overlap=overlap,

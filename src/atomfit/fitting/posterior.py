@@ -72,25 +72,24 @@ class Posterior(eqx.Module):
             return self.parametrisation(self.parametrisation.unflat(vector))
 
         density, pull = jax.vjp(lambda v: model(v).density(self.data.plan, self.data.spacing), at)
-        residual = jnp.asarray(self.data.values) - density
-        weighted = self.data.weighted(residual)
+        value, slope = self.data.value_and_slope(density)
         directions = jnp.eye(len(at), len(at) - n * p, -n * p)
         fields = [
             jax.jvp(lambda v: self.data.background(model(v)), (at,), (direction,))[1]
             for direction in directions.T
         ]
-        densities = jnp.stack([-weighted, *(self.data.weighted(field) for field in fields)])
+        densities = jnp.stack([slope, *(self.data.weighted(field, density) for field in fields)])
         rows = lax.map(lambda density: pull(density)[0], densities)
-        value, gradient = 0.5 * jnp.sum(residual * weighted), rows[0]
+        gradient = rows[0]
         if self.terms:
-            more, slope = jax.value_and_grad(self._others)(at)
-            value, gradient = value + more, gradient + slope
+            more, steeper = jax.value_and_grad(self._others)(at)
+            value, gradient = value + more, gradient + steeper
         border = jnp.moveaxis(rows[1:, : n * p].reshape(len(fields), n, p), 0, -1)
         return Evaluation(value, gradient, border, rows[1:, n * p :])
 
     def information(self, free: Free, evaluation: Evaluation) -> Curvature:
         """The Gauss-Newton matrix of the misfit alone, where it was evaluated."""
-        return curvature_of_atoms(
+        curvature = curvature_of_atoms(
             self.parametrisation,
             free,
             jnp.asarray(self.neighbours),
@@ -99,6 +98,12 @@ class Posterior(eqx.Module):
             evaluation.corner,
             self.data.atoms_at_a_time,
         )
+        around = self.data.around(self.parametrisation(free))
+        if around is None:
+            return curvature
+        root = jnp.sqrt(around)
+        both = root[:, None] * root[curvature.neighbours]
+        return eqx.tree_at(lambda c: c.blocks, curvature, curvature.blocks * both[..., None, None])
 
     def curvature(
         self, free: Free, evaluation: Evaluation

@@ -33,6 +33,7 @@ _NUMBERS_AT_A_TIME = 2e7
 _ATOMS_AT_A_TIME = 64
 
 Overlap = Callable[[Any, Any], Any]
+Blocks = Callable[[FittedAtoms, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +88,10 @@ def uncertainty(
     *,
     isotropic: bool = False,
     frozen: Collection[str] = (),
-    border: tuple[Float[np.ndarray, "n b"], Float[np.ndarray, "b b"]] | None = None,
+    border: tuple[Float[np.ndarray, "n q b"], Float[np.ndarray, "b b"]] | None = None,
     overlap: Overlap | None = None,
     noise_overlap: Overlap | None = None,
+    blocks_of: Blocks | None = None,
 ) -> Uncertainty:
     """Covariances of a joint fit.
 
@@ -100,11 +102,13 @@ def uncertainty(
     - `voxel_volume`: in Å³.
     - `isotropic`: whether each atom has one displacement only.
     - `frozen`: parts that were not refined.
-    - `border`: what the background's numbers share with each atom of unit integral (a background hardly
-        changes across an atom) and with each other, as sums over voxels; None if it was not refined.
+    - `border`: what the background's numbers share with each atom's natural parameters, times the voxel
+        volume, and with each other, as sums over voxels; None if it was not refined.
     - `overlap`: derivatives of the overlap of two atoms, as in `overlaps`; for white noise if not given.
     - `noise_overlap`: the same with the noise's covariance between: gᵀ W C W h / σ². Where weights are not
         the inverse of the noise it is not the same as gᵀ W h.
+    - `blocks_of`: inner products of atoms with their neighbours, times the voxel volume, where no overlap
+        is known in closed form.
     """
     n, d = atoms.positions.shape
     q = len(natural_parameters(d))
@@ -117,10 +121,16 @@ def uncertainty(
     p = basis.shape[1]
 
     def information(of: Overlap) -> Float[np.ndarray, "n m p p"]:
-        natural = _blocks(atoms, neighbours, of) / (voxel_volume * noise**2)
+        return freely(_blocks(atoms, neighbours, of))
+
+    def freely(natural: Float[np.ndarray, "n m q q"]) -> Float[np.ndarray, "n m p p"]:
+        natural = natural / (voxel_volume * noise**2)
         return np.where(missing[:, :, None, None], 0.0, basis.T @ natural @ basis)
 
-    blocks = information(overlap or derivatives_of_gaussian)
+    if blocks_of is None:
+        blocks = information(overlap or derivatives_of_gaussian)
+    else:
+        blocks = freely(blocks_of(atoms, neighbours))
     # Amplitudes may be of any size; each number is measured in its own inverse information.
     scale = np.sqrt(np.maximum(np.diagonal(blocks[:, 0], axis1=1, axis2=2), 1e-300))
     scales = scale[:, None, :, None] * scale[neighbours][:, :, None, :]
@@ -133,10 +143,8 @@ def uncertainty(
         noise_flat = (information(noise_overlap) / scales)[~missing][sorting]
     lifts = np.zeros((n, p, 0))
     if border is not None:
-        shared = basis[-1] * border[0][:, :, None] / (voxel_volume * noise**2) / scale[:, None]
-        lifts = (
-            _lifts(blocks, neighbours, np.swapaxes(shared, 1, 2), border[1] / noise**2) / scale[..., None]
-        )
+        shared = basis.T @ border[0] / (voxel_volume * noise**2) / scale[..., None]
+        lifts = _lifts(blocks, neighbours, shared, border[1] / noise**2) / scale[..., None]
     size = (neighbours.shape[1] * p) ** 2
     for begin in range(0, n, step := max(1, int(_NUMBERS_AT_A_TIME / size))):
         rows = slice(begin, begin + step)

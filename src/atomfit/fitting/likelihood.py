@@ -129,12 +129,12 @@ class StudentLoss(AbstractLoss):
 
     **Fields:**
 
-    - `scale`: s, the standard deviation of ordinary residuals; large at first, for a plain least-squares
-        fit to start from.
+    - `scale`: s, the standard deviation of ordinary residuals; at first so large that atoms which are not
+        yet in their places still pull, and so small that what is brighter than an atom does not.
     - `freedom`: ν; the fewer, the less pull large residuals have.
     """
 
-    scale: Float[Leaf, ""] = eqx.field(default_factory=lambda: np.asarray(1e3, np.float32))
+    scale: Float[Leaf, ""] = eqx.field(default_factory=lambda: np.asarray(0.3, np.float32))
     freedom: float = eqx.field(static=True, default=4.0)
 
     def value(self, density: Float[Array, "..."], values: Float[Leaf, "..."]) -> Float[Array, "..."]:

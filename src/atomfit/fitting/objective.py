@@ -7,11 +7,9 @@ of a typical atom's peak and padded to a multiple of 16 voxels, so that maps of 
 the optimiser and particles of similar size share compiled code.
 
 Gaussian noise makes the difference a sum of squares, with weights for voxels (`LeastSquares`) or for
-spatial frequencies (`SpectralLeastSquares`). Any other likelihood of single voxels is a `Pointwise`
-misfit. Its curvature W changes from voxel to voxel, for which overlaps of atoms have no closed form; the
-solver's matrix takes those of W = 1 times √(wᵢ wⱼ), wᵢ being the mean of W around each atom. That makes
-steps a little too long or short, and nothing else: the minimum is where the gradient, which is
-exact, vanishes, and `pointwise` sums over voxels for the uncertainties.
+spatial frequencies (`SpectralLeastSquares`): a quadratic form of the density, whose curvature is known in
+closed form. Any other likelihood of single voxels is a `Pointwise` misfit, whose curvature changes from
+voxel to voxel: the solver multiplies with it by drawing (`posterior`), which costs more.
 """
 
 import abc
@@ -52,9 +50,6 @@ class AbstractMisfit(eqx.Module):
     spacing: eqx.AbstractVar[Float[Array | np.ndarray, " d"]]
     plan: eqx.AbstractVar[WindowPlan]
 
-    #: Atoms whose overlaps are computed at a time.
-    atoms_at_a_time: eqx.AbstractClassVar[int]
-
     @abc.abstractmethod
     def value_and_slope(self, density: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, "..."]]:
         """Of the misfit, at a density on the region's voxels."""
@@ -62,22 +57,6 @@ class AbstractMisfit(eqx.Module):
     @abc.abstractmethod
     def weighted(self, field: Float[Array, "..."], density: Float[Array, "..."]) -> Float[Array, "..."]:
         """W times a field on the region's voxels: the curvature at a density, symmetric and positive."""
-
-    @abc.abstractmethod
-    def around(self, model: MapModel) -> Float[Array, " n"] | None:
-        """Mean of W around each atom, relative to what `overlap` reckons with; None if one everywhere."""
-
-    @abc.abstractmethod
-    def overlap(
-        self, apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
-    ) -> Float[Array, "... m"]:
-        """Derivatives (as in `overlaps`) of gᵀ W h, for two normalised atoms where `around` is one.
-
-        **Arguments:**
-
-        - `apart`: vector between the atoms (Å).
-        - `variances`: sum of their displacement matrices (Å²).
-        """
 
     def __call__(self, model: MapModel) -> Float[Array, ""]:
         return self.value_and_slope(model.density(self.plan, self.spacing))[0]
@@ -87,12 +66,31 @@ class AbstractMisfit(eqx.Module):
         return jnp.broadcast_to(model.background.density(self.plan.shape, self.spacing), self.plan.shape)
 
 
+class AbstractLeastSquares(AbstractMisfit):
+    """Gaussian noise: ½ rᵀ W r, with one W for all densities."""
+
+    #: Atoms whose overlaps are computed at a time.
+    atoms_at_a_time: eqx.AbstractClassVar[int]
+
+    @abc.abstractmethod
+    def overlap(
+        self, apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
+    ) -> Float[Array, "... m"]:
+        """Derivatives (as in `overlaps`) of gᵀ W h, for two normalised atoms.
+
+        **Arguments:**
+
+        - `apart`: vector between the atoms (Å).
+        - `variances`: sum of their displacement matrices (Å²).
+        """
+
+
 def _of_squares(residual: Float[Array, "..."], weighted: Float[Array, "..."]) -> tuple[Array, Array]:
     """½ rᵀ W r and its slope by the density."""
     return 0.5 * jnp.sum(residual * weighted), -weighted
 
 
-class LeastSquares(AbstractMisfit):
+class LeastSquares(AbstractLeastSquares):
     """White noise: ½ rᵀ W r, where every voxel that counts counts alike.
 
     **Fields:**
@@ -113,9 +111,6 @@ class LeastSquares(AbstractMisfit):
     def weighted(self, field: Float[Array, "..."], density: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.asarray(self.weights) * field
 
-    def around(self, model: MapModel) -> None:
-        return None
-
     def overlap(
         self, apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
     ) -> Float[Array, "... m"]:
@@ -124,7 +119,7 @@ class LeastSquares(AbstractMisfit):
         return overlaps / jnp.prod(jnp.asarray(self.spacing))
 
 
-class SpectralLeastSquares(AbstractMisfit):
+class SpectralLeastSquares(AbstractLeastSquares):
     """Coloured noise: ½ rᵀ W r, where every spatial frequency has its weight, the same in the whole region.
 
     **Fields:**
@@ -146,9 +141,6 @@ class SpectralLeastSquares(AbstractMisfit):
     def value_and_slope(self, density: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, "..."]]:
         residual = jnp.asarray(self.values) - density
         return _of_squares(residual, self.weighted(residual, density))
-
-    def around(self, model: MapModel) -> None:
-        return None
 
     def weighted(self, field: Float[Array, "..."], density: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = jnp.asarray(self.inside)
@@ -175,7 +167,6 @@ class Pointwise(AbstractMisfit):
     loss: AbstractLoss
     spacing: Float[Array | np.ndarray, " d"]
     plan: WindowPlan
-    atoms_at_a_time: ClassVar[int] = 1024
 
     def value_and_slope(self, density: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, "..."]]:
         def total(density: Float[Array, "..."]) -> Float[Array, ""]:
@@ -187,6 +178,7 @@ class Pointwise(AbstractMisfit):
         return jnp.asarray(self.weights) * self.loss.curvature(density, self.values) * field
 
     def around(self, model: MapModel) -> Float[Array, " n"]:
+        """Mean curvature around each atom."""
         density = model.density(self.plan, self.spacing)
         weight = self.weighted(jnp.ones_like(density), density)
         atoms = model.atoms
@@ -196,13 +188,7 @@ class Pointwise(AbstractMisfit):
             return render(narrower, self.plan, self.spacing, np.zeros(len(self.spacing)))
 
         mean = jax.vjp(draw, jnp.ones(len(atoms)))[1](weight)[0]
-        return jnp.maximum(mean * jnp.prod(jnp.asarray(self.spacing)), 1e-6)
-
-    def overlap(
-        self, apart: Float[Array, "... d"], variances: Float[Array, "... d d"]
-    ) -> Float[Array, "... m"]:
-        overlaps = jnp.asarray(derivatives_of_gaussian(apart, variances))
-        return overlaps / jnp.prod(jnp.asarray(self.spacing))
+        return mean * jnp.prod(jnp.asarray(self.spacing))
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from atomfit.fitting.curvature import Curvature, curvature_of_atoms
 from atomfit.fitting.model import MapModel
-from atomfit.fitting.objective import AbstractMisfit
+from atomfit.fitting.objective import AbstractLeastSquares, AbstractMisfit, Pointwise
 from atomfit.fitting.parameters import Free, Parametrisation
 
 Term = Callable[[MapModel], Float[Array, ""]]
@@ -89,7 +89,8 @@ class Posterior(eqx.Module):
 
     def information(self, free: Free, evaluation: Evaluation) -> Curvature:
         """The Gauss-Newton matrix of the misfit alone, where it was evaluated."""
-        curvature = curvature_of_atoms(
+        assert isinstance(self.data, AbstractLeastSquares)
+        return curvature_of_atoms(
             self.parametrisation,
             free,
             jnp.asarray(self.neighbours),
@@ -98,26 +99,45 @@ class Posterior(eqx.Module):
             evaluation.corner,
             self.data.atoms_at_a_time,
         )
-        around = self.data.around(self.parametrisation(free))
-        if around is None:
-            return curvature
-        root = jnp.sqrt(around)
-        both = root[:, None] * root[curvature.neighbours]
-        return eqx.tree_at(lambda c: c.blocks, curvature, curvature.blocks * both[..., None, None])
 
     def curvature(
         self, free: Free, evaluation: Evaluation
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
         """Products with the curvature of the whole objective, and the diagonal of the misfit's."""
-        information = self.information(free, evaluation)
+        if isinstance(self.data, Pointwise):
+            products, diagonal = self._drawn(self.data, free, evaluation)
+        else:
+            information = self.information(free, evaluation)
+            products, diagonal = information.product, information.diagonal()
         if not self.terms:
-            return information.product, information.diagonal()
+            return products, diagonal
         at = self.parametrisation.flat(free)
 
         def product(vector: Float[Array, " k"]) -> Float[Array, " k"]:
-            return information.product(vector) + jax.jvp(jax.grad(self._others), (at,), (vector,))[1]
+            return products(vector) + jax.jvp(jax.grad(self._others), (at,), (vector,))[1]
 
-        return product, information.diagonal()
+        return product, diagonal
+
+    def _drawn(
+        self, data: Pointwise, free: Free, evaluation: Evaluation
+    ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
+        """The same where no closed form is known: each product draws a change of the density.
+
+        In the parametrisation's units a lone atom has unit curvature for unit weights.
+        """
+        at, (_, p) = self.parametrisation.flat(free), self.parametrisation.columns
+
+        def density(vector: Float[Array, " k"]) -> Float[Array, "..."]:
+            model = self.parametrisation(self.parametrisation.unflat(vector))
+            return model.density(data.plan, data.spacing)
+
+        there, push = jax.linearize(density, at)
+        pull = jax.linear_transpose(push, at)
+        diagonal = jnp.repeat(data.around(self.parametrisation(free)), p)
+        return (
+            lambda vector: pull(data.weighted(push(vector), there))[0],
+            jnp.concatenate([diagonal, jnp.diagonal(evaluation.corner)]),
+        )
 
     def _others(self, vector: Float[Array, " k"]) -> Float[Array, ""]:
         model = self.parametrisation(self.parametrisation.unflat(vector))

@@ -79,21 +79,27 @@ class TiltSeries:
             for a, width in zip(angles[wide], steps[wide], strict=True)
         ]
 
-    def missing(self, frequencies: list[Float[np.ndarray, "..."]]) -> Bool[np.ndarray, "z y x"]:
+    def missing(
+        self, frequencies: list[Float[np.ndarray, "..."]], margin: float = 0.0
+    ) -> Bool[np.ndarray, "z y x"]:
         """Which spatial frequencies were not measured.
 
         **Arguments:**
 
         - `frequencies`: along z, y and x, to be broadcast (1/Å).
+        - `margin`: frequencies this near to a hole's edge (1/Å) are counted among those that are missing.
         """
         k = dict(zip("zyx", frequencies, strict=True))
         # axis x beam: the remaining axis, or its opposite.
         third = ({"x", "y", "z"} - {self.axis, self.beam}).pop()
         sign = 1 if (self.axis + self.beam) in "xyzxy" else -1
         angle = np.degrees(np.arctan2(k[self.beam], sign * k[third]))
-        known = np.ones(np.broadcast_shapes(*(x.shape for x in frequencies)), bool)
+        length = np.hypot(k[self.beam], k[third])
+        missing = np.zeros(np.broadcast_shapes(*(x.shape for x in frequencies)), bool)
         for begin, end in self.holes:
             beyond = np.mod(angle - begin, 180.0)
-            known &= ~((beyond > 0) & (beyond < end - begin))
-        # The axis itself is in every view.
-        return ~known & ~((k[self.beam] == 0) & (k[third] == 0))
+            # The axis itself is in every view.
+            missing |= (beyond > 0) & (beyond < end - begin) & (length > 0)
+            for edge in (begin, end):
+                missing |= length * np.abs(np.sin(np.radians(angle - edge))) < margin
+        return missing

@@ -10,7 +10,8 @@ their difference is noise of exactly the kind that their mean has, in the whole 
 
 *Tilts*: which frequencies are missing is geometry, and need not be measured. Known tilts replace the
 search for empty directions, and where no noise can be measured they are all there is: white, but for the
-wedge.
+wedge. The transform of a box of edge L tells frequencies apart that differ by 1/L; those that lie nearer
+to the wedge than half of it hold part of what is missing, and are left out with it.
 """
 
 import numpy as np
@@ -56,7 +57,8 @@ def measure_noise(
         return None
     window = gaussian_filter(outside.astype(np.float32), 1.0 / grid.spacing[::-1]) * outside
     noise = density.values - np.float32(middle)
-    return spectrum_of(noise, window, grid, u, "outside the particle", missing_in(grid, tilts))
+    missing = None if tilts is None else _missing_in(grid, tilts)
+    return spectrum_of(noise, window, grid, u, "outside the particle", missing)
 
 
 def spectrum_of_half_maps(
@@ -83,7 +85,8 @@ def spectrum_of_half_maps(
         fading = np.clip((np.arange(n) + 0.5) / (_FADING * n), 0, 1)
         profile = np.sin(0.5 * np.pi * np.minimum(fading, fading[::-1])) ** 2
         window *= profile.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(grid.ndim)])
-    return spectrum_of(noise, window, grid, u, "of the half-maps", missing_in(grid, tilts))
+    missing = None if tilts is None else _missing_in(grid, tilts)
+    return spectrum_of(noise, window, grid, u, "of the half-maps", missing)
 
 
 def spectrum_of_tilts(tilts: TiltSeries, grid: Grid, u: float) -> NoiseSpectrum:
@@ -96,7 +99,7 @@ def spectrum_of_tilts(tilts: TiltSeries, grid: Grid, u: float) -> NoiseSpectrum:
     - `u`: variance of the mean atom (Å²).
     """
     axes = frequency_axes(grid)
-    missing = tilts.missing(axes)
+    missing = _missing_in(grid, tilts)
     band = atoms_band(np.sqrt(sum(axis**2 for axis in axes)), u)
     known = np.where(missing, 0, 1).astype(np.float32)
     return NoiseSpectrum(
@@ -104,9 +107,9 @@ def spectrum_of_tilts(tilts: TiltSeries, grid: Grid, u: float) -> NoiseSpectrum:
     )
 
 
-def missing_in(grid: Grid, tilts: TiltSeries | None) -> Bool[np.ndarray, "..."] | None:
-    """Frequencies of a box's transform that tilts did not measure; None without tilts."""
-    return None if tilts is None else tilts.missing(frequency_axes(grid))
+def _missing_in(grid: Grid, tilts: TiltSeries) -> Bool[np.ndarray, "..."]:
+    """Frequencies of a box's transform that tilts did not measure."""
+    return tilts.missing(frequency_axes(grid), 0.5 / float(grid.extent.min()))
 
 
 def _outside(grid: Grid, positions: Float[np.ndarray, "n d"], radius: float) -> Bool[np.ndarray, "..."]:

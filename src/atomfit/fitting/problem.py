@@ -58,6 +58,8 @@ from atomfit.rendering import Gaussians, WindowPlan, bucket, plan_windows
 REGION_WIDTHS = 4.5
 #: How much farther the region reaches where noise is coloured, so that weights have room to act (Å).
 COLOURED_MARGIN = 6.0
+#: Where the map ends before that, its last so many Å fade out.
+FACE_MARGIN = 2.0
 #: What a rough estimate of a fit's duration and memory on two cores is made of.
 SECONDS_TO_COMPILE = 5.0
 SECONDS_PER_WINDOW_VOXEL = 2e-8
@@ -309,6 +311,10 @@ def _tapered(
     near = region_mask(region.grid, positions, radius)
     beyond = distance_transform_edt(~near, sampling=region.grid.spacing[::-1]) / COLOURED_MARGIN
     taper = 0.5 + 0.5 * np.cos(np.pi * np.clip(beyond, 0, 1))
+    # Where the map itself ends near an atom there is less room.
+    ends = distance_transform_edt(np.pad(region.mask, 1), sampling=region.grid.spacing[::-1])
+    inner = ends[(slice(1, -1),) * region.grid.ndim] / FACE_MARGIN
+    taper = np.minimum(taper, 0.5 - 0.5 * np.cos(np.pi * np.clip(inner, 0, 1)))
     return np.where(region.mask, taper, 0.0).astype(np.float32)
 
 

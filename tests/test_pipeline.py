@@ -356,3 +356,31 @@ def test_a_measured_map_gives_most_of_the_published_atoms(real_data: Path) -> No
     assert pairs.precision > 0.9
     assert pairs.recall > 0.75
     assert pairs.rmsd < 0.4
+
+
+def test_half_maps_from_the_command_line(small: Simulation, tmp_path: Path) -> None:
+    """Their noise is the map's, so that what the model leaves is one in its unit."""
+    difference = np.random.default_rng(0).normal(0, 0.03, small.map.values.shape).astype(np.float32)
+    names = ["map.mrc", "half 1.mrc", "half 2.mrc"]
+    for name, sign in zip(names, (0, 1, -1), strict=True):
+        write_map(tmp_path / name, small.map.with_values(small.map.values + np.float32(sign) * difference))
+    paths = [str(tmp_path / name) for name in names]
+    outcome = CliRunner().invoke(
+        app,
+        ["build", paths[0], "-e", "Pt", "--half-maps", *paths[1:], "--out", str(tmp_path / "out")],
+    )
+    assert outcome.exit_code == 0, outcome.output
+    assert "noise of the half-maps: white" in outcome.stderr
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["fit"]["chi_square_reduced"] == pytest.approx(1, abs=0.1)
+    assert not summary["warnings"]
+    assert json.loads((tmp_path / "out/run.json").read_text())["options"]["half_maps"] == paths[1:]
+    other = str(tmp_path / "map.mrc")
+    result = build(other, "Pt", half_maps=(paths[1], paths[0]), fit="log")
+    assert any("not the mean of the half-maps" in warning for warning in result.warnings)
+
+
+def test_a_noise_that_is_not_known_is_null(small: Simulation, tmp_path: Path) -> None:
+    result = build(small.map, "Pt", noise="white", max_iterations=3)
+    result.write(tmp_path / "out")
+    assert json.loads((tmp_path / "out/summary.json").read_text())["fit"]["chi_square_reduced"] is None

@@ -19,10 +19,12 @@ import typer
 
 from atomfit.errors import InputError
 from atomfit.options import (
+    Axis,
     Background,
     BuildOptions,
     Displacements,
     FitMethod,
+    Likelihood,
     LongAxis,
     Noise,
     Optimizer,
@@ -109,6 +111,21 @@ def build(
             help="Draw displacements to those of the other atoms; auto: where they are uncertain."
         ),
     ] = "auto",
+    half_maps: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="A B", help="Two half-maps, in whose difference noise is measured instead."),
+    ] = None,
+    tilts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Tilt angles (.tlt): the missing wedge is theirs.")
+    ] = None,
+    tilt_axis: Annotated[Axis, typer.Option(help="That the specimen was turned about.")] = "y",
+    beam: Annotated[Axis, typer.Option(help="Along which the beam went at tilt 0.")] = "z",
+    likelihood: Annotated[
+        Likelihood, typer.Option(help="poisson for counts; robust if other things are in the map.")
+    ] = "gaussian",
+    gain: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Map units per count, for poisson.")
+    ] = None,
     freeze: Annotated[
         list[str] | None,
         typer.Option(
@@ -156,6 +173,12 @@ def build(
             background=background,
             noise=noise,
             prior=prior,
+            half_maps=half_maps,
+            tilts=tilts,
+            tilt_axis=tilt_axis,
+            beam=beam,
+            likelihood=likelihood,
+            gain=gain,
             freeze=tuple(freeze or ()),
             optimizer=optimizer,
             max_iterations=max_iterations,

@@ -18,9 +18,11 @@ from jaxtyping import Float
 from atomfit.detection.detect import Detection, detect
 from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.fitting.newton import GaussNewton
-from atomfit.fitting.noise import NoiseSpectrum, measure_noise
+from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.noise_sources import measure_noise, spectrum_of_half_maps, spectrum_of_tilts
 from atomfit.fitting.refinement import FitState
 from atomfit.fitting.resolution import NARROWER
 from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam
@@ -36,6 +38,8 @@ from atomfit.timing import Stopwatch
 log = logging.getLogger("atomfit")
 
 Progress = Callable[[int, float], None]
+
+Noise = NoiseSpectrum | Literal["residual"] | None
 
 SOLVERS: dict[str, Callable[[], AbstractSolver]] = {"newton": GaussNewton, "lbfgs": LBFGS, "adam": Adam}
 
@@ -131,7 +135,7 @@ def build(
         baseline = _baseline(density, detection, kind)
     with clock("joint fit"):
         state = None if before is None else before.state
-        joint = _fit(density, detection, kind, options, progress, kept, state)
+        joint = _fit(ready, detection, options, progress, kept, state)
     with clock("statistics"):
         statistics = measure_atoms(density, detection, baseline, joint, kind, options.cn_cutoff)
     warnings += _warnings(detection, joint)
@@ -187,9 +191,8 @@ def _baseline(density: DensityMap, detection: Detection, element: Element) -> Lo
 
 
 def _fit(
-    density: DensityMap,
+    ready: PreparedMap,
     detection: Detection,
-    element: Element,
     options: BuildOptions,
     progress: Progress,
     checkpoint: Checkpoint,
@@ -198,7 +201,7 @@ def _fit(
     if options.fit == "log" or not len(detection):
         return None
     with checkpoint.kept(detection, state):
-        fit = _fit_jointly(density, detection, element, options, progress, checkpoint.keep, state)
+        fit = _fit_jointly(ready, detection, options, progress, checkpoint.keep, state)
     checkpoint.end(fit.state, fit.reason == "converged")
     log.info("joint fit: %s after %d iterations", fit.reason, len(fit.history))
     if fit.resolution is not None:
@@ -207,29 +210,18 @@ def _fit(
 
 
 def _fit_jointly(
-    density: DensityMap,
+    ready: PreparedMap,
     detection: Detection,
-    element: Element,
     options: BuildOptions,
     progress: Progress,
     keep: Callable[[FitState], None],
     state: FitState | None,
 ) -> JointFit:
-    noise: NoiseSpectrum | Literal["residual"] | None = None
-    if options.noise == "auto":
-        spectrum = measure_noise(density, detection.positions, detection.mean_atom.u)
-        log.info(
-            "noise: cannot be measured outside the particle; frequencies count alike, and uncertainties "
-            "are those of what the fit leaves"
-            if spectrum is None
-            else spectrum.describe()
-        )
-        noise = spectrum or "residual"
     return fit_jointly(
-        density,
+        ready.density,
         detection.positions,
         detection.mean_atom,
-        element,
+        ready.element,
         displacements=options.displacements,
         scattering=options.scattering,
         u_mean=options.u_mean,
@@ -237,13 +229,46 @@ def _fit_jointly(
         background=options.background,
         frozen=options.freeze,
         solver=SOLVERS[options.optimizer](),
-        noise=noise,
+        noise=_noise(ready, detection, options),
+        likelihood=_likelihood(options),
         prior=options.prior,
         max_iterations=options.max_iterations,
         start=state,
         progress=progress,
         keep=keep,
     )
+
+
+def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> Noise:
+    """What is known of the noise, from the best source that there is."""
+    u, noise = detection.mean_atom.u, None
+    if ready.half_maps is not None:
+        noise = spectrum_of_half_maps(*ready.half_maps, u, ready.tilts)
+    elif options.noise == "auto":
+        noise = measure_noise(ready.density, detection.positions, u, ready.tilts)
+    if noise is None and ready.tilts is not None:
+        noise = spectrum_of_tilts(ready.tilts, ready.density.grid, u)
+    if noise is not None:
+        log.info(noise.describe())
+    elif options.noise == "auto":
+        log.info(
+            "noise: cannot be measured outside the particle; frequencies count alike, and uncertainties "
+            "are those of what the fit leaves"
+        )
+        return "residual"
+    if noise is not None and not noise.white and options.likelihood != "gaussian":
+        log.info("the %s likelihood takes neighbouring voxels to be independent", options.likelihood)
+    return noise
+
+
+def _likelihood(options: BuildOptions) -> AbstractLoss | None:
+    match options.likelihood:
+        case "poisson":
+            return PoissonLoss(options.gain)
+        case "robust":
+            return StudentLoss()
+        case _:
+            return None
 
 
 def _warnings(detection: Detection, joint: JointFit | None) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from atomfit.detection.detect import detect
 from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.noise import measure_noise
+from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
 from atomfit.grid import DensityMap, Grid
 from atomfit.simulation import Simulation, simulate

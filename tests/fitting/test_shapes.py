@@ -7,7 +7,7 @@ import pytest
 from atomfit.detection.detect import detect
 from atomfit.elements import element
 from atomfit.fitting.joint import fit_jointly
-from atomfit.fitting.noise import measure_noise
+from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.objective import region_around
 from atomfit.grid import DensityMap, Grid
 from atomfit.simulation import simulate

@@ -18,6 +18,7 @@ from atomfit.atoms import Atoms, IsotropicDisplacements, elements_of_matrices
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
 from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import AbstractBackground
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.noise import NoiseSpectrum
@@ -63,7 +64,10 @@ class JointFit:
     - `spectrum`: weights of spatial frequencies; None if all counted alike.
     - `inside`: the noise as the residual has it; None if it was known otherwise.
     - `prior`: what displacements were drawn to; None for plain maximum likelihood.
-    - `noise`: standard deviation of the (weighted) residual (map units), per degree of freedom.
+    - `noise`: standard deviation of the (weighted) residual (map units), per degree of freedom; where
+        voxels are not known alike, the root of their mean variance.
+    - `chi_square`: square of the residual per degree of freedom, in units of the noise that was measured
+        apart from the fit; near one if the model describes the map. NaN if none was measured.
     - `state`: what a fit that ended too early can go on from.
     - `reason`: why it ended.
     - `voxels`, `parameters`: how many independent voxels counted, how many numbers were free.
@@ -82,6 +86,7 @@ class JointFit:
     inside: SmoothNoise | None
     prior: DisplacementPrior | None
     noise: float
+    chi_square: float
     state: FitState
     reason: str
     voxels: int
@@ -127,6 +132,7 @@ def fit_jointly(
     solver: AbstractSolver | None = None,
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | Literal["residual"] | None = None,
+    likelihood: AbstractLoss | None = None,
     prior: Prior = "none",
     max_iterations: int = 300,
     start: FitState | None = None,
@@ -153,6 +159,7 @@ def fit_jointly(
     - `terms`: what else a good model keeps to, as functions of the model; see `posterior`.
     - `noise`: its spectrum; "residual" to count frequencies alike, but take uncertainties from what the fit
         leaves; white if not given.
+    - `likelihood`: of a voxel, if noise is not Gaussian; spatial frequencies have no weights then.
     - `prior`: "empirical" draws displacements towards those of the other atoms, as far as the map supports
         (see `prior`); "auto" does so if the map alone leaves them uncertain.
     - `max_iterations`: the most iterations, those before `start` included.
@@ -161,6 +168,7 @@ def fit_jointly(
     - `keep`: called with how far the fit has come, whenever it looks up.
     """
     solver = GaussNewton() if solver is None else solver
+    measured = noise if isinstance(noise, NoiseSpectrum) else None
     problem = pose(
         density,
         positions,
@@ -172,13 +180,14 @@ def fit_jointly(
         background=background,
         frozen=frozen,
         terms=terms,
-        noise=None if noise == "residual" else noise,
+        noise=measured,
+        likelihood=likelihood,
     )
     log.info(problem.describe())
     run = partial(refine, solver=solver, max_iterations=max_iterations, progress=progress, keep=keep)
     found = run(problem, start=start)
-    spectrum = noise if isinstance(noise, NoiseSpectrum) and problem.coloured else None
-    inside = found.noise_left(frozen) if noise == "residual" else None
+    spectrum = measured if problem.coloured else None
+    inside = found.noise_left(frozen) if noise == "residual" and likelihood is None else None
     known = found.uncertainty(mean_atom.u, spectrum, inside, frozen)
     neighbours = find_neighbours(found.fitted.positions, typical=element.neighbour_distance)
     coordination = neighbours.coordination_numbers.astype(float)
@@ -215,6 +224,7 @@ def fit_jointly(
         inside,
         drawn,
         found.deviation,
+        found.problem.chi_square(found.model, found.deviation, measured),
         found.state,
         found.reason,
         problem.measurements,

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from atomfit.fitting.curvature import Curvature, curvature_of_atoms, natural_of
 from atomfit.fitting.model import MapModel
-from atomfit.fitting.objective import AbstractMisfit
+from atomfit.fitting.objective import AbstractLeastSquares, AbstractMisfit, Pointwise
 from atomfit.fitting.parameters import Free, Parametrisation
 from atomfit.fitting.prior import AtomPrior
 
@@ -75,13 +75,13 @@ class Posterior(eqx.Module):
             return self.parametrisation(self.parametrisation.unflat(vector))
 
         density, pull = jax.vjp(lambda v: model(v).density(self.data.plan, self.data.spacing), at)
-        residual = jnp.asarray(self.data.values) - density
-        weighted = self.data.weighted(residual)
+        value, slope = self.data.value_and_slope(density)
         fields = self._fields_of_background()
-        densities = jnp.concatenate([-weighted[None], jax.vmap(self.data.weighted)(fields)])
+        weighted = jax.vmap(lambda field: self.data.weighted(field, density))(fields)
+        densities = jnp.concatenate([slope[None], weighted])
         rows = lax.map(lambda density: pull(density)[0], densities)
-        more, slope = jax.value_and_grad(lambda v: self.others(model(v)))(at)
-        value, gradient = 0.5 * jnp.sum(residual * weighted) + more, rows[0] + slope
+        more, steeper = jax.value_and_grad(lambda v: self.others(model(v)))(at)
+        value, gradient = value + more, rows[0] + steeper
         border = jnp.moveaxis(rows[1:, : n * p].reshape(len(fields), n, p), 0, -1)
         return Evaluation(value, gradient, border, rows[1:, n * p :])
 
@@ -103,6 +103,7 @@ class Posterior(eqx.Module):
 
     def information(self, free: Free, evaluation: Evaluation) -> Curvature:
         """The Gauss-Newton matrix of the misfit alone, where it was evaluated."""
+        assert isinstance(self.data, AbstractLeastSquares)
         return curvature_of_atoms(
             self.parametrisation,
             free,
@@ -117,9 +118,14 @@ class Posterior(eqx.Module):
         self, free: Free, evaluation: Evaluation
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
         """Products with the curvature of the whole objective, and the diagonal without that of terms."""
-        quadratic = self.information(free, evaluation).plus(jnp.asarray(self.prior.precisions))
+        if isinstance(self.data, Pointwise):
+            products, diagonal = self._drawn(self.data, free, evaluation)
+        else:
+            information = self.information(free, evaluation)
+            quadratic = information.plus(jnp.asarray(self.prior.precisions))
+            products, diagonal = quadratic.product, quadratic.diagonal()
         if not self.terms:
-            return quadratic.product, quadratic.diagonal()
+            return products, diagonal
         at = self.parametrisation.flat(free)
 
         def of_terms(vector: Float[Array, " k"]) -> Float[Array, ""]:
@@ -127,9 +133,33 @@ class Posterior(eqx.Module):
             return sum((term(model) for term in self.terms), jnp.zeros(()))
 
         def product(vector: Float[Array, " k"]) -> Float[Array, " k"]:
-            return quadratic.product(vector) + jax.jvp(jax.grad(of_terms), (at,), (vector,))[1]
+            return products(vector) + jax.jvp(jax.grad(of_terms), (at,), (vector,))[1]
 
-        return product, quadratic.diagonal()
+        return product, diagonal
+
+    def _drawn(
+        self, data: Pointwise, free: Free, evaluation: Evaluation
+    ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
+        """The same where no closed form is known: each product draws a change of the density.
+
+        In the parametrisation's units a lone atom has unit curvature for unit weights.
+        """
+        at, (_, p) = self.parametrisation.flat(free), self.parametrisation.columns
+
+        def seen(vector: Float[Array, " k"]) -> tuple[Float[Array, "..."], Float[Array, "n q"]]:
+            model = self.parametrisation(self.parametrisation.unflat(vector))
+            return model.density(data.plan, data.spacing), natural_of(model)
+
+        (there, _), push = jax.linearize(seen, at)
+        pull = jax.linear_transpose(push, at)
+
+        def product(vector: Float[Array, " k"]) -> Float[Array, " k"]:
+            density, natural = push(vector)
+            drawn = jnp.sum(jnp.asarray(self.prior.precisions) * natural[:, None, :], axis=2)
+            return pull((data.weighted(density, there), drawn))[0]
+
+        diagonal = jnp.repeat(data.around(self.parametrisation(free)), p)
+        return product, jnp.concatenate([diagonal, jnp.diagonal(evaluation.corner)])
 
     def others(self, model: MapModel) -> Float[Array, ""]:
         """All of the objective but the misfit."""

@@ -30,6 +30,7 @@ from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
 from atomfit.errors import InputError
 from atomfit.fitting.curvature import neighbour_table
+from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import (
     AbstractBackground,
     ConstantBackground,
@@ -41,6 +42,7 @@ from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.objective import (
     AbstractMisfit,
     LeastSquares,
+    Pointwise,
     Region,
     SpectralLeastSquares,
     region_around,
@@ -60,6 +62,8 @@ from atomfit.scattering import blur_to_width
 REGION_WIDTHS = 4.5
 #: How much farther the region reaches where noise is coloured, so that weights have room to act (Å).
 COLOURED_MARGIN = 6.0
+#: Where the map ends before that, its last so many Å fade out.
+FACE_MARGIN = 2.0
 #: What a rough estimate of a fit's duration and memory on two cores is made of.
 SECONDS_TO_COMPILE = 5.0
 SECONDS_PER_WINDOW_VOXEL = 2e-8
@@ -156,6 +160,9 @@ class JointProblem:
         - `model`: at the end of a fit.
         - `value`: the objective there.
         """
+        if isinstance(self.posterior.data, Pointwise):
+            precision = self.precision(model)
+            return float(np.sqrt(np.mean(1 / precision[self.region.mask])))
         misfit = value - float(_others(self.posterior, model))
         return self.unit * float(np.sqrt(2 * misfit / max(self.measurements - self.parameters, 1)))
 
@@ -187,17 +194,57 @@ class JointProblem:
         precisions = np.asarray(self.posterior.prior.precisions, np.float64)[: self.n]
         return precisions * (self.unit / noise) ** 2 / np.outer(unit, unit)
 
+    def precision(self, model: MapModel) -> Float[np.ndarray, "..."]:
+        """Inverse variance of each voxel (1 / squared map units), for a likelihood of voxels."""
+        data = self.posterior.data
+        assert isinstance(data, Pointwise)
+        precision = np.zeros(self.region.mask.shape)
+        known = data.loss.precision(*self._counted(model), self.parameters, self.unit)
+        precision[self.region.mask] = known / self.unit**2
+        return precision
+
+    def chi_square(self, model: MapModel, deviation: float, noise: NoiseSpectrum | None) -> float:
+        """Square of what a model leaves, per degree of freedom, in units of noise known apart from the fit.
+
+        NaN if no noise is.
+
+        **Arguments:**
+
+        - `model`, `deviation`: at the end of a fit, and what `noise` says of it.
+        - `noise`: as measured.
+        """
+        data = self.posterior.data
+        if isinstance(data, Pointwise):
+            density, values = self._counted(model)
+            measured = np.nan if noise is None else noise.variance / self.unit**2
+            squares = (values - density) ** 2 / data.loss.variances(density, self.unit, measured)
+            return float(np.sum(squares) / max(self.measurements - self.parameters, 1))
+        if noise is None:
+            return float("nan")
+        return deviation**2 / (noise.deviation**2 if self.coloured else noise.variance)
+
+    def _counted(self, model: MapModel) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        """Density and map at the voxels that count, in units of the typical peak."""
+        data, mask = self.posterior.data, self.region.mask
+        density = np.asarray(_density(data, model), np.float64)
+        return density[mask], np.asarray(data.values, np.float64)[mask]
+
     def border(
         self, fields: list[Float[np.ndarray, "..."]]
-    ) -> tuple[Float[np.ndarray, "n b"], Float[np.ndarray, "b b"]]:
-        """What fields in the region share with each atom of unit integral, and with each other."""
+    ) -> tuple[Float[np.ndarray, "n q b"], Float[np.ndarray, "b b"]]:
+        """What fields in the region share with each atom's numbers and with each other, for Gaussian noise.
+
+        A background hardly changes across an atom, and shares something with its amplitude alone.
+        """
         weighted = [np.asarray(_weighted(self.posterior.data, field)) for field in fields]
         positions = (
             np.asarray(self.parametrisation.start.atoms.positions)[: self.n] + self.region.grid.origin
         )
         places = tuple(self.region.grid.nearest_voxels(positions).T)
+        amplitudes = np.stack([field[places] for field in weighted], axis=1)
+        others = np.zeros((self.n, len(natural_parameters(self.region.grid.ndim)) - 1, len(fields)))
         return (
-            np.stack([field[places] for field in weighted], axis=1),
+            np.concatenate([others, amplitudes[:, None]], axis=1),
             np.array([[np.sum(f * g, dtype=np.float64) for g in weighted] for f in fields]),
         )
 
@@ -207,9 +254,27 @@ class JointProblem:
 
     def fitting(self, model: MapModel) -> "JointProblem":
         """The same problem with windows that a model's atoms fit into."""
-        return self.redrawn(model) if self.outgrown(model) else self
+        return self._redrawn(model) if self.outgrown(model) else self
 
-    def redrawn(self, model: MapModel) -> "JointProblem":
+    def adapted(self, model: MapModel) -> "JointProblem | None":
+        """The problem to go on with after a fit, with new windows and scales; None if the old ones do."""
+        problem = self._rescaled(model)
+        if self.outgrown(model):
+            problem = problem._redrawn(model)
+        return None if problem is self else problem
+
+    def _rescaled(self, model: MapModel) -> "JointProblem":
+        """The same problem with the scale of what a model leaves."""
+        data = self.posterior.data
+        if not isinstance(data, Pointwise):
+            return self
+        density, values = self._counted(model)
+        loss = data.loss.adapted(values - density, self.parameters)
+        if loss is data.loss:
+            return self
+        return replace(self, posterior=eqx.tree_at(lambda p: p.data.loss, self.posterior, loss))
+
+    def _redrawn(self, model: MapModel) -> "JointProblem":
         """The same problem with windows around a model's atoms."""
         reach = np.maximum(self.reach, _reach(model, self.n))
         plan = _plan(model, self.region.grid, reach)
@@ -230,6 +295,7 @@ def pose(
     frozen: Collection[str] = (),
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | None = None,
+    likelihood: AbstractLoss | None = None,
     region_widths: float = REGION_WIDTHS,
 ) -> JointProblem:
     """Put a problem together.
@@ -238,7 +304,7 @@ def pose(
 
     - `region_widths`: how far from an atom voxels count, in widths of the mean atom.
     """
-    coloured = noise is not None and not noise.white
+    coloured = likelihood is None and noise is not None and not noise.white
     radius = region_widths * float(np.sqrt(mean_atom.u))
     region = region_around(density, positions, radius + (COLOURED_MARGIN if coloured else 0), coloured)
     numbers = np.full(len(positions), element.number) if numbers is None else numbers
@@ -256,7 +322,9 @@ def pose(
     counted, edges = region.mask.astype(np.float32), spacing.astype(np.float32)
     plan = _plan(start, region.grid, reach)
     data: AbstractMisfit
-    if noise is not None and coloured:
+    if likelihood is not None:
+        data = Pointwise(values=values, weights=counted, loss=likelihood, spacing=edges, plan=plan)
+    elif noise is not None and coloured:
         frequencies, parts, _ = (_padded(x.astype(np.float32)) for x in noise.sampled(mean_atom.u))
         weights = noise.on(region.values.shape)
         data = SpectralLeastSquares(
@@ -297,6 +365,10 @@ def _tapered(
     near = region_mask(region.grid, positions, radius)
     beyond = distance_transform_edt(~near, sampling=region.grid.spacing[::-1]) / COLOURED_MARGIN
     taper = 0.5 + 0.5 * np.cos(np.pi * np.clip(beyond, 0, 1))
+    # Where the map itself ends near an atom there is less room.
+    ends = distance_transform_edt(np.pad(region.mask, 1), sampling=region.grid.spacing[::-1])
+    inner = ends[(slice(1, -1),) * region.grid.ndim] / FACE_MARGIN
+    taper = np.minimum(taper, 0.5 - 0.5 * np.cos(np.pi * np.clip(inner, 0, 1)))
     return np.where(region.mask, taper, 0.0).astype(np.float32)
 
 
@@ -398,5 +470,12 @@ def _others(posterior: Posterior, model: MapModel) -> Float[Array, ""]:
 
 
 @eqx.filter_jit
+def _density(data: AbstractMisfit, model: MapModel) -> Float[Array, "..."]:
+    return model.density(data.plan, data.spacing)
+
+
+@eqx.filter_jit
 def _weighted(data: AbstractMisfit, field: Float[Leaf, "..."]) -> Float[Array, "..."]:
-    return data.weighted(jnp.asarray(field, jnp.float32))
+    field = jnp.asarray(field, jnp.float32)
+    # Gaussian noise has one curvature at all densities.
+    return data.weighted(field, jnp.zeros_like(field))

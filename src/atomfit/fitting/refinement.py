@@ -1,7 +1,7 @@
 """A problem and a solver, run to the end: what a fit has found, and how well it knows it.
 
-The windows that atoms are drawn in are fixed while a solver works. If atoms have outgrown them, windows
-are drawn anew and the solver goes on.
+The windows that atoms are drawn in, and the scale of a robust likelihood, are fixed while a solver works.
+If atoms have outgrown them, or it has changed, the problem is adapted and the solver goes on.
 """
 
 from collections.abc import Callable, Collection
@@ -17,8 +17,10 @@ from atomfit.atoms import Atoms, IsotropicDisplacements
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.objective import Pointwise
 from atomfit.fitting.overlaps import weighted_derivatives
 from atomfit.fitting.parameters import Free
+from atomfit.fitting.pointwise import information_blocks, information_border
 from atomfit.fitting.problem import JointProblem, cast
 from atomfit.fitting.residual_noise import SmoothNoise, noise_left, taper
 from atomfit.fitting.scatterers import AbstractScattering, Overlap
@@ -110,8 +112,22 @@ class Refinement:
         - `inside`: the noise, where all frequencies counted alike but should not have.
         - `frozen`: parts that were not refined.
         """
-        problem, background = self.problem, self.model.background
-        fields = [] if "background" in frozen else background.fields(problem.region.grid)
+        problem, grid = self.problem, self.problem.region.grid
+        fields = [] if "background" in frozen else self.model.background.fields(grid)
+        isotropic = isinstance(self.atoms.displacements, IsotropicDisplacements)
+        prior = problem.prior_information(self.strength_of_noise(inside))
+        if isinstance(problem.posterior.data, Pointwise):
+            precision = problem.precision(self.model)
+            return uncertainty(
+                self.fitted,
+                1.0,
+                1.0,
+                isotropic=isotropic,
+                frozen=frozen,
+                border=information_border(self.fitted, fields, precision, grid) if fields else None,
+                prior=prior,
+                blocks_of=partial(information_blocks, precision=precision, grid=grid),
+            )
         overlap: Overlap | None = None
         noise_overlap: Overlap | None = None
         deviation = self.strength_of_noise(inside)
@@ -124,17 +140,22 @@ class Refinement:
         return uncertainty(
             self.fitted,
             deviation,
-            float(np.prod(problem.region.grid.spacing)),
-            isotropic=isinstance(self.atoms.displacements, IsotropicDisplacements),
+            grid.voxel_volume,
+            isotropic=isotropic,
             frozen=frozen,
             border=problem.border(fields) if fields else None,
             overlap=overlap,
             noise_overlap=noise_overlap,
-            prior=problem.prior_information(deviation),
+            prior=prior,
         )
 
     def strength_of_noise(self, inside: SmoothNoise | None) -> float:
-        """Standard deviation of the white noise that would do to displacements what the noise does."""
+        """Standard deviation of the white noise that would do to displacements what the noise does.
+
+        A likelihood of voxels has no noise left to be measured by; its unit takes the place.
+        """
+        if isinstance(self.problem.posterior.data, Pointwise):
+            return self.problem.unit
         if inside is None:
             return self.deviation
         u, d = float(np.median(self.fitted.u_iso)), self.atoms.ndim
@@ -180,9 +201,10 @@ def refine(
         free = minimum.params
         history = np.concatenate([history, minimum.history])
         result = Refinement(problem, FitState(free, history), minimum.value, minimum.reason)
-        if minimum.reason != "converged" or not free or not problem.outgrown(result.model):
+        adapted = problem.adapted(result.model) if minimum.reason == "converged" and free else None
+        if adapted is None:
             break
-        problem = problem.redrawn(result.model)
+        problem = adapted
     return result
 
 

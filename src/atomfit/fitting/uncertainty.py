@@ -15,8 +15,9 @@ information like that of the map, and is added to both.
 Not in it is whatever the model cannot describe.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -32,6 +33,8 @@ CLUSTER = 19
 #: Numbers in the matrices that are inverted at a time.
 _NUMBERS_AT_A_TIME = 2e7
 _ATOMS_AT_A_TIME = 64
+
+Blocks = Callable[[FittedAtoms, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +89,11 @@ def uncertainty(
     *,
     isotropic: bool = False,
     frozen: Collection[str] = (),
-    border: tuple[Float[np.ndarray, "n b"], Float[np.ndarray, "b b"]] | None = None,
+    border: tuple[Float[np.ndarray, "n q b"], Float[np.ndarray, "b b"]] | None = None,
     overlap: Overlap | None = None,
     noise_overlap: Overlap | None = None,
     prior: Float[np.ndarray, "n q q"] | None = None,
+    blocks_of: Blocks | None = None,
 ) -> Uncertainty:
     """Covariances of a joint fit.
 
@@ -100,12 +104,14 @@ def uncertainty(
     - `voxel_volume`: in Å³.
     - `isotropic`: whether each atom has one displacement only.
     - `frozen`: parts that were not refined.
-    - `border`: what the background's numbers share with each atom of unit integral (a background hardly
-        changes across an atom) and with each other, as sums over voxels; None if it was not refined.
+    - `border`: what the background's numbers share with each atom's natural parameters, times the voxel
+        volume, and with each other, as sums over voxels; None if it was not refined.
     - `overlap`: of two Gaussians, with its derivatives, as in `overlaps`; for white noise if not given.
     - `noise_overlap`: the same with the noise's covariance between: gᵀ W C W h / σ². Where weights are not
         the inverse of the noise it is not the same as gᵀ W h.
     - `prior`: precision of what was known of each atom beforehand, in natural parameters.
+    - `blocks_of`: inner products of atoms with their neighbours, times the voxel volume, where no overlap
+        is known in closed form.
     """
     n, d = atoms.positions.shape
     q = len(natural_parameters(d))
@@ -118,12 +124,18 @@ def uncertainty(
     p = basis.shape[1]
 
     def information(of: Overlap) -> Float[np.ndarray, "n m p p"]:
-        natural = _blocks(atoms, neighbours, of) / (voxel_volume * noise**2)
+        return freely(_blocks(atoms, neighbours, of))
+
+    def freely(natural: Float[np.ndarray, "n m q q"]) -> Float[np.ndarray, "n m p p"]:
+        natural = natural / (voxel_volume * noise**2)
         if prior is not None:
             natural[:, 0] += prior
         return np.where(missing[:, :, None, None], 0.0, basis.T @ natural @ basis)
 
-    blocks = information(overlap or derivatives_of_gaussian)
+    if blocks_of is None:
+        blocks = information(overlap or derivatives_of_gaussian)
+    else:
+        blocks = freely(blocks_of(atoms, neighbours))
     # Amplitudes may be of any size; each number is measured in its own inverse information.
     scale = np.sqrt(np.maximum(np.diagonal(blocks[:, 0], axis1=1, axis2=2), 1e-300))
     scales = scale[:, None, :, None] * scale[neighbours][:, :, None, :]
@@ -136,10 +148,8 @@ def uncertainty(
         noise_flat = (information(noise_overlap) / scales)[~missing][sorting]
     lifts = np.zeros((n, p, 0))
     if border is not None:
-        shared = basis[-1] * border[0][:, :, None] / (voxel_volume * noise**2) / scale[:, None]
-        lifts = (
-            _lifts(blocks, neighbours, np.swapaxes(shared, 1, 2), border[1] / noise**2) / scale[..., None]
-        )
+        shared = basis.T @ border[0] / (voxel_volume * noise**2) / scale[..., None]
+        lifts = _lifts(blocks, neighbours, shared, border[1] / noise**2) / scale[..., None]
     size = (neighbours.shape[1] * p) ** 2
     for begin in range(0, n, step := max(1, int(_NUMBERS_AT_A_TIME / size))):
         rows = slice(begin, begin + step)

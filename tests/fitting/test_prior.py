@@ -21,7 +21,7 @@ def planted(rng: np.random.Generator, n: int, spreads: tuple[float, float], slop
     true = prior.means(coordination(n)) + rng.multivariate_normal(np.zeros(6), covariance, n)
     roots = 0.02 * (np.eye(6) + 0.3 * rng.normal(size=(n, 6, 6)))
     errors = np.einsum("nab,nb->na", roots, rng.normal(size=(n, 6)))
-    return MapAlone(true + errors, np.linalg.inv(roots @ np.swapaxes(roots, 1, 2)))
+    return MapAlone(true + errors, np.linalg.inv(roots @ np.swapaxes(roots, 1, 2)), np.full(n, 0.26))
 
 
 def coordination(n: int) -> np.ndarray:

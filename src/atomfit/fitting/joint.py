@@ -38,7 +38,7 @@ from atomfit.options import Background, Displacements, Prior, Scattering, Voxels
 log = logging.getLogger("atomfit")
 
 #: Times that the prior is estimated, and the atoms refined with it.
-_ROUNDS = 3
+_ROUNDS = 2
 #: Chi-square for each atom, as in `refine`: what the prior put in cannot be taken out of a rough solution.
 _TOLERANCE = 1e-3
 #: The map alone leaves displacements uncertain where half of them are known worse than this, relatively,
@@ -188,11 +188,12 @@ def fit_jointly(
     found = run(problem, start=start)
     spectrum = measured if problem.coloured else None
     inside = found.noise_left(frozen) if noise == "residual" and likelihood is None else None
-    known = found.uncertainty(mean_atom.u, spectrum, inside, frozen)
+    known = partial(Refinement.uncertainty, u=mean_atom.u, noise=spectrum, inside=inside, frozen=frozen)
     neighbours = find_neighbours(found.fitted.positions, typical=element.neighbour_distance)
     coordination = neighbours.coordination_numbers.astype(float)
-    alone, drawn = _map_alone(found, known, None, coordination), None
-    wanted = prior == "empirical" or (prior == "auto" and _uncertain(found, known))
+    uncertainty, drawn = known(found), None
+    alone = _map_alone(found, uncertainty, None, coordination)
+    wanted = prior == "empirical" or (prior == "auto" and _uncertain(found, uncertainty))
     for _ in range(_ROUNDS if wanted and "displacements" not in frozen else 0):
         if found.reason != "converged":
             break
@@ -204,14 +205,16 @@ def fit_jointly(
         strength = found.strength_of_noise(inside)
         drawing = found.problem.drawn(*drawn.of_matrices(coordination, density.grid.ndim), strength)
         found = run(drawing, start=found.state, tolerance=_TOLERANCE)
-        known = found.uncertainty(mean_atom.u, spectrum, inside, frozen)
-        alone = _map_alone(found, known, drawn, coordination)
+        # What the prior has put in can only be taken out of the very curvature that it is a part of.
+        alone = _map_alone(found, known(found, curvature_only=True), drawn, coordination)
+    if drawn is not None:
+        uncertainty = known(found)
     at_bound, shapes = _at_bound(found), found.fitted.shapes
     blur, resolution = np.zeros_like(shapes[0]), None
     if voxels == "integrated":
         blur = voxel_variances(density.grid.spacing)
     if scattering == "form-factor" and "resolution" not in frozen:
-        resolution = resolve(shapes - blur, known, ~at_bound, u_mean)
+        resolution = resolve(shapes - blur, uncertainty, ~at_bound, u_mean)
         blur = blur + resolution.s * np.eye(len(blur))
     return JointFit(
         found.atoms,
@@ -229,7 +232,7 @@ def fit_jointly(
         found.reason,
         problem.measurements,
         problem.parameters,
-        known,
+        uncertainty,
         alone.without(blur),
         at_bound,
     )

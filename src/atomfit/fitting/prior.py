@@ -16,7 +16,7 @@ In the objective the prior is ½ (v - m)ᵀ P (v - m) for each atom, with v its 
 quadratic in them, so its curvature is P, added to the atom's block of the Gauss-Newton matrix.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -35,6 +35,8 @@ _REPETITIONS = 3
 _MOST_SCALING = 4.0
 #: A spread below this part of a typical standard uncertainty is as good as none.
 _LEAST_SPREAD = 0.2
+#: Smallest part of a covariance's largest eigenvalue that its smallest one may be.
+_ROUNDING = 1e-9
 #: A change with coordination must gain so much in twice the log likelihood for each of its numbers, times
 #: the logarithm of the number of atoms (Schwarz 1978).
 _GAIN = 1.0
@@ -132,10 +134,12 @@ class MapAlone:
 
     - `displacements`: in Å²; elements 11, 22, 33, 12, 13, 23, or U_iso of isotropic atoms.
     - `information`: their inverse covariances (1/Å⁴); NaN where they are not known.
+    - `fitted`: U_iso of the fit that the information was evaluated at (Å²).
     """
 
     displacements: Float[np.ndarray, "n s"]
     information: Float[np.ndarray, "n s s"]
+    fitted: Float[np.ndarray, " n"]
 
     @property
     def covariances(self) -> Float[np.ndarray, "n s s"]:
@@ -148,9 +152,9 @@ class MapAlone:
     def without(self, blur: Float[np.ndarray, "d d"]) -> "MapAlone":
         """The same of displacements without what widens all atoms alike (Å²)."""
         if self.displacements.shape[1] == 1:
-            return MapAlone(self.displacements - np.trace(blur) / len(blur), self.information)
+            return replace(self, displacements=self.displacements - np.trace(blur) / len(blur))
         elements = np.asarray(elements_of_matrices(blur))
-        return MapAlone(self.displacements - elements, self.information)
+        return replace(self, displacements=self.displacements - elements)
 
     @classmethod
     def of(
@@ -168,17 +172,17 @@ class MapAlone:
         - `prior`: of the fit, and `coordination` with it.
         """
         information = np.full_like(covariances, np.nan)
-        known = np.all(np.isfinite(covariances), axis=(1, 2))
-        known &= np.all(np.diagonal(covariances, axis1=1, axis2=2) > 0, axis=1)
+        fitted = displacements[:, : _dimensions(displacements.shape[1])].mean(axis=1)
+        known = _sound(covariances)
         information[known] = np.linalg.inv(covariances[known])
         if prior is None:
-            return cls(displacements, information)
+            return cls(displacements, information, fitted)
         precision, means = prior.precision(), prior.means(coordination)
         rest = _kept_positive(information - precision, information)
         pulled = np.einsum("nab,nb->na", information, displacements) - means @ precision
         alone = np.where(known[:, None], displacements, np.nan)
         alone[known] = np.linalg.solve(rest[known], pulled[known][..., None])[..., 0]
-        return cls(alone, rest)
+        return cls(alone, rest, fitted)
 
     def shift(self, prior: DisplacementPrior, coordination: Float[np.ndarray, " n"]) -> float:
         """How far a prior would move displacements, in standard uncertainties; 95 % move less."""
@@ -191,6 +195,13 @@ class MapAlone:
         move = np.linalg.solve(total[known], (away[known] @ precision)[..., None])[..., 0]
         square = np.einsum("na,nab,nb->n", move, self.information[known], move)
         return float(np.quantile(np.sqrt(np.maximum(square, 0) / move.shape[1]), 0.95))
+
+
+def _sound(covariances: Float[np.ndarray, "n s s"]) -> Bool[np.ndarray, " n"]:
+    """Which matrices are covariances, by a margin above rounding errors."""
+    known = np.all(np.isfinite(covariances), axis=(1, 2))
+    values = np.linalg.eigvalsh(np.where(known[:, None, None], covariances, np.eye(covariances.shape[1])))
+    return known & (values[:, 0] > _ROUNDING * np.abs(values[:, -1]))
 
 
 def _kept_positive(
@@ -223,6 +234,7 @@ def estimate_prior(
         return None
     which = which[:: -(-len(which) // _MOST_ATOMS)]
     u, covariances = alone.displacements[which], alone.covariances[which]
+    fitted = alone.fitted[which]
     s = u.shape[1]
     centre = float(coordination[which].mean())
     away = coordination[which] - centre
@@ -230,7 +242,7 @@ def estimate_prior(
     designs = [constant]
     if np.ptp(away) > 0:
         designs.append(np.column_stack([constant, away]))
-    fits = [_most_probable(u, covariances, design) for design in designs]
+    fits = [_most_probable(u, covariances, fitted, design) for design in designs]
     best = fits[0]
     if len(fits) > 1 and fits[0].loss - fits[1].loss > _GAIN * s * np.log(len(u)):
         best = fits[1]
@@ -250,6 +262,7 @@ class _Hyperparameters:
 def _most_probable(
     u: Float[np.ndarray, "n s"],
     covariances: Float[np.ndarray, "n s s"],
+    fitted: Float[np.ndarray, " n"],
     design: Float[np.ndarray, "n c"],
 ) -> _Hyperparameters:
     """Maximise the marginal likelihood; the regression is solved for at each pair of spreads.
@@ -260,10 +273,9 @@ def _most_probable(
     """
     s = u.shape[1]
     d = _dimensions(s)
-    u_iso = u[:, :d].mean(axis=1)
-    expected = np.full(len(u), np.median(u_iso))
+    expected = np.full(len(u), np.median(fitted))
     for _ in range(_REPETITIONS):
-        ratio = np.clip(expected / np.maximum(u_iso, 1e-9), 1 / _MOST_SCALING, _MOST_SCALING)
+        ratio = np.clip(expected / fitted, 1 / _MOST_SCALING, _MOST_SCALING)
         found = _at_given_covariances(u, covariances * ratio[:, None, None] ** 2, design)
         expected = (design @ found.coefficients)[:, :d].mean(axis=1)
     return found

@@ -102,6 +102,7 @@ class Refinement:
         noise: NoiseSpectrum | None = None,
         inside: SmoothNoise | None = None,
         frozen: Collection[str] = (),
+        curvature_only: bool = False,
     ) -> Uncertainty:
         """Covariances of the atoms' numbers.
 
@@ -111,6 +112,8 @@ class Refinement:
         - `noise`: by which frequencies were weighted, if they were.
         - `inside`: the noise, where all frequencies counted alike but should not have.
         - `frozen`: parts that were not refined.
+        - `curvature_only`: take the inverse of the objective's curvature for the covariance, as if weights
+            were those of the noise.
         """
         problem, grid = self.problem, self.problem.region.grid
         fields = [] if "background" in frozen else self.model.background.fields(grid)
@@ -145,7 +148,7 @@ class Refinement:
             frozen=frozen,
             border=problem.border(fields) if fields else None,
             overlap=overlap,
-            noise_overlap=noise_overlap,
+            noise_overlap=None if curvature_only else noise_overlap,
             prior=prior,
         )
 

@@ -6,20 +6,22 @@ on: voxels, weights, lengths of springs. The implicit function theorem says how 
 
     dx/dθ = -H⁻¹ ∂g/∂θ,    H = ∂g/∂x,
 
-however it was found: no iteration is differentiated or remembered. Written as a program it is one more
-step of Newton's method, x - H⁻¹ g(x, θ), with x and H held fixed. Its value is the minimum, to the last
-digit; its derivatives, forwards and backwards, are those above, and JAX finds them by itself.
+however it was found: no iteration is differentiated or remembered. `stationary` is a function that
+returns x and has this derivative, forwards and backwards.
 
 H is the Hessian of the whole objective, not Gauss-Newton's part of it. It is only ever multiplied with
 vectors, by differentiating the gradient. In the units of `parameters` it is close to the unit matrix, so
-conjugate gradients need no preconditioner. Only first derivatives are exact.
+conjugate gradients need no preconditioner. First derivatives are exact; H counts as a constant in those
+of higher order.
 """
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
@@ -27,17 +29,21 @@ from atomfit.fitting.newton import Damping, GaussNewton, conjugate_gradients
 from atomfit.fitting.parameters import Free
 from atomfit.fitting.posterior import Posterior
 
+_MAX_ITERATIONS = 50
+#: Of a derivative, relative to it; and the most products with the Hessian that this may take.
+_ACCURACY = 1e-5
+_MAX_PRODUCTS = 300
+
 Tree = TypeVar("Tree", bound=PyTree)
+Product = Callable[[Float[Array, " k"]], Float[Array, " k"]]
 
 
-@eqx.filter_jit
 def refined(
     posterior: Posterior,
     start: Free,
     solver: GaussNewton | None = None,
     *,
-    tolerance: float = 1e-6,
-    max_iterations: int = 50,
+    tolerance: float = 1e-7,
 ) -> Free:
     """The free numbers at the minimum, as a differentiable function of the posterior.
 
@@ -50,56 +56,67 @@ def refined(
     - `start`: the first free numbers.
     - `solver`: default settings if not given.
     - `tolerance`: iterations end when they promise to lower the objective by less than this part.
-    - `max_iterations`: the most iterations.
     """
-    held, start = _held(posterior), _held(start)
-    transformation = (GaussNewton() if solver is None else solver).transformation(held)
-
-    def unfinished(carry: tuple[Array, Free, Damping]) -> Array:
-        count, _, state = carry
-        promises = jnp.isinf(state.value) | (state.promise > tolerance * state.value)
-        return promises & (count <= max_iterations)
-
-    def iterate(carry: tuple[Array, Free, Damping]) -> tuple[Array, Free, Damping]:
-        count, free, state = carry
-        update, state = transformation.update(None, state, free)
-        return count + 1, {name: free[name] + update[name] for name in free}, state
-
-    first = (jnp.zeros((), int), jax.tree.map(jnp.asarray, start), transformation.init(start))
-    return stationary(posterior, lax.while_loop(unfinished, iterate, first)[1])
+    solver = GaussNewton() if solver is None else solver
+    return stationary(posterior, _minimum(_held(posterior), _held(start), solver, tolerance))
 
 
 @eqx.filter_jit
-def stationary(
-    posterior: Posterior, free: Free, *, accuracy: float = 1e-5, max_products: int = 300
-) -> Free:
+def stationary(posterior: Posterior, minimum: Free) -> Free:
     """The free numbers of a known minimum, as a differentiable function of the posterior.
 
     **Arguments:**
 
     - `posterior`: the objective.
-    - `free`: the free numbers where it is smallest, found by any means.
-    - `accuracy`: of the derivatives, relative.
-    - `max_products`: most products with the Hessian.
+    - `minimum`: the free numbers where it is smallest, found by any means.
     """
-    held, parametrisation = _held(posterior), posterior.parametrisation
-    at = lax.stop_gradient(parametrisation.flat(free))
+    parametrisation = posterior.parametrisation
+    return parametrisation.unflat(_stationary(posterior, parametrisation.flat(_held(minimum))))
 
-    def gradient(posterior: Posterior, vector: Float[Array, " k"]) -> Float[Array, " k"]:
-        return jax.grad(lambda v: posterior(parametrisation.unflat(v)))(vector)
+
+@eqx.filter_custom_jvp
+def _stationary(posterior: Posterior, at: Float[Array, " k"]) -> Float[Array, " k"]:
+    return at
+
+
+@_stationary.def_jvp
+def _stationary_jvp(
+    primals: tuple[Posterior, Float[Array, " k"]], tangents: tuple[PyTree, None]
+) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+    posterior, at = primals
+    held = _held(posterior)
 
     def hessian(vector: Float[Array, " k"]) -> Float[Array, " k"]:
-        return jax.jvp(lambda v: gradient(held, v), (at,), (vector,))[1]
+        return jax.jvp(lambda v: _gradient(held, v), (at,), (vector,))[1]
 
-    step = lax.custom_linear_solve(
-        hessian,
-        gradient(posterior, at),
-        lambda product, right: conjugate_gradients(
-            product, right, jnp.ones_like(right), accuracy, max_products
-        ),
-        symmetric=True,
-    )
-    return parametrisation.unflat(at - step)
+    def solve(product: Product, right: Float[Array, " k"]) -> Float[Array, " k"]:
+        return conjugate_gradients(product, right, jnp.ones_like(right), _ACCURACY, _MAX_PRODUCTS)
+
+    slope = eqx.filter_jvp(lambda p: _gradient(p, at), (posterior,), (tangents[0],))[1]
+    return at, -lax.custom_linear_solve(hessian, slope, solve, symmetric=True)
+
+
+def _gradient(posterior: Posterior, vector: Float[Array, " k"]) -> Float[Array, " k"]:
+    return jax.grad(lambda v: posterior(posterior.parametrisation.unflat(v)))(vector)
+
+
+@eqx.filter_jit
+def _minimum(posterior: Posterior, start: Free, solver: GaussNewton, tolerance: float) -> Free:
+    """The loop of `minimise`, as one that can be a part of compiled code."""
+    transformation = solver.transformation(posterior)
+
+    def unfinished(carry: tuple[Array, Free, Damping]) -> Array:
+        count, _, state = carry
+        promising = jnp.isinf(state.value) | (state.promise > tolerance * state.value)
+        return promising & (count < _MAX_ITERATIONS)
+
+    def iterate(carry: tuple[Array, Free, Damping]) -> tuple[Array, Free, Damping]:
+        count, free, state = carry
+        update, state = transformation.update(None, state, free)
+        return count + 1, optax.apply_updates(free, update), state
+
+    first = (jnp.zeros((), int), jax.tree.map(jnp.asarray, start), transformation.init(start))
+    return lax.while_loop(unfinished, iterate, first)[1]
 
 
 def _held(tree: Tree) -> Tree:

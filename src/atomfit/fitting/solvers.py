@@ -98,7 +98,7 @@ def evaluated(
         still = jax.tree.map(jnp.zeros_like, step)
         step, memory = _where(unknown, (still, state.memory), (step, memory))
         there = optax.apply_updates(params, step)
-        value, gradient = optax.value_and_grad_from_state(objective)(there, state=memory)
+        value, gradient = jax.value_and_grad(objective)(there)
         return step, Evaluated(value, gradient, memory)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -24,7 +24,7 @@ PT = element("Pt")
 NOISE = 0.03
 MEAN_ATOM = MeanAtom(1.0, 0.2, 0.0, 0.2 * np.eye(3), 13)
 #: What central differences in float32 lose to rounding and to a step of finite size.
-TOLERANCE = 0.01
+TOLERANCE = 5e-3
 
 
 class Springs(eqx.Module):
@@ -99,7 +99,7 @@ def test_by_the_map(problem: JointProblem, answer: Callable, rng: np.random.Gene
     slope = np.asarray(eqx.filter_grad(answer)(posterior).data.values)
     # Voxels at random hardly move an atom; these are random and still have a signal.
     direction = slope * rng.uniform(0, 2, slope.shape) / np.linalg.norm(slope)
-    check(answer, posterior, lambda p: p.data.values, direction, 0.05)
+    check(answer, posterior, lambda p: p.data.values, direction, 0.03)
 
 
 def test_by_the_weights(problem: JointProblem, rng: np.random.Generator) -> None:
@@ -113,7 +113,7 @@ def test_by_the_weights(problem: JointProblem, rng: np.random.Generator) -> None
 def test_by_the_terms(problem: JointProblem) -> None:
     posterior, one = jax.tree.map(jnp.asarray, problem.posterior), np.ones(())
     check(coordinate, posterior, lambda p: p.terms[0].length, one, 0.05)
-    check(coordinate, posterior, lambda p: p.terms[0].strength, one, 1.0)
+    check(coordinate, posterior, lambda p: p.terms[0].strength, one, 0.3)
     check(displacement, posterior, lambda p: p.terms[1].strength, one, 1.0)
 
 
@@ -130,9 +130,10 @@ def test_forwards_as_backwards(problem: JointProblem, rng: np.random.Generator) 
     assert float(forward) == pytest.approx(float(jax.grad(along)(jnp.zeros(()))), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_by_the_weights_of_spatial_frequencies(rng: np.random.Generator) -> None:
     case = simulate(
-        shape="icosahedron", size=2, noise=0.1, noise_correlation=0.6, jitter=0.1, seed=5, box=72
+        shape="icosahedron", size=2, noise=NOISE, noise_correlation=0.6, jitter=0.1, seed=5, box=72
     )
     noise = measure_noise(case.map, case.positions, 0.2)
     assert noise is not None
@@ -141,7 +142,7 @@ def test_by_the_weights_of_spatial_frequencies(rng: np.random.Generator) -> None
     posterior = jax.tree.map(jnp.asarray, posterior)
     weights = np.asarray(posterior.data.weights)  # type: ignore[attr-defined]
     direction = weights * rng.uniform(0, 1, weights.shape) * (np.arange(weights.shape[2]) < 6)
-    check(coordinate, posterior, lambda p: p.data.weights, direction, 0.1)  # type: ignore[attr-defined]
+    check(coordinate, posterior, lambda p: p.data.weights, direction, 0.2)  # type: ignore[attr-defined]
 
 
 def test_linear_least_squares_against_the_pseudoinverse(case: Simulation) -> None:

@@ -111,7 +111,7 @@ class GaussNewton(AbstractSolver):
         step = conjugate_gradients(
             damped, -here.gradient, diagonal + state.strength, self.accuracy, self.max_products
         )
-        step = self._within_reach(step, parametrisation)
+        step = self.within_reach(step, parametrisation)
         promise = -jnp.vdot(step, here.gradient + 0.5 * product(step))
         there = posterior.evaluate(optax.apply_updates(params, parametrisation.unflat(step)))
         kept = (here.value - there.value) / promise
@@ -128,9 +128,10 @@ class GaussNewton(AbstractSolver):
         update = parametrisation.unflat(jnp.where(better, step, 0.0))
         return update, Damping(strength, promise, evaluation)
 
-    def _within_reach(
+    def within_reach(
         self, step: Float[Array, " k"], parametrisation: Parametrisation
     ) -> Float[Array, " k"]:
+        """A step in which no atom goes too far."""
         n, p = parametrisation.columns
         atoms = step[: n * p].reshape(n, p)
         length = jnp.linalg.norm(atoms, axis=1, keepdims=True)

@@ -84,25 +84,34 @@ def _stationary_jvp(
     primals: tuple[Posterior, Float[Array, " k"]], tangents: tuple[PyTree, None]
 ) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
     posterior, at = primals
-    held = _held(posterior)
+    slope = eqx.filter_jvp(lambda p: _gradient(p, at), (posterior,), (tangents[0],))[1]
+    return at, -_solution(_held(posterior), at, slope)
+
+
+def _gradient(posterior: Posterior, at: Float[Array, " k"]) -> Float[Array, " k"]:
+    return jax.grad(lambda v: posterior(posterior.parametrisation.unflat(v)))(at)
+
+
+def _solution(
+    posterior: Posterior, at: Float[Array, " k"], right: Float[Array, " k"]
+) -> Float[Array, " k"]:
+    """H⁻¹ times a vector."""
 
     def hessian(vector: Float[Array, " k"]) -> Float[Array, " k"]:
-        return jax.jvp(lambda v: _gradient(held, v), (at,), (vector,))[1]
+        return jax.jvp(lambda v: _gradient(posterior, v), (at,), (vector,))[1]
 
     def solve(product: Product, right: Float[Array, " k"]) -> Float[Array, " k"]:
         return conjugate_gradients(product, right, jnp.ones_like(right), _ACCURACY, _MAX_PRODUCTS)
 
-    slope = eqx.filter_jvp(lambda p: _gradient(p, at), (posterior,), (tangents[0],))[1]
-    return at, -lax.custom_linear_solve(hessian, slope, solve, symmetric=True)
-
-
-def _gradient(posterior: Posterior, vector: Float[Array, " k"]) -> Float[Array, " k"]:
-    return jax.grad(lambda v: posterior(posterior.parametrisation.unflat(v)))(vector)
+    return lax.custom_linear_solve(hessian, right, solve, symmetric=True)
 
 
 @eqx.filter_jit
 def _minimum(posterior: Posterior, start: Free, solver: GaussNewton, tolerance: float) -> Free:
-    """The loop of `minimise`, as one that can be a part of compiled code."""
+    """The loop of `minimise`, as one that can be a part of compiled code, and one step of Newton's method.
+
+    The loop ends where float32 cannot tell whether the objective falls; the gradient still can.
+    """
     transformation = solver.transformation(posterior)
 
     def unfinished(carry: tuple[Array, Free, Damping]) -> Array:
@@ -116,7 +125,10 @@ def _minimum(posterior: Posterior, start: Free, solver: GaussNewton, tolerance: 
         return count + 1, optax.apply_updates(free, update), state
 
     first = (jnp.zeros((), int), jax.tree.map(jnp.asarray, start), transformation.init(start))
-    return lax.while_loop(unfinished, iterate, first)[1]
+    parametrisation = posterior.parametrisation
+    at = parametrisation.flat(lax.while_loop(unfinished, iterate, first)[1])
+    step = _solution(posterior, at, _gradient(posterior, at))
+    return parametrisation.unflat(at - solver.within_reach(step, parametrisation))
 
 
 def _held(tree: Tree) -> Tree:

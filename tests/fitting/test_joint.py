@@ -76,6 +76,13 @@ def test_joint_fit_is_nearer_than_the_start(small: Simulation, detection: Detect
     assert result.history[-1] < result.history[0]
 
 
+def test_two_devices_fit_as_one(small: Simulation, detection: Detection) -> None:
+    one, two = fit(small.map, detection), fit(small.map, detection, devices=2)
+    np.testing.assert_allclose(two.history, one.history, rtol=1e-5)
+    np.testing.assert_allclose(two.atoms.positions, one.atoms.positions, atol=1e-4)
+    np.testing.assert_allclose(two.atoms.matrices(), one.atoms.matrices(), atol=1e-4)
+
+
 def test_isotropic_atoms(small: Simulation, detection: Detection) -> None:
     result = fit(small.map, detection, displacements="isotropic")
     assert np.all(np.isnan(result.fitted.matrices))

@@ -93,6 +93,7 @@ def fit_jointly(
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | None = None,
     max_iterations: int = 300,
+    devices: int = 1,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
 ) -> JointFit:
     """Refine all atoms of a map together.
@@ -110,6 +111,7 @@ def fit_jointly(
     - `terms`: what else a good model keeps to, as functions of the model; see `posterior`.
     - `noise`: its spectrum; white if not given.
     - `max_iterations`: the most iterations.
+    - `devices`: how many of JAX's devices draw the atoms.
     - `progress`: called with iterations done and the objective.
     """
     solver = GaussNewton() if solver is None else solver
@@ -123,6 +125,7 @@ def fit_jointly(
         frozen=frozen,
         terms=terms,
         noise=noise,
+        devices=devices,
     )
     log.info(problem.describe())
     voxels, n = problem.measurements, problem.n

@@ -172,7 +172,7 @@ class JointProblem:
     def redrawn(self, model: MapModel) -> "JointProblem":
         """The same problem with windows around a model's atoms."""
         reach = np.maximum(self.reach, _reach(model.atoms[: self.n]))
-        plan = _plan(model.atoms, self.region.grid, reach)
+        plan = _plan(model.atoms, self.region.grid, reach, self.posterior.data.plan.devices)
         posterior = eqx.tree_at(lambda p: p.data.plan, self.posterior, plan)
         return replace(self, posterior=posterior, reach=reach)
 
@@ -189,12 +189,14 @@ def pose(
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | None = None,
     region_widths: float = REGION_WIDTHS,
+    devices: int = 1,
 ) -> JointProblem:
     """Put a problem together.
 
     **Arguments:** those of `fit_jointly`, and
 
     - `region_widths`: how far from an atom voxels count, in widths of the mean atom.
+    - `devices`: how many devices draw the atoms.
     """
     coloured = noise is not None and not noise.white
     radius = region_widths * float(np.sqrt(mean_atom.u))
@@ -205,7 +207,7 @@ def pose(
     n, reach = len(positions), WINDOW_ROOM * _reach(start.atoms[: len(positions)])
     values = np.asarray(region.values / mean_atom.height, np.float32)
     counted, edges = region.mask.astype(np.float32), spacing.astype(np.float32)
-    plan = _plan(start.atoms, region.grid, reach)
+    plan = _plan(start.atoms, region.grid, reach, devices)
     data: AbstractMisfit
     if noise is not None and coloured:
         frequencies, parts, _ = (x.astype(np.float32) for x in noise.sampled(mean_atom.u))
@@ -278,11 +280,11 @@ def _start(
     return cast(MapModel(atoms, kinds[background]), np.float32)
 
 
-def _plan(atoms: Atoms, region: Grid, reach: Float[np.ndarray, " d"]) -> WindowPlan:
+def _plan(atoms: Atoms, region: Grid, reach: Float[np.ndarray, " d"], devices: int) -> WindowPlan:
     """Windows of a given reach (Å) around every atom, in the region's frame."""
     points = eqx.tree_at(lambda g: g.matrices, Gaussians.of_atoms(atoms), replace_fn=np.zeros_like)
     local = Grid(region.shape, region.spacing, np.zeros(region.ndim))
-    return plan_windows(points, local, margin=reach)
+    return plan_windows(points, local, margin=reach, devices=devices)
 
 
 def _reach(atoms: Atoms) -> Float[np.ndarray, " d"]:

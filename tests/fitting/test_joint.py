@@ -15,7 +15,7 @@ from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.model import AbstractBackground, ConstantBackground, LinearBackground, MapModel
 from atomfit.fitting.objective import LeastSquares, region_around, region_mask
 from atomfit.fitting.parameters import Bounds, parametrise
-from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam, minimise
+from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam, Optax, minimise
 from atomfit.grid import DensityMap, Grid
 from atomfit.matching import match
 from atomfit.rendering import Gaussians, plan_windows, render_map
@@ -74,6 +74,13 @@ def test_joint_fit_is_nearer_than_the_start(small: Simulation, detection: Detect
     assert after < 0.6 * before
     assert result.noise == pytest.approx(0.03, rel=0.1)
     assert result.history[-1] < result.history[0]
+
+
+def test_two_devices_fit_as_one(small: Simulation, detection: Detection) -> None:
+    one, two = fit(small.map, detection), fit(small.map, detection, devices=2)
+    np.testing.assert_allclose(two.history, one.history, rtol=1e-5)
+    np.testing.assert_allclose(two.atoms.positions, one.atoms.positions, atol=1e-4)
+    np.testing.assert_allclose(two.atoms.matrices(), one.atoms.matrices(), atol=1e-4)
 
 
 def test_isotropic_atoms(small: Simulation, detection: Detection) -> None:
@@ -329,6 +336,27 @@ def test_lbfgs_walks_a_curved_valley() -> None:
     )
     np.testing.assert_allclose(found.params, 1.0, atol=1e-2)
     assert found.history[0] == pytest.approx(float(Rosenbrock()(jnp.full(6, -0.5))))
+
+
+@pytest.mark.parametrize("given", [optax.lbfgs(), optax.adam(0.05)], ids=["lbfgs", "adam"])
+def test_any_transformation_of_optax_is_a_solver(given: optax.GradientTransformation) -> None:
+    """The values that optax's own loop goes through."""
+    given, objective = optax.with_extra_args_support(given), Rosenbrock()
+
+    @jax.jit
+    def iterate(x: jax.Array, state: optax.OptState) -> tuple:
+        value, grad = jax.value_and_grad(objective)(x)
+        step, state = given.update(grad, state, x, value=value, grad=grad, value_fn=objective)
+        return optax.apply_updates(x, step), state, value
+
+    start = x = np.full(6, -0.5, np.float32)
+    state, values = given.init(x), []
+    for _ in range(16):
+        x, state, value = iterate(x, state)
+        values.append(float(value))
+    found = minimise(objective, start, Optax(given), tolerance=0.0, max_iterations=15)
+    np.testing.assert_allclose(found.history, values, rtol=1e-4)
+    assert values[-1] < 0.1 * values[0]
 
 
 def test_plain_optax_on_the_modules_works(small: Simulation) -> None:

@@ -119,6 +119,28 @@ def test_forward_and_second_derivatives_exist_and_agree() -> None:
     assert along(curvature) == pytest.approx((ends[1] - ends[0]) / (2 * step), rel=1e-2)
 
 
+def test_two_devices_draw_what_one_draws() -> None:
+    """An odd number of Gaussians, several blocks a device: map, gradient, second derivative."""
+    gaussians = some_gaussians(2 * BLOCK + 5, GRID)
+    gaussians = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), gaussians)
+    target = np.random.default_rng(2).normal(size=GRID.shape).astype(np.float32)
+
+    def derivatives(devices: int) -> tuple:
+        plan = plan_windows(gaussians, GRID, devices=devices)
+
+        def projection(g: Gaussians) -> jax.Array:
+            return jnp.sum((render(g, plan, GRID.spacing, GRID.origin) - target) ** 2)
+
+        def all_of_them(g: Gaussians) -> tuple:
+            gradient, curvature = jax.jvp(jax.grad(projection), (g,), (g,))
+            return render(g, plan, GRID.spacing, GRID.origin), gradient, curvature
+
+        return jax.tree.leaves(jax.jit(all_of_them)(gaussians))
+
+    for one, two in zip(derivatives(1), derivatives(2), strict=True):
+        np.testing.assert_allclose(two, one, atol=2e-6 * np.abs(one).max())
+
+
 def test_integral_is_the_weight() -> None:
     grid = Grid((40, 40, 40), np.array([0.3, 0.35, 0.25]), np.zeros(3))
     gaussians = Gaussians(grid.centre[None], 0.25 * np.eye(3)[None], np.array([3.0]))

@@ -136,6 +136,7 @@ def fit_jointly(
     prior: Prior = "none",
     max_iterations: int = 300,
     start: FitState | None = None,
+    devices: int = 1,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
     keep: Callable[[FitState], None] = lambda state: None,
 ) -> JointFit:
@@ -164,6 +165,7 @@ def fit_jointly(
         (see `prior`); "auto" does so if the map alone leaves them uncertain.
     - `max_iterations`: the most iterations, those before `start` included.
     - `start`: goes on from there.
+    - `devices`: how many of JAX's devices draw the atoms.
     - `progress`: called with iterations done and the objective.
     - `keep`: called with how far the fit has come, whenever it looks up.
     """
@@ -182,6 +184,7 @@ def fit_jointly(
         terms=terms,
         noise=measured,
         likelihood=likelihood,
+        devices=devices,
     )
     log.info(problem.describe())
     run = partial(refine, solver=solver, max_iterations=max_iterations, progress=progress, keep=keep)

@@ -15,19 +15,25 @@ quadratic model was right. And no atom may step further than `reach` standard un
 minimum a single atom, not the particle, is what runs away, so the trust region is each atom's own.
 
 A fit has converged when the model promises no further decrease, which is known before the next step.
+
+To optax it is a transformation that asks for no gradient. Everything it knows is in its state: λ, and
+the evaluation of the objective where its last update led. An update that would not lower the objective is
+zero, and the next one, of larger λ, is shorter.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
 from jaxtyping import Array, Float
 
 from atomfit.fitting.parameters import Free, Parametrisation
-from atomfit.fitting.posterior import Evaluation
+from atomfit.fitting.posterior import Evaluation, Posterior
 from atomfit.fitting.solvers import AbstractSolver, Objective, Step
 
 _MOST_DAMPING = 1e6
@@ -39,7 +45,7 @@ class Damping(NamedTuple):
     **Fields:**
 
     - `strength`: λ.
-    - `promise`: the decrease that its last step promised.
+    - `promise`: the decrease that its last step promised; infinite if that says nothing of the next.
     - `evaluation`: of the objective where it stands.
     """
 
@@ -47,11 +53,17 @@ class Damping(NamedTuple):
     promise: Float[Array, ""]
     evaluation: Evaluation
 
+    @property
+    def value(self) -> Float[Array, ""]:
+        """The objective."""
+        return self.evaluation.value
+
 
 class GaussNewton(AbstractSolver):
     """Gauss-Newton steps with damping (Levenberg 1944, Marquardt 1963), solved by conjugate gradients.
 
-    The objective must have a `curvature` and a `parametrisation`, as those of `fitting.joint` have.
+    Its transformation, of a `Posterior`, is one for a loop of one's own as well, if it is followed: updates
+    must be applied as they come.
 
     **Fields:**
 
@@ -68,55 +80,58 @@ class GaussNewton(AbstractSolver):
     chunk: int = eqx.field(static=True, default=1)
     patience: int = eqx.field(static=True, default=1)
 
-    def memory(self, objective: Objective, params: Free) -> Damping:
-        parametrisation: Parametrisation = objective.parametrisation  # type: ignore[attr-defined]
-        (n, p), k = parametrisation.columns, len(parametrisation.flat(params))
-        b = k - n * p
-        nothing = Evaluation(*(jnp.zeros(shape) for shape in ((), (k,), (n, p, b), (b, b))))
-        strength, promise = (jnp.asarray(x, jnp.float32) for x in (self.damping, jnp.inf))
-        return Damping(strength, promise, nothing)
+    def transformation(self, objective: Objective) -> optax.GradientTransformationExtraArgs:
+        posterior: Any = objective
+        return optax.GradientTransformationExtraArgs(
+            partial(self._init, posterior), partial(self._update, posterior)
+        )
 
     def promise(self, state: Step) -> float:
-        damping: Damping = state.memory
-        if float(damping.strength) >= _MOST_DAMPING:
-            return 0.0
-        # A strongly damped step is short whatever there is to gain.
-        return float(damping.promise) if float(damping.strength) <= 1 else float("inf")
+        return float(state.memory.promise)
 
-    def step(self, objective: Objective, state: Step) -> Step:
-        parametrisation: Parametrisation = objective.parametrisation  # type: ignore[attr-defined]
-        damping: Damping = state.memory
-        gradient = damping.evaluation.gradient
-        product, diagonal = objective.curvature(  # type: ignore[attr-defined]
-            state.params, damping.evaluation
-        )
+    @eqx.filter_jit
+    def _init(self, posterior: Posterior, params: Free) -> Damping:
+        (n, p), k = posterior.parametrisation.columns, len(posterior.parametrisation.flat(params))
+        b = k - n * p
+        damping, unknown = jnp.float32(self.damping), jnp.float32(jnp.inf)
+        nothing = Evaluation(unknown, jnp.zeros(k), jnp.zeros((n, p, b)), jnp.zeros((b, b)))
+        return Damping(damping, unknown, nothing)
+
+    @eqx.filter_jit
+    def _update(
+        self, posterior: Posterior, _: Any, state: Damping, params: Free, **extra: Any
+    ) -> tuple[Free, Damping]:
+        """The next update; gradients and whatever else optax may hand over are not needed."""
+        parametrisation, here = posterior.parametrisation, state.evaluation
+        product, diagonal = posterior.curvature(params, here)
 
         def damped(vector: Array) -> Array:
-            return product(vector) + damping.strength * vector
+            return product(vector) + state.strength * vector
 
         step = conjugate_gradients(
-            damped, -gradient, diagonal + damping.strength, self.accuracy, self.max_products
+            damped, -here.gradient, diagonal + state.strength, self.accuracy, self.max_products
         )
-        step = self._within_reach(step, parametrisation)
-        promise = -jnp.vdot(step, gradient + 0.5 * product(step))
-        params = jax.tree.map(jnp.add, state.params, parametrisation.unflat(step))
-        there: Evaluation = objective.evaluate(params)  # type: ignore[attr-defined]
-        value = there.value
-        kept = (state.value - value) / promise
-        first = jnp.isinf(state.value)
-        better = first | (value < state.value)
-        strength = damping.strength * jnp.where(
+        step = self.within_reach(step, parametrisation)
+        promise = -jnp.vdot(step, here.gradient + 0.5 * product(step))
+        there = posterior.evaluate(optax.apply_updates(params, parametrisation.unflat(step)))
+        kept = (here.value - there.value) / promise
+        first = jnp.isinf(here.value)
+        better = first | (there.value < here.value)
+        strength = state.strength * jnp.where(
             first, 1.0, jnp.where(kept > 0.75, 0.2, jnp.where(kept > 0.25, 1.0, 5.0))
         )
-        strength = jnp.maximum(jnp.where(better, strength, 5 * damping.strength), 1e-6)
-        evaluation = jax.tree.map(lambda a, b: jnp.where(better, a, b), there, damping.evaluation)
-        params = jax.tree.map(lambda a, b: jnp.where(better, a, b), params, state.params)
-        memory = Damping(strength, jnp.where(first, jnp.inf, promise), evaluation)
-        return Step(params, jnp.where(better, value, state.value), state.gradient, memory)
+        strength = jnp.maximum(jnp.where(better, strength, 5 * state.strength), 1e-6)
+        # A strongly damped step is short whatever there is to gain.
+        promise = jnp.where(first | (strength > 1), jnp.inf, promise)
+        promise = jnp.where(strength >= _MOST_DAMPING, 0.0, promise)
+        evaluation = jax.tree.map(lambda a, b: jnp.where(better, a, b), there, here)
+        update = parametrisation.unflat(jnp.where(better, step, 0.0))
+        return update, Damping(strength, promise, evaluation)
 
-    def _within_reach(
+    def within_reach(
         self, step: Float[Array, " k"], parametrisation: Parametrisation
     ) -> Float[Array, " k"]:
+        """A step in which no atom goes too far."""
         n, p = parametrisation.columns
         atoms = step[: n * p].reshape(n, p)
         length = jnp.linalg.norm(atoms, axis=1, keepdims=True)

@@ -277,7 +277,7 @@ class JointProblem:
     def _redrawn(self, model: MapModel) -> "JointProblem":
         """The same problem with windows around a model's atoms."""
         reach = np.maximum(self.reach, _reach(model, self.n))
-        plan = _plan(model, self.region.grid, reach)
+        plan = _plan(model, self.region.grid, reach, self.posterior.data.plan.devices)
         posterior = eqx.tree_at(lambda p: p.data.plan, self.posterior, plan)
         return replace(self, posterior=posterior, reach=reach)
 
@@ -297,12 +297,14 @@ def pose(
     noise: NoiseSpectrum | None = None,
     likelihood: AbstractLoss | None = None,
     region_widths: float = REGION_WIDTHS,
+    devices: int = 1,
 ) -> JointProblem:
     """Put a problem together.
 
     **Arguments:** those of `fit_jointly`, and
 
     - `region_widths`: how far from an atom voxels count, in widths of the mean atom.
+    - `devices`: how many devices draw the atoms.
     """
     coloured = likelihood is None and noise is not None and not noise.white
     radius = region_widths * float(np.sqrt(mean_atom.u))
@@ -320,7 +322,7 @@ def pose(
     reach = np.where(reach > _NEARLY_ROUND * reach.max(), reach.max(), reach)
     values = np.asarray(region.values / mean_atom.height, np.float32)
     counted, edges = region.mask.astype(np.float32), spacing.astype(np.float32)
-    plan = _plan(start, region.grid, reach)
+    plan = _plan(start, region.grid, reach, devices)
     data: AbstractMisfit
     if likelihood is not None:
         data = Pointwise(values=values, weights=counted, loss=likelihood, spacing=edges, plan=plan)
@@ -441,11 +443,11 @@ def _filled(x: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
     return np.concatenate([x, np.repeat(x[:1], bucket(len(x)) - len(x))])
 
 
-def _plan(model: MapModel, region: Grid, reach: Float[np.ndarray, " d"]) -> WindowPlan:
+def _plan(model: MapModel, region: Grid, reach: Float[np.ndarray, " d"], devices: int) -> WindowPlan:
     """Windows of a given reach (Å) around every Gaussian, in the region's frame."""
     points = eqx.tree_at(lambda g: g.matrices, model.gaussians, replace_fn=np.zeros_like)
     local = Grid(region.shape, region.spacing, np.zeros(region.ndim))
-    return plan_windows(points, local, margin=reach)
+    return plan_windows(points, local, margin=reach, devices=devices)
 
 
 def _reach(model: MapModel, n: int) -> Float[np.ndarray, " d"]:

@@ -1,12 +1,15 @@
-"""Optimisers: anything of optax, in jitted chunks of a few iterations.
+"""Optimisers: transformations of optax, in jitted chunks of a few iterations.
 
-A solver is a rule for one iteration. `minimise` runs it in chunks on the device and looks at the
-history between them, on the host: there it decides whether to stop, reports progress, and notices
-Ctrl-C, which ends the fit with the best model so far instead of losing it.
+A solver turns an objective into a transformation of optax that minimises it, one whose state knows the
+objective. So its own solvers, any other of optax (`Optax`) and a loop of one's own are interchangeable.
+`minimise` runs it in chunks on the device and looks at the history between them, on the host: there it
+decides whether to stop, reports progress, and notices Ctrl-C, which ends the fit with the best model so
+far instead of losing it.
 
-`LBFGS` takes its direction from optax and its step from a backtracking search of its own. optax's
-searches evaluate the objective at several places of the program, and every one of them is compiled
-anew; here there is one, which cuts the compilation (most of the user's wait) by four.
+The state begins with an infinite value, and the first update evaluates the start and stays there: every
+place of a program that evaluates the objective is compiled on its own, and compilation is most of the
+user's wait. For the same reason `LBFGS` takes its direction from optax and its step from a backtracking
+search of its own, which evaluates in one place where those of optax do in several.
 """
 
 import abc
@@ -28,12 +31,15 @@ Objective = Callable[[Any], Float[Array, ""]]
 
 
 class Step(NamedTuple):
-    """Where an optimiser stands: free numbers, objective, gradient, and its own memory."""
+    """Where a fit stands: free numbers, and what its solver remembers."""
 
     params: Any
-    value: Any
-    gradient: Any
     memory: Any
+
+    @property
+    def value(self) -> Any:
+        """The objective."""
+        return self.memory.value
 
 
 class AbstractSolver(eqx.Module):
@@ -49,16 +55,69 @@ class AbstractSolver(eqx.Module):
     patience: eqx.AbstractVar[int]
 
     @abc.abstractmethod
-    def memory(self, objective: Objective, params: PyTree) -> PyTree:
-        """What the rule remembers, before the first iteration."""
+    def transformation(self, objective: Objective) -> optax.GradientTransformationExtraArgs:
+        """The rule as a transformation of optax, which evaluates the objective itself.
 
-    @abc.abstractmethod
-    def step(self, objective: Objective, state: Step) -> Step:
-        """One iteration."""
+        Its `update` needs no gradients. Its state has the objective's `value` where the update leads: it is
+        infinite at first, and the first update is zero and evaluates the start.
+        """
 
     def promise(self, state: Step) -> float | None:
         """How much an iteration is expected to lower the objective; None if the rule cannot tell."""
         return None
+
+
+class Evaluated(NamedTuple):
+    """What a rule that is given gradients remembers.
+
+    **Fields:**
+
+    - `value`, `grad`: of the objective, where the last update led.
+    - `memory`: the rule's own.
+    """
+
+    value: Any
+    grad: Any
+    memory: Any
+
+
+def evaluated(
+    given: optax.GradientTransformation, objective: Objective
+) -> optax.GradientTransformationExtraArgs:
+    """Any transformation of optax, as one that evaluates an objective itself."""
+    given = optax.with_extra_args_support(given)
+
+    def init(params: PyTree) -> Evaluated:
+        still = jax.tree.map(jnp.zeros_like, params)
+        return Evaluated(jnp.float32(jnp.inf), still, given.init(params))
+
+    def update(_: Any, state: Evaluated, params: PyTree, **extra: Any) -> tuple[PyTree, Evaluated]:
+        known = {"value": state.value, "grad": state.grad, "value_fn": objective}
+        step, memory = given.update(state.grad, state.memory, params, **known)
+        unknown = jnp.isinf(state.value)
+        still = jax.tree.map(jnp.zeros_like, step)
+        step, memory = _where(unknown, (still, state.memory), (step, memory))
+        there = optax.apply_updates(params, step)
+        value, gradient = jax.value_and_grad(objective)(there)
+        return step, Evaluated(value, gradient, memory)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+class Optax(AbstractSolver):
+    """Any transformation of optax.
+
+    **Fields:**
+
+    - `given`: the transformation, complete with a learning rate or a line search.
+    """
+
+    given: optax.GradientTransformation = eqx.field(static=True)  # type: ignore[misc]
+    chunk: int = eqx.field(static=True, default=8)
+    patience: int = eqx.field(static=True, default=4)
+
+    def transformation(self, objective: Objective) -> optax.GradientTransformationExtraArgs:
+        return evaluated(self.given, objective)
 
 
 class Adam(AbstractSolver):
@@ -73,17 +132,8 @@ class Adam(AbstractSolver):
     chunk: int = eqx.field(static=True, default=8)
     patience: int = eqx.field(static=True, default=4)
 
-    def _transformation(self) -> optax.GradientTransformation:
-        return optax.adam(self.learning_rate)
-
-    def memory(self, objective: Objective, params: PyTree) -> PyTree:
-        return self._transformation().init(params)
-
-    def step(self, objective: Objective, state: Step) -> Step:
-        update, memory = self._transformation().update(state.gradient, state.memory, state.params)
-        params = optax.apply_updates(state.params, update)
-        value, gradient = jax.value_and_grad(objective)(params)
-        return Step(params, value, gradient, memory)
+    def transformation(self, objective: Objective) -> optax.GradientTransformationExtraArgs:
+        return evaluated(optax.adam(self.learning_rate), objective)
 
 
 class LBFGS(AbstractSolver):
@@ -100,47 +150,62 @@ class LBFGS(AbstractSolver):
     chunk: int = eqx.field(static=True, default=8)
     patience: int = eqx.field(static=True, default=1)
 
-    def _direction(self) -> optax.GradientTransformation:
+    def transformation(self, objective: Objective) -> optax.GradientTransformationExtraArgs:
         # The parameters are scaled already, so the first direction is the plain gradient.
-        return optax.scale_by_lbfgs(self.memory_size, scale_init_precond=False)
+        direction = optax.scale_by_lbfgs(self.memory_size, scale_init_precond=False)
 
-    def memory(self, objective: Objective, params: PyTree) -> PyTree:
-        # One flat vector: the recursion compiles much faster than over a tree.
-        return self._direction().init(ravel_pytree(params)[0])
+        def init(params: PyTree) -> Evaluated:
+            # One flat vector: the recursion compiles much faster than over a tree.
+            flat = ravel_pytree(params)[0]
+            return Evaluated(jnp.float32(jnp.inf), jnp.zeros_like(flat), direction.init(flat))
 
-    def step(self, objective: Objective, state: Step) -> Step:
-        params, unravel = ravel_pytree(state.params)
-        gradient = ravel_pytree(state.gradient)[0]
-        ascent, memory = self._direction().update(gradient, state.memory, params)
-        # A direction that does not descend comes from negative curvature in the memory.
-        ascent = jnp.where(jnp.vdot(ascent, gradient) > 0, ascent, gradient)
+        def update(_: Any, state: Evaluated, params: PyTree, **extra: Any) -> tuple[PyTree, Evaluated]:
+            at, unravel = ravel_pytree(params)
+            ascent, memory = direction.update(state.grad, state.memory, at)
+            # A direction that does not descend comes from negative curvature in the memory.
+            ascent = jnp.where(jnp.vdot(ascent, state.grad) > 0, ascent, state.grad)
+            value, gradient, length = self._search(
+                lambda x: objective(unravel(x)), at, ascent, state.value, state.grad
+            )
+            found = (-length * ascent, Evaluated(value, gradient, memory))
+            # A search that fails was misled by what the memory holds; the next one starts afresh.
+            afresh = (jnp.zeros_like(at), state._replace(memory=direction.init(at)))
+            step, state = _where(value < state.value, found, afresh)
+            return unravel(step), state
+
+        return optax.GradientTransformationExtraArgs(init, update)
+
+    def _search(
+        self,
+        objective: Objective,
+        at: Float[Array, " k"],
+        ascent: Float[Array, " k"],
+        value: Float[Array, ""],
+        gradient: Float[Array, " k"],
+    ) -> tuple[Float[Array, ""], Float[Array, " k"], Float[Array, ""]]:
+        """Value, gradient and length of a step downhill that lowers the objective enough."""
         slope = jnp.vdot(ascent, gradient)
-        downhill = unravel(-ascent)
 
-        def search(carry: tuple[Array, Array, Any, Any, Array]) -> Any:
+        def enough(there: Array, length: Array) -> Array:
+            return there < value - 1e-4 * length * slope
+
+        def unfinished(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
+            trial, there, _, _, count = carry
+            return ~enough(there, trial) & (count < self.max_backtracks)
+
+        def search(carry: tuple[Array, Array, Array, Array, Array]) -> Any:
             length, _, _, _, count = carry
-            params = jax.tree.map(lambda x, a: x + length * a, state.params, downhill)
-            value, gradient = jax.value_and_grad(objective)(params)
-            rise = value - state.value + length * slope
+            there, slopes = jax.value_and_grad(objective)(at - length * ascent)
+            rise = there - value + length * slope
             # The minimum of the parabola through what is known of the line.
             shorter = length * jnp.clip(0.5 * length * slope / rise, 0.1, 0.5)
-            length = jnp.where(_enough(value, length), length, shorter)
-            return length, value, params, gradient, count + 1
+            trial = jnp.where(enough(there, length), length, shorter)
+            return trial, there, slopes, length, count + 1
 
-        def _enough(value: Array, length: Array) -> Array:
-            return value < state.value - 1e-4 * length * slope
-
-        def unfinished(carry: tuple[Array, Array, Any, Any, Array]) -> Array:
-            length, value, _, _, count = carry
-            return ~_enough(value, length) & (count < self.max_backtracks)
-
-        first = (jnp.ones(()), jnp.inf, state.params, state.gradient, jnp.zeros((), int))
-        first = jax.tree.map(jnp.asarray, first)
-        _, value, params, gradient, _ = lax.while_loop(unfinished, search, first)
-        found = Step(params, value, gradient, memory)
-        # A search that fails was misled by what the memory holds; the next one starts afresh.
-        afresh = state._replace(memory=self.memory(objective, state.params))
-        return _where(value < state.value, found, afresh)
+        one = jnp.ones(())
+        first = (one, jnp.float32(jnp.inf), gradient, one, jnp.zeros((), int))
+        _, there, slopes, length, _ = lax.while_loop(unfinished, search, first)
+        return there, slopes, length
 
 
 def _where(condition: Array, yes: Any, no: Any) -> Any:
@@ -195,11 +260,7 @@ def minimise(
 
     **Raises:** `KeyboardInterrupt` if it came before the first iteration ended; later ones end the fit.
     """
-    # With an infinite value and no gradient, the first iteration evaluates the start and stays there:
-    # the objective is compiled in one place less.
-    still = jax.tree.map(np.zeros_like, start)
-    state = Step(start, np.asarray(np.inf, np.float32), still, _empty_memory(solver, objective, start))
-    best = state
+    best = state = Step(start, _empty_memory(solver, objective, start))
     history: list[float] = []
     lowest: list[float] = []
     reason = "iteration limit"
@@ -236,15 +297,17 @@ def _has_converged(
 
 @eqx.filter_jit
 def _empty_memory(solver: AbstractSolver, objective: Objective, params: Any) -> Any:
-    return solver.memory(objective, params)
+    return solver.transformation(objective).init(params)
 
 
 @eqx.filter_jit
 def _advance(
     solver: AbstractSolver, objective: Objective, state: Step
 ) -> tuple[Step, Float[Array, " chunk"]]:
+    transformation = solver.transformation(objective)
+
     def iterate(state: Step, _: None) -> tuple[Step, Array]:
-        state = solver.step(objective, state)
-        return state, state.value
+        update, memory = transformation.update(None, state.memory, state.params)
+        return Step(optax.apply_updates(state.params, update), memory), memory.value
 
     return lax.scan(iterate, state, None, length=solver.chunk)

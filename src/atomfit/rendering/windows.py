@@ -10,7 +10,8 @@ Three choices make this fast on a CPU:
    than a scatter of voxels. The addition is linear, so it is declared with its transpose (reading the
    windows back) through `linear_call`, and jvp, vjp and hvp all work. It cannot be vmapped.
 3. Atoms go through in blocks, so that memory does not grow with their number. Tensors of shape
-   [atoms, W, W, W] exist for one block at a time.
+   [atoms, W, W, W] exist for one block at a time. Several devices take a share of the blocks each, and
+   their maps are added.
 
 Where the windows are is decided on the host (`WindowPlan`) and held fixed while an optimiser works:
 the objective stays smooth, and the window is chosen wide enough for atoms to move a little. A window
@@ -47,15 +48,21 @@ class WindowPlan(eqx.Module):
     - `starts`: array index of the first voxel of each window.
     - `window`: voxels along each axis of a window, the same for all Gaussians.
     - `shape`: voxels along each axis of the map.
+    - `devices`: how many devices share the Gaussians.
     """
 
     starts: Int[Array | np.ndarray, "n d"]
     window: tuple[int, ...] = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
+    devices: int = eqx.field(static=True, default=1)
 
 
 def plan_windows(
-    gaussians: Gaussians, grid: Grid, cutoff: float = 4.5, margin: float | np.ndarray = 0.0
+    gaussians: Gaussians,
+    grid: Grid,
+    cutoff: float = 4.5,
+    margin: float | np.ndarray = 0.0,
+    devices: int = 1,
 ) -> WindowPlan:
     """Windows that hold the ellipsoid of every Gaussian at a given number of standard deviations.
 
@@ -65,6 +72,7 @@ def plan_windows(
     - `grid`: the map's grid.
     - `cutoff`: size of the ellipsoids, in standard deviations.
     - `margin`: how far windows reach beyond them, one length or one each along x, y, z (Å).
+    - `devices`: how many devices share the work.
     """
     # An ellipsoid's bounding box is set by the diagonal of its variance matrix.
     variances = np.diagonal(np.asarray(gaussians.matrices, np.float64), axis1=1, axis2=2)
@@ -73,7 +81,7 @@ def plan_windows(
     window = tuple(int(min(2 * r + 1, n)) for r, n in zip(reach, grid.shape, strict=True))
     nearest = np.rint(grid.indices_of(np.asarray(gaussians.centres, np.float64))).astype(np.int64)
     starts = np.clip(nearest - np.array(window) // 2, 0, np.array(grid.shape) - window)
-    return WindowPlan(starts.astype(np.int32), window, grid.shape)
+    return WindowPlan(starts.astype(np.int32), window, grid.shape, devices)
 
 
 def render(
@@ -100,6 +108,40 @@ def render(
     norm = (2 * np.pi) ** (d / 2) * jnp.prod(spacing)
     peaks = jnp.asarray(gaussians.weights, jnp.float32) / (norm * jnp.sqrt(determinants))
     starts = jnp.asarray(plan.starts)
+    numbers = (centres, precisions, peaks, starts)
+    if plan.devices == 1:
+        return _draw_all(plan, *numbers)
+    # Every device draws a map of its share; Gaussians of no weight make the shares equal.
+    missing = -centres.shape[0] % plan.devices
+    shares = [jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) for x in numbers]
+    mesh = jax.make_mesh((plan.devices,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,))
+    draw = jax.shard_map(
+        lambda *share: lax.psum(_draw_all(plan, *share), "devices"),
+        mesh=mesh,
+        in_specs=jax.P("devices"),
+        out_specs=jax.P(),
+        check_vma=False,
+    )
+    return draw(*shares)
+
+
+def bucket(n: int) -> int:
+    """The next size that shapes are padded to, so that similar problems share compiled code.
+
+    A multiple of the block size, at most an eighth larger than needed where that matters.
+    """
+    step = max(BLOCK, 2 ** (max(n, 1).bit_length() - 4))
+    return -(-n // step) * step
+
+
+def _draw_all(
+    plan: WindowPlan,
+    centres: Float[Array, "n d"],
+    precisions: Float[Array, "n d d"],
+    peaks: Float[Array, " n"],
+    starts: Int[Array, "n d"],
+) -> Float[Array, "..."]:
+    """A map with the windows of all blocks."""
     # Zero, but not known to be: `linear_call` cannot take a derivative that vanishes for certain.
     empty = jnp.zeros(plan.shape, jnp.float32) + 0 * peaks[0]
     n = centres.shape[0]
@@ -113,15 +155,6 @@ def render(
 
     blocks = [_in_blocks(x, n) for x in (centres, precisions, peaks, starts)]
     return lax.scan(draw_block, empty, tuple(blocks))[0]
-
-
-def bucket(n: int) -> int:
-    """The next size that shapes are padded to, so that similar problems share compiled code.
-
-    A multiple of the block size, at most an eighth larger than needed where that matters.
-    """
-    step = max(BLOCK, 2 ** (max(n, 1).bit_length() - 4))
-    return -(-n // step) * step
 
 
 def _in_blocks(x: Array, n: int) -> Array:

@@ -1,0 +1,60 @@
+"""The programs in docs/method.md, as they stand there."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from scipy.spatial import cKDTree
+
+from atomfit.detection.detect import detect
+from atomfit.elements import element
+from atomfit.fitting.joint import fit_jointly
+from atomfit.fitting.newton import GaussNewton
+from atomfit.fitting.problem import pose
+from atomfit.fitting.sensitivity import refined
+from atomfit.simulation import simulate
+
+METHOD = Path(__file__).parents[2] / "docs" / "method.md"
+
+
+def test_programs_of_the_method() -> None:
+    """Run one after the other; the last one's derivative is checked against a difference."""
+    case = simulate(shape="icosahedron", size=2, noise=0.03, rotate="random", jitter=0.1, seed=5)
+    platinum = element("Pt")
+    found = detect(case.map, platinum)
+    names = {
+        "np": np,
+        "jnp": jnp,
+        "jax": jax,
+        "eqx": eqx,
+        "optax": optax,
+        "replace": replace,
+        "fit_jointly": fit_jointly,
+        "pose": pose,
+        "GaussNewton": GaussNewton,
+        "refined": refined,
+        "density": case.map,
+        "positions": found.positions,
+        "mean_atom": found.mean_atom,
+        "element": platinum,
+        "pairs": np.array(sorted(cKDTree(found.positions).query_pairs(3.3))),
+    }
+    programs = re.findall(r"```python\n(.*?)```", METHOD.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(programs) == 3
+    for program in programs:
+        exec(program, names)
+    own, fit = names["model"].atoms.positions[: names["problem"].n], names["fit"]
+    origin = names["problem"].region.grid.origin
+    # Springs keep the atoms of `fit` elsewhere than the loop, which has none.
+    free = fit_jointly(case.map, found.positions, found.mean_atom, platinum).atoms.positions
+    np.testing.assert_allclose(own + origin, free, atol=2e-3)
+    assert np.abs(fit.atoms.positions - free).max() > 1e-2
+    values, size = jnp.asarray(names["problem"].posterior.data.values), names["size"]
+    upper, lower = (float(size(values, jnp.float32(strength))) for strength in (10.5, 9.5))
+    np.testing.assert_allclose(names["slopes"][1], upper - lower, rtol=0.02)
+    assert names["slopes"][0].shape == values.shape

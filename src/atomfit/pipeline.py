@@ -138,7 +138,7 @@ def build(
         joint = _fit(ready, detection, options, progress, kept, state)
     with clock("statistics"):
         statistics = measure_atoms(density, detection, baseline, joint, kind, options.cn_cutoff)
-    warnings += _warnings(detection, joint)
+    warnings += _warnings(detection, joint, options)
     for warning in warnings:
         log.warning(warning)
     return BuildResult(
@@ -241,6 +241,9 @@ def _fit_jointly(
 
 def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> Noise:
     """What is known of the noise, from the best source that there is."""
+    if options.likelihood == "poisson":
+        log.info("noise: that of counts")
+        return None
     u, noise = detection.mean_atom.u, None
     if ready.half_maps is not None:
         noise = spectrum_of_half_maps(*ready.half_maps, u, ready.tilts)
@@ -271,7 +274,7 @@ def _likelihood(options: BuildOptions) -> AbstractLoss | None:
             return None
 
 
-def _warnings(detection: Detection, joint: JointFit | None) -> list[str]:
+def _warnings(detection: Detection, joint: JointFit | None, options: BuildOptions) -> list[str]:
     warnings = []
     if detection.search is None or not len(detection):
         warnings.append("no atom found")
@@ -287,6 +290,11 @@ def _warnings(detection: Detection, joint: JointFit | None) -> list[str]:
             warnings.append(
                 f"{narrower} atoms are narrower than the resolution and voxels allow (flag narrower): they "
                 "have no displacement matrix"
+            )
+        if options.gain is not None and not 0.5 < joint.chi_square < 2:
+            warnings.append(
+                f"what the model leaves is {joint.chi_square:.2g} times the variance of counts with a gain "
+                f"of {options.gain:g}: uncertainties are those of another gain, or of another model"
             )
         if joint.reason != "converged":
             warnings.append(f"the joint fit did not converge: {joint.reason}")

@@ -42,7 +42,7 @@ def test_fast_and_slow_agree(grid: Grid, n: int) -> None:
     reference = render_reference(gaussians, grid)
     difference = np.abs(render_map(gaussians, grid, cutoff=7.0) - reference)
     assert difference.max() < 5e-6 * reference.max()
-    # Far from the middle of its window, as beyond the box, an atom's exponent is a difference of large numbers.
+    # Far from the middle of its window, as beyond the box, an exponent is a difference of large numbers.
     difference = np.abs(compiled(gaussians, grid, 7.0) - reference)
     assert difference.max() < 1e-5 * reference.max()
 

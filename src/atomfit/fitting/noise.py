@@ -24,9 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.fft import fftfreq, fftn, fftshift
-from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, map_coordinates
+from scipy.ndimage import binary_dilation, gaussian_filter, map_coordinates
 
-from atomfit.grid import DensityMap, Grid
+from atomfit.fitting.objective import region_mask
+from atomfit.grid import DensityMap
 
 #: Noise is measured farther than this from every atom, in widths of the mean atom.
 OUTSIDE_WIDTHS = 5.0
@@ -157,7 +158,7 @@ def measure_noise(
     - `u`: variance of the mean atom (Å²).
     """
     grid = density.grid
-    outside = _outside(grid, positions, OUTSIDE_WIDTHS * float(np.sqrt(u)))
+    outside = ~region_mask(grid, positions, OUTSIDE_WIDTHS * float(np.sqrt(u)))
     values = density.values[outside].astype(np.float64)
     if len(values) < max(_FEWEST_VOXELS, _SMALLEST_PART * grid.size):
         return None
@@ -206,12 +207,6 @@ def measure_noise(
         float(high / low),
         float(missing[band].mean()),
     )
-
-
-def _outside(grid: Grid, positions: Float[np.ndarray, "n d"], radius: float) -> Bool[np.ndarray, "..."]:
-    apart = np.ones(grid.shape, bool)
-    apart[tuple(grid.nearest_voxels(positions).T)] = False
-    return distance_transform_edt(apart, sampling=grid.spacing[::-1]) > radius
 
 
 def _shells(lengths: Float[np.ndarray, "..."], count: int) -> Int[np.ndarray, "..."]:

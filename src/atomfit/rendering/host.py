@@ -32,6 +32,7 @@ def render_map(gaussians: Gaussians, grid: Grid, cutoff: float = 4.5) -> Float[n
     )
     plan = plan_windows(Gaussians(centres, matrices, weights), grid, cutoff)
     starts = np.asarray(plan.starts)
+    centres, matrices, weights = centres[plan.order], matrices[plan.order], weights[plan.order]
     precisions, determinants = (np.asarray(x) for x in inverse_and_determinant(matrices))
     peaks = weights / np.sqrt((2 * np.pi) ** d * determinants)
     for begin in range(0, n, step := max(1, _VALUES_AT_A_TIME // int(np.prod(plan.window)))):

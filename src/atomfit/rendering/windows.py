@@ -47,12 +47,15 @@ class WindowPlan(eqx.Module):
 
     **Fields:**
 
-    - `starts`: array index of the first voxel of each window.
+    - `starts`: array index of the first voxel of each window, in the order of drawing.
+    - `order`: of drawing: which Gaussian comes when. Those that share voxels follow each other, so that
+        what is in cache is used again.
     - `window`: voxels along each axis of a window, the same for all Gaussians.
     - `shape`: voxels along each axis of the map.
     """
 
     starts: Int[Array | np.ndarray, "n d"]
+    order: Int[Array | np.ndarray, " n"]
     window: tuple[int, ...] = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
 
@@ -76,7 +79,8 @@ def plan_windows(
     window = tuple(int(min(np.floor(2 * r) + 1, n)) for r, n in zip(reach, grid.shape, strict=True))
     first = np.ceil(grid.indices_of(np.asarray(gaussians.centres, np.float64)) - reach).astype(np.int64)
     starts = np.clip(first, 0, np.array(grid.shape) - window)
-    return WindowPlan(starts.astype(np.int32), window, grid.shape)
+    order = np.lexsort((starts // window).T[::-1])
+    return WindowPlan(starts[order].astype(np.int32), order.astype(np.int32), window, grid.shape)
 
 
 def render(
@@ -94,14 +98,17 @@ def render(
     - `spacing`, `origin`: of the grid (Å, x, y, z order).
     """
     spacing, origin = jnp.asarray(spacing, jnp.float32), jnp.asarray(origin, jnp.float32)
-    centres = ((jnp.asarray(gaussians.centres, jnp.float32) - origin) / spacing)[:, ::-1]
+    centres, matrices, weights = (
+        jnp.asarray(x, jnp.float32)[plan.order]
+        for x in (gaussians.centres, gaussians.matrices, gaussians.weights)
+    )
+    centres, matrices = ((centres - origin) / spacing)[:, ::-1], matrices[:, ::-1, ::-1]
     scale = spacing[::-1]
-    matrices = jnp.asarray(gaussians.matrices, jnp.float32)[:, ::-1, ::-1]
     voxel_matrices = matrices / (scale[:, None] * scale)
     precisions, determinants = (jnp.asarray(x) for x in inverse_and_determinant(voxel_matrices))
     d = len(plan.shape)
     norm = (2 * np.pi) ** (d / 2) * jnp.prod(spacing)
-    peaks = jnp.asarray(gaussians.weights, jnp.float32) / (norm * jnp.sqrt(determinants))
+    peaks = weights / (norm * jnp.sqrt(determinants))
     starts = jnp.asarray(plan.starts)
     # Zero, but not known to be: `linear_call` cannot take a derivative that vanishes for certain.
     empty = jnp.zeros(plan.shape, jnp.float32) + 0 * peaks[0]

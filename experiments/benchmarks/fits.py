@@ -43,7 +43,9 @@ def texts() -> tuple[str, ...]:
     rows, warm = our_rows(density, start, truth)
     theirs, name = servalcat(density, start, truth)
     rows.append((name, f"{theirs[0]:.0f}", f"{theirs[1]:.2f}", ""))
-    rows.append(("Servalcat / atomfit, warm", f"{theirs[0] / warm:.0f} times", "", "≥ 300 times, RMSD no worse"))
+    rows.append(
+        ("Servalcat / atomfit, warm", f"{theirs[0] / warm:.0f} times", "", "≥ 300 times, RMSD no worse")
+    )
     octahedra = (
         f"A Pt octahedron of {len(truth)} atoms (σ {WIDTH} Å) in 112³ voxels of {VOXEL} Å, noise 2 % of a peak, from "
         "17 pm off. Warm: a second fit in the same process, with compiled code. The mean atom is measured before."
@@ -64,7 +66,9 @@ def octahedron() -> tuple[DensityMap, np.ndarray]:
     return DensityMap(values, grid), positions
 
 
-def our_rows(density: DensityMap, start: np.ndarray, truth: np.ndarray) -> tuple[list[tuple[str, ...]], float]:
+def our_rows(
+    density: DensityMap, start: np.ndarray, truth: np.ndarray
+) -> tuple[list[tuple[str, ...]], float]:
     """Rows of the table, and the time of a warm fit (s)."""
     times, fits = timed_fits(density, start, repeats=6)
     warm = float(np.median(times[1:]))
@@ -92,7 +96,9 @@ def large_rows() -> list[tuple[str, ...]]:
 def timed_fits(density: DensityMap, start: np.ndarray, repeats: int) -> tuple[list[float], JointFit]:
     """Wall times of one and the same fit, again and again, and its result."""
     mean, fits = measure_mean_atom(density, PLATINUM), []
-    times = [seconds(lambda: fits.append(fit_jointly(density, start, mean, PLATINUM))) for _ in range(repeats)]
+    times = [
+        seconds(lambda: fits.append(fit_jointly(density, start, mean, PLATINUM))) for _ in range(repeats)
+    ]
     return times, fits[-1]
 
 

@@ -38,7 +38,7 @@ class GaussianMixture:
         terms = np.exp(-0.5 * r2 / self.variances) / (2 * np.pi * self.variances) ** 1.5
         return terms @ self.weights
 
-    def transform_on(self, axes: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, "..."]:
+    def transform_on(self, axes: Sequence[Float[np.ndarray, " _"]]) -> Float[np.ndarray, "..."]:
         """Fourier transform on a grid of spatial frequencies (1/Å), given along each axis (float32)."""
         total = np.zeros(tuple(len(axis) for axis in axes), np.float32)
         for weight, variance in zip(self.weights, self.variances, strict=True):

@@ -41,7 +41,7 @@ def convolve(
     return np.ascontiguousarray(full[tuple(slice(n) for n in grid.shape)])
 
 
-def frequencies(lengths: tuple[int, ...], grid: Grid) -> list[Float[np.ndarray, " n"]]:
+def frequencies(lengths: tuple[int, ...], grid: Grid) -> list[Float[np.ndarray, " _"]]:
     """Spatial frequencies (1/Å) along each axis of a real FFT of the given lengths."""
     spacing = grid.spacing[::-1]
     axes = [fft.fftfreq(n, s) for n, s in zip(lengths[:-1], spacing[:-1], strict=True)]

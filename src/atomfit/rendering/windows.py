@@ -2,11 +2,11 @@
 
 Three choices make this fast on a CPU:
 
-1. The logarithm of a Gaussian is a quadratic polynomial of the voxel's indices, and a Gaussian of any
-   orientation a product of two-dimensional tables, one for each pair of axes. So a window of W³ voxels
-   needs 3 W² exponentials, of numbers that are a small matrix product. The tangent of a Gaussian is the
-   Gaussian times such a polynomial, which makes the gradient of an atom ten moments of (residual x
-   window), another matrix product; `_fill_windows` tells JAX so.
+1. A Gaussian of any orientation is a product of two-dimensional tables, one for each pair of axes. So a
+   window of W³ voxels needs 3 W² exponentials, of numbers that are a small matrix product
+   (`polynomials`). The tangent of a Gaussian is the Gaussian times such a polynomial, which makes the
+   gradient of an atom ten moments of (residual x window), another matrix product; `_fill_windows` tells
+   JAX so.
 2. Windows are added one after the other with `dynamic_update_slice`, which is far faster
    than a scatter of voxels. The addition is linear, so it is declared with its transpose (reading the
    windows back) through `linear_call`, and jvp, vjp and hvp all work. It cannot be vmapped.
@@ -31,6 +31,7 @@ from jaxtyping import Array, Float, Int
 
 from atomfit.grid import Grid
 from atomfit.rendering.gaussians import Gaussians, inverse_and_determinant
+from atomfit.rendering.polynomials import coefficients, monomials
 
 #: Largest exponent of a table. The quadratic form is positive, its parts need not be: where axes are
 #: strongly correlated one table grows while the others fall. Two such tables must not overflow float32.
@@ -169,10 +170,10 @@ def _fill_windows(
     # Each squared term appears in d - 1 tables.
     share = np.where(np.eye(d) > 0, 1 / max(d - 1, 1), 1.0)
     of_groups = (share * precisions)[:, groups[:, :, None], groups[:, None, :]]
-    coefficients = _coefficients(offsets[:, groups], of_groups)
+    polynomials = jnp.asarray(coefficients(offsets[:, groups], of_groups))
     values = peaks.reshape(-1, *[1] * d)
     for i, axes in enumerate(groups):
-        table = _polynomials(coefficients[:, i], tuple(window[k] for k in axes))
+        table = _exponents(polynomials[:, i], tuple(window[k] for k in axes))
         table = table.reshape(-1, *(window[k] if k in axes else 1 for k in range(d)))
         values = values * jnp.exp(jnp.minimum(table, _MAX_EXPONENT))
     return values
@@ -185,33 +186,14 @@ def _fill_windows_jvp(
     offsets, precisions, peaks = primals
     # As if no exponent were cut: where one is, the Gaussian has faded away.
     shapes = _fill_windows(window, offsets, precisions, jnp.ones_like(peaks))
-    slopes = jax.jvp(_coefficients, (offsets, precisions), tangents[:2])[1] * peaks[:, None]
-    factors = _polynomials(slopes.at[:, 0].add(tangents[2]), window)
+    slopes = jax.jvp(coefficients, (offsets, precisions), tangents[:2])[1] * peaks[:, None]
+    factors = _exponents(slopes.at[:, 0].add(tangents[2]), window)
     return shapes * peaks.reshape(-1, *[1] * len(window)), shapes * factors.reshape(-1, *window)
 
 
-def _coefficients(
-    offsets: Float[Array, "*n k"], precisions: Float[Array, "*n k k"]
-) -> Float[Array, "*n m"]:
-    """Of -½ (u + offset)ᵀ P (u + offset) as a polynomial of u, in the order of `_monomials`."""
-    first, second = np.triu_indices(offsets.shape[-1], 1)
-    symmetric = 0.5 * (precisions + jnp.swapaxes(precisions, -1, -2))
-    linear = jnp.sum(symmetric * offsets[..., None, :], axis=-1)
-    constant = 0.5 * jnp.sum(linear * offsets, axis=-1, keepdims=True)
-    squares = 0.5 * jnp.diagonal(symmetric, axis1=-2, axis2=-1)
-    return -jnp.concatenate([constant, linear, squares, symmetric[..., first, second]], axis=-1)
-
-
-def _polynomials(coefficients: Float[Array, "n m"], window: tuple[int, ...]) -> Float[Array, "n voxels"]:
-    """Values at a window's voxels, which are counted from its middle."""
-    return jnp.matmul(coefficients, _monomials(window), precision=lax.Precision.HIGHEST)
-
-
-def _monomials(window: tuple[int, ...]) -> Float[np.ndarray, "m voxels"]:
-    """One, the indices of each voxel, their squares, and their products."""
-    u = (np.indices(window) - np.reshape(window, (-1, *[1] * len(window))) // 2).reshape(len(window), -1)
-    first, second = np.triu_indices(len(window), 1)
-    return np.concatenate([np.ones_like(u[:1]), u, u**2, u[first] * u[second]]).astype(np.float32)
+def _exponents(polynomials: Float[Array, "n m"], window: tuple[int, ...]) -> Float[Array, "n voxels"]:
+    """Values of polynomials at a window's voxels."""
+    return jnp.matmul(polynomials, monomials(window), precision=lax.Precision.HIGHEST)
 
 
 def _add_windows(starts: Array, operands: tuple[Array, Array]) -> Array:

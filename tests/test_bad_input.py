@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from atomfit.cli import app
+from atomfit.grid import DensityMap
 from atomfit.io.mrc import write_map
 from atomfit.simulation import Simulation, simulate
 
@@ -164,6 +165,14 @@ def test_bad_files(case: str, command: str, tiny_bytes: bytes, tmp_path: Path) -
         (["--element", "Pt", "--neighbour-distance", "0"], "not between atoms"),
         (["--element", "Pt", "--max-iterations", "0"], "iterations"),
         (["--element", "Pt", "--freeze", "everything"], "no part"),
+        (["--element", "Pt", "--gain", "2"], "only counts"),
+        (["--element", "Pt", "--likelihood", "poisson", "--gain", "nan"], "no gain"),
+        (["--element", "Pt", "--likelihood", "poisson", "--gain", "0"], "no gain"),
+        (["--element", "Pt", "--likelihood", "robust", "--tilts", "x.tlt"], "weighs voxels"),
+        (["--element", "Pt", "--likelihood", "poisson", "--half-maps", "a", "b"], "weighs voxels"),
+        (["--element", "Pt", "--noise", "white", "--half-maps", "a", "b"], "both white and measured"),
+        (["--element", "Pt", "--half-maps", "nowhere.mrc", "b.mrc"], "no such file"),
+        (["--element", "Pt", "--tilts", "nowhere.tlt"], "check the path"),
     ],
 )
 def test_bad_options(options: list[str], expected: str, tiny_bytes: bytes, tmp_path: Path) -> None:
@@ -172,6 +181,39 @@ def test_bad_options(options: list[str], expected: str, tiny_bytes: bytes, tmp_p
     sentence = refused(["build", str(path), "--out", str(tmp_path / "out"), *options])
     assert expected in sentence
     assert list(tmp_path.iterdir()) == [path]
+
+
+HALVES: dict[str, tuple[Callable[[DensityMap], DensityMap], str]] = {
+    "another shape": (lambda m: DensityMap.from_array(m.values[1:], tuple(m.grid.spacing)), "its shape"),
+    "another voxel size": (lambda m: DensityMap.from_array(m.values, 0.4), "its voxel size is 0.4"),
+    "another origin": (
+        lambda m: DensityMap.from_array(m.values, tuple(m.grid.spacing), (5.0, 0.0, 0.0)),
+        "its origin is 5, 0, 0",
+    ),
+    "not a number": (lambda m: m.with_values(m.values * np.float32("nan")), "NaN"),
+    "empty": (lambda m: m.with_values(0 * m.values), "all voxels are zero"),
+    "the same": (lambda m: m, "the same map"),
+}
+
+
+@pytest.mark.parametrize("case", HALVES)
+def test_bad_half_maps(case: str, tiny: Simulation, tmp_path: Path) -> None:
+    change, expected = HALVES[case]
+    maps = {"map.mrc": tiny.map, "a.mrc": tiny.map, "b.mrc": change(tiny.map)}
+    for name, density in maps.items():
+        write_map(tmp_path / name, density)
+    paths = [str(tmp_path / name) for name in maps]
+    out = ["--out", str(tmp_path / "out")]
+    sentence = refused(["build", paths[0], "-e", "Pt", "--half-maps", *paths[1:], *out])
+    assert expected in sentence
+    assert "b.mrc" in sentence
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(maps)
+
+
+def test_values_below_zero_are_no_counts(tiny: Simulation, tmp_path: Path) -> None:
+    write_map(tmp_path / "map.mrc", tiny.map.with_values(tiny.map.values - 0.5))
+    arguments = ["build", str(tmp_path / "map.mrc"), "-e", "Pt", "--likelihood", "poisson"]
+    assert "below zero" in refused([*arguments, "--out", str(tmp_path / "out")])
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,28 @@ def test_map_is_model_plus_residual(run: Path, small: Simulation) -> None:
         assert mrcfile.validate(run / "model.mrc")
 
 
+def test_form_factors_and_integrated_voxels_from_the_command_line(
+    run: Path, small: Simulation, tmp_path: Path
+) -> None:
+    write_map(tmp_path / "particle.mrc", small.map)
+    words = "-e Pt --scattering form-factor --u-mean 0.12 --voxels integrated --noise white"
+    directory = tmp_path / "out"
+    outcome = CliRunner().invoke(
+        app, ["build", str(tmp_path / "particle.mrc"), *words.split(), "--out", str(directory)]
+    )
+    assert outcome.exit_code == 0, outcome.output
+    options = json.loads((directory / "run.json").read_text())["options"]
+    expected = {"scattering": "form-factor", "u_mean": 0.12, "voxels": "integrated"}
+    assert expected.items() <= options.items()
+    resolution = json.loads((directory / "summary.json").read_text())["fit"]["resolution"]
+    assert 0 < resolution["esd"] < 0.1 * resolution["s"]
+    ours, plain = ([float(row["u_iso"]) for row in rows(at / "atoms.csv")] for at in (directory, run))
+    assert np.mean(ours) == pytest.approx(0.12, abs=1e-4)
+    # What is wide in one model is wide in the other.
+    assert np.corrcoef(ours, plain)[0, 1] > 0.98
+    assert json.loads((run / "summary.json").read_text())["fit"]["resolution"] is None
+
+
 def test_summary_and_run_record(run: Path) -> None:
     summary = json.loads((run / "summary.json").read_text())
     assert summary["atoms"] == 55
@@ -334,3 +356,31 @@ def test_a_measured_map_gives_most_of_the_published_atoms(real_data: Path) -> No
     assert pairs.precision > 0.9
     assert pairs.recall > 0.75
     assert pairs.rmsd < 0.4
+
+
+def test_half_maps_from_the_command_line(small: Simulation, tmp_path: Path) -> None:
+    """Their noise is the map's, so that what the model leaves is one in its unit."""
+    difference = np.random.default_rng(0).normal(0, 0.03, small.map.values.shape).astype(np.float32)
+    names = ["map.mrc", "half 1.mrc", "half 2.mrc"]
+    for name, sign in zip(names, (0, 1, -1), strict=True):
+        write_map(tmp_path / name, small.map.with_values(small.map.values + np.float32(sign) * difference))
+    paths = [str(tmp_path / name) for name in names]
+    outcome = CliRunner().invoke(
+        app,
+        ["build", paths[0], "-e", "Pt", "--half-maps", *paths[1:], "--out", str(tmp_path / "out")],
+    )
+    assert outcome.exit_code == 0, outcome.output
+    assert "noise of the half-maps: white" in outcome.stderr
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["fit"]["chi_square_reduced"] == pytest.approx(1, abs=0.1)
+    assert not summary["warnings"]
+    assert json.loads((tmp_path / "out/run.json").read_text())["options"]["half_maps"] == paths[1:]
+    other = str(tmp_path / "map.mrc")
+    result = build(other, "Pt", half_maps=(paths[1], paths[0]), fit="log")
+    assert any("not the mean of the half-maps" in warning for warning in result.warnings)
+
+
+def test_a_noise_that_is_not_known_is_null(small: Simulation, tmp_path: Path) -> None:
+    result = build(small.map, "Pt", noise="white", max_iterations=3)
+    result.write(tmp_path / "out")
+    assert json.loads((tmp_path / "out/summary.json").read_text())["fit"]["chi_square_reduced"] is None

@@ -25,6 +25,21 @@ from jaxtyping import Array, Float, Int
 Leaf = Array | np.ndarray
 
 
+def elements_of_matrices(matrices: Float[Leaf, "... d d"]) -> Float[Leaf, "... s"]:
+    """Elements of symmetric matrices: the diagonal, then the upper triangle (11, 22, 33, 12, 13, 23)."""
+    d = matrices.shape[-1]
+    row, column = np.triu_indices(d, 1)
+    return matrices[..., np.r_[np.arange(d), row], np.r_[np.arange(d), column]]
+
+
+def matrices_of_elements(elements: Float[Leaf, "... s"]) -> Float[Leaf, "... d d"]:
+    """The inverse of `elements_of_matrices`."""
+    d = int((np.sqrt(8 * elements.shape[-1] + 1) - 1) / 2)
+    place = np.diag(np.arange(d))
+    place[np.triu_indices(d, 1)] = d + np.arange(d * (d - 1) // 2)
+    return elements[..., np.maximum(place, place.T)]
+
+
 class AbstractDisplacements(eqx.Module):
     """Displacement matrices of n atoms in d dimensions."""
 

@@ -7,6 +7,8 @@ Thin on purpose: it turns words into the options of the Python functions, shows 
 
 import logging
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,15 +19,20 @@ import typer
 
 from atomfit.errors import InputError
 from atomfit.options import (
+    Axis,
     Background,
     BuildOptions,
     Displacements,
     FitMethod,
+    Likelihood,
     LongAxis,
     Noise,
     Optimizer,
     ParticleShape,
+    Prior,
+    Scattering,
     Split,
+    Voxels,
 )
 
 app = typer.Typer(
@@ -84,28 +91,67 @@ def build(
     displacements: Annotated[Displacements, typer.Option(help="A matrix an atom, or one number.")] = (
         "anisotropic"
     ),
+    scattering: Annotated[
+        Scattering, typer.Option(help="One Gaussian an atom, or its element's electron form factor.")
+    ] = "gaussian",
+    u_mean: Annotated[
+        float | None,
+        typer.Option(metavar="U", help="Mean displacement, to tell it from the resolution (form-factor)."),
+    ] = None,
+    voxels: Annotated[
+        Voxels, typer.Option(help="Density at the middle of a voxel, or integrated over it.")
+    ] = "point",
     background: Annotated[Background, typer.Option(help="What lies beneath the atoms.")] = "constant",
     noise: Annotated[
         Noise, typer.Option(help="Measured outside the particle, or taken to be white.")
     ] = "auto",
+    prior: Annotated[
+        Prior,
+        typer.Option(
+            help="Draw displacements to those of the other atoms; auto: where they are uncertain."
+        ),
+    ] = "auto",
+    half_maps: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="A B", help="Two half-maps, in whose difference noise is measured instead."),
+    ] = None,
+    tilts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Tilt angles (.tlt): the missing wedge is theirs.")
+    ] = None,
+    tilt_axis: Annotated[Axis, typer.Option(help="That the specimen was turned about.")] = "y",
+    beam: Annotated[Axis, typer.Option(help="Along which the beam went at tilt 0.")] = "z",
+    likelihood: Annotated[
+        Likelihood, typer.Option(help="poisson for counts; robust if other things are in the map.")
+    ] = "gaussian",
+    gain: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Map units per count, for poisson.")
+    ] = None,
     freeze: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PART", help="Keep positions, displacements, amplitudes or background (repeatable)."
+            metavar="PART",
+            help="Keep positions, displacements, amplitudes, background or resolution (repeatable).",
         ),
     ] = None,
     optimizer: Annotated[Optimizer, typer.Option(help="Of the joint fit.")] = "newton",
     max_iterations: Annotated[int, typer.Option(help="Of the joint fit.")] = 300,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from where an interrupted run of the same command stopped."),
+    ] = False,
     quiet: _Quiet = False,
 ) -> None:
     """Find the atoms of a map and refine them jointly.
 
     Writes atoms.csv, atoms.cif, atoms.pdb, atoms.xyz, model.mrc, residual.mrc, view.cxc, summary.json
-    and run.json into DIR.
+    and run.json into DIR. A fit that is interrupted leaves DIR.checkpoint; --resume goes on from it.
     """
-    with _refusals():
-        from atomfit.io.outputs import require_writable
+    from atomfit.io.outputs import checkpoint_beside, require_checkpoint, require_writable
 
+    directory = out if out is not None else Path(f"{_stem(map)}_atomfit")
+    checkpoint = checkpoint_beside(directory)
+    with _refusals(checkpoint):
+        _one_thread_for_small_matrices()
         if len(element) != 1:
             raise InputError(
                 f"{len(element)} elements were given", "give one; alloys are not supported", "--element"
@@ -121,15 +167,31 @@ def build(
             cn_cutoff=cn_cutoff,
             fit=fit,
             displacements=displacements,
+            scattering=scattering,
+            u_mean=u_mean,
+            voxels=voxels,
             background=background,
             noise=noise,
+            prior=prior,
+            half_maps=half_maps,
+            tilts=tilts,
+            tilt_axis=tilt_axis,
+            beam=beam,
+            likelihood=likelihood,
+            gain=gain,
             freeze=tuple(freeze or ()),
             optimizer=optimizer,
             max_iterations=max_iterations,
         )
-        directory = out if out is not None else Path(f"{_stem(map)}_atomfit")
-        require_writable(directory, overwrite)
+        require_writable(directory, overwrite or resume)
+        if resume:
+            require_checkpoint(checkpoint)
         _log(quiet)
+        if checkpoint.exists() and not resume:
+            logging.getLogger("atomfit").warning(
+                "%s is left of an interrupted fit; this one starts anew (--resume goes on from it)",
+                checkpoint,
+            )
         from atomfit.preparation import prepare
 
         prepared = prepare(map, element[0], options)
@@ -137,9 +199,15 @@ def build(
         from atomfit import pipeline
 
         with _progress(quiet) as progress:
-            result = pipeline.build(prepared, element[0], options, progress=progress)
-        result.write(directory, overwrite)
+            result = pipeline.build(
+                prepared, element[0], options, progress=progress, checkpoint=checkpoint, resume=resume
+            )
+        result.write(directory, overwrite or resume)
     typer.echo(f"{len(result)} atoms: {directory / 'atoms.csv'}")
+    if checkpoint.exists():
+        typer.echo(f"the fit has not ended; {_to_go_on()}", err=True)
+    if result.joint is not None and result.joint.reason == "interrupted":
+        raise typer.Exit(130)
 
 
 @app.command()
@@ -262,16 +330,28 @@ def main() -> None:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """One sentence and exit code 2 for what a user can mend; 130 for Ctrl-C."""
+def _refusals(checkpoint: Path | None = None) -> Iterator[None]:
+    """One sentence and exit code 2 for what a user can mend; 130 for Ctrl-C.
+
+    A batch system ends jobs by SIGTERM, which is taken as Ctrl-C.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except InputError as error:
         typer.echo(f"atomfit: {error}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        typer.echo("atomfit: interrupted; nothing was written", err=True)
+        kept = checkpoint is not None and checkpoint.exists()
+        typer.echo(f"atomfit: interrupted; {_to_go_on() if kept else 'nothing was written'}", err=True)
         raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _to_go_on() -> str:
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    return f"to go on: {shlex.join(['atomfit', *words, '--resume'])}"
 
 
 @contextmanager
@@ -315,8 +395,16 @@ def _cache_compilation() -> None:
         return
     if os.access(directory, os.W_OK):
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(directory))
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def _one_thread_for_small_matrices() -> None:
+    """OpenBLAS's threads gain nothing there, and on a busy machine spend minutes waiting for each other.
+
+    Must come before numpy is imported.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _stem(path: Path) -> str:

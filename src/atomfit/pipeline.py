@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -18,11 +18,16 @@ from jaxtyping import Float
 from atomfit.detection.detect import Detection, detect
 from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.fitting.newton import GaussNewton
-from atomfit.fitting.noise import measure_noise
+from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.noise_sources import measure_noise, spectrum_of_half_maps, spectrum_of_tilts
+from atomfit.fitting.refinement import FitState
+from atomfit.fitting.resolution import NARROWER
 from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam
 from atomfit.grid import DensityMap
+from atomfit.io.checkpoint import Checkpoint
 from atomfit.io.mrc import MapFile
 from atomfit.neighbours import nearest_distances
 from atomfit.options import BuildOptions
@@ -33,6 +38,8 @@ from atomfit.timing import Stopwatch
 log = logging.getLogger("atomfit")
 
 Progress = Callable[[int, float], None]
+
+Noise = NoiseSpectrum | Literal["residual"] | None
 
 SOLVERS: dict[str, Callable[[], AbstractSolver]] = {"newton": GaussNewton, "lbfgs": LBFGS, "adam": Adam}
 
@@ -95,6 +102,8 @@ def build(
     options: BuildOptions | None = None,
     *,
     progress: Progress = lambda iteration, value: None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     **changes: Any,
 ) -> BuildResult:
     """Find and jointly refine the atoms of a map.
@@ -106,8 +115,10 @@ def build(
     - `element`: chemical symbol.
     - `options`: a `BuildOptions`; further keyword arguments replace single fields of it.
     - `progress`: called with the iterations done and the objective of the joint fit.
+    - `checkpoint`: a file that keeps the atoms and their fit until it has converged.
+    - `resume`: go on from what an interrupted run left in it.
 
-    **Raises:** `InputError` if the map or an option cannot be used.
+    **Raises:** `InputError` if the map, an option or the checkpoint cannot be used.
     """
     options = replace(options or BuildOptions(), **changes)
     ready = source if isinstance(source, PreparedMap) else prepare(source, element, options)
@@ -115,12 +126,16 @@ def build(
     for note in ready.source.notes:
         log.info(note)
     clock = Stopwatch({"read and prepare": ready.seconds})
+    kept = Checkpoint(None if checkpoint is None else Path(checkpoint), density, kind, options)
+    before = kept.load() if resume else None
     with clock("detect"):
-        detection = _detect(density, kind, options)
+        detection = _detect(density, kind, options) if before is None else before.detection
+    _describe(detection)
     with clock("baseline"):
         baseline = _baseline(density, detection, kind)
     with clock("joint fit"):
-        joint = _fit(density, detection, kind, options, progress)
+        state = None if before is None else before.state
+        joint = _fit(ready, detection, options, progress, kept, state)
     with clock("statistics"):
         statistics = measure_atoms(density, detection, baseline, joint, kind, options.cn_cutoff)
     warnings += _warnings(detection, joint)
@@ -141,7 +156,7 @@ def build(
 
 
 def _detect(density: DensityMap, element: Element, options: BuildOptions) -> Detection:
-    detection = detect(
+    return detect(
         density,
         element,
         split=options.split,
@@ -149,6 +164,9 @@ def _detect(density: DensityMap, element: Element, options: BuildOptions) -> Det
         min_coordination=options.min_cn,
         cutoff=options.cn_cutoff,
     )
+
+
+def _describe(detection: Detection) -> None:
     mean = detection.mean_atom
     if detection.search is None or not len(detection):
         log.info("no atom found: nothing stands out from the noise")
@@ -163,7 +181,6 @@ def _detect(density: DensityMap, element: Element, options: BuildOptions) -> Det
             detection.search.best.correlation,
             mean.u**0.5,
         )
-    return detection
 
 
 def _baseline(density: DensityMap, detection: Detection, element: Element) -> LogFit:
@@ -174,41 +191,84 @@ def _baseline(density: DensityMap, detection: Detection, element: Element) -> Lo
 
 
 def _fit(
-    density: DensityMap,
+    ready: PreparedMap,
     detection: Detection,
-    element: Element,
     options: BuildOptions,
     progress: Progress,
+    checkpoint: Checkpoint,
+    state: FitState | None,
 ) -> JointFit | None:
     if options.fit == "log" or not len(detection):
         return None
-    noise = None
-    if options.noise == "auto":
-        noise = measure_noise(density, detection.positions, detection.mean_atom.u)
-        log.info(
-            "noise: cannot be measured outside the particle; taken to be white"
-            if noise is None
-            else noise.describe()
-        )
-    fit = fit_jointly(
-        density,
+    with checkpoint.kept(detection, state):
+        fit = _fit_jointly(ready, detection, options, progress, checkpoint.keep, state)
+    checkpoint.end(fit.state, fit.reason == "converged")
+    log.info("joint fit: %s after %d iterations", fit.reason, len(fit.history))
+    if fit.resolution is not None:
+        log.info(fit.resolution.describe())
+    return fit
+
+
+def _fit_jointly(
+    ready: PreparedMap,
+    detection: Detection,
+    options: BuildOptions,
+    progress: Progress,
+    keep: Callable[[FitState], None],
+    state: FitState | None,
+) -> JointFit:
+    return fit_jointly(
+        ready.density,
         detection.positions,
         detection.mean_atom,
-        element,
+        ready.element,
         displacements=options.displacements,
+        scattering=options.scattering,
+        u_mean=options.u_mean,
+        voxels=options.voxels,
         background=options.background,
         frozen=options.freeze,
         solver=SOLVERS[options.optimizer](),
-        noise=noise,
+        noise=_noise(ready, detection, options),
+        likelihood=_likelihood(options),
+        prior=options.prior,
         max_iterations=options.max_iterations,
+        start=state,
         progress=progress,
+        keep=keep,
     )
-    log.info(
-        "joint fit: %s after %d iterations",
-        fit.reason,
-        len(fit.history),
-    )
-    return fit
+
+
+def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> Noise:
+    """What is known of the noise, from the best source that there is."""
+    u, noise = detection.mean_atom.u, None
+    if ready.half_maps is not None:
+        noise = spectrum_of_half_maps(*ready.half_maps, u, ready.tilts)
+    elif options.noise == "auto":
+        noise = measure_noise(ready.density, detection.positions, u, ready.tilts)
+    if noise is None and ready.tilts is not None:
+        noise = spectrum_of_tilts(ready.tilts, ready.density.grid, u)
+    if noise is not None:
+        log.info(noise.describe())
+    elif options.noise == "auto":
+        log.info(
+            "noise: cannot be measured outside the particle; frequencies count alike, and uncertainties "
+            "are those of what the fit leaves"
+        )
+        return "residual"
+    if noise is not None and not noise.white and options.likelihood != "gaussian":
+        log.info("the %s likelihood takes neighbouring voxels to be independent", options.likelihood)
+    return noise
+
+
+def _likelihood(options: BuildOptions) -> AbstractLoss | None:
+    match options.likelihood:
+        case "poisson":
+            return PoissonLoss(options.gain)
+        case "robust":
+            return StudentLoss()
+        case _:
+            return None
 
 
 def _warnings(detection: Detection, joint: JointFit | None) -> list[str]:
@@ -221,6 +281,12 @@ def _warnings(detection: Detection, joint: JointFit | None) -> list[str]:
             warnings.append(
                 f"{bounded} atoms went to the limit of their move or width (flag at_bound): the map "
                 "does not determine them"
+            )
+        narrower = int(joint.narrower.sum())
+        if narrower > NARROWER * len(detection) + 1:
+            warnings.append(
+                f"{narrower} atoms are narrower than the resolution and voxels allow (flag narrower): they "
+                "have no displacement matrix"
             )
         if joint.reason != "converged":
             warnings.append(f"the joint fit did not converge: {joint.reason}")

@@ -23,8 +23,11 @@ from atomfit.inspection import (
     require_resolving_voxels,
     require_usable_values,
 )
+from atomfit.io.half_maps import is_their_mean, read_half_maps
 from atomfit.io.mrc import MapFile, from_array, read_map
+from atomfit.io.tilts import read_tilts
 from atomfit.options import BuildOptions
+from atomfit.tilts import TiltSeries
 
 Source = str | Path | DensityMap | Shaped[np.ndarray, "..."]
 
@@ -47,6 +50,7 @@ class PreparedMap:
     - `element`: what its atoms are.
     - `warnings`: what looks odd but does not prevent a fit.
     - `seconds`: how long it took.
+    - `half_maps`, `tilts`: what else is known of its noise; None if they were not given.
     """
 
     source: MapFile
@@ -54,6 +58,8 @@ class PreparedMap:
     element: Element
     warnings: tuple[str, ...]
     seconds: float
+    half_maps: tuple[DensityMap, DensityMap] | None = None
+    tilts: TiltSeries | None = None
 
 
 def prepare(source: Source, element: str, options: BuildOptions | None = None) -> PreparedMap:
@@ -63,14 +69,18 @@ def prepare(source: Source, element: str, options: BuildOptions | None = None) -
 
     - `source`: a file, a `DensityMap`, or an array in [z, y, x] order.
     - `element`: chemical symbol.
-    - `options`: of which `voxel_size`, `invert`, `mask_diameter` and `neighbour_distance` matter here.
+    - `options`: of which those of the map and of what is known of its noise matter here.
 
     **Raises:** `InputError` if the map cannot be fitted.
     """
     begin = time.perf_counter()
     options = options or BuildOptions()
     kind = element_of(element, options.neighbour_distance)
+    tilts = options.tilts
+    series = None if tilts is None else read_tilts(tilts, options.tilt_axis, options.beam)
     file = _read(source, options.voxel_size)
+    halves = options.half_maps
+    half_maps = None if halves is None else read_half_maps(halves, file, options.voxel_size)
     try:
         require_usable_values(file.map)
         warnings = [*file.warnings, *require_resolving_voxels(file.map, kind)]
@@ -79,9 +89,16 @@ def prepare(source: Source, element: str, options: BuildOptions | None = None) -
         if options.mask_diameter is not None:
             density = masked(density, options.mask_diameter)
         require_bright_atoms(measure_contrast(density, kind))
+        if options.likelihood == "poisson":
+            require_counts(density)
     except InputError as error:
         raise error.at(file.path or "map") from None
-    return PreparedMap(file, density, kind, tuple(warnings), time.perf_counter() - begin)
+    if half_maps is not None and not is_their_mean(file.map, *half_maps):
+        warnings.append(
+            "the map is not the mean of the half-maps (it was scaled, filtered or masked); its noise is "
+            "taken to be half their difference all the same"
+        )
+    return PreparedMap(file, density, kind, tuple(warnings), time.perf_counter() - begin, half_maps, series)
 
 
 def check(
@@ -150,6 +167,16 @@ def masked(density: DensityMap, diameter: float) -> DensityMap:
     part: Float[np.ndarray, ...] = 0.5 + 0.5 * np.cos(np.pi * beyond)
     level = edge_level(density)
     return density.with_values((level + part * (density.values - level)).astype(np.float32))
+
+
+def require_counts(density: DensityMap) -> None:
+    """**Raises:** `InputError` if a map has values below zero, which are no counts."""
+    negative = int(np.sum(density.values < 0))
+    if negative:
+        raise InputError(
+            f"{negative} of {density.grid.size} voxels are below zero, which no counts are",
+            "give counts (times a gain), or --likelihood gaussian",
+        )
 
 
 def require_memory(density: DensityMap) -> float:

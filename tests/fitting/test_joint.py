@@ -12,7 +12,7 @@ from atomfit.detection.detect import Detection, detect
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.model import ConstantBackground, LinearBackground, MapModel
+from atomfit.fitting.model import AbstractBackground, ConstantBackground, LinearBackground, MapModel
 from atomfit.fitting.objective import LeastSquares, region_around, region_mask
 from atomfit.fitting.parameters import Bounds, parametrise
 from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam, minimise
@@ -149,6 +149,53 @@ def test_backgrounds(small: Simulation, kind: str) -> None:
         np.testing.assert_allclose(result.background.numbers()["slope"], slope, atol=4e-4)
 
 
+class QuadraticBackground(AbstractBackground):
+    """One of a researcher's own."""
+
+    level: np.ndarray
+    slope: np.ndarray
+    bend: np.ndarray
+
+    def at(self, *coordinates: np.ndarray) -> np.ndarray:
+        numbers = zip(self.slope, self.bend, coordinates, strict=True)
+        return self.level + sum(slope * x + bend * x**2 for slope, bend, x in numbers)
+
+
+def test_a_background_of_ones_own(small: Simulation, detection: Detection) -> None:
+    """Planted and found again; left alone where it is frozen."""
+    grid, bend = small.map.grid, np.array([0.003, -0.002, 0.001])
+    places = grid.positions_of(np.stack(np.indices(grid.shape), axis=-1)) - grid.centre
+    planted = 0.4 + places**2 @ bend
+    density = small.map.with_values((small.map.values + planted).astype(np.float32))
+    start = QuadraticBackground(0.3, np.zeros(3), np.zeros(3))
+    result = fit(density, detection, background=start)
+    assert result.reason == "converged"
+    assert result.parameters == 10 * len(detection) + 7
+    assert match(result.fitted.positions, small.positions).rmsd < 0.03
+    found = result.background.on(grid, result.fitted_on)
+    inside = region_mask(grid, small.positions, 1.5)
+    assert np.abs(found - planted)[inside].max() < 0.02
+    np.testing.assert_allclose(result.background.numbers()["bend"], bend, atol=3e-4)
+    frozen = fit(density, detection, background=start, frozen=("background",))
+    assert frozen.background.numbers() == {
+        "level": pytest.approx(0.3),
+        "slope": [0, 0, 0],
+        "bend": [0, 0, 0],
+    }
+
+
+def test_numbers_of_a_background_in_order() -> None:
+    grid = Grid((2, 3, 4), np.array([0.5, 0.5, 1.0]), np.zeros(3))
+    background = LinearBackground(np.array(2.0), np.array([1.0, 10.0, 100.0]))
+    changed = background.plus(np.array([1.0, 0.0, 0.0, 5.0]))
+    assert changed.numbers() == {"level": 3.0, "slope": [1.0, 10.0, 105.0]}
+    assert background.times(2).numbers() == {"level": 4.0, "slope": [2.0, 20.0, 200.0]}
+    assert changed.on(grid, grid)[1, 2, 3] == pytest.approx(3 + 0.75 + 5 + 52.5)
+    fields = background.fields(grid)
+    total = sum(number * field for number, field in zip((2, 1, 10, 100), fields, strict=True))
+    np.testing.assert_allclose(total, background.on(grid, grid))
+
+
 def test_linear_background_is_the_same_traced_and_on_the_host() -> None:
     grid = Grid((6, 8, 10), np.array([0.3, 0.4, 0.5]), np.array([1.0, 2.0, 3.0]))
     background = LinearBackground(np.array(0.7), np.array([0.1, -0.2, 0.3]))
@@ -200,7 +247,7 @@ def test_bounds_hold_whatever_the_free_numbers(rng: np.random.Generator) -> None
     )
     model = MapModel(atoms, ConstantBackground(np.array(0.0)))
     bounds = Bounds(move=0.6, widest=0.8)
-    parametrisation = parametrise(model, np.full(3, 0.3), 1000, bounds)
+    parametrisation = parametrise(model, np.full(3, 0.3), np.ones((10, 10, 10), bool), bounds)
     for size in (1.0, 1e3, 1e8):
         zeros = parametrisation.zeros()
         free = {k: np.asarray(size * rng.normal(size=v.shape), np.float32) for k, v in zeros.items()}
@@ -238,7 +285,11 @@ def test_hessian_of_a_lone_atom_is_the_unit_matrix() -> None:
     """The reason for the parametrisation: in its units the first L-BFGS step is a Newton step."""
     objective, model = lone_atom()
     parametrisation = parametrise(
-        model, np.full(3, 0.3), 24**3, Bounds(move=0.6, widest=1.2), frozenset({"background"})
+        model,
+        np.full(3, 0.3),
+        np.ones((24, 24, 24), bool),
+        Bounds(move=0.6, widest=1.2),
+        frozenset({"background"}),
     )
     flat, unravel = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, parametrisation.zeros()))
     columns = [

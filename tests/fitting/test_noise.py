@@ -6,7 +6,7 @@ import pytest
 from atomfit.detection.detect import detect
 from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.noise import measure_noise
+from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
 from atomfit.grid import DensityMap, Grid
 from atomfit.simulation import Simulation, simulate
@@ -127,5 +127,5 @@ def test_weights_make_fits_better_and_errors_honest(
     z = error / weighted.uncertainty.deviations[:, :3]
     assert z.std() == pytest.approx(1, abs=0.15)
     doi = principal_displacements(plain.fitted.matrices).degree_of_isotropy
-    debiased = debiased_isotropy(weighted.fitted.matrices, weighted.uncertainty.covariances[:, 3:9, 3:9])
+    debiased = debiased_isotropy(weighted.alone.displacements, weighted.alone.covariances)
     assert np.median(debiased) > max(0.9, np.median(doi))

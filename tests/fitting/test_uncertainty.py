@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from atomfit.atoms import elements_of_matrices
 from atomfit.detection.detect import detect
 from atomfit.elements import element
 from atomfit.fitting.fitted import FittedAtoms
@@ -102,7 +103,7 @@ def test_errors_are_as_large_as_they_are_said_to_be(u: float, noise: float) -> N
     pairs = match(fitted.positions, case.positions)
     assert pairs.missing == pairs.false == 0
     principal = principal_displacements(fitted.matrices)
-    esd = propagate(fitted, principal, find_neighbours(fitted.positions), fit.uncertainty)
+    esd = propagate(fitted, principal, find_neighbours(fitted.positions), fit.uncertainty, fit.alone)
     truth = np.trace(case.matrices, axis1=1, axis2=2) / 3
     for error, deviation in (
         (fitted.positions[pairs.found] - case.positions[pairs.known], esd.positions[pairs.found]),
@@ -126,7 +127,7 @@ def test_debiased_isotropy(doi: float, tolerance: float, rng: np.random.Generato
     error = rng.multivariate_normal(np.zeros(6), c, n)
     matrices = truth + error[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]]
     plain = np.median(principal_displacements(matrices).degree_of_isotropy)
-    better = np.median(debiased_isotropy(matrices, np.tile(c, (n, 1, 1))))
+    better = np.median(debiased_isotropy(elements_of_matrices(matrices), np.tile(c, (n, 1, 1))))
     assert better == pytest.approx(doi, abs=tolerance)
     assert plain < doi - tolerance
 

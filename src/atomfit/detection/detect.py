@@ -32,7 +32,7 @@ from atomfit.elements import Element
 from atomfit.grid import DensityMap
 from atomfit.options import Split
 from atomfit.rendering import Gaussians, render_map
-from atomfit.scattering import matched_to_width
+from atomfit.scattering import GaussianMixture, matched_to_width
 
 #: Radius of the sphere in which an atom is validated, in theoretical atomic radii (paper, Methods).
 VALIDATION_RADII = 1.5
@@ -89,7 +89,7 @@ def detect(
     """
     contrast = measure_contrast(density, element)
     mean_atom = measure_mean_atom(density, element)
-    template = matched_to_width(element.symbol, mean_atom.u, 0.5 * element.neighbour_distance)
+    template = _template(mean_atom, element)
     denoised = denoise(density, template)
     floor = noise_floor(density, denoised, template, 2 * element.neighbour_distance)
     lowest, highest = max(otsu_threshold(denoised), floor), float(denoised.values.max())
@@ -110,6 +110,15 @@ def detect(
     correlations = correlations_with_identical_atoms(density, positions, mean_atom, element)
     keep, rejected = _validate(positions, correlations, min_correlation, min_coordination, cutoff, element)
     return Detection(positions[keep], correlations[keep], mean_atom, denoised, search, floor, rejected)
+
+
+def denoised_for(density: DensityMap, mean_atom: MeanAtom, element: Element) -> DensityMap:
+    """The denoised map in which atoms were looked for."""
+    return denoise(density, _template(mean_atom, element))
+
+
+def _template(mean_atom: MeanAtom, element: Element) -> GaussianMixture:
+    return matched_to_width(element.symbol, mean_atom.u, 0.5 * element.neighbour_distance)
 
 
 def correlations_with_identical_atoms(

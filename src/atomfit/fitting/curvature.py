@@ -13,8 +13,6 @@ The same matrix, divided by the noise's variance, is the Fisher information of w
 the inverse.
 """
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -23,15 +21,15 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 from scipy.spatial import cKDTree
 
+from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.overlaps import natural_blocks
 from atomfit.fitting.parameters import Free, Parametrisation
+from atomfit.fitting.scatterers import Overlap
 
 #: Overlaps are cut at this many standard deviations of the summed variances of two mean atoms.
 _CUTOFF_WIDTHS = 4.5
 _MAX_NEIGHBOURS = 64
-
-Overlap = Callable[[Float[Array, "... d"], Float[Array, "... d d"]], Float[Array, "... m"]]
 
 
 class Curvature(eqx.Module):
@@ -61,6 +59,10 @@ class Curvature(eqx.Module):
         freely = jnp.sum(self.jacobians * product[:, :, None], axis=1) + self.border @ background
         below = jnp.sum(self.border * atoms[:, :, None], axis=(0, 1)) + self.corner @ background
         return jnp.concatenate([freely.ravel(), below])
+
+    def plus(self, own: Float[Array, "n q q"]) -> "Curvature":
+        """The matrix with something added to each atom's own block, in natural parameters."""
+        return eqx.tree_at(lambda c: c.blocks, self, self.blocks.at[:, 0].add(own))
 
     def diagonal(self) -> Float[Array, " k"]:
         """Of the matrix."""
@@ -111,13 +113,13 @@ def curvature_of_atoms(
 
     - `parametrisation`, `free`: the model.
     - `neighbours`: from `neighbour_table`.
-    - `overlap`: derivatives of the overlap of two normalised atoms, by their distance and summed variances,
-        in the order of `overlaps.multi_indices`.
+    - `overlap`: derivatives of the overlap of two normalised Gaussians, by their distance and summed
+        variances, in the order of `overlaps.multi_indices`.
     - `border`, `corner`: the background's part, which no closed form is known for.
     - `at_a_time`: atoms whose blocks are computed together, so that memory does not grow with the particle.
     """
-    jacobians = _jacobians(parametrisation, free)
-    natural = natural_of(parametrisation(free))
+    natural, jacobians = _natural_and_jacobians(parametrisation, free)
+    scattering = parametrisation.start.scattering
     n, d = parametrisation.start.atoms.positions.shape
     which = jnp.arange(n)
 
@@ -125,9 +127,10 @@ def curvature_of_atoms(
         others = neighbours[rows]
         mine, theirs = natural[rows][:, None], natural[others]
         apart = mine[..., :d] - theirs[..., :d]
-        variances = _matrices(mine[..., d:-1] + theirs[..., d:-1], d)
+        variances = jnp.asarray(matrices_of_elements(mine[..., d:-1] + theirs[..., d:-1]))
         amplitudes, others_amplitudes = jnp.broadcast_arrays(mine[..., -1], theirs[..., -1])
-        blocks = natural_blocks(overlap(apart, variances), amplitudes, others_amplitudes, d)
+        derivatives = scattering.overlap(overlap, apart, variances, rows[:, None], others)
+        blocks = natural_blocks(derivatives, amplitudes, others_amplitudes, d)
         missing = (others == rows[:, None]) & (jnp.arange(others.shape[1]) > 0)
         return jnp.where(missing[..., None, None], 0.0, blocks)
 
@@ -143,36 +146,28 @@ def curvature_of_atoms(
 
 def natural_of(model: MapModel) -> Float[Array, "n q"]:
     """Each atom's position (Å), U (Å²; diagonal, then upper triangle) and amplitude."""
-    atoms, d = model.atoms, model.atoms.ndim
-    matrices = jnp.asarray(atoms.matrices())
-    row, column = np.triu_indices(d, 1)
+    atoms = model.atoms
     return jnp.concatenate(
         [
             jnp.asarray(atoms.positions),
-            jnp.diagonal(matrices, axis1=1, axis2=2),
-            matrices[:, row, column],
+            jnp.asarray(elements_of_matrices(atoms.matrices())),
             jnp.asarray(atoms.amplitudes)[:, None],
         ],
         axis=1,
     )
 
 
-def _matrices(numbers: Float[Array, "... s"], d: int) -> Float[Array, "... d d"]:
-    """Symmetric matrices of their diagonals and upper triangles."""
-    place = np.diag(np.arange(d))
-    place[np.triu_indices(d, 1)] = d + np.arange(d * (d - 1) // 2)
-    return numbers[..., np.maximum(place, place.T)]
-
-
-def _jacobians(parametrisation: Parametrisation, free: Free) -> Float[Array, "n q p"]:
-    """Of natural parameters by free numbers; atoms do not depend on each other's."""
+def _natural_and_jacobians(
+    parametrisation: Parametrisation, free: Free
+) -> tuple[Float[Array, "n q"], Float[Array, "n q p"]]:
+    """Natural parameters, and their derivatives by free numbers; atoms do not depend on each other's."""
     vector, n, p = parametrisation.flat(free), *parametrisation.columns
     zero = jnp.zeros(len(vector) - n * p)
 
-    def along(column: Array) -> Array:
+    def along(column: Array) -> tuple[Array, Array]:
         direction = jnp.concatenate([jnp.tile(jax.nn.one_hot(column, p), (n, 1)).ravel(), zero])
         return jax.jvp(
             lambda v: natural_of(parametrisation(parametrisation.unflat(v))), (vector,), (direction,)
-        )[1]
+        )
 
-    return jnp.moveaxis(jax.vmap(along)(jnp.arange(p)), 0, -1)
+    return jax.vmap(along, out_axes=(None, -1))(jnp.arange(p))

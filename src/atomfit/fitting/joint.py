@@ -9,35 +9,44 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
-import equinox as eqx
-import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from atomfit.atoms import Atoms, IsotropicDisplacements
+from atomfit.atoms import Atoms, IsotropicDisplacements, elements_of_matrices
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.model import AbstractBackground, MapModel
+from atomfit.fitting.likelihood import AbstractLoss
+from atomfit.fitting.model import AbstractBackground
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.overlaps import weighted_derivatives
-from atomfit.fitting.parameters import Parametrisation
 from atomfit.fitting.posterior import Term
-from atomfit.fitting.problem import JointProblem, cast, pose
-from atomfit.fitting.solvers import AbstractSolver, minimise
-from atomfit.fitting.uncertainty import Uncertainty, uncertainty
+from atomfit.fitting.prior import DisplacementPrior, MapAlone, estimate_prior
+from atomfit.fitting.problem import pose
+from atomfit.fitting.refinement import FitState, Refinement, plain, refine
+from atomfit.fitting.residual_noise import SmoothNoise
+from atomfit.fitting.resolution import Resolution, resolve, voxel_variances
+from atomfit.fitting.scatterers import AbstractScattering
+from atomfit.fitting.solvers import AbstractSolver
+from atomfit.fitting.uncertainty import Uncertainty
 from atomfit.grid import DensityMap, Grid
-from atomfit.options import Background, Displacements
+from atomfit.neighbours import find_neighbours
+from atomfit.options import Background, Displacements, Prior, Scattering, Voxels
 
 log = logging.getLogger("atomfit")
 
-#: A fit ends when a chunk of iterations lowers chi-square by less than this for each atom.
-CHI_SQUARE_PER_ATOM = 1e-2
-#: A map is not believed beyond this noise, as a part of a typical peak: float32 ends there.
-SMALLEST_NOISE = 3e-4
-_MAX_PLANS = 3
+#: Times that the prior is estimated, and the atoms refined with it.
+_ROUNDS = 3
+#: Chi-square for each atom, as in `refine`: what the prior put in cannot be taken out of a rough solution.
+_TOLERANCE = 1e-3
+#: The map alone leaves displacements uncertain where half of them are known worse than this, relatively,
+#: or where more than this part of the atoms went to a bound.
+_UNCERTAIN = 0.1
+_UNBOUND = 0.01
+#: A prior that moves displacements by less than this, in standard uncertainties, is left out.
+_LEAST_SHIFT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,33 +55,60 @@ class JointFit:
 
     **Fields:**
 
-    - `atoms`: refined, in the map's frame and units (float64).
+    - `atoms`: refined, in the map's frame and units (float64); their displacements are all that widens
+        them, which `fitted` takes apart.
+    - `scattering`: what they look like at rest.
+    - `resolution`: the resolution term; None for Gaussians, whose displacements contain it.
+    - `blur`: what widens all atoms alike: resolution and voxels (Å²).
     - `background`: refined, in map units; `fitted_on` is the grid of the region it was fitted on.
     - `spectrum`: weights of spatial frequencies; None if all counted alike.
-    - `noise`: standard deviation of the (weighted) residual (map units), per degree of freedom.
-    - `history`: half the sum of squared residuals after each iteration, in squared typical peaks.
+    - `inside`: the noise as the residual has it; None if it was known otherwise.
+    - `prior`: what displacements were drawn to; None for plain maximum likelihood.
+    - `noise`: standard deviation of the (weighted) residual (map units), per degree of freedom; where
+        voxels are not known alike, the root of their mean variance.
+    - `chi_square`: square of the residual per degree of freedom, in units of the noise that was measured
+        apart from the fit; near one if the model describes the map. NaN if none was measured.
+    - `state`: what a fit that ended too early can go on from.
     - `reason`: why it ended.
     - `voxels`, `parameters`: how many independent voxels counted, how many numbers were free.
     - `uncertainty`: covariances of the atoms' numbers.
+    - `alone`: displacements without the prior's part in them.
     - `at_bound`: atoms that went to the limit of their move or their width.
     """
 
     atoms: Atoms
+    scattering: AbstractScattering
+    resolution: Resolution | None
+    blur: Float[np.ndarray, "d d"]
     background: AbstractBackground
     fitted_on: Grid
     spectrum: NoiseSpectrum | None
+    inside: SmoothNoise | None
+    prior: DisplacementPrior | None
     noise: float
-    history: Float[np.ndarray, " i"]
+    chi_square: float
+    state: FitState
     reason: str
     voxels: int
     parameters: int
     uncertainty: Uncertainty
+    alone: MapAlone
     at_bound: Bool[np.ndarray, " n"]
+
+    @property
+    def history(self) -> Float[np.ndarray, " i"]:
+        """Half the sum of squared residuals after each iteration, in squared typical peaks."""
+        return self.state.history
 
     @property
     def fitted(self) -> FittedAtoms:
         """The atoms as plain numbers."""
-        return _plain(self.atoms)
+        return plain(self.atoms, self.scattering, self.blur)
+
+    @property
+    def narrower(self) -> Bool[np.ndarray, " n"]:
+        """Atoms that are narrower, along some axis, than resolution and voxels make them."""
+        return np.linalg.eigvalsh(np.asarray(self.atoms.matrices()) - self.blur)[:, 0] <= 0
 
     def density(self, grid: Grid) -> Float[np.ndarray, "..."]:
         """The model's density on a grid (map units): atoms and background."""
@@ -86,14 +122,22 @@ def fit_jointly(
     mean_atom: MeanAtom,
     element: Element,
     *,
+    numbers: Int[np.ndarray, " n"] | None = None,
     displacements: Displacements = "anisotropic",
-    background: Background = "constant",
+    scattering: Scattering = "gaussian",
+    u_mean: float | None = None,
+    voxels: Voxels = "point",
+    background: Background | AbstractBackground = "constant",
     frozen: Collection[str] = (),
     solver: AbstractSolver | None = None,
     terms: tuple[Term, ...] = (),
-    noise: NoiseSpectrum | None = None,
+    noise: NoiseSpectrum | Literal["residual"] | None = None,
+    likelihood: AbstractLoss | None = None,
+    prior: Prior = "none",
     max_iterations: int = 300,
+    start: FitState | None = None,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
+    keep: Callable[[FitState], None] = lambda state: None,
 ) -> JointFit:
     """Refine all atoms of a map together.
 
@@ -102,115 +146,121 @@ def fit_jointly(
     - `density`: the map.
     - `positions`: where the atoms were found (Å); at least one.
     - `mean_atom`: what all atoms look like at the start.
-    - `element`: what they are.
+    - `element`: what they are, or the one that `mean_atom` is of.
+    - `numbers`: atomic numbers, where there are several elements.
     - `displacements`: one number an atom, or a matrix.
-    - `background`: what lies beneath the atoms.
+    - `scattering`: whether the form factors of the elements are part of the model.
+    - `u_mean`: mean displacement (Å²), if it is known; with form factors it tells displacements from
+        resolution, see `resolution`.
+    - `voxels`: what a voxel holds: the density at its centre, or its mean over the voxel.
+    - `background`: what lies beneath the atoms, by name or as the background to start from (map units).
     - `frozen`: parts that keep their starting values.
     - `solver`: Gauss-Newton if not given.
     - `terms`: what else a good model keeps to, as functions of the model; see `posterior`.
-    - `noise`: its spectrum; white if not given.
-    - `max_iterations`: the most iterations.
+    - `noise`: its spectrum; "residual" to count frequencies alike, but take uncertainties from what the fit
+        leaves; white if not given.
+    - `likelihood`: of a voxel, if noise is not Gaussian; spatial frequencies have no weights then.
+    - `prior`: "empirical" draws displacements towards those of the other atoms, as far as the map supports
+        (see `prior`); "auto" does so if the map alone leaves them uncertain.
+    - `max_iterations`: the most iterations, those before `start` included.
+    - `start`: goes on from there.
     - `progress`: called with iterations done and the objective.
+    - `keep`: called with how far the fit has come, whenever it looks up.
     """
     solver = GaussNewton() if solver is None else solver
+    measured = noise if isinstance(noise, NoiseSpectrum) else None
     problem = pose(
         density,
         positions,
         mean_atom,
         element,
+        numbers=numbers,
         displacements=displacements,
+        scattering=scattering,
         background=background,
         frozen=frozen,
         terms=terms,
-        noise=noise,
+        noise=measured,
+        likelihood=likelihood,
     )
     log.info(problem.describe())
-    voxels, n = problem.measurements, problem.n
-    free, history = problem.parametrisation.zeros(), np.zeros(0)
-    for _ in range(_MAX_PLANS):
-        minimum = minimise(
-            jax.device_put(problem.posterior),
-            free,
-            solver,
-            tolerance=CHI_SQUARE_PER_ATOM * n / voxels,
-            least=0.5 * voxels * SMALLEST_NOISE**2,
-            max_iterations=max_iterations - len(history),
-            progress=_counting_from(len(history), progress),
-        )
-        free = minimum.params
-        history = np.concatenate([history, minimum.history])
-        model = problem.model(free)
-        if minimum.reason != "converged" or not free or not problem.outgrown(model):
+    run = partial(refine, solver=solver, max_iterations=max_iterations, progress=progress, keep=keep)
+    found = run(problem, start=start)
+    spectrum = measured if problem.coloured else None
+    inside = found.noise_left(frozen) if noise == "residual" and likelihood is None else None
+    known = found.uncertainty(mean_atom.u, spectrum, inside, frozen)
+    neighbours = find_neighbours(found.fitted.positions, typical=element.neighbour_distance)
+    coordination = neighbours.coordination_numbers.astype(float)
+    alone, drawn = _map_alone(found, known, None, coordination), None
+    wanted = prior == "empirical" or (prior == "auto" and _uncertain(found, known))
+    for _ in range(_ROUNDS if wanted and "displacements" not in frozen else 0):
+        if found.reason != "converged":
             break
-        problem = problem.redrawn(model)
-    deviation = problem.noise(model, minimum.value)
-    atoms = _to_map_frame(model.atoms[:n], problem.unit, problem.region.grid)
+        estimate = estimate_prior(alone, coordination, ~_at_bound(found))
+        if estimate is None or alone.shift(estimate, coordination) < _LEAST_SHIFT:
+            break
+        drawn = estimate
+        log.info(drawn.describe())
+        strength = found.strength_of_noise(inside)
+        drawing = found.problem.drawn(*drawn.of_matrices(coordination, density.grid.ndim), strength)
+        found = run(drawing, start=found.state, tolerance=_TOLERANCE)
+        known = found.uncertainty(mean_atom.u, spectrum, inside, frozen)
+        alone = _map_alone(found, known, drawn, coordination)
+    at_bound, shapes = _at_bound(found), found.fitted.shapes
+    blur, resolution = np.zeros_like(shapes[0]), None
+    if voxels == "integrated":
+        blur = voxel_variances(density.grid.spacing)
+    if scattering == "form-factor" and "resolution" not in frozen:
+        resolution = resolve(shapes - blur, known, ~at_bound, u_mean)
+        blur = blur + resolution.s * np.eye(len(blur))
     return JointFit(
-        atoms,
-        model.background.times(problem.unit),
+        found.atoms,
+        found.fitted.scattering,
+        resolution,
+        blur,
+        found.model.background.times(problem.unit),
         problem.region.grid,
-        noise if problem.coloured else None,
-        deviation,
-        history,
-        minimum.reason,
+        spectrum,
+        inside,
+        drawn,
+        found.deviation,
+        found.problem.chi_square(found.model, found.deviation, measured),
+        found.state,
+        found.reason,
         problem.measurements,
         problem.parameters,
-        _uncertainty(problem, _plain(atoms), model.background, deviation, noise, mean_atom.u, frozen),
-        _at_bound(problem.parametrisation, model, n),
+        known,
+        alone.without(blur),
+        at_bound,
     )
 
 
-def _uncertainty(
-    problem: JointProblem,
-    atoms: FittedAtoms,
-    background: AbstractBackground,
-    deviation: float,
-    noise: NoiseSpectrum | None,
-    u: float,
-    frozen: Collection[str],
-) -> Uncertainty:
-    """Covariances of fitted atoms; `u` is the mean atom's variance (Å²)."""
-    fields = [] if "background" in frozen else background.fields(problem.region.grid)
-    overlap = noise_overlap = None
-    if noise is not None and problem.coloured:
-        frequencies, parts, noisy = noise.sampled(u)
-        overlap = partial(weighted_derivatives, frequencies=frequencies, parts=parts)
-        noise_overlap = partial(weighted_derivatives, frequencies=frequencies, parts=noisy)
-    return uncertainty(
-        atoms,
-        deviation,
-        float(np.prod(problem.region.grid.spacing)),
-        isotropic=isinstance(problem.parametrisation.start.atoms.displacements, IsotropicDisplacements),
-        frozen=frozen,
-        border=problem.border(fields) if fields else None,
-        overlap=overlap,
-        noise_overlap=noise_overlap,
-    )
+def _map_alone(
+    found: Refinement,
+    known: Uncertainty,
+    drawn: DisplacementPrior | None,
+    coordination: Float[np.ndarray, " n"],
+) -> MapAlone:
+    """Displacements and their information, without what a prior has put into them."""
+    d = found.atoms.ndim
+    covariances = known.covariances[:, d:-1, d:-1]
+    if isinstance(found.atoms.displacements, IsotropicDisplacements):
+        return MapAlone.of(found.fitted.u_iso[:, None], covariances[:, :1, :1], drawn, coordination)
+    elements = np.asarray(elements_of_matrices(found.fitted.shapes))
+    return MapAlone.of(elements, covariances, drawn, coordination)
 
 
-def _counting_from(done: int, progress: Callable[[int, float], None]) -> Callable[[int, float], None]:
-    return lambda iteration, value: progress(done + iteration, value)
+def _uncertain(found: Refinement, known: Uncertainty) -> bool:
+    """Whether plain maximum likelihood leaves displacements uncertain."""
+    d = found.atoms.ndim
+    variances = known.covariances[:, d : 2 * d, d : 2 * d].sum(axis=(1, 2)) / d**2
+    relative = np.sqrt(np.nanmedian(variances / found.fitted.u_iso**2)) if np.any(variances > 0) else 0.0
+    return bool(relative > _UNCERTAIN or np.mean(_at_bound(found)) > _UNBOUND)
 
 
-def _plain(atoms: Atoms) -> FittedAtoms:
-    """Atoms as plain numbers; isotropic ones have no matrices."""
-    matrices = np.asarray(atoms.matrices())
-    u_iso = np.trace(matrices, axis1=1, axis2=2) / atoms.ndim
-    if isinstance(atoms.displacements, IsotropicDisplacements):
-        matrices = np.full_like(matrices, np.nan)
-    return FittedAtoms(np.asarray(atoms.positions), np.asarray(atoms.amplitudes), u_iso, matrices)
-
-
-def _to_map_frame(atoms: Atoms, unit: float, region: Grid) -> Atoms:
-    host = cast(atoms, np.float64)
-    scaled = eqx.tree_at(lambda a: a.amplitudes, host, replace_fn=lambda x: x * unit)
-    return scaled.shifted(region.origin)
-
-
-def _at_bound(
-    parametrisation: Parametrisation, model: MapModel, n: int, part: float = 0.9
-) -> Bool[np.ndarray, " n"]:
+def _at_bound(found: Refinement, part: float = 0.9) -> Bool[np.ndarray, " n"]:
     """Atoms whose position or widths have used up nearly all of what they are allowed."""
+    model, parametrisation = found.model, found.problem.parametrisation
     start, limits = parametrisation.start, parametrisation.limits
     moved = np.linalg.norm(np.asarray(model.atoms.positions) - np.asarray(start.atoms.positions), axis=1)
     change = np.asarray(model.atoms.displacements.log_widths) - np.asarray(  # type: ignore[attr-defined]
@@ -218,4 +268,4 @@ def _at_bound(
     )
     up, down = (np.asarray(limit) for limit in limits["log_widths"])
     widened = np.max(np.where(change > 0, change / up, -change / down), axis=1)
-    return ((moved > part * float(limits["positions"])) | (widened > part))[:n]
+    return ((moved > part * float(limits["positions"])) | (widened > part))[: found.problem.n]

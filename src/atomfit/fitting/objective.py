@@ -1,10 +1,15 @@
-"""What is minimised: the squared difference of map and model, where there are atoms.
+"""What is minimised: the difference of map and model, where there are atoms.
 
 Voxels far from any atom say nothing of the atoms, and much of what is wrong with a map (a mask's edge,
 a neighbouring particle, a drifting background), so the objective counts voxels within a few
 standard deviations of an atom. The region that holds them is cut out of the map, measured in multiples
-of a typical atom's peak and padded to a multiple of 16 voxels, so that maps of any unit look alike to
-the optimiser and particles of similar size share compiled code.
+of a typical atom's peak and padded to a multiple of 16 voxels, and to a cube if it nearly is one, so that
+maps of any unit look alike to the optimiser and particles of similar size share compiled code.
+
+Gaussian noise makes the difference a sum of squares, with weights for voxels (`LeastSquares`) or for
+spatial frequencies (`SpectralLeastSquares`): a quadratic form of the density, whose curvature is known in
+closed form. Any other likelihood of single voxels is a `Pointwise` misfit, whose curvature changes from
+voxel to voxel: the solver multiplies with it by drawing (`posterior`), which costs more.
 """
 
 import abc
@@ -12,21 +17,28 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
 from atomfit.grid import DensityMap, Grid
-from atomfit.rendering import WindowPlan
+from atomfit.rendering import Gaussians, WindowPlan, render
 
 #: Edges of a region are multiples of this many voxels.
 _EDGE_MULTIPLE = 16
+#: Edges of this part of the longest become as long, so that a particle may lie in any orientation.
+_NEARLY_CUBIC = 0.75
+#: The mean of a weight around an atom is taken over a Gaussian of this part of its variance: between those
+#: that squares of an atom (1/2) and of its second derivatives have, and about that of the first ones.
+_AROUND = 2 / 3
 
 
 class AbstractMisfit(eqx.Module):
-    """Half the weighted sum of squared residuals: ½ rᵀ W r.
+    """Minus the logarithm of the likelihood, as a function of the model's density.
 
     **Fields:**
 
@@ -39,12 +51,27 @@ class AbstractMisfit(eqx.Module):
     spacing: eqx.AbstractVar[Float[Array | np.ndarray, " d"]]
     plan: eqx.AbstractVar[WindowPlan]
 
-    #: Atoms whose overlaps are computed at a time.
-    atoms_at_a_time: eqx.AbstractClassVar[int]
+    @abc.abstractmethod
+    def value_and_slope(self, density: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, "..."]]:
+        """Of the misfit, at a density on the region's voxels."""
 
     @abc.abstractmethod
-    def weighted(self, field: Float[Array, "..."]) -> Float[Array, "..."]:
-        """W times a field on the region's voxels; W is symmetric."""
+    def weighted(self, field: Float[Array, "..."], density: Float[Array, "..."]) -> Float[Array, "..."]:
+        """W times a field on the region's voxels: the curvature at a density, symmetric and positive."""
+
+    def __call__(self, model: MapModel) -> Float[Array, ""]:
+        return self.value_and_slope(model.density(self.plan, self.spacing))[0]
+
+    def background(self, model: MapModel) -> Float[Array, "..."]:
+        """The background at every voxel of the region."""
+        return jnp.broadcast_to(model.background.density(self.plan.shape, self.spacing), self.plan.shape)
+
+
+class AbstractLeastSquares(AbstractMisfit):
+    """Gaussian noise: ½ rᵀ W r, with one W for all densities."""
+
+    #: Atoms whose overlaps are computed at a time.
+    atoms_at_a_time: eqx.AbstractClassVar[int]
 
     @abc.abstractmethod
     def overlap(
@@ -58,21 +85,14 @@ class AbstractMisfit(eqx.Module):
         - `variances`: sum of their displacement matrices (Å²).
         """
 
-    def residual(self, model: MapModel) -> Float[Array, "..."]:
-        """Map minus model at every voxel of the region."""
-        return jnp.asarray(self.values) - model.density(self.plan, self.spacing)
 
-    def __call__(self, model: MapModel) -> Float[Array, ""]:
-        residual = self.residual(model)
-        return 0.5 * jnp.sum(residual * self.weighted(residual))
-
-    def background(self, model: MapModel) -> Float[Array, "..."]:
-        """The background at every voxel of the region."""
-        return jnp.broadcast_to(model.background.density(self.plan.shape, self.spacing), self.plan.shape)
+def _of_squares(residual: Float[Array, "..."], weighted: Float[Array, "..."]) -> tuple[Array, Array]:
+    """½ rᵀ W r and its slope by the density."""
+    return 0.5 * jnp.sum(residual * weighted), -weighted
 
 
-class LeastSquares(AbstractMisfit):
-    """White noise: every voxel that counts counts alike.
+class LeastSquares(AbstractLeastSquares):
+    """White noise: ½ rᵀ W r, where every voxel that counts counts alike.
 
     **Fields:**
 
@@ -85,7 +105,11 @@ class LeastSquares(AbstractMisfit):
     plan: WindowPlan
     atoms_at_a_time: ClassVar[int] = 1024
 
-    def weighted(self, field: Float[Array, "..."]) -> Float[Array, "..."]:
+    def value_and_slope(self, density: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, "..."]]:
+        residual = jnp.asarray(self.values) - density
+        return _of_squares(residual, self.weighted(residual, density))
+
+    def weighted(self, field: Float[Array, "..."], density: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.asarray(self.weights) * field
 
     def overlap(
@@ -96,8 +120,8 @@ class LeastSquares(AbstractMisfit):
         return overlaps / jnp.prod(jnp.asarray(self.spacing))
 
 
-class SpectralLeastSquares(AbstractMisfit):
-    """Coloured noise: every spatial frequency has its weight, the same in the whole region.
+class SpectralLeastSquares(AbstractLeastSquares):
+    """Coloured noise: ½ rᵀ W r, where every spatial frequency has its weight, the same in the whole region.
 
     **Fields:**
 
@@ -115,7 +139,11 @@ class SpectralLeastSquares(AbstractMisfit):
     plan: WindowPlan
     atoms_at_a_time: ClassVar[int] = 32
 
-    def weighted(self, field: Float[Array, "..."]) -> Float[Array, "..."]:
+    def value_and_slope(self, density: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, "..."]]:
+        residual = jnp.asarray(self.values) - density
+        return _of_squares(residual, self.weighted(residual, density))
+
+    def weighted(self, field: Float[Array, "..."], density: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = jnp.asarray(self.inside)
         return inside * jnp.fft.irfftn(self.weights * jnp.fft.rfftn(inside * field), s=field.shape)
 
@@ -124,6 +152,44 @@ class SpectralLeastSquares(AbstractMisfit):
     ) -> Float[Array, "... m"]:
         overlaps = jnp.asarray(weighted_derivatives(apart, variances, self.frequencies, self.parts))
         return overlaps / jnp.prod(jnp.asarray(self.spacing))
+
+
+class Pointwise(AbstractMisfit):
+    """Any likelihood of single voxels.
+
+    **Fields:**
+
+    - `weights`: of each voxel; 0 where it does not count.
+    - `loss`: what a voxel's difference costs.
+    """
+
+    values: Float[Array | np.ndarray, "..."]
+    weights: Float[Array | np.ndarray, "..."]
+    loss: AbstractLoss
+    spacing: Float[Array | np.ndarray, " d"]
+    plan: WindowPlan
+
+    def value_and_slope(self, density: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, "..."]]:
+        def total(density: Float[Array, "..."]) -> Float[Array, ""]:
+            return jnp.sum(jnp.asarray(self.weights) * self.loss.value(density, self.values))
+
+        return jax.value_and_grad(total)(density)
+
+    def weighted(self, field: Float[Array, "..."], density: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.asarray(self.weights) * self.loss.curvature(density, self.values) * field
+
+    def around(self, model: MapModel) -> Float[Array, " n"]:
+        """Mean curvature around each atom."""
+        density = model.density(self.plan, self.spacing)
+        weight = self.weighted(jnp.ones_like(density), density)
+        atoms = model.atoms
+
+        def draw(amplitudes: Float[Array, " n"]) -> Float[Array, "..."]:
+            narrower = Gaussians(atoms.positions, _AROUND * jnp.asarray(atoms.matrices()), amplitudes)
+            return render(narrower, self.plan, self.spacing, np.zeros(len(self.spacing)))
+
+        mean = jax.vjp(draw, jnp.ones(len(atoms)))[1](weight)[0]
+        return mean * jnp.prod(jnp.asarray(self.spacing))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +230,8 @@ def region_around(
     reach = np.ceil(radius / grid.spacing[::-1]).astype(int)
     low = np.maximum(nearest.min(axis=0) - reach, 0)
     high = np.minimum(nearest.max(axis=0) + reach + 1, grid.shape)
-    shape = tuple(int(-(-n // _EDGE_MULTIPLE) * _EDGE_MULTIPLE) for n in high - low)
+    edges = -(-(high - low) // _EDGE_MULTIPLE) * _EDGE_MULTIPLE
+    shape = tuple(int(n) for n in np.where(edges >= _NEARLY_CUBIC * edges.max(), edges.max(), edges))
     inner = tuple(slice(n) for n in high - low)
     values = np.zeros(shape, np.float32)
     values[inner] = density.values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]

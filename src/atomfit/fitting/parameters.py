@@ -7,6 +7,8 @@ width w, in a map of noise 1 and voxel volume v, these are
 
     position  √2 w / (p √C)      log width  √2 / (p √C)      shear  2 / (p √C)      strength  1 / (p √C)
 
+and 1 / √Σf² for a number of the background, f being what it does to the voxels that count,
+
 with C = π^(3/2) w³ / v, the sum of squares of a Gaussian of unit height (all follow from the moments of
 its square, which is a Gaussian of half the variance). The strength s stands for the amplitude A, which
 is correlated with the widths: log A = s + ½ Σ log widths is the combination that is not. In these
@@ -27,10 +29,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from atomfit.atoms import AnisotropicDisplacements, Leaf
-from atomfit.fitting.model import LinearBackground, MapModel, NoBackground
+from atomfit.fitting.model import MapModel
+from atomfit.grid import Grid
 
 #: The free numbers, by name; parts that are frozen are absent.
 Free = dict[str, Leaf]
@@ -124,27 +127,29 @@ class Parametrisation(eqx.Module):
         def changed(model: Any) -> list[Any]:
             return [_LEAVES[name](model) for name in changes]
 
+        background = self.start.background
+        if "background" in changes:
+            background = background.plus(changes.pop("background"))
         new = [old + change for old, change in zip(changed(self.start), changes.values(), strict=True)]
-        return eqx.tree_at(changed, self.start, new) if new else self.start
+        model = eqx.tree_at(changed, self.start, new) if new else self.start
+        return eqx.tree_at(lambda model: model.background, model, background)
 
 
 #: Free numbers that an atom has; the others are the background's.
 _OF_ATOMS = ("positions", "log_widths", "shears", "strengths")
-#: Which leaf of a model each kind of free number changes.
+#: Which leaf of a model each kind of free number changes; "background" changes all numbers of that.
 _LEAVES: dict[str, Callable[[Any], Any]] = {
     "positions": lambda model: model.atoms.positions,
     "log_widths": lambda model: model.atoms.displacements.log_widths,
     "shears": lambda model: model.atoms.displacements.shears,
     "strengths": lambda model: model.atoms.amplitudes,
-    "level": lambda model: model.background.level,
-    "slope": lambda model: model.background.slope,
 }
 
 
 def parametrise(
     start: MapModel,
     spacing: Float[np.ndarray, " d"],
-    voxels: int,
+    counted: Bool[np.ndarray, "..."],
     bounds: Bounds,
     frozen: frozenset[str] = frozenset(),
 ) -> Parametrisation:
@@ -155,7 +160,7 @@ def parametrise(
     - `start`: the model to start from, in a unit in which typical peaks are of order one; atoms of
         amplitude zero are padding and never change.
     - `spacing`: voxel edges (Å).
-    - `voxels`: how many voxels count.
+    - `counted`: voxels of the region that count.
     - `bounds`: how far the fit may go.
     - `frozen`: parts that keep their values.
     """
@@ -180,12 +185,11 @@ def parametrise(
             steps["shears"] = np.repeat((2 * unit)[:, None], count, axis=1)
     if "amplitudes" not in frozen:
         steps["strengths"] = unit
-    if "background" not in frozen and not isinstance(start.background, NoBackground):
-        level = 1 / np.sqrt(voxels)
-        steps["level"] = np.array(level)
-        if isinstance(start.background, LinearBackground):
-            reach = np.asarray(atoms.positions).std(axis=0) + width.mean()
-            steps["slope"] = level / reach
+    if "background" not in frozen and start.background.count:
+        grid = Grid(counted.shape, np.asarray(spacing, np.float64), np.zeros(d))
+        felt = np.array([np.sum(field[counted] ** 2) for field in start.background.fields(grid)])
+        # A number that no voxel feels keeps its value.
+        steps["background"] = 1 / np.sqrt(np.where(felt > 0, felt, np.inf))
     factor = np.log(bounds.width_factor)
     room = np.log(bounds.widest) - np.asarray(atoms.displacements.log_widths)  # type: ignore[attr-defined]
     limits = {

@@ -178,6 +178,7 @@ def minimise(
     max_iterations: int,
     least: float = 0.0,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
+    keep: Callable[[Params, list[float]], None] = lambda best, history: None,
 ) -> Minimum[Params]:
     """Run a solver until its chunks of iterations no longer pay.
 
@@ -190,6 +191,9 @@ def minimise(
     - `max_iterations`: the most iterations.
     - `least`: the tolerance is no smaller than it is at this objective (rounding errors, say).
     - `progress`: called with the iterations done and the objective.
+    - `keep`: called with the best free numbers so far and the history, after each chunk.
+
+    **Raises:** `KeyboardInterrupt` if it came before the first iteration ended; later ones end the fit.
     """
     # With an infinite value and no gradient, the first iteration evaluates the start and stays there:
     # the objective is compiled in one place less.
@@ -205,12 +209,15 @@ def minimise(
             history += np.asarray(values, np.float64).tolist()
             if float(state.value) < float(best.value):
                 best = state
+            keep(best.params, history)
             progress(len(history) - 1, history[-1])
             lowest.append(min(history))
             if _has_converged(solver, state, lowest, tolerance, least):
                 reason = "converged"
                 break
     except KeyboardInterrupt:
+        if not history:
+            raise
         reason = "interrupted"
     return Minimum(best.params, float(best.value), np.array(history), reason)
 

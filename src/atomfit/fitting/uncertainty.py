@@ -9,7 +9,8 @@ neighbours is in it, and the dense matrix of all atoms never exists. A backgroun
 is a border of the matrix with a few columns.
 
 Where a fit's weights W are not quite the inverse of the noise's covariance C, the covariance of what it
-finds is H⁻¹ (JᵀWCWJ) H⁻¹ with H = JᵀWJ, which is what is computed then.
+finds is H⁻¹ (JᵀWCWJ) H⁻¹ with H = JᵀWJ, which is what is computed then. What a prior says of an atom is
+information like that of the map, and is added to both.
 
 Not in it is whatever the model cannot describe.
 """
@@ -25,6 +26,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
+from atomfit.fitting.scatterers import Overlap
 
 #: Atoms of which the inverse for one atom is taken together, itself included.
 CLUSTER = 19
@@ -33,7 +35,7 @@ _NUMBERS_AT_A_TIME = 2e7
 _ROWS_OF_LAPACK = 64
 _ATOMS_AT_A_TIME = 64
 
-Overlap = Callable[[Any, Any], Any]
+Blocks = Callable[[FittedAtoms, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,28 +90,33 @@ def uncertainty(
     *,
     isotropic: bool = False,
     frozen: Collection[str] = (),
-    border: tuple[Float[np.ndarray, "n b"], Float[np.ndarray, "b b"]] | None = None,
+    border: tuple[Float[np.ndarray, "n q b"], Float[np.ndarray, "b b"]] | None = None,
     overlap: Overlap | None = None,
     noise_overlap: Overlap | None = None,
+    prior: Float[np.ndarray, "n q q"] | None = None,
+    blocks_of: Blocks | None = None,
 ) -> Uncertainty:
     """Covariances of a joint fit.
 
     **Arguments:**
 
-    - `atoms`: the fitted atoms.
+    - `atoms`: the fitted atoms; covariances of displacements are those of their `shapes`.
     - `noise`: standard deviation of the noise in a voxel (map units).
     - `voxel_volume`: in Å³.
     - `isotropic`: whether each atom has one displacement only.
     - `frozen`: parts that were not refined.
-    - `border`: what the background's numbers share with each atom of unit integral (a background hardly
-        changes across an atom) and with each other, as sums over voxels; None if it was not refined.
-    - `overlap`: derivatives of the overlap of two atoms, as in `overlaps`; for white noise if not given.
+    - `border`: what the background's numbers share with each atom's natural parameters, times the voxel
+        volume, and with each other, as sums over voxels; None if it was not refined.
+    - `overlap`: of two Gaussians, with its derivatives, as in `overlaps`; for white noise if not given.
     - `noise_overlap`: the same with the noise's covariance between: gᵀ W C W h / σ². Where weights are not
         the inverse of the noise it is not the same as gᵀ W h.
+    - `prior`: precision of what was known of each atom beforehand, in natural parameters.
+    - `blocks_of`: inner products of atoms with their neighbours, times the voxel volume, where no overlap
+        is known in closed form.
     """
     n, d = atoms.positions.shape
     q = len(natural_parameters(d))
-    neighbours = neighbour_table(atoms.positions, float(np.median(atoms.u_iso)), n)[:, :CLUSTER]
+    neighbours = neighbour_table(atoms.positions, float(np.median(atoms.reach_variances)), n)[:, :CLUSTER]
     missing = (neighbours == np.arange(n)[:, None]) & (np.arange(neighbours.shape[1]) > 0)
     basis = _free_directions(d, isotropic, frozen)
     covariances, between = np.full((n, q, q), np.nan), np.full((*neighbours.shape, d, d), np.nan)
@@ -118,10 +125,18 @@ def uncertainty(
     p = basis.shape[1]
 
     def information(of: Overlap) -> Float[np.ndarray, "n m p p"]:
-        natural = _blocks(atoms, neighbours, of) / (voxel_volume * noise**2)
+        return freely(_blocks(atoms, neighbours, of))
+
+    def freely(natural: Float[np.ndarray, "n m q q"]) -> Float[np.ndarray, "n m p p"]:
+        natural = natural / (voxel_volume * noise**2)
+        if prior is not None:
+            natural[:, 0] += prior
         return np.where(missing[:, :, None, None], 0.0, basis.T @ natural @ basis)
 
-    blocks = information(overlap or derivatives_of_gaussian)
+    if blocks_of is None:
+        blocks = information(overlap or derivatives_of_gaussian)
+    else:
+        blocks = freely(blocks_of(atoms, neighbours))
     # Amplitudes may be of any size; each number is measured in its own inverse information.
     scale = np.sqrt(np.maximum(np.diagonal(blocks[:, 0], axis1=1, axis2=2), 1e-300))
     scales = scale[:, None, :, None] * scale[neighbours][:, :, None, :]
@@ -134,10 +149,8 @@ def uncertainty(
         noise_flat = (information(noise_overlap) / scales)[~missing][sorting]
     lifts = np.zeros((n, p, 0))
     if border is not None:
-        shared = basis[-1] * border[0][:, :, None] / (voxel_volume * noise**2) / scale[:, None]
-        lifts = (
-            _lifts(blocks, neighbours, np.swapaxes(shared, 1, 2), border[1] / noise**2) / scale[..., None]
-        )
+        shared = basis.T @ border[0] / (voxel_volume * noise**2) / scale[..., None]
+        lifts = _lifts(blocks, neighbours, shared, border[1] / noise**2) / scale[..., None]
     for rows, m in _alike((~missing).sum(axis=1), p):
         others, absent = neighbours[rows, :m], missing[rows, :m]
         cluster = others, absent, order
@@ -192,8 +205,12 @@ def _blocks(
     for begin in range(0, len(atoms), _ATOMS_AT_A_TIME):
         rows = slice(begin, begin + _ATOMS_AT_A_TIME)
         others = neighbours[rows]
-        derivatives = overlap(
-            positions[rows, None] - positions[others], shapes[rows, None] + shapes[others]
+        derivatives = atoms.scattering.overlap(
+            overlap,
+            positions[rows, None] - positions[others],
+            shapes[rows, None] + shapes[others],
+            np.arange(len(atoms))[rows, None],
+            others,
         )
         mine, theirs = np.broadcast_arrays(amplitudes[rows, None], amplitudes[others])
         blocks.append(np.asarray(natural_blocks(np.asarray(derivatives), mine, theirs, positions.shape[1])))
@@ -245,7 +262,8 @@ def _matrices_of_clusters(
     wanted = clusters[:, :, None].astype(np.int64) * n + clusters[:, None, :]
     place = np.minimum(np.searchsorted(order, wanted), len(order) - 1)
     known = (order[place] == wanted) & ~missing[:, :, None] & ~missing[:, None, :]
-    matrices = np.where(known[..., None, None], blocks[place], 0.0)
+    matrices = blocks[place]
+    matrices[~known] = 0.0
     return np.swapaxes(matrices, 2, 3).reshape(c, m * p, m * p)
 
 

@@ -41,6 +41,20 @@ def require_writable(directory: Path, overwrite: bool) -> None:
         ) from None
 
 
+def checkpoint_beside(directory: Path) -> Path:
+    """The file that keeps an interrupted fit, beside the output directory."""
+    return Path(os.path.abspath(directory) + ".checkpoint")
+
+
+def require_checkpoint(path: Path) -> None:
+    """Find out whether there is anything to resume from.
+
+    **Raises:** `InputError` if there is not.
+    """
+    if not path.is_file():
+        raise InputError("there is no checkpoint to resume from", "start without --resume", path)
+
+
 @contextmanager
 def staged(directory: Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary directory whose files move to `directory` when the block ends without an error."""

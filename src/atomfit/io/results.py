@@ -201,11 +201,20 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
             "voxels": joint.voxels,
             "parameters": joint.parameters,
             "noise": joint.noise,
+            "chi_square_reduced": joint.chi_square,
             "noise_spectrum": None
             if joint.spectrum is None
-            else {"contrast": joint.spectrum.contrast, "missing": joint.spectrum.missing},
+            else {
+                "source": joint.spectrum.source,
+                "contrast": joint.spectrum.contrast,
+                "missing": joint.spectrum.missing,
+            },
+            "noise_left": None if joint.inside is None else asdict(joint.inside),
+            "prior": None if joint.prior is None else asdict(joint.prior),
+            "resolution": None if joint.resolution is None else asdict(joint.resolution),
             "background": joint.background.numbers(),
             "at_bound": int(joint.at_bound.sum()),
+            "narrower": int(joint.narrower.sum()),
             "history": joint.history,
         }
     return report
@@ -288,4 +297,6 @@ def _plain(value: Any) -> Any:
         return float(value) if math.isfinite(value) else None
     if isinstance(value, np.integer):
         return int(value)
+    if isinstance(value, Path):
+        return str(value)
     return value

@@ -73,7 +73,7 @@ def measure_atoms(
         principal,
         unknown(*positions.shape)
         if joint is None
-        else propagate(fitted, principal, neighbours, joint.uncertainty),
+        else propagate(fitted, principal, neighbours, joint.uncertainty, joint.alone),
         neighbours,
         highest_voxels(density, positions, element.radius),
         correlations_with_identical_atoms(density, positions, detection.mean_atom, element),
@@ -89,10 +89,12 @@ def _flags(
     from_faces = np.minimum(positions - first_face, first_face + grid.extent - positions)
     distances = from_faces.min(axis=1, initial=np.inf)
     bounded = np.zeros(len(positions), bool) if joint is None else joint.at_bound
+    narrower = np.zeros(len(positions), bool) if joint is None else joint.narrower
     return tuple(
         "; ".join(
             [
                 *(["at_bound"] if bounded[i] else []),
+                *(["narrower"] if narrower[i] else []),
                 *(["at_box_edge"] if distances[i] < baseline.radius else []),
                 *([f"isotropic log-fit: {iso}"] if iso != "ok" else []),
                 *([f"log-fit: {aniso}"] if aniso != "ok" else []),

@@ -13,7 +13,8 @@ real part without bias, and
 
 draws the matrix towards isotropy by just that (as James and Stein 1961 shrink a mean, here so that its
 square is right). An atom whose anisotropy is no larger than noise makes it has DOI = 1: nothing else is
-known of it.
+known of it. If the fit drew displacements to those of other atoms (`fitting.prior`), U and C are those of
+the map alone, without what the prior has put into them.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.atoms import matrices_of_elements
 from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.prior import MapAlone
 from atomfit.fitting.uncertainty import Uncertainty
 from atomfit.neighbours import Neighbours
 from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
@@ -68,6 +71,7 @@ def propagate(
     principal: PrincipalDisplacements,
     neighbours: Neighbours,
     known: Uncertainty,
+    alone: MapAlone,
 ) -> StandardUncertainties:
     """Standard uncertainties of everything that is computed from the fitted numbers.
 
@@ -76,6 +80,7 @@ def propagate(
     - `atoms`, `known`: the fit and its covariances.
     - `principal`: displacements along principal axes.
     - `neighbours`: nearest atoms and their distances.
+    - `alone`: displacements without a prior, from which the degree of isotropy is debiased.
     """
     d = atoms.positions.shape[1]
     deviations = known.deviations
@@ -88,8 +93,10 @@ def propagate(
     slope = np.zeros_like(values)
     slope[:, -1] += 1 / values[:, 0]
     slope[:, 0] -= values[:, -1] / values[:, 0] ** 2
-    # ln peak = ln A - ½ ln det U
-    inverses = np.linalg.inv(np.where(np.isfinite(atoms.shapes), atoms.shapes, np.eye(d)))
+    # The peak is a sum of terms, each of which has ln peak = ln A - ½ ln det V + constant.
+    heights, terms = atoms.peaks
+    parts = heights / np.sum(heights, axis=1, keepdims=True)
+    inverses = np.einsum("nk,nkij->nij", parts, np.linalg.inv(terms))
     row, column = np.triu_indices(d, 1)
     by_shape = -0.5 * np.concatenate([inverses[:, range(d), range(d)], 2 * inverses[:, row, column]], 1)
     by_number = np.concatenate([by_shape, 1 / atoms.amplitudes[:, None]], axis=1)
@@ -103,24 +110,25 @@ def propagate(
         _deviation(slope, of_values),
         peaks,
         known.of_distances(atoms.positions, neighbours.nearest),
-        debiased_isotropy(atoms.matrices, shapes),
+        debiased_isotropy(alone.displacements, alone.covariances),
     )
 
 
 def debiased_isotropy(
-    matrices: Float[np.ndarray, "n d d"], covariances: Float[np.ndarray, "n s s"]
+    elements: Float[np.ndarray, "n s"], covariances: Float[np.ndarray, "n s s"]
 ) -> Float[np.ndarray, " n"]:
-    """DOI without the bias of noise; see the head of this module.
+    """DOI without the bias of noise; see the head of this module. NaN for isotropic atoms.
 
     **Arguments:**
 
-    - `matrices`: displacement matrices (Å²).
-    - `covariances`: of their elements 11, 22, 33, 12, 13, 23 (Å⁴).
+    - `elements`: of displacement matrices: 11, 22, 33, 12, 13, 23 (Å²).
+    - `covariances`: of these (Å⁴).
     """
-    d = matrices.shape[-1]
-    row, column = np.triu_indices(d, 1)
-    elements = np.concatenate([matrices[:, range(d), range(d)], matrices[:, row, column]], axis=1)
     count = elements.shape[1]
+    if count == 1:
+        return np.full(len(elements), np.nan)
+    matrices = np.asarray(matrices_of_elements(elements))
+    d = matrices.shape[-1]
     # A basis of the anisotropic part: differences of the diagonal, and what is beside it.
     basis = np.zeros((count - 1, count))
     basis[: d - 1, :d] = np.eye(d)[1:] - 1 / d
@@ -134,7 +142,8 @@ def debiased_isotropy(
     part = np.sqrt(np.clip(1 - (count - 1) / np.where(known, strength, np.nan), 0, None))
     u_iso = np.trace(matrices, axis1=1, axis2=2)[:, None, None] / d
     drawn = u_iso * np.eye(d) + part[:, None, None] * (matrices - u_iso * np.eye(d))
-    return principal_displacements(drawn).degree_of_isotropy
+    isotropy = principal_displacements(drawn).degree_of_isotropy
+    return np.where(isotropy > 0, isotropy, np.nan)
 
 
 def _element_products(axes: Float[np.ndarray, "n k d"]) -> Float[np.ndarray, "n k s"]:

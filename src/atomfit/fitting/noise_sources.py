@@ -1,0 +1,113 @@
+"""Where the noise of a map can be measured.
+
+*Outside the particle*: what lies farther than a few widths from every atom. Inside it the residual of a
+fit would not do: in the band of an atom's own frequencies there are no more independent numbers than
+parameters, and a fit absorbs most of the noise there. A map that shows no noise outside (it was masked,
+clipped at zero, or its particle fills the box) tells nothing.
+
+*Half-maps*: two reconstructions from the two halves of the data. What they share is the particle; half
+their difference is noise of exactly the kind that their mean has, in the whole box, particle included.
+
+*Tilts*: which frequencies are missing is geometry, and need not be measured. Known tilts replace the
+search for empty directions, and where no noise can be measured they are all there is: white, but for the
+wedge. The transform of a box of edge L tells frequencies apart that differ by 1/L; those that lie nearer
+to the wedge than half of it hold part of what is missing, and are left out with it.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from atomfit.errors import InputError
+from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.objective import region_mask
+from atomfit.fitting.periodogram import atoms_band, frequency_axes, spectrum_of
+from atomfit.grid import DensityMap, Grid
+from atomfit.tilts import TiltSeries
+
+#: Noise is measured farther than this from every atom, in widths of the mean atom.
+OUTSIDE_WIDTHS = 5.0
+#: At least so many voxels, and this part of the box, must be outside.
+_FEWEST_VOXELS = 20_000
+_SMALLEST_PART = 0.15
+#: At most this part of them may have one and the same value.
+_LARGEST_PLATEAU = 0.2
+#: Over this part of the box's edges half-maps fade out, lest its faces be taken for noise.
+_FADING = 0.1
+
+
+def measure_noise(
+    density: DensityMap, positions: Float[np.ndarray, "n d"], u: float, tilts: TiltSeries | None = None
+) -> NoiseSpectrum | None:
+    """The spectrum of the noise outside the particle; None if it cannot be measured there.
+
+    **Arguments:**
+
+    - `density`: the map.
+    - `positions`: of the atoms (Å).
+    - `u`: variance of the mean atom (Å²).
+    - `tilts`: that the map was reconstructed from, if they are known.
+    """
+    grid = density.grid
+    outside = ~region_mask(grid, positions, OUTSIDE_WIDTHS * float(np.sqrt(u)))
+    values = density.values[outside].astype(np.float64)
+    if len(values) < max(_FEWEST_VOXELS, _SMALLEST_PART * grid.size):
+        return None
+    middle = float(np.median(values))
+    if np.mean(values == middle) > _LARGEST_PLATEAU or np.ptp(values) == 0:
+        return None
+    window = gaussian_filter(outside.astype(np.float32), 1.0 / grid.spacing[::-1]) * outside
+    noise = density.values - np.float32(middle)
+    missing = None if tilts is None else _missing_in(grid, tilts)
+    return spectrum_of(noise, window, grid, u, "outside the particle", missing)
+
+
+def spectrum_of_half_maps(
+    first: DensityMap, second: DensityMap, u: float, tilts: TiltSeries | None = None
+) -> NoiseSpectrum | None:
+    """The spectrum of the noise of two half-maps' mean, from their difference in the whole box.
+
+    **Arguments:**
+
+    - `first`, `second`: the half-maps, on one grid.
+    - `u`: variance of the mean atom (Å²).
+    - `tilts`: that the map was reconstructed from, if they are known.
+
+    **Raises:** `InputError` if they do not differ.
+    """
+    grid = first.grid
+    noise = 0.5 * (first.values - second.values)
+    if not noise.any():
+        raise InputError("the half-maps do not differ", "give reconstructions from two halves of the data")
+    # Half-maps may be masked; integers may agree by chance.
+    present = uniform_filter((noise != 0).astype(np.float32), 5) > 0.5
+    window = gaussian_filter(present.astype(np.float32), 1.0 / grid.spacing[::-1]) * present
+    for axis, n in enumerate(grid.shape):
+        fading = np.clip((np.arange(n) + 0.5) / (_FADING * n), 0, 1)
+        profile = np.sin(0.5 * np.pi * np.minimum(fading, fading[::-1])) ** 2
+        window *= profile.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(grid.ndim)])
+    missing = None if tilts is None else _missing_in(grid, tilts)
+    return spectrum_of(noise, window, grid, u, "of the half-maps", missing)
+
+
+def spectrum_of_tilts(tilts: TiltSeries, grid: Grid, u: float) -> NoiseSpectrum:
+    """White noise wherever the tilts measured anything.
+
+    **Arguments:**
+
+    - `tilts`: that the map was reconstructed from.
+    - `grid`: the map's.
+    - `u`: variance of the mean atom (Å²).
+    """
+    axes = frequency_axes(grid)
+    missing = _missing_in(grid, tilts)
+    band = atoms_band(np.sqrt(sum(axis**2 for axis in axes)), u)
+    known = np.where(missing, 0, 1).astype(np.float32)
+    return NoiseSpectrum(
+        known, grid.spacing, float("nan"), known, 1.0, float(missing[band].mean()), source=""
+    )
+
+
+def _missing_in(grid: Grid, tilts: TiltSeries) -> Bool[np.ndarray, "..."]:
+    """Frequencies of a box's transform that tilts did not measure."""
+    return tilts.missing(frequency_axes(grid), 0.5 / float(grid.extent.min()))

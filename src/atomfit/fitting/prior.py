@@ -1,0 +1,324 @@
+"""What the other atoms say of an atom before the map is asked: empirical Bayes.
+
+Where a map is noisy, noise shapes the displacements of the atoms it tells least of: they swell or shrink to
+their limits and drag positions with them. But the atoms of a particle are alike. So each U is drawn
+towards what the others of its kind and coordination have, and by as much as the map itself supports:
+
+    U_i ~ N(M c_i, T),    T = τ² (isotropic part) + τ'² (anisotropic part).
+
+M, the mean matrix and, if supported, its change with the coordination number, and the two widths τ, τ'
+are those that make the displacements that were fitted most probable, given their covariances (the marginal
+likelihood; Efron & Morris 1975, Morris 1983). Where the map is clear, covariances are small, τ is the true
+spread, and the prior changes nothing; where all differences are noise, τ comes out as zero and all atoms
+share one U. A fit without it is plain maximum likelihood.
+
+In the objective the prior is ½ (v - m)ᵀ P (v - m) for each atom, with v its natural parameters. It is
+quadratic in them, so its curvature is P, added to the atom's block of the Gauss-Newton matrix.
+"""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from scipy.optimize import minimize
+
+from atomfit.atoms import Leaf, elements_of_matrices
+
+#: Atoms that widths are estimated from, at most.
+_MOST_ATOMS = 5000
+#: Atoms that are needed to say anything of the others.
+_FEWEST_ATOMS = 20
+#: Times that covariances are taken at the displacements that were found expected, and how far they may go.
+_REPETITIONS = 3
+_MOST_SCALING = 4.0
+#: A spread below this part of a typical standard uncertainty is as good as none.
+_LEAST_SPREAD = 0.2
+#: A change with coordination must gain so much in twice the log likelihood for each of its numbers, times
+#: the logarithm of the number of atoms (Schwarz 1978).
+_GAIN = 1.0
+
+
+class AtomPrior(eqx.Module):
+    """Independent Gaussians for the natural parameters of each of n atoms.
+
+    **Fields:**
+
+    - `means`: position (Å), U (Å²; 11, 22, 33, 12, 13, 23), amplitude.
+    - `precisions`: inverse covariances; zero for what nothing is known of.
+    """
+
+    means: Float[Leaf, "n q"]
+    precisions: Float[Leaf, "n q q"]
+
+    def __call__(self, natural: Float[Array, "n q"]) -> Float[Array, ""]:
+        """Half the squared distance to the means."""
+        away = natural - self.means
+        return 0.5 * jnp.sum(away[:, :, None] * self.precisions * away[:, None, :])
+
+
+def no_prior(n: int, q: int) -> AtomPrior:
+    """A prior that says nothing."""
+    return AtomPrior(np.zeros((n, q), np.float32), np.zeros((n, q, q), np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class DisplacementPrior:
+    """What the displacements of a particle's atoms have in common.
+
+    **Fields:**
+
+    - `mean`: displacement matrix of an atom of mean coordination (Å²; 11, 22, 33, 12, 13, 23).
+    - `slope`: its change with each neighbour more (Å²); zero if the data do not support one.
+    - `centre`: the mean coordination number.
+    - `spread_isotropic`, `spread_anisotropic`: standard deviation about the mean of the isotropic part (as
+        U_iso), and of each element of the anisotropic part (Å²).
+    - `atoms`: how many it was estimated from.
+    """
+
+    mean: Float[np.ndarray, " s"]
+    slope: Float[np.ndarray, " s"]
+    centre: float
+    spread_isotropic: float
+    spread_anisotropic: float
+    atoms: int
+
+    def means(self, coordination: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n s"]:
+        """Expected displacements of atoms of given coordination numbers (Å²)."""
+        return self.mean + (coordination - self.centre)[:, None] * self.slope
+
+    def of_matrices(
+        self, coordination: Float[np.ndarray, " n"], d: int
+    ) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "m m"]]:
+        """Means and precision for the elements of matrices, also where only U_iso is known of.
+
+        **Arguments:**
+
+        - `coordination`: coordination numbers.
+        - `d`: dimensions.
+        """
+        count = d * (d + 1) // 2
+        basis = np.eye(count)
+        if len(self.mean) != count:
+            basis = (np.arange(count) < d)[None] / d
+        lift = basis / np.sum(basis**2, axis=1)[:, None]
+        return self.means(coordination) @ lift, basis.T @ self.precision() @ basis
+
+    def describe(self) -> str:
+        """What was found, in words."""
+        d = _dimensions(len(self.mean))
+        text = (
+            f"displacements are drawn to those of {self.atoms} atoms: U_iso {self.mean[:d].mean():.3f} Å² "
+            f"with a spread of {self.spread_isotropic:.3f}"
+        )
+        if len(self.mean) > 1:
+            text += f", of the anisotropic part {self.spread_anisotropic:.3f}"
+        if self.slope.any():
+            text += f"; {self.slope[:d].mean():+.3f} Å² for each neighbour more than {self.centre:.1f}"
+        return text
+
+    def precision(self) -> Float[np.ndarray, "s s"]:
+        """Inverse covariance about the mean (1/Å⁴)."""
+        isotropic, anisotropic = _parts(len(self.mean))
+        return isotropic / self.spread_isotropic**2 + anisotropic / self.spread_anisotropic**2
+
+
+@dataclass(frozen=True, eq=False)
+class MapAlone:
+    """What a map alone says of the displacements of n atoms, without any prior.
+
+    **Fields:**
+
+    - `displacements`: in Å²; elements 11, 22, 33, 12, 13, 23, or U_iso of isotropic atoms.
+    - `information`: their inverse covariances (1/Å⁴); NaN where they are not known.
+    """
+
+    displacements: Float[np.ndarray, "n s"]
+    information: Float[np.ndarray, "n s s"]
+
+    @property
+    def covariances(self) -> Float[np.ndarray, "n s s"]:
+        """Of the displacements (Å⁴); NaN where they are not known."""
+        known = np.all(np.isfinite(self.information), axis=(1, 2))
+        result = np.full_like(self.information, np.nan)
+        result[known] = np.linalg.inv(self.information[known])
+        return result
+
+    def without(self, blur: Float[np.ndarray, "d d"]) -> "MapAlone":
+        """The same of displacements without what widens all atoms alike (Å²)."""
+        if self.displacements.shape[1] == 1:
+            return MapAlone(self.displacements - np.trace(blur) / len(blur), self.information)
+        elements = np.asarray(elements_of_matrices(blur))
+        return MapAlone(self.displacements - elements, self.information)
+
+    @classmethod
+    def of(
+        cls,
+        displacements: Float[np.ndarray, "n s"],
+        covariances: Float[np.ndarray, "n s s"],
+        prior: DisplacementPrior | None,
+        coordination: Float[np.ndarray, " n"],
+    ) -> "MapAlone":
+        """From a fit: what it found, less what the prior has put into it.
+
+        **Arguments:**
+
+        - `displacements`, `covariances`: as fitted (Å², Å⁴).
+        - `prior`: of the fit, and `coordination` with it.
+        """
+        information = np.full_like(covariances, np.nan)
+        known = np.all(np.isfinite(covariances), axis=(1, 2))
+        known &= np.all(np.diagonal(covariances, axis1=1, axis2=2) > 0, axis=1)
+        information[known] = np.linalg.inv(covariances[known])
+        if prior is None:
+            return cls(displacements, information)
+        precision, means = prior.precision(), prior.means(coordination)
+        rest = _kept_positive(information - precision, information)
+        pulled = np.einsum("nab,nb->na", information, displacements) - means @ precision
+        alone = np.where(known[:, None], displacements, np.nan)
+        alone[known] = np.linalg.solve(rest[known], pulled[known][..., None])[..., 0]
+        return cls(alone, rest)
+
+    def shift(self, prior: DisplacementPrior, coordination: Float[np.ndarray, " n"]) -> float:
+        """How far a prior would move displacements, in standard uncertainties; 95 % move less."""
+        precision = prior.precision()
+        away = prior.means(coordination) - self.displacements
+        total = self.information + precision
+        known = np.all(np.isfinite(total), axis=(1, 2)) & np.all(np.isfinite(away), axis=1)
+        if not known.any():
+            return 0.0
+        move = np.linalg.solve(total[known], (away[known] @ precision)[..., None])[..., 0]
+        square = np.einsum("na,nab,nb->n", move, self.information[known], move)
+        return float(np.quantile(np.sqrt(np.maximum(square, 0) / move.shape[1]), 0.95))
+
+
+def _kept_positive(
+    rest: Float[np.ndarray, "n s s"], whole: Float[np.ndarray, "n s s"], least: float = 1e-3
+) -> Float[np.ndarray, "n s s"]:
+    """A difference of information matrices, at least a small part of the whole in every direction."""
+    known = np.all(np.isfinite(whole), axis=(1, 2))
+    result = np.full_like(rest, np.nan)
+    factor = np.linalg.cholesky(whole[known])
+    inverse = np.linalg.inv(factor)
+    values, vectors = np.linalg.eigh(inverse @ rest[known] @ np.swapaxes(inverse, 1, 2))
+    kept = (vectors * np.maximum(values, least)[:, None]) @ np.swapaxes(vectors, 1, 2)
+    result[known] = factor @ kept @ np.swapaxes(factor, 1, 2)
+    return result
+
+
+def estimate_prior(
+    alone: MapAlone, coordination: Float[np.ndarray, " n"], kept: Bool[np.ndarray, " n"]
+) -> DisplacementPrior | None:
+    """What the displacements have in common; None if there are too few atoms to say.
+
+    **Arguments:**
+
+    - `alone`: displacements as the map alone has them.
+    - `coordination`: coordination numbers.
+    - `kept`: atoms to be believed.
+    """
+    which = np.flatnonzero(kept & np.all(np.isfinite(alone.information), axis=(1, 2)))
+    if len(which) < _FEWEST_ATOMS:
+        return None
+    which = which[:: -(-len(which) // _MOST_ATOMS)]
+    u, covariances = alone.displacements[which], alone.covariances[which]
+    s = u.shape[1]
+    centre = float(coordination[which].mean())
+    away = coordination[which] - centre
+    constant = np.ones((len(u), 1))
+    designs = [constant]
+    if np.ptp(away) > 0:
+        designs.append(np.column_stack([constant, away]))
+    fits = [_most_probable(u, covariances, design) for design in designs]
+    best = fits[0]
+    if len(fits) > 1 and fits[0].loss - fits[1].loss > _GAIN * s * np.log(len(u)):
+        best = fits[1]
+    slope = best.coefficients[1] if len(best.coefficients) > 1 else np.zeros(s)
+    return DisplacementPrior(best.coefficients[0], slope, centre, *best.spreads, len(u))
+
+
+@dataclass(frozen=True, eq=False)
+class _Hyperparameters:
+    """Of the marginal likelihood: minus twice its logarithm, regression, τ and τ'."""
+
+    loss: float
+    coefficients: Float[np.ndarray, "c s"]
+    spreads: tuple[float, float]
+
+
+def _most_probable(
+    u: Float[np.ndarray, "n s"],
+    covariances: Float[np.ndarray, "n s s"],
+    design: Float[np.ndarray, "n c"],
+) -> _Hyperparameters:
+    """Maximise the marginal likelihood; the regression is solved for at each pair of spreads.
+
+    An atom that noise has made narrower than it is looks better known than it is, and would draw the others
+    after it. What noise does to log U hardly depends on U, so each covariance is scaled to what it would be
+    at the expected U, which is found by repetition.
+    """
+    s = u.shape[1]
+    d = _dimensions(s)
+    u_iso = u[:, :d].mean(axis=1)
+    expected = np.full(len(u), np.median(u_iso))
+    for _ in range(_REPETITIONS):
+        ratio = np.clip(expected / np.maximum(u_iso, 1e-9), 1 / _MOST_SCALING, _MOST_SCALING)
+        found = _at_given_covariances(u, covariances * ratio[:, None, None] ** 2, design)
+        expected = (design @ found.coefficients)[:, :d].mean(axis=1)
+    return found
+
+
+def _at_given_covariances(
+    u: Float[np.ndarray, "n s"],
+    covariances: Float[np.ndarray, "n s s"],
+    design: Float[np.ndarray, "n c"],
+) -> _Hyperparameters:
+    s = u.shape[1]
+    covariance_parts = [np.linalg.pinv(part) for part in _parts(s)]
+    # Typical uncertainty of each part, in the unit of its spread.
+    typical = np.sqrt([np.median(np.einsum("nab,ab->n", covariances, part)) for part in _parts(s)])
+    typical[1] /= np.sqrt(max(s - 1, 1))
+    typical = np.maximum(typical, 1e-9)
+
+    def at(logarithms: Float[np.ndarray, "2"]) -> tuple[float, Float[np.ndarray, "c s"]]:
+        total = covariances + sum(
+            np.exp(2 * x) * part for x, part in zip(logarithms, covariance_parts, strict=True)
+        )
+        weights = np.linalg.inv(total)
+        normal = np.einsum("nc,nab,ne->caeb", design, weights, design)
+        right = np.einsum("nc,nab,nb->ca", design, weights, u)
+        size = right.size
+        coefficients = np.linalg.solve(normal.reshape(size, size), right.ravel()).reshape(right.shape)
+        rest = u - design @ coefficients
+        loss = np.einsum("na,nab,nb->", rest, weights, rest) + np.linalg.slogdet(total)[1].sum()
+        return float(loss), coefficients
+
+    found = minimize(
+        lambda x: at(x)[0] / len(u),
+        np.log(typical),
+        method="Nelder-Mead",
+        bounds=[(np.log(_LEAST_SPREAD * x), np.log(100 * x)) for x in typical],
+        options={"xatol": 0.02, "fatol": 1e-5, "maxfev": 200},
+    )
+    loss, coefficients = at(found.x)
+    isotropic, anisotropic = (float(x) for x in np.exp(found.x))
+    return _Hyperparameters(loss, coefficients, (isotropic, anisotropic))
+
+
+def _dimensions(s: int) -> int:
+    """Of the space in which a symmetric matrix has so many elements."""
+    return int((np.sqrt(8 * s + 1) - 1) / 2)
+
+
+def _parts(s: int) -> tuple[Float[np.ndarray, "s s"], Float[np.ndarray, "s s"]]:
+    """Squared size of the isotropic part (as U_iso²) and of the rest, as quadratic forms of the elements.
+
+    The size of a matrix is that of Frobenius, which no rotation changes; elements beside the diagonal
+    count twice.
+    """
+    d = _dimensions(s)
+    trace = (np.arange(s) < d).astype(float)
+    isotropic = np.outer(trace, trace) / d**2
+    frobenius = np.diag(np.where(np.arange(s) < d, 1.0, 2.0))
+    return isotropic, frobenius - d * isotropic

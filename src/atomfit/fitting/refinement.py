@@ -1,0 +1,243 @@
+"""A problem and a solver, run to the end: what a fit has found, and how well it knows it.
+
+The windows that atoms are drawn in, and the scale of a robust likelihood, are fixed while a solver works.
+If atoms have outgrown them, or it has changed, the problem is adapted and the solver goes on.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.atoms import Atoms, IsotropicDisplacements
+from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.model import MapModel
+from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.objective import Pointwise
+from atomfit.fitting.overlaps import weighted_derivatives
+from atomfit.fitting.parameters import Free
+from atomfit.fitting.pointwise import information_blocks, information_border
+from atomfit.fitting.problem import JointProblem, cast
+from atomfit.fitting.residual_noise import SmoothNoise, noise_left, taper
+from atomfit.fitting.scatterers import AbstractScattering, Overlap
+from atomfit.fitting.solvers import AbstractSolver, minimise
+from atomfit.fitting.uncertainty import Uncertainty, uncertainty
+
+#: A fit ends when a chunk of iterations lowers chi-square by less than this for each atom.
+CHI_SQUARE_PER_ATOM = 1e-2
+#: A map is not believed beyond this noise, as a part of a typical peak: float32 ends there.
+SMALLEST_NOISE = 3e-4
+_MAX_PLANS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class FitState:
+    """How far a fit has come: with the same map, atoms and options, all that it needs to go on.
+
+    **Fields:**
+
+    - `free`: the best free numbers.
+    - `history`: half the sum of squared residuals after each iteration, in squared typical peaks.
+    """
+
+    free: Free
+    history: Float[np.ndarray, " i"]
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """Where a solver has ended.
+
+    **Fields:**
+
+    - `problem`: that was solved.
+    - `state`: the free numbers, and how it came to them.
+    - `value`: of the objective, in squared typical peaks.
+    - `reason`: why it ended.
+    """
+
+    problem: JointProblem
+    state: FitState
+    value: float
+    reason: str
+
+    @cached_property
+    def model(self) -> MapModel:
+        """In the problem's frame and units, padding included."""
+        return self.problem.model(self.state.free)
+
+    @cached_property
+    def deviation(self) -> float:
+        """Standard deviation of what the model leaves, for each degree of freedom (map units)."""
+        return self.problem.noise(self.model, self.value)
+
+    @cached_property
+    def atoms(self) -> Atoms:
+        """In the map's frame and units (float64)."""
+        problem = self.problem
+        host = cast(self.model.atoms[: problem.n], np.float64)
+        scaled = eqx.tree_at(lambda a: a.amplitudes, host, replace_fn=lambda x: x * problem.unit)
+        return scaled.shifted(problem.region.grid.origin)
+
+    @cached_property
+    def fitted(self) -> FittedAtoms:
+        """The atoms as plain numbers, with all that widens them as their displacements."""
+        return plain(self.atoms, self.model.scattering[: self.problem.n])
+
+    def noise_left(self, frozen: Collection[str] = ()) -> SmoothNoise:
+        """The noise that the model has left of the map; see `residual_noise`."""
+        problem, grid = self.problem, self.problem.region.grid
+        background = self.model.background.times(problem.unit).on(grid, grid)
+        residual = problem.region.values - self.fitted.density(grid) - background
+        u = float(np.median(self.fitted.u_iso))
+        return noise_left(residual, taper(problem.region.mask, grid), grid, problem.n, u, frozen)
+
+    def uncertainty(
+        self,
+        u: float,
+        noise: NoiseSpectrum | None = None,
+        inside: SmoothNoise | None = None,
+        frozen: Collection[str] = (),
+    ) -> Uncertainty:
+        """Covariances of the atoms' numbers.
+
+        **Arguments:**
+
+        - `u`: variance of the mean atom (Å²).
+        - `noise`: by which frequencies were weighted, if they were.
+        - `inside`: the noise, where all frequencies counted alike but should not have.
+        - `frozen`: parts that were not refined.
+        """
+        problem, grid = self.problem, self.problem.region.grid
+        fields = [] if "background" in frozen else self.model.background.fields(grid)
+        isotropic = isinstance(self.atoms.displacements, IsotropicDisplacements)
+        prior = problem.prior_information(self.strength_of_noise(inside))
+        if isinstance(problem.posterior.data, Pointwise):
+            precision = problem.precision(self.model)
+            return uncertainty(
+                self.fitted,
+                1.0,
+                1.0,
+                isotropic=isotropic,
+                frozen=frozen,
+                border=information_border(self.fitted, fields, precision, grid) if fields else None,
+                prior=prior,
+                blocks_of=partial(information_blocks, precision=precision, grid=grid),
+            )
+        overlap: Overlap | None = None
+        noise_overlap: Overlap | None = None
+        deviation = self.strength_of_noise(inside)
+        if noise is not None and problem.coloured:
+            frequencies, parts, noisy = noise.sampled(u)
+            overlap = partial(weighted_derivatives, frequencies=frequencies, parts=parts)
+            noise_overlap = partial(weighted_derivatives, frequencies=frequencies, parts=noisy)
+        elif inside is not None:
+            noise_overlap = inside.times(1 / deviation**2).overlap
+        return uncertainty(
+            self.fitted,
+            deviation,
+            grid.voxel_volume,
+            isotropic=isotropic,
+            frozen=frozen,
+            border=problem.border(fields) if fields else None,
+            overlap=overlap,
+            noise_overlap=noise_overlap,
+            prior=prior,
+        )
+
+    def strength_of_noise(self, inside: SmoothNoise | None) -> float:
+        """Standard deviation of the white noise that would do to displacements what the noise does.
+
+        A likelihood of voxels has no noise left to be measured by; its unit takes the place.
+        """
+        if isinstance(self.problem.posterior.data, Pointwise):
+            return self.problem.unit
+        if inside is None:
+            return self.deviation
+        u, d = float(np.median(self.fitted.u_iso)), self.atoms.ndim
+        return self.deviation * float(np.sqrt(inside.excess(u, d, self.deviation)))
+
+
+def refine(
+    problem: JointProblem,
+    solver: AbstractSolver,
+    *,
+    start: FitState | None = None,
+    tolerance: float = CHI_SQUARE_PER_ATOM,
+    max_iterations: int = 300,
+    progress: Callable[[int, float], None] = lambda iteration, value: None,
+    keep: Callable[[FitState], None] = lambda state: None,
+) -> Refinement:
+    """Solve a problem.
+
+    **Arguments:**
+
+    - `solver`: the rule for an iteration.
+    - `start`: goes on from there.
+    - `tolerance`: the fit ends when an iteration lowers chi-square by less than this for each atom.
+    - `max_iterations`: the most iterations, those before `start` included.
+    - `progress`: called with iterations done and the objective.
+    - `keep`: called with how far the fit has come, whenever it looks up.
+    """
+    free, history = problem.parametrisation.zeros(), np.zeros(0)
+    if start is not None:
+        free, history = start.free, start.history
+        problem = problem.fitting(problem.model(free))
+    for _ in range(_MAX_PLANS):
+        minimum = minimise(
+            jax.device_put(problem.posterior),
+            free,
+            solver,
+            tolerance=tolerance * problem.n / problem.measurements,
+            least=0.5 * problem.measurements * SMALLEST_NOISE**2,
+            max_iterations=max(max_iterations - len(history), 0),
+            progress=_counting_from(len(history), progress),
+            keep=_after(history, keep),
+        )
+        free = minimum.params
+        history = np.concatenate([history, minimum.history])
+        result = Refinement(problem, FitState(free, history), minimum.value, minimum.reason)
+        adapted = problem.adapted(result.model) if minimum.reason == "converged" and free else None
+        if adapted is None:
+            break
+        problem = adapted
+    return result
+
+
+def _counting_from(done: int, progress: Callable[[int, float], None]) -> Callable[[int, float], None]:
+    return lambda iteration, value: progress(done + iteration, value)
+
+
+def _after(
+    history: Float[np.ndarray, " i"], keep: Callable[[FitState], None]
+) -> Callable[[Free, list[float]], None]:
+    return lambda free, more: keep(FitState(free, np.concatenate([history, more])))
+
+
+def plain(
+    atoms: Atoms,
+    scattering: AbstractScattering,
+    blur: Float[np.ndarray, "d d"] | float = 0.0,
+) -> FittedAtoms:
+    """Atoms as plain numbers, with what widens all of them taken off.
+
+    Isotropic ones have no matrices, nor have those that are narrower than the blur.
+    """
+    shapes = np.asarray(atoms.matrices())
+    matrices = shapes - blur
+    u_iso = np.trace(matrices, axis1=1, axis2=2) / atoms.ndim
+    impossible = np.linalg.eigvalsh(matrices)[:, 0] <= 0
+    if isinstance(atoms.displacements, IsotropicDisplacements):
+        impossible = np.ones_like(impossible)
+    return FittedAtoms(
+        np.asarray(atoms.positions),
+        np.asarray(atoms.amplitudes),
+        np.where(u_iso > 0, u_iso, np.nan),
+        np.where(impossible[:, None, None], np.nan, matrices),
+        scattering,
+        shapes,
+    )

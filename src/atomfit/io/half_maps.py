@@ -1,0 +1,70 @@
+"""Half-maps: two reconstructions from the two halves of the data, which must match the map."""
+
+from pathlib import Path
+
+import numpy as np
+
+from atomfit.errors import InputError
+from atomfit.grid import DensityMap, Grid
+from atomfit.inspection import require_usable_values
+from atomfit.io.mrc import MapFile, read_map
+
+#: Voxel sizes may differ by this part, origins by this many voxels: what headers round off.
+_SAME_SIZE = 1e-3
+_SAME_PLACE = 0.5
+#: A map is the mean of its half-maps if it differs from it by less than this part of their noise.
+_SAME_MAP = 0.5
+
+
+def read_half_maps(
+    paths: tuple[str | Path, str | Path], whole: MapFile, voxel_size: float | tuple[float, ...] | None
+) -> tuple[DensityMap, DensityMap]:
+    """Read both half-maps of a map.
+
+    **Arguments:**
+
+    - `paths`: of the two files.
+    - `whole`: the map.
+    - `voxel_size`: replaces the headers' (Å), as for the map.
+
+    **Raises:** `InputError` if one cannot be read, is not on the map's grid, or both are the same.
+    """
+    files = [read_map(path, voxel_size) for path in paths]
+    for file, path in zip(files, paths, strict=True):
+        try:
+            _require_same_grid(file.map.grid, whole.map.grid)
+            require_usable_values(file.map)
+        except InputError as error:
+            raise error.at(path) from None
+    first, second = (file.map for file in files)
+    if np.array_equal(first.values, second.values):
+        raise InputError(
+            f"{Path(paths[0]).name} and {Path(paths[1]).name} hold the same map, whose noise is unknown",
+            "give two reconstructions, each from one half of the data",
+            "--half-maps",
+        )
+    return first, second
+
+
+def is_their_mean(density: DensityMap, first: DensityMap, second: DensityMap) -> bool:
+    """Whether a map is the mean of its half-maps, so that their noise is its own."""
+    mean, noise = 0.5 * (first.values + second.values), 0.5 * (first.values - second.values)
+    return bool(np.std(density.values - mean) < _SAME_MAP * np.std(noise))
+
+
+def _require_same_grid(half: Grid, whole: Grid) -> None:
+    def refuse(what: str, mine: str, other: str) -> None:
+        raise InputError(
+            f"its {what} is {mine}, but the map's is {other}", "give half-maps on the map's grid"
+        )
+
+    if half.shape != whole.shape:
+        refuse("shape (z, y, x)", _listed(half.shape), _listed(whole.shape))
+    if not np.allclose(half.spacing, whole.spacing, rtol=_SAME_SIZE):
+        refuse("voxel size", f"{_listed(half.spacing)} Å", f"{_listed(whole.spacing)} Å")
+    if np.any(np.abs(half.origin - whole.origin) > _SAME_PLACE * whole.spacing):
+        refuse("origin", f"{_listed(half.origin)} Å", f"{_listed(whole.origin)} Å")
+
+
+def _listed(numbers: object) -> str:
+    return ", ".join(f"{number:g}" for number in np.asarray(numbers))

@@ -1,0 +1,105 @@
+"""What other atoms say of an atom, and the noise that a fit leaves: planted truth and exact algebra."""
+
+import numpy as np
+import pytest
+
+from atomfit.atoms import elements_of_matrices, matrices_of_elements
+from atomfit.detection.mean_atom import MeanAtom
+from atomfit.elements import element
+from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.fitting.prior import DisplacementPrior, MapAlone, estimate_prior
+from atomfit.options import Prior
+from atomfit.simulation import Simulation, simulate
+
+MEAN = np.array([0.25, 0.24, 0.30, 0.0, 0.01, 0.0])
+
+
+def planted(rng: np.random.Generator, n: int, spreads: tuple[float, float], slope: float) -> MapAlone:
+    """Displacements of n atoms about a mean, with errors of known covariance."""
+    prior = DisplacementPrior(MEAN, slope * (np.arange(6) < 3), 9.0, *spreads, n)
+    covariance = np.linalg.inv(prior.precision())
+    true = prior.means(coordination(n)) + rng.multivariate_normal(np.zeros(6), covariance, n)
+    roots = 0.02 * (np.eye(6) + 0.3 * rng.normal(size=(n, 6, 6)))
+    errors = np.einsum("nab,nb->na", roots, rng.normal(size=(n, 6)))
+    return MapAlone(true + errors, np.linalg.inv(roots @ np.swapaxes(roots, 1, 2)))
+
+
+def coordination(n: int) -> np.ndarray:
+    return 6.0 + np.arange(n) % 7
+
+
+def test_elements_and_matrices_are_inverse(rng: np.random.Generator) -> None:
+    for d in (1, 2, 3):
+        elements = rng.normal(size=(4, d * (d + 1) // 2))
+        matrices = matrices_of_elements(elements)
+        np.testing.assert_array_equal(matrices, np.swapaxes(matrices, 1, 2))
+        np.testing.assert_array_equal(elements_of_matrices(matrices), elements)
+    assert matrices_of_elements(np.arange(6.0))[0, 2] == 4
+
+
+@pytest.mark.parametrize(("spreads", "slope"), [((0.03, 0.05), 0.0), ((0.05, 0.03), -0.01)])
+def test_hyperparameters_are_recovered(
+    spreads: tuple[float, float], slope: float, rng: np.random.Generator
+) -> None:
+    alone = planted(rng, 800, spreads, slope)
+    found = estimate_prior(alone, coordination(800), np.ones(800, bool))
+    assert found is not None
+    np.testing.assert_allclose(found.mean, MEAN, atol=0.006)
+    np.testing.assert_allclose((found.spread_isotropic, found.spread_anisotropic), spreads, rtol=0.12)
+    np.testing.assert_allclose(found.slope[:3], slope, atol=0.002)
+    assert bool(found.slope.any()) == bool(slope)
+
+
+def test_a_spread_that_is_only_noise_is_small(rng: np.random.Generator) -> None:
+    alone = planted(rng, 400, (1e-4, 1e-4), 0.0)
+    found = estimate_prior(alone, coordination(400), np.ones(400, bool))
+    assert found is not None
+    # Errors are about 0.02 Å².
+    assert found.spread_isotropic < 0.01
+    assert found.spread_anisotropic < 0.01
+
+
+def test_few_atoms_say_nothing(rng: np.random.Generator) -> None:
+    assert estimate_prior(planted(rng, 10, (0.1, 0.1), 0.0), coordination(10), np.ones(10, bool)) is None
+
+
+def test_what_a_prior_put_in_is_taken_out_again(rng: np.random.Generator) -> None:
+    """For Gaussians, posterior and prior give back the likelihood exactly."""
+    alone = planted(rng, 50, (0.03, 0.03), 0.0)
+    prior = DisplacementPrior(MEAN, np.zeros(6), 9.0, 0.02, 0.03, 50)
+    covariances = np.linalg.inv(alone.information + prior.precision())
+    pulled = np.einsum("nab,nb->na", alone.information, alone.displacements) + MEAN @ prior.precision()
+    means = np.einsum("nab,nb->na", covariances, pulled)
+    again = MapAlone.of(means, covariances, prior, coordination(50))
+    np.testing.assert_allclose(again.displacements, alone.displacements, atol=1e-9)
+    np.testing.assert_allclose(again.information, alone.information, rtol=1e-6, atol=1e-3)
+
+
+def refined(case: Simulation, prior: Prior) -> JointFit:
+    """From the true positions and a mean atom that is not far off."""
+    mean = MeanAtom(height=1.0, u=0.24, background=0.0, matrix=0.24 * np.eye(3), count=135)
+    return fit_jointly(case.map, case.positions, mean, element("Pt"), prior=prior)
+
+
+def root_mean_square(errors: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(errors**2)))
+
+
+def test_noisy_displacements_come_nearer_to_the_truth() -> None:
+    case = simulate(size=135, noise=0.15, rotate="random", box=80)
+    alone, drawn = refined(case, "none"), refined(case, "auto")
+    assert alone.prior is None
+    assert drawn.prior is not None
+    of_matrices = [root_mean_square(fit.fitted.matrices - case.matrices) for fit in (alone, drawn)]
+    of_positions = [root_mean_square(fit.fitted.positions - case.positions) for fit in (alone, drawn)]
+    assert of_matrices[1] < 0.6 * of_matrices[0]
+    assert of_positions[1] < 1.02 * of_positions[0]
+    esd = [np.median(fit.uncertainty.deviations[:, 3]) for fit in (alone, drawn)]
+    assert esd[1] < esd[0]
+    # The sample of 135 atoms is drawn towards its own mean, not away from it.
+    assert abs(np.mean(drawn.fitted.u_iso) - np.mean(np.trace(case.matrices, axis1=1, axis2=2) / 3)) < 0.02
+
+
+def test_a_clear_map_needs_no_prior() -> None:
+    case = simulate(size=135, noise=0.03, rotate="random", box=80)
+    assert refined(case, "auto").prior is None

@@ -1,0 +1,52 @@
+"""The noise that a fit leaves: its spectrum, what is absorbed of it, and error bars that come from it."""
+
+import numpy as np
+import pytest
+
+from atomfit.detection.mean_atom import MeanAtom
+from atomfit.elements import element
+from atomfit.fitting.joint import fit_jointly
+from atomfit.fitting.residual_noise import absorbed_part, noise_left, taper
+from atomfit.grid import DensityMap, Grid
+from atomfit.simulation import simulate
+from atomfit.simulation.disturbances import noise
+
+ALL = ("positions", "displacements", "amplitudes")
+GRID = Grid((72, 64, 80), np.array([0.35, 0.4, 0.3]), np.zeros(3))
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5])
+def test_a_residual_that_nothing_was_fitted_to_is_the_noise(correlation: float) -> None:
+    values = noise(GRID, 2.0, correlation, seed=4)
+    found = noise_left(values, taper(np.ones(GRID.shape, bool), GRID), GRID, 50, 0.3, frozen=ALL)
+    k = np.array([0.1, 0.3, 0.6])
+    # Blurring white noise multiplies its power by exp(-4π² s² k²); the total stays 2² in every voxel.
+    per_voxel = 4.0 * (8 * np.pi**1.5 * correlation**3 / np.prod(GRID.spacing) if correlation else 1.0)
+    expected = per_voxel * np.exp(-4 * np.pi**2 * correlation**2 * k**2)
+    np.testing.assert_allclose(found.power(k), expected, rtol=0.2)
+
+
+@pytest.mark.parametrize(("frozen", "numbers"), [((), 10), (("displacements",), 4), (("positions",), 7)])
+def test_a_fit_absorbs_as_many_numbers_as_it_has(frozen: tuple[str, ...], numbers: int) -> None:
+    """Summed over all frequencies of a box, the absorbed part is the number of parameters."""
+    k = np.linspace(0, 4, 4000)
+    part = absorbed_part(k, 1.0, 0.3, 3, frozen)
+    assert np.trapezoid(4 * np.pi * k**2 * part, k) == pytest.approx(numbers, rel=1e-3)
+
+
+def test_error_bars_where_noise_fills_the_box() -> None:
+    """Noise correlated over 0.4 Å, which cannot be measured outside: taken for white, errors look small."""
+    case = simulate(size=135, noise=0.03, noise_correlation=0.4, rotate="random", seed=2, box=64)
+    edge = 8
+    inner = tuple(slice(edge, -edge) for _ in range(3))
+    density = DensityMap(
+        case.map.values[inner].copy(), case.map.grid.crop((edge,) * 3, (64 - 2 * edge,) * 3)
+    )
+    mean = MeanAtom(height=1.0, u=0.24, background=0.0, matrix=0.24 * np.eye(3), count=135)
+    spreads = []
+    for kind in (None, "residual"):
+        fit = fit_jointly(density, case.positions, mean, element("Pt"), noise=kind)
+        errors = fit.fitted.positions - case.positions
+        spreads.append(np.std(errors / fit.uncertainty.deviations[:, :3]))
+    assert spreads[0] > 1.8
+    assert 0.7 < spreads[1] < 1.3

@@ -1,7 +1,7 @@
 """Our renderer beside gemmi's and cryojax's: 500 Gaussians of 0.5 Å in 120³ voxels of 0.36 Å.
 
-gemmi draws a single Gaussian for an atom that scatters like a point: neutrons, blurred by the atom's anisotropic
-displacement. cryojax draws isotropic Gaussians, averaged over each voxel.
+gemmi draws a single Gaussian for an atom that scatters like a point: neutrons, blurred by the atom's
+anisotropic displacement. cryojax draws isotropic Gaussians, averaged over each voxel.
 """
 
 from importlib.metadata import version
@@ -39,11 +39,12 @@ def texts() -> tuple[str, ...]:
         ("render once, on the host (`render_map`), against gemmi", *on_the_host(ellipsoids)),
     ]
     intro = (
-        f"{ATOMS} Gaussians of {WIDTH} Å in {EDGE}³ voxels of {VOXEL} Å, out to {CUTOFF:g} standard deviations; cryojax "
-        f"{version('cryojax')} to {SPREAD} voxels along each axis, gemmi {version('gemmi')}. Compiled code; with atomfit the "
-        "windows are planned anew each time, which is part of what is timed. Median of 101 runs in turn; of the "
-        "ratio its 10th and 90th percentile as well. The difference to gemmi is where the Gaussians end, that to "
-        "cryojax (which averages over voxels, and is compared with Gaussians as much wider) how they are sampled."
+        f"{ATOMS} Gaussians of {WIDTH} Å in {EDGE}³ voxels of {VOXEL} Å, out to {CUTOFF:g} standard "
+        f"deviations; gemmi {version('gemmi')}; cryojax {version('cryojax')} to {SPREAD} voxels along each "
+        "axis. Compiled code; atomfit plans its windows anew each time, which is timed as well. Medians of "
+        "101 runs in turn, and of their ratios; 10th and 90th percentile of these. gemmi's density differs "
+        "in where Gaussians end; cryojax's is averaged over voxels, and compared with Gaussians that are "
+        "wider by as much."
     )
     return intro, markdown(HEADER, rows)
 
@@ -77,7 +78,7 @@ def on_the_host(ours: Gaussians) -> tuple[str, ...]:
 
 def against_cryojax(ours: Gaussians) -> tuple[str, ...]:
     volume, draw_theirs = cryojaxs(ours)
-    draw, theirs = renderer(ours), jax.jit(draw_theirs)
+    draw, theirs = renderer(ours), jax.jit(lambda volume: draw_theirs(volume))
     pair = paired(draw, lambda: theirs(volume).block_until_ready())
     widened = Gaussians(ours.centres, np.asarray(ours.matrices) + VOXEL**2 / 12 * np.eye(3), ours.weights)
     return row(pair, "", np.asarray(renderer(widened)()), np.asarray(theirs(volume)))

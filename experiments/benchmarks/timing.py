@@ -1,7 +1,7 @@
 """Two programs timed side by side.
 
-On a machine that does other things as well, times vary by a factor of two while their ratio does not, if the
-two are run in turn. So each repeat times both, one after the other, and gives one ratio.
+On a machine that does other things as well, times vary by a factor of two while their ratio does not, if
+the two are run in turn. So each repeat times both, one after the other, and gives one ratio.
 """
 
 import time

@@ -1,64 +1,26 @@
-"""Wall time and memory of whole processes."""
+"""Time and memory, part by part: `python -m experiments.benchmarks [PART ...] [--largest]`."""
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
+import argparse
 from pathlib import Path
 
-from experiments.recording import markdown, record
+from experiments.benchmarks import fits, growth, processes, renderers
+from experiments.recording import record
 
-RUNS = 5
-ATOMFIT = Path(sys.executable).with_name("atomfit")
-HEADER = ("run", "wall, s", "memory, MB", "stages, s")
+#: Each part's module makes the texts of its own table, `<part>.md`.
+PARTS = {"renderers": renderers, "fits": fits, "growth": growth, "processes": processes}
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder
-        run("simulate", "--out", f"{folder}/particle", "--box", "120", "--seed", "0")
-        cold, warm = [], []
-        for _ in range(RUNS):
-            subprocess.run(["rm", "-rf", f"{folder}/atomfit"], check=True)
-            cold.append(timed_build(folder))
-            warm.append(timed_build(folder))
-        rows = [
-            row("build, nothing compiled before", cold),
-            row("build again", warm),
-            row("`--help`", [(*run("--help"), {}) for _ in range(RUNS)]),
-        ]
-    intro = f"Median of {RUNS} runs."
-    here = Path(__file__).parent
-    record(here / "table.md", "python -m experiments.benchmarks", intro, markdown(HEADER, rows))
-
-
-def timed_build(folder: str) -> tuple[float, float, dict[str, float]]:
-    """Wall time (s), memory (MB) and stages (s) of one process."""
-    out = f"{folder}/result"
-    wall, memory = run("build", f"{folder}/particle/map.mrc", "-e", "Pt", "-o", out, "--overwrite")
-    return wall, memory, json.loads(Path(out, "run.json").read_text())["seconds"]
-
-
-def run(*words: str) -> tuple[float, float]:
-    """Wall time (s) and memory (MB) of one process."""
-    begin = time.perf_counter()
-    process = subprocess.Popen([ATOMFIT, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    words_of_error = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(words_of_error.decode())
-    kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return time.perf_counter() - begin, kilobytes / 1000
-
-
-def row(name: str, runs: list[tuple[float, float, dict[str, float]]]) -> tuple[str, str, str, str]:
-    """Medians of several runs."""
-    middle = sorted(runs, key=lambda r: r[0])[len(runs) // 2]
-    stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in middle[2].items())
-    return name, f"{middle[0]:.2f}", f"{middle[1]:.0f}", stages
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is given")
+    parser.add_argument("--largest", action="store_true", help="growth up to 200,000 atoms (half an hour)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    for name in arguments.parts or PARTS:
+        options = {"largest": True} if name == "growth" and arguments.largest else {}
+        command = f"python -m experiments.benchmarks {name}{' --largest' if options else ''}"
+        record(Path(__file__).with_name(f"{name}.md"), command, *PARTS[name].texts(**options))
 
 
 if __name__ == "__main__":

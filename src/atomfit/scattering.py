@@ -12,7 +12,9 @@ Five terms an atom are more than a blurred atom needs: its core is one bump. `re
 Gaussians in their place that differ from it by no more than a given part of its peak.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from jaxtyping import Float
@@ -43,6 +45,15 @@ class GaussianMixture:
         r2 = np.asarray(radius)[..., None] ** 2
         terms = np.exp(-0.5 * r2 / self.variances) / (2 * np.pi * self.variances) ** 1.5
         return terms @ self.weights
+
+    def transform_on(self, axes: Sequence[Float[np.ndarray, " _"]]) -> Float[np.ndarray, "..."]:
+        """Fourier transform on a grid of spatial frequencies (1/Å), given along each axis (float32)."""
+        total = np.zeros(tuple(len(axis) for axis in axes), np.float32)
+        for weight, variance in zip(self.weights, self.variances, strict=True):
+            # A Gaussian is the product of what it is along each axis.
+            *others, last = (np.exp(-2 * np.pi**2 * variance * axis**2).astype(np.float32) for axis in axes)
+            total += np.multiply.outer(reduce(np.multiply.outer, others, np.float32(weight)), last)
+        return total
 
     def transform(self, frequency_squared: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
         """Fourier transform at squared spatial frequencies (1/Å²); 1 at zero."""

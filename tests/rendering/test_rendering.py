@@ -25,6 +25,12 @@ def some_gaussians(n: int, grid: Grid, seed: int = 0) -> Gaussians:
     return Gaussians(centres, matrices, rng.uniform(0.5, 1.5, n))
 
 
+def compiled(gaussians: Gaussians, grid: Grid, cutoff: float) -> np.ndarray:
+    plan = plan_windows(gaussians, grid, cutoff)
+    draw = jax.jit(lambda g: render(g, plan, grid.spacing, grid.origin))
+    return np.asarray(draw(jax.tree.map(lambda x: np.asarray(x, np.float32), gaussians)))
+
+
 def plane(shape: tuple[int, int]) -> Grid:
     return Grid(shape, np.array([0.4, 0.3]), np.array([2.0, -1.0]))
 
@@ -36,6 +42,23 @@ def test_fast_and_slow_agree(grid: Grid, n: int) -> None:
     reference = render_reference(gaussians, grid)
     difference = np.abs(render_map(gaussians, grid, cutoff=7.0) - reference)
     assert difference.max() < 5e-6 * reference.max()
+    # Far from the middle of its window, as beyond the box, an exponent is a difference of large numbers.
+    difference = np.abs(compiled(gaussians, grid, 7.0) - reference)
+    assert difference.max() < 1e-5 * reference.max()
+
+
+def test_windows_are_no_larger_than_the_ellipsoids() -> None:
+    rng = np.random.default_rng(0)
+    grid = Grid((30, 30, 30), np.full(3, 0.5), np.zeros(3))
+    gaussians = Gaussians(rng.uniform(5, 10, (50, 3)), np.tile(0.25 * np.eye(3), (50, 1, 1)), np.ones(50))
+    plan = plan_windows(gaussians, grid, cutoff=4.0)
+    assert plan.window == (9, 9, 9)
+    centres = np.asarray(gaussians.centres)[plan.order]
+    first = grid.positions_of(plan.starts)
+    last = grid.positions_of(np.asarray(plan.starts) + 8)
+    assert np.all(first >= centres - 2.0)
+    assert np.all(first - 0.5 < centres - 2.0)
+    assert np.all(last + 0.5 > centres + 2.0)
 
 
 @pytest.mark.parametrize("ratio", [1.0, 4.0, 9.0])
@@ -47,7 +70,8 @@ def test_strong_anisotropy_in_any_orientation(ratio: float, seed: int) -> None:
     gaussians = Gaussians(np.array([[6.1, 6.05, 5.93]]), matrix[None], np.ones(1))
     reference = render_reference(gaussians, grid)
     # At 4.5 standard deviations a Gaussian has fallen to 4e-5 of its peak.
-    assert np.abs(render_map(gaussians, grid) - reference).max() < 5e-5 * reference.max()
+    for density in (render_map(gaussians, grid), compiled(gaussians, grid, 4.5)):
+        assert np.abs(density - reference).max() < 5e-5 * reference.max()
 
 
 def test_nothing_wraps_round_the_box() -> None:

@@ -36,14 +36,13 @@ def convolve(
         fft.next_fast_len(int(n + e), real=True) for n, e in zip(grid.shape, extra, strict=True)
     )
     spectrum = fft.rfftn(values.astype(np.float32, copy=False), lengths, workers=-1)
-    spectrum *= atom.transform(squared_frequencies(lengths, grid)).astype(np.float32)
+    spectrum *= atom.transform_on(frequencies(lengths, grid))
     full = fft.irfftn(spectrum, lengths, workers=-1)
     return np.ascontiguousarray(full[tuple(slice(n) for n in grid.shape)])
 
 
-def squared_frequencies(lengths: tuple[int, ...], grid: Grid) -> Float[np.ndarray, "..."]:
-    """Squared spatial frequencies (1/Å²) of a real FFT of the given lengths."""
+def frequencies(lengths: tuple[int, ...], grid: Grid) -> list[Float[np.ndarray, " _"]]:
+    """Spatial frequencies (1/Å) along each axis of a real FFT of the given lengths."""
     spacing = grid.spacing[::-1]
     axes = [fft.fftfreq(n, s) for n, s in zip(lengths[:-1], spacing[:-1], strict=True)]
-    axes.append(fft.rfftfreq(lengths[-1], spacing[-1]))
-    return sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True))
+    return [*axes, fft.rfftfreq(lengths[-1], spacing[-1])]

@@ -83,7 +83,9 @@ def measure_mean_atom(density: DensityMap, element: Element) -> MeanAtom:
         denoised = denoise(density, mean.gaussian)
         floor = noise_floor(density, denoised, mean.gaussian, 2 * distance)
         above = max(otsu_threshold(denoised), floor)
-        peaks = local_maxima(denoised, above, CLOSEST * distance)[:_MAX_PEAKS]
+        peaks = local_maxima(denoised, above, CLOSEST * distance)
+        # Some of many, high and low ones alike: the highest are narrower than the typical atom.
+        peaks = peaks[:: 1 + len(peaks) // _MAX_PEAKS]
         if len(peaks) == 0:
             break
         before, mean = mean.u, _fit(density, peaks, 0.5 * distance, (low**2, high**2))

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from scipy import fft
 from scipy.optimize import brentq
 
-from atomfit.detection.denoise import squared_frequencies
+from atomfit.detection.denoise import frequencies
 from atomfit.grid import DensityMap
 from atomfit.scattering import GaussianMixture
 
@@ -85,12 +85,13 @@ def _block_deviations(denoised: DensityMap, edge: float) -> Float[np.ndarray, " 
 def _white_noise_deviation(density: DensityMap, atom: GaussianMixture) -> float:
     """Standard deviation that white noise of the map's high-frequency level has when denoised."""
     grid = density.grid
-    k2 = squared_frequencies(grid.shape, grid)
-    response = atom.transform(k2) ** 2
+    axes = frequencies(grid.shape, grid)
+    response = atom.transform_on(axes) ** 2
     high = response < _HIGH_FREQUENCY_RESPONSE
     if not high.any():
+        k2 = sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True))
         high = k2 > 0.81 * k2.max()
     spectrum = fft.rfftn(density.values - density.values.mean(), workers=-1)
     # The median, because the faces of a full box put streaks of power along the axes.
     power = float(np.median(np.abs(spectrum[high]) ** 2)) / np.log(2) / grid.size
-    return float(np.sqrt(power * response.mean()))
+    return float(np.sqrt(power * response.mean(dtype=np.float64)))

@@ -12,7 +12,9 @@ enough.
 
 Two things keep it safe. λ grows when an iteration does not lower the objective and shrinks when the
 quadratic model was right. And no atom may step further than `reach` standard units at once: far from the
-minimum a single atom, not the particle, is what runs away, so the trust region is each atom's own.
+minimum a single atom, not the particle, is what runs away, so the trust region is each atom's own. A
+unit is about half an atom's width; an atom that steps by more than that overshoots, comes back, and keeps
+20,000 others waiting.
 
 A fit has converged when the model promises no further decrease, which is known before the next step.
 
@@ -74,7 +76,7 @@ class GaussNewton(AbstractSolver):
     """
 
     damping: float = eqx.field(static=True, default=1e-2)
-    reach: float = eqx.field(static=True, default=2.0)
+    reach: float = eqx.field(static=True, default=0.7)
     accuracy: float = eqx.field(static=True, default=0.02)
     max_products: int = eqx.field(static=True, default=100)
     chunk: int = eqx.field(static=True, default=1)

@@ -16,10 +16,11 @@ to the wedge than half of it hold part of what is missing, and are left out with
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import distance_transform_edt, gaussian_filter, uniform_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from atomfit.errors import InputError
 from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.objective import region_mask
 from atomfit.fitting.periodogram import atoms_band, frequency_axes, spectrum_of
 from atomfit.grid import DensityMap, Grid
 from atomfit.tilts import TiltSeries
@@ -48,7 +49,7 @@ def measure_noise(
     - `tilts`: that the map was reconstructed from, if they are known.
     """
     grid = density.grid
-    outside = _outside(grid, positions, OUTSIDE_WIDTHS * float(np.sqrt(u)))
+    outside = ~region_mask(grid, positions, OUTSIDE_WIDTHS * float(np.sqrt(u)))
     values = density.values[outside].astype(np.float64)
     if len(values) < max(_FEWEST_VOXELS, _SMALLEST_PART * grid.size):
         return None
@@ -110,9 +111,3 @@ def spectrum_of_tilts(tilts: TiltSeries, grid: Grid, u: float) -> NoiseSpectrum:
 def _missing_in(grid: Grid, tilts: TiltSeries) -> Bool[np.ndarray, "..."]:
     """Frequencies of a box's transform that tilts did not measure."""
     return tilts.missing(frequency_axes(grid), 0.5 / float(grid.extent.min()))
-
-
-def _outside(grid: Grid, positions: Float[np.ndarray, "n d"], radius: float) -> Bool[np.ndarray, "..."]:
-    apart = np.ones(grid.shape, bool)
-    apart[tuple(grid.nearest_voxels(positions).T)] = False
-    return distance_transform_edt(apart, sampling=grid.spacing[::-1]) > radius

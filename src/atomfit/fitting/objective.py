@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from scipy.ndimage import distance_transform_edt
 
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import MapModel
@@ -245,8 +244,13 @@ def region_around(
 
 def region_mask(grid: Grid, positions: Float[np.ndarray, "n d"], radius: float) -> Bool[np.ndarray, "..."]:
     """Voxels of a grid within a distance (Å) of the voxel of any atom."""
-    apart = np.ones(grid.shape, bool)
-    if len(positions) == 0:
-        return ~apart
-    apart[tuple(grid.nearest_voxels(positions).T)] = False
-    return distance_transform_edt(apart, sampling=grid.spacing[::-1]) <= radius
+    offsets = grid.offsets_within(radius)
+    reach = np.abs(offsets).max(axis=0)
+    # With a margin, so that no sphere is cut by a face.
+    near = np.zeros(tuple(np.array(grid.shape) + 2 * reach), bool)
+    strides = np.array(near.strides)
+    centres = (grid.nearest_voxels(positions) + reach) @ strides
+    flat = near.reshape(-1)
+    for step in offsets @ strides:
+        flat[centres + step] = True
+    return near[tuple(slice(r, r + n) for r, n in zip(reach, grid.shape, strict=True))]

@@ -15,7 +15,7 @@ information like that of the map, and is added to both.
 Not in it is whatever the model cannot describe.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from atomfit.fitting.scatterers import Overlap
 CLUSTER = 19
 #: Numbers in the matrices that are inverted at a time.
 _NUMBERS_AT_A_TIME = 2e7
+_ROWS_OF_LAPACK = 64
 _ATOMS_AT_A_TIME = 64
 
 Blocks = Callable[[FittedAtoms, Any], Any]
@@ -150,29 +151,36 @@ def uncertainty(
     if border is not None:
         shared = basis.T @ border[0] / (voxel_volume * noise**2) / scale[..., None]
         lifts = _lifts(blocks, neighbours, shared, border[1] / noise**2) / scale[..., None]
-    size = (neighbours.shape[1] * p) ** 2
-    for begin in range(0, n, step := max(1, int(_NUMBERS_AT_A_TIME / size))):
-        rows = slice(begin, begin + step)
-        cluster = neighbours[rows], missing[rows], order
-        columns = _columns_of_inverse(_matrices_of_clusters(*cluster, flat, n), missing[rows], p)
+    for rows, m in _alike((~missing).sum(axis=1), p):
+        others, absent = neighbours[rows, :m], missing[rows, :m]
+        cluster = others, absent, order
+        columns = _columns_of_inverse(_matrices_of_clusters(*cluster, flat, n), absent, p)
         ratio = np.ones((len(columns), p))
         if noise_flat is not None:
             own = np.swapaxes(columns, 1, 2) @ _matrices_of_clusters(*cluster, noise_flat, n) @ columns
             ratio = np.sqrt(
                 np.diagonal(own, axis1=1, axis2=2) / np.diagonal(columns[:, :p], axis1=1, axis2=2)
             )
-        columns = columns.reshape(-1, neighbours.shape[1], p, p)
+        columns = columns.reshape(-1, m, p, p)
         # Neighbours are alike, so that what noise's spectrum does to one it does to the other.
         columns = columns * (ratio[:, None, :, None] * ratio[:, None, None, :])
         if noise_flat is not None:
             columns[:, 0] = own
-        columns = columns / (scale[neighbours[rows]][..., None] * scale[rows][:, None, None, :])
-        columns = columns + lifts[neighbours[rows]] @ np.swapaxes(lifts[rows], 1, 2)[:, None]
+        columns = columns / (scale[others][..., None] * scale[rows][:, None, None, :])
+        columns = columns + lifts[others] @ np.swapaxes(lifts[rows], 1, 2)[:, None]
         natural = basis @ columns @ basis.T
         covariances[rows] = natural[:, 0]
-        between[rows] = np.swapaxes(natural[:, :, :d, :d], 2, 3)
+        between[rows, :m] = np.swapaxes(natural[:, :, :d, :d], 2, 3)
     covariances[~atoms.usable], between[~atoms.usable] = np.nan, np.nan
     return Uncertainty(covariances, neighbours, between)
+
+
+def _alike(sizes: Int[np.ndarray, " n"], p: int) -> Iterator[tuple[Int[np.ndarray, " c"], int]]:
+    """Atoms whose clusters have the same size, some at a time, and that size."""
+    for m in np.unique(sizes):
+        rows = np.flatnonzero(sizes == m)
+        step = max(1, int(_NUMBERS_AT_A_TIME / (m * p) ** 2))
+        yield from ((rows[begin : begin + step], int(m)) for begin in range(0, len(rows), step))
 
 
 def _free_directions(d: int, isotropic: bool, frozen: Collection[str]) -> Float[np.ndarray, "q p"]:
@@ -266,4 +274,24 @@ def _columns_of_inverse(
     c, k, _ = matrices.shape
     padding = np.repeat(missing, p, axis=1)[:, :, None] * np.eye(k)
     first = np.broadcast_to(np.eye(k)[:, :p], (c, k, p))
-    return np.linalg.solve(matrices + padding, first)
+    return _solved(matrices + padding, first)
+
+
+def _solved(
+    matrices: Float[np.ndarray, "c k k"], right: Float[np.ndarray, "c k r"]
+) -> Float[np.ndarray, "c k r"]:
+    """Solve positive definite systems, by halves (Schur's complement) until they are small.
+
+    LAPACK takes several threads for matrices of a hundred rows, which then wait for each other most of the
+    time; there are thousands of matrices, so it is kept to small ones.
+    """
+    k = matrices.shape[1]
+    if k <= _ROWS_OF_LAPACK:
+        return np.linalg.solve(matrices, right)
+    h = k // 2
+    beside = matrices[:, :h, h:]
+    below = np.swapaxes(beside, 1, 2)
+    solved = _solved(matrices[:, :h, :h], np.concatenate([beside, right[:, :h]], axis=2))
+    of_beside, of_right = solved[:, :, : k - h], solved[:, :, k - h :]
+    second = _solved(matrices[:, h:, h:] - below @ of_beside, right[:, h:] - below @ of_right)
+    return np.concatenate([of_right - of_beside @ second, second], axis=1)

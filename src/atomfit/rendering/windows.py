@@ -2,16 +2,17 @@
 
 Three choices make this fast on a CPU:
 
-1. A Gaussian of any orientation is a product of two-dimensional tables, one for each pair of axes,
-   so a window of W³ voxels needs 3 W² exponentials. The tangent of such a product is the product
-   times a *sum* of two-dimensional tables, which makes the gradient of an atom ten moments of
-   (residual x window); `_product_of_tables` tells JAX so.
+1. A Gaussian of any orientation is a product of two-dimensional tables, one for each pair of axes. So a
+   window of W³ voxels needs 3 W² exponentials, of numbers that are a small matrix product
+   (`polynomials`). The tangent of a Gaussian is the Gaussian times such a polynomial, which makes the
+   gradient of an atom ten moments of (residual x window), another matrix product; `_fill_windows` tells
+   JAX so.
 2. Windows are added one after the other with `dynamic_update_slice`, which is far faster
    than a scatter of voxels. The addition is linear, so it is declared with its transpose (reading the
    windows back) through `linear_call`, and jvp, vjp and hvp all work. It cannot be vmapped.
 3. Atoms go through in blocks, so that memory does not grow with their number. Tensors of shape
-   [atoms, W, W, W] exist for one block at a time. Several devices take a share of the blocks each, and
-   their maps are added.
+   [atoms, W, W, W] exist for one block at a time, and stay in cache. Several devices take a share of the
+   blocks each, and their maps are added.
 
 Where the windows are is decided on the host (`WindowPlan`) and held fixed while an optimiser works:
 the objective stays smooth, and the window is chosen wide enough for atoms to move a little. A window
@@ -19,7 +20,7 @@ that would reach over the edge of the box is shifted inwards, so nothing wraps r
 padded. Inside, everything is in voxels and in array order.
 """
 
-from functools import partial, reduce
+from functools import partial
 from itertools import combinations
 
 import equinox as eqx
@@ -31,13 +32,16 @@ from jaxtyping import Array, Float, Int
 
 from atomfit.grid import Grid
 from atomfit.rendering.gaussians import Gaussians, inverse_and_determinant
+from atomfit.rendering.polynomials import coefficients, monomials
 
 #: Largest exponent of a table. The quadratic form is positive, its parts need not be: where axes are
 #: strongly correlated one table grows while the others fall. Two such tables must not overflow float32.
 #: Values within four standard deviations are exact up to U_maj / U_min = 9 in any orientation.
 _MAX_EXPONENT = 43.0
-#: Gaussians evaluated at a time; at 15³ voxels a window a block is 1.7 MB, which stays in cache.
-BLOCK = 128
+#: Gaussians evaluated at a time; at 12³ voxels a window a block is 0.4 MB, which stays in cache.
+BLOCK = 64
+#: Steps in which the numbers of Gaussians grow that share compiled code.
+_SMALLEST_STEP = 128
 
 
 class WindowPlan(eqx.Module):
@@ -45,13 +49,16 @@ class WindowPlan(eqx.Module):
 
     **Fields:**
 
-    - `starts`: array index of the first voxel of each window.
+    - `starts`: array index of the first voxel of each window, in the order of drawing.
+    - `order`: of drawing: which Gaussian comes when. Those that share voxels follow each other, so that
+        what is in cache is used again.
     - `window`: voxels along each axis of a window, the same for all Gaussians.
     - `shape`: voxels along each axis of the map.
     - `devices`: how many devices share the Gaussians.
     """
 
     starts: Int[Array | np.ndarray, "n d"]
+    order: Int[Array | np.ndarray, " n"]
     window: tuple[int, ...] = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
     devices: int = eqx.field(static=True, default=1)
@@ -77,11 +84,12 @@ def plan_windows(
     # An ellipsoid's bounding box is set by the diagonal of its variance matrix.
     variances = np.diagonal(np.asarray(gaussians.matrices, np.float64), axis1=1, axis2=2)
     half_edges = cutoff * np.sqrt(variances.max(axis=0, initial=0.0)) + margin
-    reach = np.ceil((half_edges / grid.spacing)[::-1]).astype(int)
-    window = tuple(int(min(2 * r + 1, n)) for r, n in zip(reach, grid.shape, strict=True))
-    nearest = np.rint(grid.indices_of(np.asarray(gaussians.centres, np.float64))).astype(np.int64)
-    starts = np.clip(nearest - np.array(window) // 2, 0, np.array(grid.shape) - window)
-    return WindowPlan(starts.astype(np.int32), window, grid.shape, devices)
+    reach = (half_edges / grid.spacing)[::-1]
+    window = tuple(int(min(np.floor(2 * r) + 1, n)) for r, n in zip(reach, grid.shape, strict=True))
+    first = np.ceil(grid.indices_of(np.asarray(gaussians.centres, np.float64)) - reach).astype(np.int64)
+    starts = np.clip(first, 0, np.array(grid.shape) - window)
+    order = np.lexsort((starts // window).T[::-1])
+    return WindowPlan(starts[order].astype(np.int32), order.astype(np.int32), window, grid.shape, devices)
 
 
 def render(
@@ -99,14 +107,17 @@ def render(
     - `spacing`, `origin`: of the grid (Å, x, y, z order).
     """
     spacing, origin = jnp.asarray(spacing, jnp.float32), jnp.asarray(origin, jnp.float32)
-    centres = ((jnp.asarray(gaussians.centres, jnp.float32) - origin) / spacing)[:, ::-1]
+    centres, matrices, weights = (
+        jnp.asarray(x, jnp.float32)[plan.order]
+        for x in (gaussians.centres, gaussians.matrices, gaussians.weights)
+    )
+    centres, matrices = ((centres - origin) / spacing)[:, ::-1], matrices[:, ::-1, ::-1]
     scale = spacing[::-1]
-    matrices = jnp.asarray(gaussians.matrices, jnp.float32)[:, ::-1, ::-1]
     voxel_matrices = matrices / (scale[:, None] * scale)
     precisions, determinants = (jnp.asarray(x) for x in inverse_and_determinant(voxel_matrices))
     d = len(plan.shape)
     norm = (2 * np.pi) ** (d / 2) * jnp.prod(spacing)
-    peaks = jnp.asarray(gaussians.weights, jnp.float32) / (norm * jnp.sqrt(determinants))
+    peaks = weights / (norm * jnp.sqrt(determinants))
     starts = jnp.asarray(plan.starts)
     numbers = (centres, precisions, peaks, starts)
     if plan.devices == 1:
@@ -128,9 +139,9 @@ def render(
 def bucket(n: int) -> int:
     """The next size that shapes are padded to, so that similar problems share compiled code.
 
-    A multiple of the block size, at most an eighth larger than needed where that matters.
+    At most an eighth larger than needed where that matters.
     """
-    step = max(BLOCK, 2 ** (max(n, 1).bit_length() - 4))
+    step = max(_SMALLEST_STEP, 2 ** (max(n, 1).bit_length() - 4))
     return -(-n // step) * step
 
 
@@ -172,56 +183,50 @@ def _draw(
     window: tuple[int, ...],
 ) -> Float[Array, "..."]:
     """A map with one block's windows added."""
-    d = len(window)
-    offsets = [(starts[:, k, None] + jnp.arange(window[k])) - centres[:, k, None] for k in range(d)]
-    if d == 1:
-        tables: tuple[Array, ...] = (-0.5 * precisions[:, 0] * offsets[0] ** 2,)
-    else:
-        # Each squared term appears in d - 1 tables.
-        share = 0.5 / (d - 1)
-        tables = tuple(
-            jnp.minimum(-_pair_form(precisions, offsets, a, b, share), _MAX_EXPONENT)
-            for a, b in combinations(range(d), 2)
-        )
-    values = _product_of_tables(tables) * peaks.reshape(-1, *[1] * d)
+    middle = np.array(window) // 2
+    values = _fill_windows(window, (starts + middle) - centres, precisions, peaks)
     return jax.custom_derivatives.linear_call(
         _add_windows, partial(_read_windows, window=window), starts, (density, values)
     )
 
 
-def _pair_form(
-    precisions: Array, offsets: list[Array], a: int, b: int, share: float
-) -> Float[Array, "n wa wb"]:
-    """The part of half the quadratic form that belongs to a pair of axes."""
-    da, db = offsets[a][:, :, None], offsets[b][:, None, :]
-    p = precisions[:, :, :, None, None]
-    cross = 0.5 * (p[:, a, b] + p[:, b, a])
-    return cross * da * db + share * (p[:, a, a] * da * da + p[:, b, b] * db * db)
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _fill_windows(
+    window: tuple[int, ...],
+    offsets: Float[Array, "n d"],
+    precisions: Float[Array, "n d d"],
+    peaks: Float[Array, " n"],
+) -> Float[Array, "n ..."]:
+    """Densities in the windows' voxels; `offsets` lead from each centre to the middle of its window."""
+    d = len(window)
+    groups = np.array(list(combinations(range(d), min(d, 2))))
+    # Each squared term appears in d - 1 tables.
+    share = np.where(np.eye(d) > 0, 1 / max(d - 1, 1), 1.0)
+    of_groups = (share * precisions)[:, groups[:, :, None], groups[:, None, :]]
+    polynomials = jnp.asarray(coefficients(offsets[:, groups], of_groups))
+    values = peaks.reshape(-1, *[1] * d)
+    for i, axes in enumerate(groups):
+        table = _exponents(polynomials[:, i], tuple(window[k] for k in axes))
+        table = table.reshape(-1, *(window[k] if k in axes else 1 for k in range(d)))
+        values = values * jnp.exp(jnp.minimum(table, _MAX_EXPONENT))
+    return values
 
 
-def _spread(tables: tuple[Array, ...]) -> list[Array]:
-    """Tables of pairs of axes, with the missing axes inserted so that they broadcast."""
-    if len(tables) == 1:
-        return list(tables)
-    return [
-        jnp.expand_dims(table, 1 + ({0, 1, 2} - set(pair)).pop())
-        for table, pair in zip(tables, combinations(range(3), 2), strict=True)
-    ]
-
-
-@jax.custom_jvp
-def _product_of_tables(tables: tuple[Array, ...]) -> Array:
-    # Exponentials are taken of the small tables, and multiplied on the window.
-    first, *others = (jnp.exp(table) for table in _spread(tables))
-    return reduce(jnp.multiply, others, first)
-
-
-@_product_of_tables.defjvp
-def _product_of_tables_jvp(
-    primals: tuple[tuple[Array, ...]], tangents: tuple[tuple[Array, ...]]
+@_fill_windows.defjvp
+def _fill_windows_jvp(
+    window: tuple[int, ...], primals: tuple[Array, ...], tangents: tuple[Array, ...]
 ) -> tuple[Array, Array]:
-    product = _product_of_tables(primals[0])
-    return product, product * sum(_spread(tangents[0]))
+    offsets, precisions, peaks = primals
+    # As if no exponent were cut: where one is, the Gaussian has faded away.
+    shapes = _fill_windows(window, offsets, precisions, jnp.ones_like(peaks))
+    slopes = jax.jvp(coefficients, (offsets, precisions), tangents[:2])[1] * peaks[:, None]
+    factors = _exponents(slopes.at[:, 0].add(tangents[2]), window)
+    return shapes * peaks.reshape(-1, *[1] * len(window)), shapes * factors.reshape(-1, *window)
+
+
+def _exponents(polynomials: Float[Array, "n m"], window: tuple[int, ...]) -> Float[Array, "n voxels"]:
+    """Values of polynomials at a window's voxels."""
+    return jnp.matmul(polynomials, monomials(window), precision=lax.Precision.HIGHEST)
 
 
 def _add_windows(starts: Array, operands: tuple[Array, Array]) -> Array:
@@ -237,4 +242,4 @@ def _add_windows(starts: Array, operands: tuple[Array, Array]) -> Array:
 
 def _read_windows(starts: Array, density: Array, window: tuple[int, ...]) -> tuple[Array, Array]:
     """The transpose: the map itself, and its windows."""
-    return density, lax.map(lambda start: lax.dynamic_slice(density, start, window), starts)
+    return density, jax.vmap(lambda start: lax.dynamic_slice(density, start, window))(starts)

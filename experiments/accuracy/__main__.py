@@ -48,8 +48,9 @@ def white() -> Iterator[str]:
             print(*rows[-1], sep=" | ", flush=True)
     yield (
         "**White noise.** Truncated octahedron of 807 Pt atoms, turned at random, voxel "
-        f"{VOXEL} Å, {len(SEEDS)} seeds; found by `build` with its defaults. The bound is the inverse of the "
-        "Fisher information at the true parameters. z: error over its standard uncertainty, its standard deviation over all atoms."
+        f"{VOXEL} Å, {len(SEEDS)} seeds; found by `build` with its defaults. The bound is the inverse of "
+        "the Fisher information at the true parameters. z: error over its standard uncertainty, its standard "
+        "deviation over all atoms."
     )
     yield markdown(header, rows)
 
@@ -111,8 +112,8 @@ def dynamics() -> Iterator[str]:
         rows.append((f"{100 * level:g} %", *(f"{x:.3f}" for x in found)))
         print(*rows[-1], sep=" | ", flush=True)
     yield (
-        "**Molecular dynamics as truth**: 309 Pt atoms, EMT potential, 400 K, 200 frames, atoms of 0.5 Å at rest; "
-        "correlation of fitted and true U_iso, mean of 3 seeds."
+        "**Molecular dynamics as truth**: 309 Pt atoms, EMT potential, 400 K, 200 frames, atoms of 0.5 Å "
+        "at rest; correlation of fitted and true U_iso, mean of 3 seeds."
     )
     yield markdown(("noise", "with the prior", "default", "without", "log-fit"), rows)
 

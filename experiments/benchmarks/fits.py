@@ -50,7 +50,9 @@ def texts() -> tuple[str, ...]:
         "peak, from 17 pm off. Warm: a later fit in the same process, with compiled code. The mean atom is "
         "measured before."
     )
-    spheres = "A Pt sphere, U 0.16 Å² in the core and 0.32 Å² at its surface, noise 5 % of a peak, from 17 pm off."
+    spheres = (
+        "A Pt sphere, U 0.16 Å² in the core, 0.32 Å² at its surface, noise 5 % of a peak, from 17 pm off."
+    )
     return octahedra, markdown(HEADER, rows), spheres, markdown(LARGE_HEADER, large_rows())
 
 

@@ -47,9 +47,9 @@ def white() -> Iterator[str]:
             rows.append((f"{sigma}; {100 * level:g}", *summary(runs)))
             print(*rows[-1], sep=" | ", flush=True)
     yield (
-        "**White noise.** Truncated octahedron of 807 Pt atoms, turned at random, voxel "
-        f"{VOXEL} Å, {len(SEEDS)} seeds; found by `build` with its defaults. The bound is the inverse of "
-        "the Fisher information at the true parameters. z: error over its standard uncertainty, its standard "
+        f"**White noise.** Truncated octahedron of 807 Pt atoms, turned at random, voxel {VOXEL} Å; "
+        f"{len(SEEDS)} seeds, found by `build` with its defaults. The bound is the inverse of the Fisher "
+        "information at the true parameters. z: error over its standard uncertainty, its standard "
         "deviation over all atoms."
     )
     yield markdown(header, rows)

@@ -12,7 +12,7 @@ from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import element
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.model import MapModel
-from atomfit.fitting.noise import measure_noise
+from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.posterior import Posterior
 from atomfit.fitting.problem import JointProblem, pose
 from atomfit.fitting.sensitivity import refined

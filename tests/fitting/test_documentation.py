@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from atomfit.detection.detect import detect
 from atomfit.elements import element
 from atomfit.fitting.joint import fit_jointly
+from atomfit.fitting.model import AbstractBackground
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.problem import pose
 from atomfit.fitting.sensitivity import refined
@@ -41,6 +42,7 @@ def test_programs_of_the_method() -> None:
         "pose": pose,
         "GaussNewton": GaussNewton,
         "refined": refined,
+        "AbstractBackground": AbstractBackground,
         "density": case.map,
         "positions": found.positions,
         "mean_atom": found.mean_atom,
@@ -48,7 +50,7 @@ def test_programs_of_the_method() -> None:
         "pairs": np.array(sorted(cKDTree(found.positions).query_pairs(3.3))),
     }
     programs = re.findall(r"```python\n(.*?)```", METHOD.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(programs) == 3
+    assert len(programs) == 4
     for program in programs:
         exec(program, names)
     problem, fit, size = (names[name] for name in ("problem", "fit", "size"))

@@ -162,7 +162,8 @@ def test_two_devices_draw_what_one_draws() -> None:
         return jax.tree.leaves(jax.jit(all_of_them)(gaussians))
 
     for one, two in zip(derivatives(1), derivatives(2), strict=True):
-        np.testing.assert_allclose(two, one, atol=2e-6 * np.abs(one).max())
+        # Blocks are other ones, and float32 adds up in another order.
+        np.testing.assert_allclose(two, one, atol=5e-5 * np.abs(one).max())
 
 
 def test_integral_is_the_weight() -> None:

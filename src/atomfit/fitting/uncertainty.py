@@ -158,9 +158,9 @@ def uncertainty(
         ratio = np.ones((len(columns), p))
         if noise_flat is not None:
             own = np.swapaxes(columns, 1, 2) @ _matrices_of_clusters(*cluster, noise_flat, n) @ columns
-            ratio = np.sqrt(
-                np.diagonal(own, axis1=1, axis2=2) / np.diagonal(columns[:, :p], axis1=1, axis2=2)
-            )
+            squares = np.diagonal(own, axis1=1, axis2=2) / np.diagonal(columns[:, :p], axis1=1, axis2=2)
+            # Negative for atoms so alike that rounding errors decide; they end as unknown.
+            ratio = np.sqrt(np.maximum(squares, 0))
         columns = columns.reshape(-1, m, p, p)
         # Neighbours are alike, so that what noise's spectrum does to one it does to the other.
         columns = columns * (ratio[:, None, :, None] * ratio[:, None, None, :])

@@ -173,7 +173,7 @@ class Checkpoint:
 def _comparable(element: Element, options: BuildOptions) -> dict[str, Any]:
     chosen = {name: value for name, value in asdict(options).items() if name not in _OF_THE_WAY}
     told = {"version": version("atomfit"), "element": element.symbol, **chosen}
-    return json.loads(json.dumps(told))
+    return json.loads(json.dumps(told, default=str))
 
 
 def _digest(density: DensityMap) -> str:

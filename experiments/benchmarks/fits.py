@@ -51,7 +51,7 @@ def texts() -> tuple[str, ...]:
         "measured before."
     )
     spheres = (
-        "A Pt sphere, U 0.16 Å² in its core and 0.32 Å² at its surface; noise 5 % of a peak, from 17 pm off. "
+        "A Pt sphere, U 0.16 Å² in its core, 0.32 Å² at its surface; noise 5 % of a peak, from 17 pm off. "
         "Memory is the process's largest."
     )
     return octahedra, markdown(HEADER, rows), spheres, markdown(LARGE_HEADER, large_rows())

@@ -12,9 +12,10 @@ from atomfit.elements import element
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.model import MapModel
-from atomfit.fitting.newton import conjugate_gradients
+from atomfit.fitting.newton import GaussNewton, conjugate_gradients
 from atomfit.fitting.overlaps import derivatives_of_gaussian, multi_indices, natural_blocks
 from atomfit.fitting.problem import pose
+from atomfit.matching import match
 from atomfit.simulation import simulate
 
 PT = element("Pt")
@@ -146,3 +147,14 @@ def test_conjugate_gradients_against_a_dense_solution(rng: np.random.Generator) 
     np.testing.assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-3, atol=1e-4)
     nothing = conjugate_gradients(lambda v: matrix @ v, jnp.zeros(40), jnp.diag(matrix), 1e-5, 200)
     np.testing.assert_array_equal(nothing, 0)
+
+
+def test_steps_that_are_cut_short_do_not_end_a_fit() -> None:
+    """Broad atoms, found with a background that is far too high: all want to go far at first."""
+    case = simulate(size=309, u_core=0.49, u_surface=0.49, noise=0.02, rotate="random", seed=1)
+    found = detect(case.map, element("Pt"))
+    solver = GaussNewton(reach=0.3)
+    fit = fit_jointly(case.map, found.positions, found.mean_atom, element("Pt"), solver=solver)
+    assert fit.reason == "converged"
+    assert match(fit.fitted.positions, case.positions).rmsd < 0.01
+    assert fit.noise == pytest.approx(0.02, rel=0.02)

@@ -76,7 +76,7 @@ class GaussNewton(AbstractSolver):
     """
 
     damping: float = eqx.field(static=True, default=1e-2)
-    reach: float = eqx.field(static=True, default=0.7)
+    reach: float = eqx.field(static=True, default=1.2)
     accuracy: float = eqx.field(static=True, default=0.02)
     max_products: int = eqx.field(static=True, default=100)
     chunk: int = eqx.field(static=True, default=1)
@@ -116,7 +116,9 @@ class GaussNewton(AbstractSolver):
         step = self.within_reach(step, parametrisation)
         promise = -jnp.vdot(step, here.gradient + 0.5 * product(step))
         there = posterior.evaluate(optax.apply_updates(params, parametrisation.unflat(step)))
-        kept = (here.value - there.value) / promise
+        # Steps that were cut short one by one may add up to none; then only more damping helps.
+        sound = promise > 0
+        kept = jnp.where(sound, (here.value - there.value) / jnp.where(sound, promise, 1.0), 0.0)
         first = jnp.isinf(here.value)
         better = first | (there.value < here.value)
         strength = state.strength * jnp.where(
@@ -124,7 +126,7 @@ class GaussNewton(AbstractSolver):
         )
         strength = jnp.maximum(jnp.where(better, strength, 5 * state.strength), 1e-6)
         # A strongly damped step is short whatever there is to gain.
-        promise = jnp.where(first | (strength > 1), jnp.inf, promise)
+        promise = jnp.where(first | ~sound | (strength > 1), jnp.inf, promise)
         promise = jnp.where(strength >= _MOST_DAMPING, 0.0, promise)
         evaluation = jax.tree.map(lambda a, b: jnp.where(better, a, b), there, here)
         update = parametrisation.unflat(jnp.where(better, step, 0.0))

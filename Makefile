@@ -13,7 +13,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 py
 # Windows keeps its programs elsewhere.
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test lint clean
+.PHONY: test-all demo test lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/ready-to-run
@@ -23,6 +23,10 @@ demo: $(VENV)/ready-to-run
 	@echo "report: $(DEMO)/result/summary.json (atoms: $(DEMO)/result/atoms.csv)"
 
 test: $(VENV)/ready-to-test
+	$(BIN)/python -m pytest -m "not slow"
+
+# The same with the tests that take longest.
+test-all: $(VENV)/ready-to-test
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/ready-to-lint

@@ -102,6 +102,7 @@ def test_by_the_map(problem: JointProblem, answer: Callable, rng: np.random.Gene
     check(answer, posterior, lambda p: p.data.values, direction, 0.03)
 
 
+@pytest.mark.slow
 def test_by_the_weights(problem: JointProblem, rng: np.random.Generator) -> None:
     posterior = jax.tree.map(jnp.asarray, problem.posterior)
     weights = np.asarray(posterior.data.weights)  # type: ignore[attr-defined]
@@ -117,6 +118,7 @@ def test_by_the_terms(problem: JointProblem) -> None:
     check(displacement, posterior, lambda p: p.terms[1].strength, one, 1.0)
 
 
+@pytest.mark.slow
 def test_forwards_as_backwards(problem: JointProblem, rng: np.random.Generator) -> None:
     posterior = jax.tree.map(jnp.asarray, problem.posterior)
     tangent = rng.normal(size=posterior.data.values.shape).astype(np.float32)

@@ -6,7 +6,6 @@ Thin on purpose: it turns words into the options of the Python functions, shows 
 """
 
 import logging
-import os
 import shlex
 import signal
 import sys
@@ -17,6 +16,8 @@ from typing import Annotated
 
 import typer
 
+from atomfit import process
+from atomfit.arguments import correlation_rule, lengths, numbers, triple
 from atomfit.errors import InputError
 from atomfit.options import (
     Axis,
@@ -151,18 +152,18 @@ def build(
     directory = out if out is not None else Path(f"{_stem(map)}_atomfit")
     checkpoint = checkpoint_beside(directory)
     with _refusals(checkpoint):
-        _one_thread_for_small_matrices()
+        process.one_thread_for_small_matrices()
         if len(element) != 1:
             raise InputError(
                 f"{len(element)} elements were given", "give one; alloys are not supported", "--element"
             )
         options = BuildOptions(
-            voxel_size=_lengths(voxel_size),
+            voxel_size=lengths(voxel_size),
             invert=invert,
             mask_diameter=mask_diameter,
             neighbour_distance=neighbour_distance,
             split=split,
-            min_correlation=_correlation_rule(min_correlation),
+            min_correlation=correlation_rule(min_correlation),
             min_cn=min_cn,
             cn_cutoff=cn_cutoff,
             fit=fit,
@@ -195,7 +196,7 @@ def build(
         from atomfit.preparation import prepare
 
         prepared = prepare(map, element[0], options)
-        _cache_compilation()
+        process.cache_compilation()
         from atomfit import pipeline
 
         with _progress(quiet) as progress:
@@ -223,7 +224,7 @@ def check(
         from atomfit import preparation
         from atomfit.report import describe
 
-        file, inspection = preparation.check(map, element, _lengths(voxel_size))
+        file, inspection = preparation.check(map, element, lengths(voxel_size))
         typer.echo(describe(file, inspection))
         if inspection.contrast.inverted:
             raise InputError("atoms are dark in this map", "add --invert to atomfit build", map)
@@ -274,12 +275,12 @@ def simulate(
         from atomfit.io.outputs import require_writable
 
         require_writable(out, overwrite)
-        _cache_compilation()
+        process.cache_compilation()
         from atomfit.simulation import SimulationOptions
         from atomfit.simulation import simulate as run
         from atomfit.simulation.files import write_simulation
 
-        voxels = _lengths(voxel_size)
+        voxels = lengths(voxel_size)
         assert voxels is not None
         options = SimulationOptions(
             element=element,
@@ -287,9 +288,9 @@ def simulate(
             size=size,
             lattice=lattice,
             rotate=rotate,
-            shift=_triple(shift, "--shift"),
+            shift=triple(shift, "--shift"),
             voxel_size=voxels,
-            box=None if box is None else tuple(int(n) for n in _numbers(box, "--box")),
+            box=None if box is None else tuple(int(n) for n in numbers(box, "--box")),
             u_core=u_core,
             u_surface=u_surface,
             surface_depth=surface_depth,
@@ -326,7 +327,11 @@ def _common(
 
 def main() -> None:
     """Entry point of the command `atomfit`."""
-    app()
+    process.collect_garbage_rarely()
+    try:
+        app()
+    except SystemExit as end:
+        process.leave(end.code)
 
 
 @contextmanager
@@ -384,65 +389,11 @@ def _log(quiet: bool) -> None:
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-def _cache_compilation() -> None:
-    """Keep compiled code between runs: compilation is most of the wait for a small particle."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    cache = Path(base) if base else Path.home() / ".cache"
-    directory = cache / "atomfit" / "compiled"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return
-    if os.access(directory, os.W_OK):
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(directory))
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-
-
-def _one_thread_for_small_matrices() -> None:
-    """OpenBLAS's threads gain nothing there, and on a busy machine spend minutes waiting for each other.
-
-    Must come before numpy is imported.
-    """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
 def _stem(path: Path) -> str:
     name = path.name
     for ending in (".gz", ".mrc", ".map", ".ccp4", ".npy"):
         name = name.removesuffix(ending)
     return name or "map"
-
-
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) not in (1, 3):
-        raise InputError(f"{text!r} is neither one number nor three", "write 1 or 1,2,3", option)
-    return numbers
-
-
-def _lengths(text: str | None) -> float | tuple[float, ...] | None:
-    if text is None:
-        return None
-    numbers = _numbers(text, "--voxel-size")
-    return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _triple(text: str, option: str) -> tuple[float, float, float]:
-    numbers = _numbers(text, option)
-    if len(numbers) != 3:
-        raise InputError(f"{text!r} is not three numbers", "write X,Y,Z", option)
-    return numbers[0], numbers[1], numbers[2]
-
-
-def _correlation_rule(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 if __name__ == "__main__":

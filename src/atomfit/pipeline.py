@@ -25,7 +25,7 @@ from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.noise_sources import measure_noise, spectrum_of_half_maps, spectrum_of_tilts
 from atomfit.fitting.refinement import FitState
 from atomfit.fitting.resolution import NARROWER
-from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam
+from atomfit.fitting.solvers import AbstractSolver
 from atomfit.grid import DensityMap
 from atomfit.io.checkpoint import Checkpoint
 from atomfit.io.mrc import MapFile
@@ -40,8 +40,6 @@ log = logging.getLogger("atomfit")
 Progress = Callable[[int, float], None]
 
 Noise = NoiseSpectrum | Literal["residual"] | None
-
-SOLVERS: dict[str, Callable[[], AbstractSolver]] = {"newton": GaussNewton, "lbfgs": LBFGS, "adam": Adam}
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +226,7 @@ def _fit_jointly(
         voxels=options.voxels,
         background=options.background,
         frozen=options.freeze,
-        solver=SOLVERS[options.optimizer](),
+        solver=_solver(options),
         noise=_noise(ready, detection, options),
         likelihood=_likelihood(options),
         prior=options.prior,
@@ -237,6 +235,14 @@ def _fit_jointly(
         progress=progress,
         keep=keep,
     )
+
+
+def _solver(options: BuildOptions) -> AbstractSolver:
+    if options.optimizer == "newton":
+        return GaussNewton()
+    from atomfit.fitting.first_order import LBFGS, Adam
+
+    return LBFGS() if options.optimizer == "lbfgs" else Adam()
 
 
 def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> Noise:

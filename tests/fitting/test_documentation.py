@@ -17,7 +17,7 @@ from atomfit.elements import element
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.model import AbstractBackground
 from atomfit.fitting.newton import GaussNewton
-from atomfit.fitting.problem import pose
+from atomfit.fitting.pose import pose
 from atomfit.fitting.sensitivity import refined
 from atomfit.matching import match
 from atomfit.simulation import simulate

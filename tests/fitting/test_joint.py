@@ -11,11 +11,12 @@ from atomfit.atoms import AnisotropicDisplacements, Atoms
 from atomfit.detection.detect import Detection, detect
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import element
+from atomfit.fitting.first_order import LBFGS, Adam, Optax
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.model import AbstractBackground, ConstantBackground, LinearBackground, MapModel
 from atomfit.fitting.objective import LeastSquares, region_around, region_mask
 from atomfit.fitting.parameters import Bounds, parametrise
-from atomfit.fitting.solvers import LBFGS, AbstractSolver, Adam, Optax, minimise
+from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.grid import DensityMap, Grid
 from atomfit.matching import match
 from atomfit.rendering import Gaussians, plan_windows, render_map

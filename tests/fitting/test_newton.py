@@ -14,7 +14,7 @@ from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.newton import GaussNewton, conjugate_gradients
 from atomfit.fitting.overlaps import derivatives_of_gaussian, multi_indices, natural_blocks
-from atomfit.fitting.problem import pose
+from atomfit.fitting.pose import pose
 from atomfit.matching import match
 from atomfit.simulation import simulate
 

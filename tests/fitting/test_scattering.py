@@ -13,7 +13,7 @@ from atomfit.elements import element
 from atomfit.errors import InputError
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.overlaps import derivatives_of_gaussian
-from atomfit.fitting.problem import pose
+from atomfit.fitting.pose import pose
 from atomfit.fitting.resolution import RIGID, resolve, voxel_variances
 from atomfit.fitting.scatterers import FormFactors, OneGaussian
 from atomfit.fitting.uncertainty import Uncertainty

@@ -13,8 +13,9 @@ from atomfit.elements import element
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.noise_sources import measure_noise
+from atomfit.fitting.pose import pose
 from atomfit.fitting.posterior import Posterior
-from atomfit.fitting.problem import JointProblem, pose
+from atomfit.fitting.problem import JointProblem
 from atomfit.fitting.sensitivity import refined
 from atomfit.fitting.uncertainty import uncertainty
 from atomfit.rendering import Gaussians, render_reference

@@ -9,7 +9,7 @@ from atomfit.elements import element
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks
-from atomfit.fitting.problem import pose
+from atomfit.fitting.pose import pose
 from atomfit.fitting.uncertainty import uncertainty
 from atomfit.matching import match
 from atomfit.neighbours import find_neighbours

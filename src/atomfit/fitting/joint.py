@@ -14,21 +14,29 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.atoms import Atoms, IsotropicDisplacements, elements_of_matrices
+from atomfit.atoms import (
+    AbstractDisplacements,
+    AnisotropicDisplacements,
+    Atoms,
+    IsotropicDisplacements,
+    elements_of_matrices,
+    matrices_of_elements,
+)
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
+from atomfit.fitting.bias import second_order_bias, without_bias
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import AbstractBackground
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.pose import pose
 from atomfit.fitting.posterior import Term
 from atomfit.fitting.prior import DisplacementPrior, MapAlone, estimate_prior
-from atomfit.fitting.problem import pose
 from atomfit.fitting.refinement import FitState, Refinement, plain, refine
 from atomfit.fitting.residual_noise import SmoothNoise
 from atomfit.fitting.resolution import Resolution, resolve, voxel_variances
-from atomfit.fitting.scatterers import AbstractScattering
+from atomfit.fitting.scatterers import AbstractScattering, OneGaussian
 from atomfit.fitting.solvers import AbstractSolver
 from atomfit.fitting.uncertainty import Uncertainty
 from atomfit.grid import DensityMap, Grid
@@ -55,8 +63,10 @@ class JointFit:
 
     **Fields:**
 
-    - `atoms`: refined, in the map's frame and units (float64); their displacements are all that widens
-        them, which `fitted` takes apart.
+    - `atoms`: refined, in the map's frame and units (float64), without `bias`; their displacements are all
+        that widens them, which `fitted` takes apart.
+    - `bias`: what maximum likelihood was expected to be wrong by, in position (Å), displacements (Å²; 11,
+        22, 33, 12, 13, 23) and amplitude; see `bias`. Zero with a prior or where it is not known.
     - `scattering`: what they look like at rest.
     - `resolution`: the resolution term; None for Gaussians, whose displacements contain it.
     - `blur`: what widens all atoms alike: resolution and voxels (Å²).
@@ -77,6 +87,7 @@ class JointFit:
     """
 
     atoms: Atoms
+    bias: Float[np.ndarray, "n q"]
     scattering: AbstractScattering
     resolution: Resolution | None
     blur: Float[np.ndarray, "d d"]
@@ -219,8 +230,12 @@ def fit_jointly(
     if scattering == "form-factor" and "resolution" not in frozen:
         resolution = resolve(shapes - blur, uncertainty, ~at_bound, u_mean)
         blur = blur + resolution.s * np.eye(len(blur))
+    bias = np.zeros(uncertainty.covariances.shape[:2])
+    if drawn is None and likelihood is None and isinstance(found.fitted.scattering, OneGaussian):
+        bias = second_order_bias(found.fitted, uncertainty.covariances)
     return JointFit(
-        found.atoms,
+        _moved(found.atoms, without_bias(found.fitted, bias)),
+        bias,
         found.fitted.scattering,
         resolution,
         blur,
@@ -239,6 +254,17 @@ def fit_jointly(
         alone.without(blur),
         at_bound,
     )
+
+
+def _moved(atoms: Atoms, natural: Float[np.ndarray, "n q"]) -> Atoms:
+    """The same atoms with other positions, displacements (11, 22, 33, 12, 13, 23) and amplitudes."""
+    d = atoms.ndim
+    shape: AbstractDisplacements
+    if isinstance(atoms.displacements, IsotropicDisplacements):
+        shape = IsotropicDisplacements.from_variances(natural[:, d])
+    else:
+        shape = AnisotropicDisplacements.from_matrices(np.asarray(matrices_of_elements(natural[:, d:-1])))
+    return Atoms(natural[:, :d], shape, natural[:, -1], atoms.numbers)
 
 
 def _map_alone(

@@ -24,19 +24,17 @@ zero, and the next one, of larger λ, is shorter.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 from jaxtyping import Array, Float
 
 from atomfit.fitting.parameters import Free, Parametrisation
 from atomfit.fitting.posterior import Evaluation, Posterior
-from atomfit.fitting.solvers import AbstractSolver, Objective, Step
+from atomfit.fitting.solvers import AbstractSolver, Objective, Step, moved
 
 _MOST_DAMPING = 1e6
 
@@ -82,14 +80,11 @@ class GaussNewton(AbstractSolver):
     chunk: int = eqx.field(static=True, default=1)
     patience: int = eqx.field(static=True, default=1)
 
-    def transformation(self, objective: Objective) -> optax.GradientTransformationExtraArgs:
-        posterior: Any = objective
-        return optax.GradientTransformationExtraArgs(
-            partial(self._init, posterior), partial(self._update, posterior)
-        )
-
     def promise(self, state: Step) -> float:
         return float(state.memory.promise)
+
+    def init(self, objective: Objective, params: Free) -> Damping:
+        return self._init(objective, params)  # type: ignore[arg-type]
 
     @eqx.filter_jit
     def _init(self, posterior: Posterior, params: Free) -> Damping:
@@ -99,11 +94,11 @@ class GaussNewton(AbstractSolver):
         nothing = Evaluation(unknown, jnp.zeros(k), jnp.zeros((n, p, b)), jnp.zeros((b, b)))
         return Damping(damping, unknown, nothing)
 
+    def update(self, objective: Objective, state: Damping, params: Free) -> tuple[Free, Damping]:
+        return self._update(objective, state, params)  # type: ignore[arg-type]
+
     @eqx.filter_jit
-    def _update(
-        self, posterior: Posterior, _: Any, state: Damping, params: Free, **extra: Any
-    ) -> tuple[Free, Damping]:
-        """The next update; gradients and whatever else optax may hand over are not needed."""
+    def _update(self, posterior: Posterior, state: Damping, params: Free) -> tuple[Free, Damping]:
         parametrisation, here = posterior.parametrisation, state.evaluation
         product, diagonal = posterior.curvature(params, here)
 
@@ -115,7 +110,7 @@ class GaussNewton(AbstractSolver):
         )
         step = self.within_reach(step, parametrisation)
         promise = -jnp.vdot(step, here.gradient + 0.5 * product(step))
-        there = posterior.evaluate(optax.apply_updates(params, parametrisation.unflat(step)))
+        there = posterior.evaluate(moved(params, parametrisation.unflat(step)))
         # Steps that were cut short one by one may add up to none; then only more damping helps.
         sound = promise > 0
         kept = jnp.where(sound, (here.value - there.value) / jnp.where(sound, promise, 1.0), 0.0)

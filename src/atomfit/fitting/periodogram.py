@@ -71,7 +71,8 @@ def spectrum_of(
     by_direction = _means(relative, directions, known)
     relative = relative / by_direction
     nearby = gaussian_filter(relative, _SMOOTHING, mode="wrap")
-    nearby /= np.maximum(gaussian_filter(known.astype(np.float32), _SMOOTHING, mode="wrap"), 1e-3)
+    if not known.all():
+        nearby /= np.maximum(gaussian_filter(known.astype(np.float32), _SMOOTHING, mode="wrap"), 1e-3)
     power = shells * by_direction * np.where(known, nearby, 1.0)
     band = atoms_band(lengths, u)
     kept = power[band & known]
@@ -118,13 +119,23 @@ def _directions(
     edge = int(np.clip((modes / (d * _MODES_PER_DIRECTION)) ** (1 / max(d - 1, 1)), 4, 32))
     full = np.broadcast_arrays(*axes)
     face = np.argmax([np.abs(axis) for axis in full], axis=0).astype(np.int32)
-    largest = np.choose(face, full)
+    largest = _component(face, full)
     largest = np.where(largest == 0, 1.0, largest)
     number = face
     for step in range(1, d):
-        ratio = np.choose((face + step) % d, full) / largest
+        ratio = _component((face + step) % d, full) / largest
         number = number * edge + np.clip(((ratio + 1) / 2 * edge).astype(np.int32), 0, edge - 1)
     return number, (d, *[edge] * (d - 1))
+
+
+def _component(
+    which: Int[np.ndarray, "..."], components: Sequence[Float[np.ndarray, "..."]]
+) -> Float[np.ndarray, "..."]:
+    """One component of each vector (`np.choose`, but faster)."""
+    chosen = components[0].copy()
+    for number, component in enumerate(components[1:], start=1):
+        np.copyto(chosen, component, where=which == number)
+    return chosen
 
 
 def _means(

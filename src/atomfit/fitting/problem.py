@@ -1,69 +1,41 @@
-"""What is to be fitted, put together: region, start, bounds, windows, objective.
+"""What is to be fitted: an objective, and what its numbers mean.
 
 A `JointProblem` holds all that a fit needs and nothing of how it is solved: `joint` hands its objective
 to a solver, and a researcher's own loop takes its `posterior`, a function of a pytree of free numbers,
-and goes on with plain optax.
+and goes on with plain optax. `pose` puts one together.
 
 The fit works in the frame of the region around the atoms and in units of the typical peak, in
 float32; results are in the map's frame and units, in float64.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
-from scipy.ndimage import distance_transform_edt
+from jaxtyping import Array, Float
 
 from atomfit.atoms import (
-    AbstractDisplacements,
-    AnisotropicDisplacements,
-    Atoms,
-    IsotropicDisplacements,
     Leaf,
 )
-from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import Element
-from atomfit.errors import InputError
-from atomfit.fitting.curvature import neighbour_table
-from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import (
-    AbstractBackground,
-    ConstantBackground,
-    LinearBackground,
     MapModel,
-    NoBackground,
 )
 from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.objective import (
     AbstractMisfit,
-    LeastSquares,
     Pointwise,
     Region,
     SpectralLeastSquares,
-    region_around,
-    region_mask,
 )
 from atomfit.fitting.overlaps import natural_parameters
-from atomfit.fitting.parameters import Bounds, Free, Parametrisation, parametrise
-from atomfit.fitting.posterior import Posterior, Term
+from atomfit.fitting.parameters import Free, Parametrisation
+from atomfit.fitting.posterior import Posterior
 from atomfit.fitting.prior import no_prior
-from atomfit.fitting.scatterers import AbstractScattering, FormFactors, OneGaussian
-from atomfit.grid import DensityMap, Grid
-from atomfit.options import Background, Displacements, Scattering
-from atomfit.rendering import WindowPlan, bucket, plan_windows
-from atomfit.scattering import blur_to_width
+from atomfit.grid import Grid
+from atomfit.rendering import WindowPlan, plan_windows
 
-#: Voxels count out to this many of the mean atom's standard deviations.
-REGION_WIDTHS = 4.5
-#: How much farther the region reaches where noise is coloured, so that weights have room to act (Å).
-COLOURED_MARGIN = 6.0
-#: Where the map ends before that, its last so many Å fade out.
-FACE_MARGIN = 2.0
 #: What a rough estimate of a fit's duration and memory on two cores is made of.
 SECONDS_TO_COMPILE = 5.0
 SECONDS_PER_WINDOW_VOXEL = 2e-8
@@ -73,17 +45,6 @@ BYTES_OF_LIBRARIES = 6e8
 #: Windows hold this many standard deviations of the longest axis of nearly all atoms.
 WINDOW_WIDTHS = 4.0
 _WINDOW_QUANTILE = 0.95
-_NEARLY_ROUND = 0.9
-#: Form factors are of no use where blur is a smaller part of the mean atom's variance.
-SHARPEST = 0.1
-#: Room for atoms to widen before the windows are drawn anew, as a factor.
-WINDOW_ROOM = 1.3
-#: Largest move of an atom, in neighbour distances.
-MOVE_PER_DISTANCE = 0.22
-#: Largest standard deviation of an atom along an axis, in neighbour distances.
-WIDEST_PER_DISTANCE = 0.45
-
-Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +124,14 @@ class JointProblem:
         if isinstance(self.posterior.data, Pointwise):
             precision = self.precision(model)
             return float(np.sqrt(np.mean(1 / precision[self.region.mask])))
-        misfit = value - float(_others(self.posterior, model))
+        misfit = value - self._others(model)
         return self.unit * float(np.sqrt(2 * misfit / max(self.measurements - self.parameters, 1)))
+
+    def _others(self, model: MapModel) -> float:
+        """What a prior and other terms are at a model; there is nothing to compile if there are none."""
+        if not self.posterior.terms and not np.any(self.posterior.prior.precisions):
+            return 0.0
+        return float(_others(self.posterior, model))
 
     def drawn(
         self, means: Float[np.ndarray, "n s"], precision: Float[np.ndarray, "s s"], noise: float
@@ -250,7 +217,7 @@ class JointProblem:
 
     def outgrown(self, model: MapModel) -> bool:
         """Whether atoms have become too wide for their windows."""
-        return bool(np.any(_reach(model, self.n) > 1.05 * self.reach))
+        return bool(np.any(reach_of(model, self.n) > 1.05 * self.reach))
 
     def fitting(self, model: MapModel) -> "JointProblem":
         """The same problem with windows that a model's atoms fit into."""
@@ -276,189 +243,25 @@ class JointProblem:
 
     def _redrawn(self, model: MapModel) -> "JointProblem":
         """The same problem with windows around a model's atoms."""
-        reach = np.maximum(self.reach, _reach(model, self.n))
-        plan = _plan(model, self.region.grid, reach, self.posterior.data.plan.devices)
+        reach = np.maximum(self.reach, reach_of(model, self.n))
+        plan = windows_around(model, self.region.grid, reach, self.posterior.data.plan.devices)
         posterior = eqx.tree_at(lambda p: p.data.plan, self.posterior, plan)
         return replace(self, posterior=posterior, reach=reach)
 
 
-def pose(
-    density: DensityMap,
-    positions: Float[np.ndarray, "n d"],
-    mean_atom: MeanAtom,
-    element: Element,
-    *,
-    numbers: Int[np.ndarray, " n"] | None = None,
-    displacements: Displacements = "anisotropic",
-    background: Background | AbstractBackground = "constant",
-    scattering: Scattering = "gaussian",
-    frozen: Collection[str] = (),
-    terms: tuple[Term, ...] = (),
-    noise: NoiseSpectrum | None = None,
-    likelihood: AbstractLoss | None = None,
-    region_widths: float = REGION_WIDTHS,
-    devices: int = 1,
-) -> JointProblem:
-    """Put a problem together.
-
-    **Arguments:** those of `fit_jointly`, and
-
-    - `region_widths`: how far from an atom voxels count, in widths of the mean atom.
-    - `devices`: how many devices draw the atoms.
-    """
-    coloured = likelihood is None and noise is not None and not noise.white
-    radius = region_widths * float(np.sqrt(mean_atom.u))
-    region = region_around(density, positions, radius + (COLOURED_MARGIN if coloured else 0), coloured)
-    numbers = np.full(len(positions), element.number) if numbers is None else numbers
-    blur = mean_atom.u if scattering == "gaussian" else _blur(mean_atom, element)
-    scatterers = OneGaussian() if scattering == "gaussian" else FormFactors.of(_filled(numbers), blur)
-    start = _start(
-        density, positions, mean_atom, blur, numbers, scatterers, displacements, background, region
-    )
-    distance, spacing = element.neighbour_distance, density.grid.spacing
-    bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
-    n, reach = len(positions), WINDOW_ROOM * _reach(start, len(positions))
-    # Windows of nearly round atoms are cubes, so that similar maps share compiled code.
-    reach = np.where(reach > _NEARLY_ROUND * reach.max(), reach.max(), reach)
-    values = np.asarray(region.values / mean_atom.height, np.float32)
-    counted, edges = region.mask.astype(np.float32), spacing.astype(np.float32)
-    plan = _plan(start, region.grid, reach, devices)
-    data: AbstractMisfit
-    if likelihood is not None:
-        data = Pointwise(values=values, weights=counted, loss=likelihood, spacing=edges, plan=plan)
-    elif noise is not None and coloured:
-        frequencies, parts, _ = (_padded(x.astype(np.float32)) for x in noise.sampled(mean_atom.u))
-        weights = noise.on(region.values.shape)
-        data = SpectralLeastSquares(
-            values=values,
-            weights=weights,
-            inside=_tapered(region, positions, radius),
-            frequencies=frequencies,
-            parts=parts,
-            spacing=edges,
-            plan=plan,
-        )
-    else:
-        data = LeastSquares(values=values, weights=counted, spacing=edges, plan=plan)
-    posterior = Posterior(
-        parametrise(start, spacing, region.mask, bounds, frozenset(frozen)),
-        data,
-        no_prior(len(start.atoms), len(natural_parameters(start.atoms.ndim))),
-        terms,
-        neighbour_table(positions, mean_atom.u, len(start.atoms)),
-    )
-    informative = noise.information if noise is not None and coloured else 1.0
-    return JointProblem(region, mean_atom.height, posterior, n, informative, reach)
-
-
-def _padded(x: Float[np.ndarray, "k *d"]) -> Float[np.ndarray, "size *d"]:
-    """Zeros up to the next bucket; frequencies without weight, so that similar maps share compiled code."""
-    return np.pad(x, [(0, bucket(len(x)) - len(x)), *[(0, 0)] * (x.ndim - 1)])
-
-
-def _tapered(
-    region: Region, positions: Float[np.ndarray, "n d"], radius: float
-) -> Float[np.ndarray, "..."]:
-    """One near the atoms, falling smoothly to zero at the region's faces.
-
-    Without it the faces would cut through the noise, and a cut has all frequencies, also those of high
-    weight.
-    """
-    near = region_mask(region.grid, positions, radius)
-    beyond = distance_transform_edt(~near, sampling=region.grid.spacing[::-1]) / COLOURED_MARGIN
-    taper = 0.5 + 0.5 * np.cos(np.pi * np.clip(beyond, 0, 1))
-    # Where the map itself ends near an atom there is less room.
-    ends = distance_transform_edt(np.pad(region.mask, 1), sampling=region.grid.spacing[::-1])
-    inner = ends[(slice(1, -1),) * region.grid.ndim] / FACE_MARGIN
-    taper = np.minimum(taper, 0.5 - 0.5 * np.cos(np.pi * np.clip(inner, 0, 1)))
-    return np.where(region.mask, taper, 0.0).astype(np.float32)
-
-
-def _start(
-    density: DensityMap,
-    positions: Float[np.ndarray, "n d"],
-    mean_atom: MeanAtom,
-    blur: float,
-    numbers: Int[np.ndarray, " n"],
-    scatterers: AbstractScattering,
-    displacements: Displacements,
-    background: Background | AbstractBackground,
-    region: Region,
-) -> MapModel:
-    """Mean atoms at the given places, as high as the map is there; padded to the next bucket.
-
-    **Arguments:** those of `pose`, and
-
-    - `blur`: what widens the mean atom (Å²), its `scatterers` apart.
-    """
-    n, d = positions.shape
-    which = _filled(np.arange(n))
-    size = len(which)
-    below = _named(background, mean_atom.background, d) if isinstance(background, str) else background
-    # A number that is no array counts as one.
-    below = jax.tree.map(np.asarray, below)
-    places = density.grid.nearest_voxels(positions)
-    beneath = np.broadcast_to(below.on(density.grid, region.grid), density.grid.shape)
-    height = density.at(places) - beneath[tuple(places.T)]
-    relative = np.clip(height / mean_atom.height, 0.1, None)
-    relative = np.where(np.arange(size) < n, relative[which], 0.0)
-    shape: AbstractDisplacements
-    if displacements == "isotropic":
-        shape = IsotropicDisplacements.from_variances(np.full(size, blur))
-    else:
-        matrix = mean_atom.matrix * (blur / mean_atom.u)
-        shape = AnisotropicDisplacements.from_matrices(np.tile(matrix, (size, 1, 1)))
-    weights, matrices = scatterers.terms(shape.matrices(d))
-    peaks = np.sum(weights / np.sqrt(np.linalg.det(2 * np.pi * matrices)), axis=1)
-    atoms = Atoms(positions[which] - region.grid.origin, shape, relative / peaks, numbers[which])
-    # Numpy until it is traced: every jax operation outside a jitted function is compiled on its own.
-    return cast(MapModel(atoms, below.times(1 / mean_atom.height), scatterers), np.float32)
-
-
-def _named(background: Background, level: float, d: int) -> AbstractBackground:
-    match background:
-        case "none":
-            return NoBackground()
-        case "constant":
-            return ConstantBackground(np.asarray(level))
-        case "linear":
-            return LinearBackground(np.asarray(level), np.zeros(d))
-
-
-def _blur(mean_atom: MeanAtom, element: Element) -> float:
-    """What widens the mean atom (Å²), its element's form factor apart."""
-    blur = blur_to_width(element.symbol, mean_atom.u, 0.5 * element.neighbour_distance)
-    if blur is None or blur < SHARPEST * mean_atom.u:
-        raise InputError(
-            f"the map's atoms are no wider than the electron form factor of {element.symbol}, "
-            "or there is none",
-            "use --scattering gaussian",
-            "--scattering",
-        )
-    return blur
-
-
-def _filled(x: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
-    """Filled up to the next bucket, by the first of them."""
-    return np.concatenate([x, np.repeat(x[:1], bucket(len(x)) - len(x))])
-
-
-def _plan(model: MapModel, region: Grid, reach: Float[np.ndarray, " d"], devices: int) -> WindowPlan:
+def windows_around(
+    model: MapModel, region: Grid, reach: Float[np.ndarray, " d"], devices: int
+) -> WindowPlan:
     """Windows of a given reach (Å) around every Gaussian, in the region's frame."""
     points = eqx.tree_at(lambda g: g.matrices, model.gaussians, replace_fn=np.zeros_like)
     local = Grid(region.shape, region.spacing, np.zeros(region.ndim))
     return plan_windows(points, local, margin=reach, devices=devices)
 
 
-def _reach(model: MapModel, n: int) -> Float[np.ndarray, " d"]:
+def reach_of(model: MapModel, n: int) -> Float[np.ndarray, " d"]:
     """How far windows must reach along x, y, z (Å) to hold nearly all of the first n atoms."""
     variances = np.diagonal(np.asarray(model.atoms[:n].matrices(), np.float64), axis1=1, axis2=2)
     return WINDOW_WIDTHS * np.quantile(model.scattering[:n].widths(variances), _WINDOW_QUANTILE, axis=0)
-
-
-def cast(tree: Tree, kind: type) -> Tree:
-    """Floating-point leaves as numpy arrays of one kind."""
-    return jax.tree.map(lambda x: np.asarray(x, kind if x.dtype.kind == "f" else None), tree)
 
 
 @eqx.filter_jit

@@ -21,10 +21,11 @@ from atomfit.fitting.objective import Pointwise
 from atomfit.fitting.overlaps import weighted_derivatives
 from atomfit.fitting.parameters import Free
 from atomfit.fitting.pointwise import information_blocks, information_border
-from atomfit.fitting.problem import JointProblem, cast
+from atomfit.fitting.problem import JointProblem
 from atomfit.fitting.residual_noise import SmoothNoise, noise_left, taper
 from atomfit.fitting.scatterers import AbstractScattering, Overlap
 from atomfit.fitting.solvers import AbstractSolver, minimise
+from atomfit.fitting.start import cast
 from atomfit.fitting.uncertainty import Uncertainty, uncertainty
 
 #: A fit ends when a chunk of iterations lowers chi-square by less than this for each atom.

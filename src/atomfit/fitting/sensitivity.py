@@ -21,13 +21,13 @@ from typing import TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from atomfit.fitting.newton import Damping, GaussNewton, conjugate_gradients
 from atomfit.fitting.parameters import Free
 from atomfit.fitting.posterior import Posterior
+from atomfit.fitting.solvers import moved
 
 _MAX_ITERATIONS = 50
 #: Of a derivative, relative to it; and the most products with the Hessian that this may take.
@@ -112,7 +112,6 @@ def _minimum(posterior: Posterior, start: Free, solver: GaussNewton, tolerance: 
 
     The loop ends where float32 cannot tell whether the objective falls; the gradient still can.
     """
-    transformation = solver.transformation(posterior)
 
     def unfinished(carry: tuple[Array, Free, Damping]) -> Array:
         count, _, state = carry
@@ -121,10 +120,10 @@ def _minimum(posterior: Posterior, start: Free, solver: GaussNewton, tolerance: 
 
     def iterate(carry: tuple[Array, Free, Damping]) -> tuple[Array, Free, Damping]:
         count, free, state = carry
-        update, state = transformation.update(None, state, free)
-        return count + 1, optax.apply_updates(free, update), state
+        update, state = solver.update(posterior, state, free)
+        return count + 1, moved(free, update), state
 
-    first = (jnp.zeros((), int), jax.tree.map(jnp.asarray, start), transformation.init(start))
+    first = (jnp.zeros((), int), jax.tree.map(jnp.asarray, start), solver.init(posterior, start))
     parametrisation = posterior.parametrisation
     at = parametrisation.flat(lax.while_loop(unfinished, iterate, first)[1])
     step = _solution(posterior, at, _gradient(posterior, at))

@@ -1,0 +1,34 @@
+"""Words of the command line as numbers."""
+
+from atomfit.errors import InputError
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (1, 3):
+        raise InputError(f"{text!r} is neither one number nor three", "write 1 or 1,2,3", option)
+    return numbers
+
+
+def lengths(text: str | None) -> float | tuple[float, ...] | None:
+    if text is None:
+        return None
+    edges = numbers(text, "--voxel-size")
+    return edges[0] if len(edges) == 1 else edges
+
+
+def triple(text: str, option: str) -> tuple[float, float, float]:
+    three = numbers(text, option)
+    if len(three) != 3:
+        raise InputError(f"{text!r} is not three numbers", "write X,Y,Z", option)
+    return three[0], three[1], three[2]
+
+
+def correlation_rule(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,142 @@
+"""A problem put together: region, start, bounds, windows, noise."""
+
+from collections.abc import Collection
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.ndimage import distance_transform_edt
+
+from atomfit.detection.mean_atom import MeanAtom
+from atomfit.elements import Element
+from atomfit.fitting.curvature import neighbour_table
+from atomfit.fitting.likelihood import AbstractLoss
+from atomfit.fitting.model import (
+    AbstractBackground,
+)
+from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.objective import (
+    AbstractMisfit,
+    LeastSquares,
+    Pointwise,
+    Region,
+    SpectralLeastSquares,
+    region_around,
+    region_mask,
+)
+from atomfit.fitting.overlaps import natural_parameters
+from atomfit.fitting.parameters import Bounds, parametrise
+from atomfit.fitting.posterior import Posterior, Term
+from atomfit.fitting.prior import no_prior
+from atomfit.fitting.problem import JointProblem, reach_of, windows_around
+from atomfit.fitting.scatterers import FormFactors, OneGaussian
+from atomfit.fitting.start import blur_of, filled, starting_model
+from atomfit.grid import DensityMap
+from atomfit.options import Background, Displacements, Scattering
+from atomfit.rendering import bucket
+
+#: Voxels count out to this many of the mean atom's standard deviations.
+REGION_WIDTHS = 4.5
+#: How much farther the region reaches where noise is coloured, so that weights have room to act (Å).
+COLOURED_MARGIN = 6.0
+#: Where the map ends before that, its last so many Å fade out.
+FACE_MARGIN = 2.0
+#: Windows whose edges differ by less are cubes.
+NEARLY_ROUND = 0.9
+#: Room for atoms to widen before the windows are drawn anew, as a factor.
+WINDOW_ROOM = 1.3
+#: Largest move of an atom, in neighbour distances.
+MOVE_PER_DISTANCE = 0.22
+#: Largest standard deviation of an atom along an axis, in neighbour distances.
+WIDEST_PER_DISTANCE = 0.45
+
+
+def pose(
+    density: DensityMap,
+    positions: Float[np.ndarray, "n d"],
+    mean_atom: MeanAtom,
+    element: Element,
+    *,
+    numbers: Int[np.ndarray, " n"] | None = None,
+    displacements: Displacements = "anisotropic",
+    background: Background | AbstractBackground = "constant",
+    scattering: Scattering = "gaussian",
+    frozen: Collection[str] = (),
+    terms: tuple[Term, ...] = (),
+    noise: NoiseSpectrum | None = None,
+    likelihood: AbstractLoss | None = None,
+    region_widths: float = REGION_WIDTHS,
+    devices: int = 1,
+) -> JointProblem:
+    """Put a problem together.
+
+    **Arguments:** those of `fit_jointly`, and
+
+    - `region_widths`: how far from an atom voxels count, in widths of the mean atom.
+    - `devices`: how many devices draw the atoms.
+    """
+    coloured = likelihood is None and noise is not None and not noise.white
+    radius = region_widths * float(np.sqrt(mean_atom.u))
+    region = region_around(density, positions, radius + (COLOURED_MARGIN if coloured else 0), coloured)
+    numbers = np.full(len(positions), element.number) if numbers is None else numbers
+    blur = mean_atom.u if scattering == "gaussian" else blur_of(mean_atom, element)
+    scatterers = OneGaussian() if scattering == "gaussian" else FormFactors.of(filled(numbers), blur)
+    start = starting_model(
+        density, positions, mean_atom, blur, numbers, scatterers, displacements, background, region
+    )
+    distance, spacing = element.neighbour_distance, density.grid.spacing
+    bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
+    n, reach = len(positions), WINDOW_ROOM * reach_of(start, len(positions))
+    # Windows of nearly round atoms are cubes, so that similar maps share compiled code.
+    reach = np.where(reach > NEARLY_ROUND * reach.max(), reach.max(), reach)
+    values = np.asarray(region.values / mean_atom.height, np.float32)
+    counted, edges = region.mask.astype(np.float32), spacing.astype(np.float32)
+    plan = windows_around(start, region.grid, reach, devices)
+    data: AbstractMisfit
+    if likelihood is not None:
+        data = Pointwise(values=values, weights=counted, loss=likelihood, spacing=edges, plan=plan)
+    elif noise is not None and coloured:
+        frequencies, parts, _ = (_padded(x.astype(np.float32)) for x in noise.sampled(mean_atom.u))
+        weights = noise.on(region.values.shape)
+        data = SpectralLeastSquares(
+            values=values,
+            weights=weights,
+            inside=_tapered(region, positions, radius),
+            frequencies=frequencies,
+            parts=parts,
+            spacing=edges,
+            plan=plan,
+        )
+    else:
+        data = LeastSquares(values=values, weights=counted, spacing=edges, plan=plan)
+    posterior = Posterior(
+        parametrise(start, spacing, region.mask, bounds, frozenset(frozen)),
+        data,
+        no_prior(len(start.atoms), len(natural_parameters(start.atoms.ndim))),
+        terms,
+        neighbour_table(positions, mean_atom.u, len(start.atoms)),
+    )
+    informative = noise.information if noise is not None and coloured else 1.0
+    return JointProblem(region, mean_atom.height, posterior, n, informative, reach)
+
+
+def _padded(x: Float[np.ndarray, "k *d"]) -> Float[np.ndarray, "size *d"]:
+    """Zeros up to the next bucket; frequencies without weight, so that similar maps share compiled code."""
+    return np.pad(x, [(0, bucket(len(x)) - len(x)), *[(0, 0)] * (x.ndim - 1)])
+
+
+def _tapered(
+    region: Region, positions: Float[np.ndarray, "n d"], radius: float
+) -> Float[np.ndarray, "..."]:
+    """One near the atoms, falling smoothly to zero at the region's faces.
+
+    Without it the faces would cut through the noise, and a cut has all frequencies, also those of high
+    weight.
+    """
+    near = region_mask(region.grid, positions, radius)
+    beyond = distance_transform_edt(~near, sampling=region.grid.spacing[::-1]) / COLOURED_MARGIN
+    taper = 0.5 + 0.5 * np.cos(np.pi * np.clip(beyond, 0, 1))
+    # Where the map itself ends near an atom there is less room.
+    ends = distance_transform_edt(np.pad(region.mask, 1), sampling=region.grid.spacing[::-1])
+    inner = ends[(slice(1, -1),) * region.grid.ndim] / FACE_MARGIN
+    taper = np.minimum(taper, 0.5 - 0.5 * np.cos(np.pi * np.clip(inner, 0, 1)))
+    return np.where(region.mask, taper, 0.0).astype(np.float32)

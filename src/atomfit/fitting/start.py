@@ -1,0 +1,111 @@
+"""Where a fit begins: mean atoms at the places that were found, as high as the map is there."""
+
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from atomfit.atoms import (
+    AbstractDisplacements,
+    AnisotropicDisplacements,
+    Atoms,
+    IsotropicDisplacements,
+)
+from atomfit.detection.mean_atom import MeanAtom
+from atomfit.elements import Element
+from atomfit.errors import InputError
+from atomfit.fitting.model import (
+    AbstractBackground,
+    ConstantBackground,
+    LinearBackground,
+    MapModel,
+    NoBackground,
+)
+from atomfit.fitting.objective import (
+    Region,
+)
+from atomfit.fitting.scatterers import AbstractScattering
+from atomfit.grid import DensityMap
+from atomfit.options import Background, Displacements
+from atomfit.rendering import bucket
+from atomfit.scattering import blur_to_width
+
+#: Form factors are of no use where blur is a smaller part of the mean atom's variance.
+SHARPEST = 0.1
+
+Tree = TypeVar("Tree")
+
+
+def starting_model(
+    density: DensityMap,
+    positions: Float[np.ndarray, "n d"],
+    mean_atom: MeanAtom,
+    blur: float,
+    numbers: Int[np.ndarray, " n"],
+    scatterers: AbstractScattering,
+    displacements: Displacements,
+    background: Background | AbstractBackground,
+    region: Region,
+) -> MapModel:
+    """Mean atoms at the given places, as high as the map is there; padded to the next bucket.
+
+    **Arguments:** those of `pose`, and
+
+    - `blur`: what widens the mean atom (Å²), its `scatterers` apart.
+    """
+    n, d = positions.shape
+    which = filled(np.arange(n))
+    size = len(which)
+    below = _named(background, mean_atom.background, d) if isinstance(background, str) else background
+    # A number that is no array counts as one.
+    below = jax.tree.map(np.asarray, below)
+    places = density.grid.nearest_voxels(positions)
+    beneath = np.broadcast_to(below.on(density.grid, region.grid), density.grid.shape)
+    height = density.at(places) - beneath[tuple(places.T)]
+    relative = np.clip(height / mean_atom.height, 0.1, None)
+    relative = np.where(np.arange(size) < n, relative[which], 0.0)
+    shape: AbstractDisplacements
+    if displacements == "isotropic":
+        shape = IsotropicDisplacements.from_variances(np.full(size, blur))
+    else:
+        matrix = mean_atom.matrix * (blur / mean_atom.u)
+        shape = AnisotropicDisplacements.from_matrices(np.tile(matrix, (size, 1, 1)))
+    weights, matrices = scatterers.terms(shape.matrices(d))
+    peaks = np.sum(weights / np.sqrt(np.linalg.det(2 * np.pi * matrices)), axis=1)
+    atoms = Atoms(positions[which] - region.grid.origin, shape, relative / peaks, numbers[which])
+    # Numpy until it is traced: every jax operation outside a jitted function is compiled on its own.
+    return cast(MapModel(atoms, below.times(1 / mean_atom.height), scatterers), np.float32)
+
+
+def _named(background: Background, level: float, d: int) -> AbstractBackground:
+    match background:
+        case "none":
+            return NoBackground()
+        case "constant":
+            return ConstantBackground(np.asarray(level))
+        case "linear":
+            return LinearBackground(np.asarray(level), np.zeros(d))
+
+
+def blur_of(mean_atom: MeanAtom, element: Element) -> float:
+    """What widens the mean atom (Å²), its element's form factor apart."""
+    blur = blur_to_width(element.symbol, mean_atom.u, 0.5 * element.neighbour_distance)
+    if blur is None or blur < SHARPEST * mean_atom.u:
+        raise InputError(
+            f"the map's atoms are no wider than the electron form factor of {element.symbol}, "
+            "or there is none",
+            "use --scattering gaussian",
+            "--scattering",
+        )
+    return blur
+
+
+def filled(x: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+    """Filled up to the next bucket, by the first of them."""
+    return np.concatenate([x, np.repeat(x[:1], bucket(len(x)) - len(x))])
+
+
+def cast(tree: Tree, kind: type) -> Tree:
+    """Floating-point leaves as numpy arrays of one kind."""
+    return jax.tree.map(lambda x: np.asarray(x, kind if x.dtype.kind == "f" else None), tree)

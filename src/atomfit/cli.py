@@ -196,9 +196,10 @@ def build(
         from atomfit.preparation import prepare
 
         prepared = prepare(map, element[0], options)
-        process.cache_compilation()
-        from atomfit import pipeline
+        programs = process.cache_compilation()
+        from atomfit import compiled, pipeline
 
+        compiled.keep_in(programs)
         with _progress(quiet) as progress:
             result = pipeline.build(
                 prepared, element[0], options, progress=progress, checkpoint=checkpoint, resume=resume

@@ -9,19 +9,25 @@ import sys
 from pathlib import Path
 
 
-def cache_compilation() -> None:
-    """Keep compiled code between runs: compilation is most of the wait for a small particle."""
+def cache_compilation() -> Path | None:
+    """Keep compiled code between runs: compilation is most of the wait for a small particle.
+
+    Returns the directory for whole programs; None if nothing can be kept.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    cache = Path(base) if base else Path.home() / ".cache"
-    directory = cache / "atomfit" / "compiled"
+    cache = (Path(base) if base else Path.home() / ".cache") / "atomfit"
+    directory, programs = cache / "compiled", cache / "programs"
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        programs.mkdir(mode=0o700, exist_ok=True)
     except OSError:
-        return
-    if os.access(directory, os.W_OK):
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(directory))
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+        return None
+    if not (os.access(directory, os.W_OK) and os.access(programs, os.W_OK)):
+        return None
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(directory))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    return programs
 
 
 def one_thread_for_small_matrices() -> None:

@@ -105,8 +105,9 @@ def test_by_the_map(problem: JointProblem, answer: Callable, rng: np.random.Gene
 
 @pytest.mark.slow
 def test_by_the_weights(problem: JointProblem, rng: np.random.Generator) -> None:
-    posterior = jax.tree.map(jnp.asarray, problem.posterior)
-    weights = np.asarray(posterior.data.weights)  # type: ignore[attr-defined]
+    weights = np.asarray(problem.posterior.data.weights, np.float32)  # type: ignore[attr-defined]
+    posterior = eqx.tree_at(lambda p: p.data.weights, problem.posterior, weights)
+    posterior = jax.tree.map(jnp.asarray, posterior)
     half = np.arange(weights.shape[2]) > weights.shape[2] // 2
     direction = weights * half * rng.uniform(0.5, 1, weights.shape)
     check(coordinate, posterior, lambda p: p.data.weights, direction, 0.1)  # type: ignore[attr-defined]

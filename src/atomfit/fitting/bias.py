@@ -51,13 +51,14 @@ def second_order_bias(
     there = np.linalg.inv(back)
     c = there @ covariances[usable] @ np.swapaxes(there, 1, 2)
     information, curvature = _moments(d)
-    pull = 0.5 * np.einsum("ikl,nkl->ni", curvature, c)
+    pull = 0.5 * c.reshape(len(c), curvature[0].size) @ curvature.reshape(len(curvature), -1).T
     # Only what was free can answer: the directions in which there is a covariance.
     values, vectors = np.linalg.eigh(c)
     variances = np.where(values > 1e-9 * values[:, -1:], values, 0.0)
     free = np.where(variances[:, None, :] > 0, vectors, 0.0)
-    normal = np.swapaxes(free, 1, 2) @ information @ free
-    answer = np.linalg.pinv(normal, hermitian=True) @ (np.swapaxes(free, 1, 2) @ pull[..., None])
+    turned = np.swapaxes(free, 1, 2)
+    normal = turned @ information @ free + (variances == 0)[:, None, :] * np.eye(c.shape[1])
+    answer = np.linalg.solve(normal, turned @ pull[..., None])
     small = np.all(answer[..., 0] ** 2 <= MOST**2 * variances, axis=1)
     bias[usable] = np.where(small[:, None], -(back @ free @ answer)[..., 0], 0.0)
     return bias

@@ -103,7 +103,7 @@ def curvature_of_atoms(
     free: Free,
     neighbours: Int[Array, "n m"],
     overlap: Overlap,
-    border: Float[Array, "n p b"],
+    beneath: Float[Array, "n b"],
     corner: Float[Array, "b b"],
     at_a_time: int = 1024,
 ) -> Curvature:
@@ -115,7 +115,9 @@ def curvature_of_atoms(
     - `neighbours`: from `neighbour_table`.
     - `overlap`: derivatives of the overlap of two normalised Gaussians, by their distance and summed
         variances, in the order of `overlaps.multi_indices`.
-    - `border`, `corner`: the background's part, which no closed form is known for.
+    - `beneath`: what each of the background's numbers shares with an atom of unit amplitude. A background
+        hardly changes across an atom, and shares nothing with its position and widths.
+    - `corner`: what they share with each other.
     - `at_a_time`: atoms whose blocks are computed together, so that memory does not grow with the particle.
     """
     natural, jacobians = _natural_and_jacobians(parametrisation, free)
@@ -141,6 +143,7 @@ def curvature_of_atoms(
         rows = jnp.minimum(jnp.arange(chunks * at_a_time), n - 1).reshape(chunks, at_a_time)
         blocks = lax.map(blocks_of, rows)
         blocks = blocks.reshape(-1, *blocks.shape[2:])[:n]
+    border = jacobians[:, -1, :, None] * beneath[:, None, :]
     return Curvature(blocks, neighbours, jacobians, border, corner)
 
 

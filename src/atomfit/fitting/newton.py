@@ -88,11 +88,8 @@ class GaussNewton(AbstractSolver):
 
     @eqx.filter_jit
     def _init(self, posterior: Posterior, params: Free) -> Damping:
-        (n, p), k = posterior.parametrisation.columns, len(posterior.parametrisation.flat(params))
-        b = k - n * p
-        damping, unknown = jnp.float32(self.damping), jnp.float32(jnp.inf)
-        nothing = Evaluation(unknown, jnp.zeros(k), jnp.zeros((n, p, b)), jnp.zeros((b, b)))
-        return Damping(damping, unknown, nothing)
+        flat, unknown = posterior.parametrisation.flat(params), jnp.float32(jnp.inf)
+        return Damping(jnp.float32(self.damping), unknown, Evaluation(unknown, jnp.zeros_like(flat)))
 
     def update(self, objective: Objective, state: Damping, params: Free) -> tuple[Free, Damping]:
         return self._update(objective, state, params)  # type: ignore[arg-type]
@@ -100,7 +97,7 @@ class GaussNewton(AbstractSolver):
     @eqx.filter_jit
     def _update(self, posterior: Posterior, state: Damping, params: Free) -> tuple[Free, Damping]:
         parametrisation, here = posterior.parametrisation, state.evaluation
-        product, diagonal = posterior.curvature(params, here)
+        product, diagonal = posterior.curvature(params)
 
         def damped(vector: Array) -> Array:
             return product(vector) + state.strength * vector

@@ -32,6 +32,9 @@ _FEWEST_VOXELS = 20_000
 _SMALLEST_PART = 0.15
 #: At most this part of them may have one and the same value.
 _LARGEST_PLATEAU = 0.2
+#: Noise is measured in boxes of at most so many voxels along an edge, and in at most so many of them.
+_LARGEST_EDGE = 200
+_MOST_PARTS = 8
 #: Over this part of the box's edges half-maps fade out, lest its faces be taken for noise.
 _FADING = 0.1
 
@@ -50,16 +53,22 @@ def measure_noise(
     """
     grid = density.grid
     outside = ~region_mask(grid, positions, OUTSIDE_WIDTHS * float(np.sqrt(u)))
-    values = density.values[outside].astype(np.float64)
+    values = density.values[outside]
     if len(values) < max(_FEWEST_VOXELS, _SMALLEST_PART * grid.size):
         return None
     middle = float(np.median(values))
     if np.mean(values == middle) > _LARGEST_PLATEAU or np.ptp(values) == 0:
         return None
-    window = gaussian_filter(outside.astype(np.float32), 1.0 / grid.spacing[::-1]) * outside
-    noise = density.values - np.float32(middle)
-    missing = None if tilts is None else _missing_in(grid, tilts)
-    return spectrum_of(noise, window, grid, u, "outside the particle", missing)
+    pieces = []
+    for place in _parts(outside):
+        there = outside[place]
+        window = gaussian_filter(there.astype(np.float32), 1.0 / grid.spacing[::-1]) * there
+        if there.shape != grid.shape:
+            window *= _faded(there.shape)
+        pieces.append((density.values[place] - np.float32(middle), window))
+    of_piece = grid.crop((0,) * grid.ndim, pieces[0][1].shape)
+    missing = None if tilts is None else _missing_in(of_piece, tilts)
+    return spectrum_of(pieces, of_piece, u, "outside the particle", missing)
 
 
 def spectrum_of_half_maps(
@@ -82,12 +91,33 @@ def spectrum_of_half_maps(
     # Half-maps may be masked; integers may agree by chance.
     present = uniform_filter((noise != 0).astype(np.float32), 5) > 0.5
     window = gaussian_filter(present.astype(np.float32), 1.0 / grid.spacing[::-1]) * present
-    for axis, n in enumerate(grid.shape):
+    window *= _faded(grid.shape)
+    missing = None if tilts is None else _missing_in(grid, tilts)
+    return spectrum_of([(noise, window)], grid, u, "of the half-maps", missing)
+
+
+def _parts(outside: Bool[np.ndarray, "..."]) -> list[tuple[slice, ...]]:
+    """Boxes of one shape that hold most of what is outside; the whole map if it is not larger.
+
+    The spectrum of a large map is no finer than that of a smaller one needs to be (Welch 1967).
+    """
+    counts = [-(-n // _LARGEST_EDGE) for n in outside.shape]
+    edges = [n // count for n, count in zip(outside.shape, counts, strict=True)]
+    boxes = [
+        tuple(slice(i * edge, (i + 1) * edge) for i, edge in zip(place, edges, strict=True))
+        for place in np.ndindex(*counts)
+    ]
+    return sorted(boxes, key=lambda box: -np.count_nonzero(outside[box]))[:_MOST_PARTS]
+
+
+def _faded(shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+    """One, falling smoothly to zero at the faces of a box."""
+    window = np.ones(shape, np.float32)
+    for axis, n in enumerate(shape):
         fading = np.clip((np.arange(n) + 0.5) / (_FADING * n), 0, 1)
         profile = np.sin(0.5 * np.pi * np.minimum(fading, fading[::-1])) ** 2
-        window *= profile.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(grid.ndim)])
-    missing = None if tilts is None else _missing_in(grid, tilts)
-    return spectrum_of(noise, window, grid, u, "of the half-maps", missing)
+        window *= profile.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return window
 
 
 def spectrum_of_tilts(tilts: TiltSeries, grid: Grid, u: float) -> NoiseSpectrum:

@@ -20,7 +20,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Num
 
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import MapModel
@@ -96,11 +96,11 @@ class LeastSquares(AbstractLeastSquares):
 
     **Fields:**
 
-    - `weights`: of each voxel; 0 where it does not count.
+    - `weights`: of each voxel; numbers, or simply whether it counts.
     """
 
     values: Float[Array | np.ndarray, "..."]
-    weights: Float[Array | np.ndarray, "..."]
+    weights: Num[Array | np.ndarray, "..."] | Bool[Array | np.ndarray, "..."]
     spacing: Float[Array | np.ndarray, " d"]
     plan: WindowPlan
     atoms_at_a_time: ClassVar[int] = 1024
@@ -159,12 +159,12 @@ class Pointwise(AbstractMisfit):
 
     **Fields:**
 
-    - `weights`: of each voxel; 0 where it does not count.
+    - `weights`: of each voxel; numbers, or simply whether it counts.
     - `loss`: what a voxel's difference costs.
     """
 
     values: Float[Array | np.ndarray, "..."]
-    weights: Float[Array | np.ndarray, "..."]
+    weights: Num[Array | np.ndarray, "..."] | Bool[Array | np.ndarray, "..."]
     loss: AbstractLoss
     spacing: Float[Array | np.ndarray, " d"]
     plan: WindowPlan

@@ -1,4 +1,4 @@
-"""From a piece of noise to its spectrum: a periodogram, averaged.
+"""From pieces of noise to their spectrum: a periodogram, averaged.
 
 P is the periodogram as the product of three averages: over shells, over directions, and over neighbouring
 frequencies of what these two leave. Directions come first because a wedge has sharp edges, and next to an
@@ -29,31 +29,37 @@ _LOUD = 0.03
 _FLOOR = 1e-3
 
 
+#: Noise, where its window is not zero (map units), and how much each voxel counts.
+Piece = tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]
+
+
 def spectrum_of(
-    noise: Float[np.ndarray, "..."],
-    window: Float[np.ndarray, "..."],
+    pieces: Sequence[Piece],
     grid: Grid,
     u: float,
     source: str,
     missing: Bool[np.ndarray, "..."] | None = None,
 ) -> NoiseSpectrum | None:
-    """The spectrum of a piece of noise; None if the atoms' band holds none.
+    """The spectrum of some noise; None if the atoms' band holds none.
 
     **Arguments:**
 
-    - `noise`: noise, where the window is not zero (map units).
-    - `window`: how much each voxel counts, falling smoothly to zero where the piece ends.
-    - `grid`: of both.
+    - `pieces`: of one shape; windows fall smoothly to zero where a piece ends.
+    - `grid`: of a piece.
     - `u`: variance of the mean atom (Å²).
     - `source`: where the noise was found, in words.
     - `missing`: frequencies that are known to be missing, on the box's transform, zero frequency in the
         middle; looked for if not given.
     """
     # In units of the noise, so that maps of any scale fit into float32.
-    unit = float(noise[window > 0].std(dtype=np.float64))
-    rest = (noise / np.float32(unit)).astype(np.float32)
-    rest = window * (rest - np.sum(window * rest) / np.sum(window))
-    power = fftshift(np.abs(fftn(rest, workers=-1)) ** 2) / np.sum(window**2)
+    variances = [noise[window > 0].var(dtype=np.float64) for noise, window in pieces]
+    unit = float(np.sqrt(np.mean(variances)))
+    power = np.float32(0)
+    for noise, window in pieces:
+        rest = (noise / np.float32(unit)).astype(np.float32)
+        rest = window * (rest - np.sum(window * rest) / np.sum(window))
+        power = power + np.abs(fftn(rest, workers=-1)) ** 2
+    power = fftshift(power) / sum(np.sum(window**2) for _, window in pieces)
     axes = frequency_axes(grid)
     lengths = np.sqrt(sum(axis**2 for axis in axes))
     rings = _shells(lengths, max(grid.shape) // 2)

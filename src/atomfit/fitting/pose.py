@@ -89,11 +89,11 @@ def pose(
     # Windows of nearly round atoms are cubes, so that similar maps share compiled code.
     reach = np.where(reach > NEARLY_ROUND * reach.max(), reach.max(), reach)
     values = np.asarray(region.values / mean_atom.height, np.float32)
-    counted, edges = region.mask.astype(np.float32), spacing.astype(np.float32)
+    edges = spacing.astype(np.float32)
     plan = windows_around(start, region.grid, reach, devices)
     data: AbstractMisfit
     if likelihood is not None:
-        data = Pointwise(values=values, weights=counted, loss=likelihood, spacing=edges, plan=plan)
+        data = Pointwise(values=values, weights=region.mask, loss=likelihood, spacing=edges, plan=plan)
     elif noise is not None and coloured:
         frequencies, parts, _ = (_padded(x.astype(np.float32)) for x in noise.sampled(mean_atom.u))
         weights = noise.on(region.values.shape)
@@ -107,7 +107,7 @@ def pose(
             plan=plan,
         )
     else:
-        data = LeastSquares(values=values, weights=counted, spacing=edges, plan=plan)
+        data = LeastSquares(values=values, weights=region.mask, spacing=edges, plan=plan)
     posterior = Posterior(
         parametrise(start, spacing, region.mask, bounds, frozenset(frozen)),
         data,

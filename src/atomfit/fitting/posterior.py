@@ -32,13 +32,10 @@ class Evaluation(NamedTuple):
     **Fields:**
 
     - `value`, `gradient`: of the objective; the gradient in the order of `Parametrisation.flat`.
-    - `border`, `corner`: what the background's numbers share with the atoms', and with each other.
     """
 
     value: Float[Array, ""]
     gradient: Float[Array, " k"]
-    border: Float[Array, "n p b"]
-    corner: Float[Array, "b b"]
 
 
 class Posterior(eqx.Module):
@@ -64,65 +61,65 @@ class Posterior(eqx.Module):
         return self.data(model) + self.others(model)
 
     def evaluate(self, free: Free) -> Evaluation:
-        """Objective, gradient, and the background's part of the Gauss-Newton matrix, in one go.
+        """Objective and gradient."""
 
-        The background shares with the atoms what its weighted density becomes when it is projected onto
-        their numbers, as the gradient is what the weighted residual becomes: one more turn of a loop.
+        def value(vector: Float[Array, " k"]) -> Float[Array, ""]:
+            return self(self.parametrisation.unflat(vector))
+
+        return Evaluation(*jax.value_and_grad(value)(self.parametrisation.flat(free)))
+
+    def _of_background(
+        self, model: MapModel, density: Float[Array, "..."]
+    ) -> tuple[Float[Array, "b n"], Float[Array, "b b"]]:
+        """Weighted density of each of the background's free numbers at the atoms, and its share in others.
+
+        That density is the same wherever a fit stands. Each is drawn when it is needed: memory is that of
+        the map, however many there are.
         """
-        at, (n, p) = self.parametrisation.flat(free), self.parametrisation.columns
-
-        def seen(vector: Float[Array, " k"]) -> tuple[Float[Array, "..."], Float[Array, ""]]:
-            model = self.parametrisation(self.parametrisation.unflat(vector))
-            return model.density(self.data.plan, self.data.spacing), self.others(model)
-
-        (density, more), pull = jax.vjp(seen, at)
-        value, slope = self.data.value_and_slope(density)
-        fields = self._fields_of_background()
-        weighted = jax.vmap(lambda field: self.data.weighted(field, density))(fields)
-        densities = jnp.concatenate([slope[None], weighted])
-        # The background's fields have no share in anything but the misfit.
-        misfit_only = jnp.arange(len(densities)) > 0
-        rows = lax.map(lambda each: pull(each)[0], (densities, jnp.where(misfit_only, 0.0, 1.0)))
-        border = jnp.moveaxis(rows[1:, : n * p].reshape(len(fields), n, p), 0, -1)
-        return Evaluation(value + more, rows[0], border, rows[1:, n * p :])
-
-    def _fields_of_background(self) -> Float[Array, "b ..."]:
-        """What each of its free numbers does to the region, which is the same wherever a fit stands."""
         background, data = self.parametrisation.start.background, self.data
         if "background" not in self.parametrisation.steps:
-            return jnp.zeros((0, *data.plan.shape))
+            return jnp.zeros((0, len(model.atoms))), jnp.zeros((0, 0))
         steps = jnp.asarray(self.parametrisation.steps["background"])
 
-        def density(changes: Float[Array, " b"]) -> Float[Array, "..."]:
-            changed = background.plus(changes).density(data.plan.shape, data.spacing)
+        def drawn(changes: Float[Array, " b"]) -> Float[Array, "..."]:
+            changed = background.plus(steps * changes).density(data.plan.shape, data.spacing)
             return jnp.broadcast_to(changed, data.plan.shape)
 
-        def along(direction: Float[Array, " b"]) -> Float[Array, "..."]:
-            return jax.jvp(density, (jnp.zeros_like(steps),), (direction,))[1]
+        _, push = jax.linearize(drawn, jnp.zeros_like(steps))
+        pull = jax.linear_transpose(push, steps)
+        places = jnp.round(model.atoms.positions / jnp.asarray(data.spacing)).astype(int)[:, ::-1]
+        places = jnp.clip(places, 0, np.array(data.plan.shape) - 1)
 
-        return jax.vmap(along)(jnp.diag(steps))
+        def shares(direction: Float[Array, " b"]) -> tuple[Float[Array, " n"], Float[Array, " b"]]:
+            weighted = data.weighted(push(direction), density)
+            return weighted[tuple(places.T)], pull(weighted)[0]
 
-    def information(self, free: Free, evaluation: Evaluation) -> Curvature:
-        """The Gauss-Newton matrix of the misfit alone, where it was evaluated."""
+        return lax.map(shares, jnp.eye(len(steps)))
+
+    def information(self, free: Free) -> Curvature:
+        """The Gauss-Newton matrix of the misfit alone."""
         assert isinstance(self.data, AbstractLeastSquares)
+        # Gaussian noise has one curvature at all densities.
+        anywhere = jnp.zeros(self.data.plan.shape, jnp.float32)
+        at_atoms, corner = self._of_background(self.parametrisation(free), anywhere)
         return curvature_of_atoms(
             self.parametrisation,
             free,
             jnp.asarray(self.neighbours),
             self.data.overlap,
-            evaluation.border,
-            evaluation.corner,
+            at_atoms.T / jnp.prod(jnp.asarray(self.data.spacing)),
+            corner,
             self.data.atoms_at_a_time,
         )
 
     def curvature(
-        self, free: Free, evaluation: Evaluation
+        self, free: Free
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
         """Products with the curvature of the whole objective, and the diagonal without that of terms."""
         if isinstance(self.data, Pointwise):
-            products, diagonal = self._drawn(self.data, free, evaluation)
+            products, diagonal = self._drawn(self.data, free)
         else:
-            information = self.information(free, evaluation)
+            information = self.information(free)
             quadratic = information.plus(jnp.asarray(self.prior.precisions))
             products, diagonal = quadratic.product, quadratic.diagonal()
         if not self.terms:
@@ -139,7 +136,7 @@ class Posterior(eqx.Module):
         return product, diagonal
 
     def _drawn(
-        self, data: Pointwise, free: Free, evaluation: Evaluation
+        self, data: Pointwise, free: Free
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
         """The same where no closed form is known: each product draws a change of the density.
 
@@ -159,8 +156,9 @@ class Posterior(eqx.Module):
             drawn = jnp.sum(jnp.asarray(self.prior.precisions) * natural[:, None, :], axis=2)
             return pull((data.weighted(density, there), drawn))[0]
 
-        diagonal = jnp.repeat(data.around(self.parametrisation(free)), p)
-        return product, jnp.concatenate([diagonal, jnp.diagonal(evaluation.corner)])
+        here = self.parametrisation(free)
+        _, corner = self._of_background(here, there)
+        return product, jnp.concatenate([jnp.repeat(data.around(here), p), jnp.diagonal(corner)])
 
     def others(self, model: MapModel) -> Float[Array, ""]:
         """All of the objective but the misfit."""

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from atomfit.atoms import (
     Leaf,
 )
+from atomfit.compiled import kept
 from atomfit.fitting.model import (
     MapModel,
 )
@@ -264,22 +265,22 @@ def reach_of(model: MapModel, n: int) -> Float[np.ndarray, " d"]:
     return WINDOW_WIDTHS * np.quantile(model.scattering[:n].widths(variances), _WINDOW_QUANTILE, axis=0)
 
 
-@eqx.filter_jit
+@kept
 def _apply(parametrisation: Parametrisation, free: Free) -> MapModel:
     return parametrisation(free)
 
 
-@eqx.filter_jit
+@kept
 def _others(posterior: Posterior, model: MapModel) -> Float[Array, ""]:
     return posterior.others(model)
 
 
-@eqx.filter_jit
+@kept
 def _density(data: AbstractMisfit, model: MapModel) -> Float[Array, "..."]:
     return model.density(data.plan, data.spacing)
 
 
-@eqx.filter_jit
+@kept
 def _weighted(data: AbstractMisfit, field: Float[Leaf, "..."]) -> Float[Array, "..."]:
     field = jnp.asarray(field, jnp.float32)
     # Gaussian noise has one curvature at all densities.

@@ -25,6 +25,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
+from atomfit.compiled import kept
+
 Params = TypeVar("Params", bound=PyTree)
 Objective = Callable[[Any], Float[Array, ""]]
 
@@ -166,12 +168,12 @@ def _has_converged(
     return before - lowest[-1] <= tolerance * max(before, least)
 
 
-@eqx.filter_jit
+@kept
 def _empty_memory(solver: AbstractSolver, objective: Objective, params: Any) -> Any:
     return solver.init(objective, params)
 
 
-@eqx.filter_jit
+@kept
 def _advance(
     solver: AbstractSolver, objective: Objective, state: Step
 ) -> tuple[Step, Float[Array, " chunk"]]:

@@ -1,0 +1,73 @@
+"""Programs that outlive the process: the same result without tracing, whatever became of the file."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import equinox as eqx, jax.numpy as jnp, numpy as np
+from atomfit import compiled
+from atomfit.fitting.model import ConstantBackground
+
+traced = []
+
+@compiled.kept
+def doubled(background, name, numbers):
+    traced.append(name)
+    return {"level": background.level + jnp.sum(numbers), "name": name}
+
+compiled.keep_in(Path(sys.argv[1]) if sys.argv[1] else None)
+words = sys.argv[2:]
+results = []
+for word in words:
+    found = doubled(ConstantBackground(jnp.float32(2)), word, np.arange(3, dtype=np.float32))
+    results.append([float(found["level"]), found["name"]])
+if "function" in words:
+    results.append(float(doubled(ConstantBackground(jnp.float32(1)), lambda: 0, jnp.ones(2))["level"]))
+print(json.dumps({"traced": [t for t in traced if isinstance(t, str)], "results": results}))
+"""
+
+
+def run(directory: Path | str, *words: str) -> dict:
+    """What a process of one device traced, and what it found."""
+    environment = os.environ | {"XLA_FLAGS": ""}
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(directory), *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    return json.loads(process.stdout)
+
+
+def test_a_program_is_traced_once(tmp_path: Path) -> None:
+    first = run(tmp_path, "a", "a", "b")
+    assert first["traced"] == ["a", "b"]
+    assert first["results"] == [[5.0, "a"], [5.0, "a"], [5.0, "b"]]
+    again = run(tmp_path, "a", "b")
+    assert again == {"traced": [], "results": [[5.0, "a"], [5.0, "b"]]}
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle"])
+def test_a_broken_file_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    run(tmp_path, "a")
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(content)
+    assert run(tmp_path, "a")["traced"] == ["a"]
+    assert run(tmp_path, "a")["traced"] == []
+
+
+def test_what_cannot_be_kept_is_compiled_as_usual(tmp_path: Path) -> None:
+    assert run(tmp_path, "function")["results"][-1] == 3.0
+    assert run("", "a", "a")["traced"] == ["a"]
+    nowhere = tmp_path / "nowhere"
+    assert run(nowhere, "a")["results"] == [[5.0, "a"]]
+    assert not nowhere.exists()

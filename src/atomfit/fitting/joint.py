@@ -19,12 +19,11 @@ from atomfit.atoms import (
     AnisotropicDisplacements,
     Atoms,
     IsotropicDisplacements,
-    elements_of_matrices,
     matrices_of_elements,
 )
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
-from atomfit.fitting.bias import second_order_bias, without_bias
+from atomfit.fitting.bias import without_bias
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import AbstractBackground
@@ -36,7 +35,7 @@ from atomfit.fitting.prior import DisplacementPrior, MapAlone, estimate_prior
 from atomfit.fitting.refinement import FitState, Refinement, plain, refine
 from atomfit.fitting.residual_noise import SmoothNoise
 from atomfit.fitting.resolution import Resolution, resolve, voxel_variances
-from atomfit.fitting.scatterers import AbstractScattering, OneGaussian
+from atomfit.fitting.scatterers import AbstractScattering
 from atomfit.fitting.solvers import AbstractSolver
 from atomfit.fitting.uncertainty import Uncertainty
 from atomfit.grid import DensityMap, Grid
@@ -63,10 +62,8 @@ class JointFit:
 
     **Fields:**
 
-    - `atoms`: refined, in the map's frame and units (float64), without `bias`; their displacements are all
-        that widens them, which `fitted` takes apart.
-    - `bias`: what maximum likelihood was expected to be wrong by, in position (Å), displacements (Å²; 11,
-        22, 33, 12, 13, 23) and amplitude; see `bias`. Zero with a prior or where it is not known.
+    - `atoms`: refined, in the map's frame and units (float64), without the bias that `uncertainty` has;
+        their displacements are all that widens them, which `fitted` takes apart.
     - `scattering`: what they look like at rest.
     - `resolution`: the resolution term; None for Gaussians, whose displacements contain it.
     - `blur`: what widens all atoms alike: resolution and voxels (Å²).
@@ -87,7 +84,6 @@ class JointFit:
     """
 
     atoms: Atoms
-    bias: Float[np.ndarray, "n q"]
     scattering: AbstractScattering
     resolution: Resolution | None
     blur: Float[np.ndarray, "d d"]
@@ -230,12 +226,8 @@ def fit_jointly(
     if scattering == "form-factor" and "resolution" not in frozen:
         resolution = resolve(shapes - blur, uncertainty, ~at_bound, u_mean)
         blur = blur + resolution.s * np.eye(len(blur))
-    bias = np.zeros(uncertainty.covariances.shape[:2])
-    if drawn is None and likelihood is None and isinstance(found.fitted.scattering, OneGaussian):
-        bias = second_order_bias(found.fitted, uncertainty.covariances)
     return JointFit(
-        _moved(found.atoms, without_bias(found.fitted, bias)),
-        bias,
+        _moved(found.atoms, without_bias(found.fitted, uncertainty.bias)),
         found.fitted.scattering,
         resolution,
         blur,
@@ -276,9 +268,9 @@ def _map_alone(
     """Displacements and their information, without what a prior has put into them."""
     d = found.atoms.ndim
     covariances = known.covariances[:, d:-1, d:-1]
+    elements = without_bias(found.fitted, known.bias)[:, d:-1]
     if isinstance(found.atoms.displacements, IsotropicDisplacements):
-        return MapAlone.of(found.fitted.u_iso[:, None], covariances[:, :1, :1], drawn, coordination)
-    elements = np.asarray(elements_of_matrices(found.fitted.shapes))
+        elements, covariances = elements[:, :1], covariances[:, :1, :1]
     return MapAlone.of(elements, covariances, drawn, coordination)
 
 

@@ -46,15 +46,15 @@ def natural_parameters(d: int) -> tuple[Axes, ...]:
 
 
 @cache
-def multi_indices(d: int) -> tuple[Axes, ...]:
-    """All derivatives up to the fourth, by the axes that they are taken along, in sorted order."""
-    return tuple(axes for order in range(5) for axes in combinations_with_replacement(range(d), order))
+def multi_indices(d: int, order: int = 4) -> tuple[Axes, ...]:
+    """All derivatives up to an order, by the axes that they are taken along, in sorted order."""
+    return tuple(axes for k in range(order + 1) for axes in combinations_with_replacement(range(d), k))
 
 
 def derivatives_of_gaussian(
-    apart: Float[Leaf, "... d"], variances: Float[Leaf, "... d d"]
+    apart: Float[Leaf, "... d"], variances: Float[Leaf, "... d d"], order: int = 4
 ) -> Float[Leaf, "... m"]:
-    """Derivatives of N(Δ; S), up to the fourth, in the order of `multi_indices`.
+    """Derivatives of N(Δ; S), up to the fourth or another order, as `multi_indices` has them.
 
     **Arguments:**
 
@@ -68,13 +68,13 @@ def derivatives_of_gaussian(
     y = xp.sum(p * apart[..., None, :], axis=-1)
     norm = (2 * np.pi) ** (d / 2) * xp.sqrt(determinant).reshape(apart.shape[:-1])
     known: dict[Axes, Leaf] = {(): xp.exp(-0.5 * xp.sum(y * apart, axis=-1)) / norm}
-    for axes in multi_indices(d)[1:]:
+    for axes in multi_indices(d, order)[1:]:
         k, rest = axes[0], axes[1:]
         total = -y[..., k] * known[rest]
         for place, m in enumerate(rest):
             total = total - p[..., k, m] * known[rest[:place] + rest[place + 1 :]]
         known[axes] = total
-    return xp.stack([known[axes] for axes in multi_indices(d)], axis=-1)
+    return xp.stack([known[axes] for axes in multi_indices(d, order)], axis=-1)
 
 
 def weighted_derivatives(
@@ -82,6 +82,7 @@ def weighted_derivatives(
     variances: Float[Leaf, "... d d"],
     frequencies: Float[Leaf, "k d"],
     parts: Float[Leaf, " k"],
+    order: int = 4,
 ) -> Float[Leaf, "... m"]:
     """The same derivatives where every spatial frequency has a weight:
 
@@ -103,10 +104,10 @@ def weighted_derivatives(
     phase = 2 * np.pi * (apart @ frequencies.T)
     # Even derivatives are sums of cosines, odd ones of sines.
     even, odd = strength * xp.cos(phase), strength * xp.sin(phase)
-    orders = multi_indices(d)
+    orders = multi_indices(d, order)
     columns = [parts * xp.prod(2 * np.pi * frequencies[:, np.array(axes, int)], axis=1) for axes in orders]
     moments = xp.stack(columns, axis=1)
-    signs = np.array([(1, -1, -1, 1, 1)[len(axes)] for axes in orders], np.float32)
+    signs = np.array([(1, -1, -1, 1)[len(axes) % 4] for axes in orders], np.float32)
     is_odd = np.array([len(axes) % 2 == 1 for axes in orders])
     return xp.where(is_odd, odd @ moments, even @ moments) * signs
 
@@ -127,15 +128,71 @@ def natural_blocks(
     """
     parameters, places = natural_parameters(d), {axes: i for i, axes in enumerate(multi_indices(d))}
     which = np.array([[places[tuple(sorted(a + b))] for b in parameters] for a in parameters])
-    # A second derivative along one axis counts half; moving the other atom turns Δ round.
-    factors = np.array([0.5 if len(set(a)) < len(a) else 1.0 for a in parameters], np.float32)
-    turned = factors * np.array([-1.0 if len(a) == 1 else 1.0 for a in parameters], np.float32)
+    factors, turned = _factors(d)
     return (
         derivatives[..., which]
         * (factors[:, None] * turned)
         * _strengths(amplitudes, len(parameters))[..., :, None]
         * _strengths(other_amplitudes, len(parameters))[..., None, :]
     )
+
+
+def mean_curvature(
+    covariances: Float[np.ndarray, "n q q"], amplitudes: Float[np.ndarray, " n"], d: int
+) -> Float[np.ndarray, "n m"]:
+    """½ Σ C_kl ∂_k ∂_l of each atom, as a sum of derivatives of a Gaussian in the order of `multi_indices`.
+
+    **Arguments:**
+
+    - `covariances`: C, of each atom's natural parameters.
+    - `amplitudes`: of the atoms.
+    - `d`: dimensions.
+    """
+    parameters, places = natural_parameters(d), {axes: i for i, axes in enumerate(multi_indices(d))}
+    _, turned = _factors(d)
+    q = len(parameters)
+    onto = np.zeros((q, q, len(places)))
+    for i, a in enumerate(parameters):
+        for k, b in enumerate(parameters):
+            onto[i, k, places[tuple(sorted(a + b))]] = 0.5 * turned[i] * turned[k]
+    # The density is linear in its amplitude, which the derivatives by the others are proportional to.
+    last = np.arange(q) == q - 1
+    onto[-1, -1] = 0.0
+    once = last[:, None] | last
+    strengths = np.where(once, 1.0, amplitudes[:, None, None])
+    return (covariances * strengths).reshape(len(covariances), q * q) @ onto.reshape(q * q, -1)
+
+
+def projected(
+    curvature: Float[np.ndarray, "n m k"],
+    derivatives: Float[np.ndarray, "n m l"],
+    amplitudes: Float[np.ndarray, " n"],
+    d: int,
+) -> Float[np.ndarray, "n q"]:
+    """What the mean curvature of neighbours shares with each atom's parameters.
+
+    **Arguments:**
+
+    - `curvature`: of each atom's neighbours, from `mean_curvature`.
+    - `derivatives`: of the overlaps, up to the sixth.
+    - `amplitudes`: of the atoms.
+    - `d`: dimensions.
+    """
+    places = {axes: i for i, axes in enumerate(multi_indices(d, 6))}
+    factors, _ = _factors(d)
+    shares = []
+    for factor, a in zip(factors, natural_parameters(d), strict=True):
+        which = np.array([places[tuple(sorted(a + b))] for b in multi_indices(d)])
+        shares.append(factor * np.einsum("nmk,nmk->n", curvature, derivatives[..., which]))
+    return np.stack(shares, axis=1) * _strengths(amplitudes, len(shares))
+
+
+def _factors(d: int) -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, " q"]]:
+    """By what the derivative of an overlap counts for each parameter: of one atom, and of the other."""
+    # A second derivative along one axis counts half; moving the other atom turns Δ round.
+    parameters = natural_parameters(d)
+    factors = np.array([0.5 if len(set(a)) < len(a) else 1.0 for a in parameters], np.float32)
+    return factors, factors * np.array([-1.0 if len(a) == 1 else 1.0 for a in parameters], np.float32)
 
 
 def _strengths(amplitudes: Float[Leaf, "..."], count: int) -> Float[Leaf, "... p"]:

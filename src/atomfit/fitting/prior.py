@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy.optimize import minimize
 
-from atomfit.atoms import Leaf, elements_of_matrices
+from atomfit.atoms import Leaf, elements_of_matrices, matrices_of_elements
 
 #: Atoms that widths are estimated from, at most.
 _MOST_ATOMS = 5000
@@ -134,12 +134,12 @@ class MapAlone:
 
     - `displacements`: in Å²; elements 11, 22, 33, 12, 13, 23, or U_iso of isotropic atoms.
     - `information`: their inverse covariances (1/Å⁴); NaN where they are not known.
-    - `fitted`: U_iso of the fit that the information was evaluated at (Å²).
+    - `fitted`: displacements of the fit that the information was evaluated at (Å²).
     """
 
     displacements: Float[np.ndarray, "n s"]
     information: Float[np.ndarray, "n s s"]
-    fitted: Float[np.ndarray, " n"]
+    fitted: Float[np.ndarray, "n s"]
 
     @property
     def covariances(self) -> Float[np.ndarray, "n s s"]:
@@ -172,17 +172,16 @@ class MapAlone:
         - `prior`: of the fit, and `coordination` with it.
         """
         information = np.full_like(covariances, np.nan)
-        fitted = displacements[:, : _dimensions(displacements.shape[1])].mean(axis=1)
         known = _sound(covariances)
         information[known] = np.linalg.inv(covariances[known])
         if prior is None:
-            return cls(displacements, information, fitted)
+            return cls(displacements, information, displacements)
         precision, means = prior.precision(), prior.means(coordination)
         rest = _kept_positive(information - precision, information)
         pulled = np.einsum("nab,nb->na", information, displacements) - means @ precision
         alone = np.where(known[:, None], displacements, np.nan)
         alone[known] = np.linalg.solve(rest[known], pulled[known][..., None])[..., 0]
-        return cls(alone, rest, fitted)
+        return cls(alone, rest, displacements)
 
     def shift(self, prior: DisplacementPrior, coordination: Float[np.ndarray, " n"]) -> float:
         """How far a prior would move displacements, in standard uncertainties; 95 % move less."""
@@ -262,23 +261,54 @@ class _Hyperparameters:
 def _most_probable(
     u: Float[np.ndarray, "n s"],
     covariances: Float[np.ndarray, "n s s"],
-    fitted: Float[np.ndarray, " n"],
+    fitted: Float[np.ndarray, "n s"],
     design: Float[np.ndarray, "n c"],
 ) -> _Hyperparameters:
     """Maximise the marginal likelihood; the regression is solved for at each pair of spreads.
 
-    An atom that noise has made narrower than it is looks better known than it is, and would draw the others
-    after it. What noise does to log U hardly depends on U, so each covariance is scaled to what it would be
-    at the expected U, which is found by repetition.
+    An atom that noise has made narrower than it is, along any axis, looks better known than it is, and would
+    draw the others after it. What noise does to U, relative to U, hardly depends on U, so each covariance is
+    taken from the U that it was computed at to the expected one, which is found by repetition.
     """
-    s = u.shape[1]
-    d = _dimensions(s)
-    expected = np.full(len(u), np.median(fitted))
+    d = _dimensions(u.shape[1])
+    middle = np.median(fitted[:, :d].mean(axis=1))
+    expected = np.tile(middle * (np.arange(u.shape[1]) < d), (len(u), 1))
     for _ in range(_REPETITIONS):
-        ratio = np.clip(expected / fitted, 1 / _MOST_SCALING, _MOST_SCALING)
-        found = _at_given_covariances(u, covariances * ratio[:, None, None] ** 2, design)
-        expected = (design @ found.coefficients)[:, :d].mean(axis=1)
+        taken = _stretches(fitted, expected)
+        found = _at_given_covariances(u, taken @ covariances @ np.swapaxes(taken, 1, 2), design)
+        expected = design @ found.coefficients
     return found
+
+
+def _stretches(
+    before: Float[np.ndarray, "n s"], after: Float[np.ndarray, "n s"]
+) -> Float[np.ndarray, "n s s"]:
+    """What stretching space, so that it takes one matrix to another, does to the elements of a small change.
+
+    It does not stretch more than `_MOST_SCALING` along any axis.
+    """
+    count = before.shape[1]
+    values, vectors = np.linalg.eigh(np.asarray(matrices_of_elements(before)))
+    wanted = np.asarray(matrices_of_elements(after))
+    root, inverse = (_of_roots(values, vectors, power) for power in (0.5, -0.5))
+    relative = inverse @ wanted @ inverse
+    ratios, axes = np.linalg.eigh(relative)
+    ratios = np.clip(ratios, 1 / _MOST_SCALING, _MOST_SCALING)
+    # Without turning: U^½ R^½ U^-½ takes U to what is wanted.
+    stretch = (
+        _of_roots(values, vectors, 0.5) @ _of_roots(ratios, axes, 0.5) @ _of_roots(values, vectors, -0.5)
+    )
+    units = np.asarray(matrices_of_elements(np.eye(count)))
+    changed = stretch[:, None] @ units @ np.swapaxes(stretch, 1, 2)[:, None]
+    return np.swapaxes(np.asarray(elements_of_matrices(changed)), 1, 2)
+
+
+def _of_roots(
+    values: Float[np.ndarray, "n d"], vectors: Float[np.ndarray, "n d d"], power: float
+) -> Float[np.ndarray, "n d d"]:
+    """A power of symmetric matrices, by their eigenvalues and eigenvectors."""
+    least = 1e-3 * values[:, -1:]
+    return (vectors * np.maximum(values, least)[:, None] ** power) @ np.swapaxes(vectors, 1, 2)
 
 
 def _at_given_covariances(

@@ -36,8 +36,8 @@ _NARROWER = 0.7
 #: An atom ends where it has fallen to that of a Gaussian at this many standard deviations.
 _END = 4.0
 
-#: Derivatives of the overlap of two Gaussians, by their distance and summed variances.
-Overlap = Callable[[Any, Any], Any]
+#: Derivatives of the overlap of two Gaussians, by distance, summed variances and, as `order`, how many.
+Overlap = Callable[..., Any]
 
 
 class AbstractScattering(eqx.Module):

@@ -15,27 +15,21 @@ information like that of the map, and is added to both.
 Not in it is whatever the model cannot describe.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse.linalg import LinearOperator, cg
 
-from atomfit.fitting.curvature import neighbour_table
+from atomfit.fitting.bias import second_order_bias
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
+from atomfit.fitting.information import Blocks, Information, free_directions
+from atomfit.fitting.overlaps import derivatives_of_gaussian
 from atomfit.fitting.scatterers import Overlap
 
-#: Atoms of which the inverse for one atom is taken together, itself included.
-CLUSTER = 19
 #: Numbers in the matrices that are inverted at a time.
 _NUMBERS_AT_A_TIME = 2e7
 _ROWS_OF_LAPACK = 64
-_ATOMS_AT_A_TIME = 64
-
-Blocks = Callable[[FittedAtoms, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +42,13 @@ class Uncertainty:
         (map units x Å³), in this order; zero where a number was frozen.
     - `neighbours`: atoms that overlap with each, itself first; padded by itself.
     - `between`: covariance of each atom's position (rows) with that of its neighbours (Å²).
+    - `bias`: what each number is expected to be wrong by, to second order; see `bias`.
     """
 
     covariances: Float[np.ndarray, "n q q"]
     neighbours: Int[np.ndarray, "n m"]
     between: Float[np.ndarray, "n m d d"]
+    bias: Float[np.ndarray, "n q"]
 
     @property
     def deviations(self) -> Float[np.ndarray, "n q"]:
@@ -115,42 +111,24 @@ def uncertainty(
         is known in closed form.
     """
     n, d = atoms.positions.shape
-    q = len(natural_parameters(d))
-    neighbours = neighbour_table(atoms.positions, float(np.median(atoms.reach_variances)), n)[:, :CLUSTER]
-    missing = (neighbours == np.arange(n)[:, None]) & (np.arange(neighbours.shape[1]) > 0)
-    basis = _free_directions(d, isotropic, frozen)
-    covariances, between = np.full((n, q, q), np.nan), np.full((*neighbours.shape, d, d), np.nan)
+    basis = free_directions(d, isotropic, frozen)
+    q, p = basis.shape
     if not basis.size or noise == 0:
-        return Uncertainty(np.zeros((n, q, q)), neighbours, np.zeros_like(between))
-    p = basis.shape[1]
-
-    def information(of: Overlap) -> Float[np.ndarray, "n m p p"]:
-        return freely(_blocks(atoms, neighbours, of))
-
-    def freely(natural: Float[np.ndarray, "n m q q"]) -> Float[np.ndarray, "n m p p"]:
-        natural = natural / (voxel_volume * noise**2)
-        if prior is not None:
-            natural[:, 0] += prior
-        return np.where(missing[:, :, None, None], 0.0, basis.T @ natural @ basis)
-
-    if blocks_of is None:
-        blocks = information(overlap or derivatives_of_gaussian)
-    else:
-        blocks = freely(blocks_of(atoms, neighbours))
-    # Amplitudes may be of any size; each number is measured in its own inverse information.
-    scale = np.sqrt(np.maximum(np.diagonal(blocks[:, 0], axis1=1, axis2=2), 1e-300))
-    scales = scale[:, None, :, None] * scale[neighbours][:, :, None, :]
-    blocks = blocks / scales
+        own = np.arange(n)[:, None]
+        return Uncertainty(np.zeros((n, q, q)), own, np.zeros((n, 1, d, d)), np.zeros((n, q)))
+    known = Information.of(atoms, voxel_volume * noise**2, basis, overlap, prior, blocks_of)
+    neighbours, missing, scale = known.neighbours, known.missing, known.scale
+    covariances, between = np.full((n, q, q), np.nan), np.full((*neighbours.shape, d, d), np.nan)
     pairs = np.arange(n)[:, None] * n + neighbours
     sorting = np.argsort(pairs[~missing])
-    order, flat = pairs[~missing][sorting], blocks[~missing][sorting]
+    order, flat = pairs[~missing][sorting], known.blocks[~missing][sorting]
     noise_flat = None
     if noise_overlap is not None:
-        noise_flat = (information(noise_overlap) / scales)[~missing][sorting]
+        noise_flat = known.with_noise(atoms, noise_overlap, prior)[~missing][sorting]
     lifts = np.zeros((n, p, 0))
     if border is not None:
-        shared = basis.T @ border[0] / (voxel_volume * noise**2) / scale[..., None]
-        lifts = _lifts(blocks, neighbours, shared, border[1] / noise**2) / scale[..., None]
+        shared = basis.T @ border[0] / known.unit / scale[..., None]
+        lifts = _lifts(known, shared, border[1] / noise**2) / scale[..., None]
     for rows, m in _alike((~missing).sum(axis=1), p):
         others, absent = neighbours[rows, :m], missing[rows, :m]
         cluster = others, absent, order
@@ -172,7 +150,10 @@ def uncertainty(
         covariances[rows] = natural[:, 0]
         between[rows, :m] = np.swapaxes(natural[:, :, :d, :d], 2, 3)
     covariances[~atoms.usable], between[~atoms.usable] = np.nan, np.nan
-    return Uncertainty(covariances, neighbours, between)
+    bias = np.zeros((n, q))
+    if blocks_of is None:
+        bias = second_order_bias(atoms, covariances, known, overlap or derivatives_of_gaussian, lifts)
+    return Uncertainty(covariances, neighbours, between, bias)
 
 
 def _alike(sizes: Int[np.ndarray, " n"], p: int) -> Iterator[tuple[Int[np.ndarray, " c"], int]]:
@@ -183,63 +164,18 @@ def _alike(sizes: Int[np.ndarray, " n"], p: int) -> Iterator[tuple[Int[np.ndarra
         yield from ((rows[begin : begin + step], int(m)) for begin in range(0, len(rows), step))
 
 
-def _free_directions(d: int, isotropic: bool, frozen: Collection[str]) -> Float[np.ndarray, "q p"]:
-    """Directions in the space of natural parameters in which an atom was free."""
-    q = len(natural_parameters(d))
-    unit = np.eye(q)
-    shape = unit[:, d : 2 * d].sum(axis=1, keepdims=True) if isotropic else unit[:, d:-1]
-    parts = {"positions": unit[:, :d], "displacements": shape, "amplitudes": unit[:, -1:]}
-    return np.concatenate(
-        [np.zeros((q, 0)), *(part for name, part in parts.items() if name not in frozen)], axis=1
-    )
-
-
-def _blocks(
-    atoms: FittedAtoms, neighbours: Int[np.ndarray, "n m"], overlap: Overlap
-) -> Float[np.ndarray, "n m q q"]:
-    """Inner products of each atom's derivatives with its neighbours' (per unit of voxel volume)."""
-    positions, shapes, amplitudes = (
-        np.nan_to_num(x.astype(np.float64)) for x in (atoms.positions, atoms.shapes, atoms.amplitudes)
-    )
-    blocks = []
-    for begin in range(0, len(atoms), _ATOMS_AT_A_TIME):
-        rows = slice(begin, begin + _ATOMS_AT_A_TIME)
-        others = neighbours[rows]
-        derivatives = atoms.scattering.overlap(
-            overlap,
-            positions[rows, None] - positions[others],
-            shapes[rows, None] + shapes[others],
-            np.arange(len(atoms))[rows, None],
-            others,
-        )
-        mine, theirs = np.broadcast_arrays(amplitudes[rows, None], amplitudes[others])
-        blocks.append(np.asarray(natural_blocks(np.asarray(derivatives), mine, theirs, positions.shape[1])))
-    return np.concatenate(blocks)
-
-
 def _lifts(
-    blocks: Float[np.ndarray, "n m p p"],
-    neighbours: Int[np.ndarray, "n m"],
-    border: Float[np.ndarray, "n p b"],
-    corner: Float[np.ndarray, "b b"],
+    known: Information, border: Float[np.ndarray, "n p b"], corner: Float[np.ndarray, "b b"]
 ) -> Float[np.ndarray, "n p b"]:
     """H⁻¹ c S^(-1/2), whose outer product is what an unknown background adds to the covariance.
 
     H is the atoms' information, c the border, and S = D - cᵀ H⁻¹ c what the region says of the background.
     """
-
-    def product(vector: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-        atoms = vector.reshape(border.shape[:2])
-        return np.einsum("nmpq,nmq->np", blocks, atoms[neighbours]).ravel()
-
-    size = border.shape[0] * border.shape[1]
-    matrix = LinearOperator((size, size), matvec=product, dtype=np.float64)
-    flat = border.reshape(size, -1)
-    solved = np.stack([cg(matrix, c, rtol=1e-4, maxiter=200)[0] for c in flat.T], axis=1)
-    values, vectors = np.linalg.eigh(corner - flat.T @ solved)
+    solved = known.solve(border)
+    values, vectors = np.linalg.eigh(corner - np.einsum("npb,npc->bc", border, solved))
     # Where atoms fill the region it hardly tells the background from them.
     values = np.maximum(values, 1e-3 * np.linalg.eigvalsh(corner).max())
-    return (solved @ (vectors / np.sqrt(values))).reshape(border.shape)
+    return solved @ (vectors / np.sqrt(values))
 
 
 def _matrices_of_clusters(

@@ -1,0 +1,154 @@
+"""The Fisher information of a fit, on the host in float64: block-sparse, each block in its own unit.
+
+Each atom meets only the neighbours that it overlaps with (up to `CLUSTER`), in one block a pair, in the
+directions of its natural parameters that were free. Amplitudes may be of any size and positions of any
+accuracy, so each number is measured in its own inverse information.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse.linalg import LinearOperator, cg
+
+from atomfit.fitting.curvature import neighbour_table
+from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
+from atomfit.fitting.scatterers import Overlap
+
+#: Atoms of which the inverse for one atom is taken together, itself included.
+CLUSTER = 19
+_ATOMS_AT_A_TIME = 64
+_ACCURACY = 1e-4
+_MOST_PRODUCTS = 200
+
+Blocks = Callable[[FittedAtoms, Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Information:
+    """What a map and a prior say of n atoms.
+
+    **Fields:**
+
+    - `blocks`: of each atom with itself (first) and its neighbours, zero where there are fewer; for numbers
+        in units of `scale`.
+    - `neighbours`: their indices, padded by the atom itself.
+    - `missing`: where that is so.
+    - `basis`: directions in the space of natural parameters in which an atom was free.
+    - `scale`: root of the information of each number by itself.
+    - `unit`: by what an overlap is divided to be information: voxel volume times variance of the noise.
+    """
+
+    blocks: Float[np.ndarray, "n m p p"]
+    neighbours: Int[np.ndarray, "n m"]
+    missing: Bool[np.ndarray, "n m"]
+    basis: Float[np.ndarray, "q p"]
+    scale: Float[np.ndarray, "n p"]
+    unit: float
+
+    @classmethod
+    def of(
+        cls,
+        atoms: FittedAtoms,
+        unit: float,
+        basis: Float[np.ndarray, "q p"],
+        overlap: Overlap | None = None,
+        prior: Float[np.ndarray, "n q q"] | None = None,
+        blocks_of: Blocks | None = None,
+    ) -> "Information":
+        """Of fitted atoms.
+
+        **Arguments:**
+
+        - `atoms`, `unit`, `basis`: see above, and `free_directions`.
+        - `overlap`, `prior`, `blocks_of`: as for `uncertainty`.
+        """
+        n = len(atoms)
+        neighbours = neighbour_table(atoms.positions, float(np.median(atoms.reach_variances)), n)
+        neighbours = neighbours[:, :CLUSTER]
+        missing = (neighbours == np.arange(n)[:, None]) & (np.arange(neighbours.shape[1]) > 0)
+        if blocks_of is None:
+            natural = _blocks(atoms, neighbours, overlap or derivatives_of_gaussian)
+        else:
+            natural = blocks_of(atoms, neighbours)
+        blocks = _freely(natural / unit, basis, missing, prior)
+        scale = np.sqrt(np.maximum(np.diagonal(blocks[:, 0], axis1=1, axis2=2), 1e-300))
+        blocks = blocks / (scale[:, None, :, None] * scale[neighbours][:, :, None, :])
+        return cls(blocks, neighbours, missing, basis, scale, unit)
+
+    def with_noise(
+        self, atoms: FittedAtoms, overlap: Overlap, prior: Float[np.ndarray, "n q q"] | None
+    ) -> Float[np.ndarray, "n m p p"]:
+        """Blocks of the same, with the noise's covariance between, in the same units."""
+        blocks = _freely(
+            _blocks(atoms, self.neighbours, overlap) / self.unit, self.basis, self.missing, prior
+        )
+        return blocks / (self.scale[:, None, :, None] * self.scale[self.neighbours][:, :, None, :])
+
+    def solve(self, right: Float[np.ndarray, "n p c"]) -> Float[np.ndarray, "n p c"]:
+        """The inverse times vectors, all in units of `scale`, by conjugate gradients."""
+        n, p, c = right.shape
+
+        def product(vector: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+            return np.einsum("nmpq,nmq->np", self.blocks, vector.reshape(n, p)[self.neighbours]).ravel()
+
+        matrix = LinearOperator((n * p, n * p), matvec=product, dtype=np.float64)
+        columns = right.reshape(n * p, c).T
+        solved = [cg(matrix, column, rtol=_ACCURACY, maxiter=_MOST_PRODUCTS)[0] for column in columns]
+        return np.stack(solved, axis=1).reshape(right.shape) if c else right
+
+
+def free_directions(d: int, isotropic: bool, frozen: Collection[str]) -> Float[np.ndarray, "q p"]:
+    """Directions in the space of natural parameters in which an atom was free."""
+    q = len(natural_parameters(d))
+    unit = np.eye(q)
+    shape = unit[:, d : 2 * d].sum(axis=1, keepdims=True) if isotropic else unit[:, d:-1]
+    parts = {"positions": unit[:, :d], "displacements": shape, "amplitudes": unit[:, -1:]}
+    return np.concatenate(
+        [np.zeros((q, 0)), *(part for name, part in parts.items() if name not in frozen)], axis=1
+    )
+
+
+def _blocks(
+    atoms: FittedAtoms, neighbours: Int[np.ndarray, "n m"], overlap: Overlap
+) -> Float[np.ndarray, "n m q q"]:
+    """Inner products of each atom's derivatives with its neighbours' (per unit of voxel volume)."""
+    d, amplitudes = atoms.positions.shape[1], np.nan_to_num(atoms.amplitudes)
+    blocks = []
+    for rows, derivatives in overlaps(atoms, neighbours, overlap):
+        mine, theirs = np.broadcast_arrays(amplitudes[rows, None], amplitudes[neighbours[rows]])
+        blocks.append(np.asarray(natural_blocks(derivatives, mine, theirs, d)))
+    return np.concatenate(blocks)
+
+
+def overlaps(
+    atoms: FittedAtoms, neighbours: Int[np.ndarray, "n m"], overlap: Overlap
+) -> Iterator[tuple[slice, Float[np.ndarray, "c m k"]]]:
+    """Derivatives of the overlap of each atom with its neighbours, for some atoms at a time."""
+    positions, shapes = (np.nan_to_num(x.astype(np.float64)) for x in (atoms.positions, atoms.shapes))
+    for begin in range(0, len(atoms), _ATOMS_AT_A_TIME):
+        rows = slice(begin, begin + _ATOMS_AT_A_TIME)
+        others = neighbours[rows]
+        derivatives = atoms.scattering.overlap(
+            overlap,
+            positions[rows, None] - positions[others],
+            shapes[rows, None] + shapes[others],
+            np.arange(len(atoms))[rows, None],
+            others,
+        )
+        yield rows, np.asarray(derivatives)
+
+
+def _freely(
+    natural: Float[np.ndarray, "n m q q"],
+    basis: Float[np.ndarray, "q p"],
+    missing: Bool[np.ndarray, "n m"],
+    prior: Float[np.ndarray, "n q q"] | None,
+) -> Float[np.ndarray, "n m p p"]:
+    """Blocks of what was free, with what was known of each atom beforehand."""
+    if prior is not None:
+        natural[:, 0] += prior
+    return np.where(missing[:, :, None, None], 0.0, basis.T @ natural @ basis)

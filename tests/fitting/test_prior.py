@@ -6,8 +6,9 @@ import pytest
 from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import element
+from atomfit.fitting.hyperparameters import estimate_prior
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.prior import DisplacementPrior, MapAlone, estimate_prior
+from atomfit.fitting.prior import DisplacementPrior, MapAlone
 from atomfit.options import Prior
 from atomfit.simulation import Simulation, simulate
 
@@ -21,7 +22,8 @@ def planted(rng: np.random.Generator, n: int, spreads: tuple[float, float], slop
     true = prior.means(coordination(n)) + rng.multivariate_normal(np.zeros(6), covariance, n)
     roots = 0.02 * (np.eye(6) + 0.3 * rng.normal(size=(n, 6, 6)))
     errors = np.einsum("nab,nb->na", roots, rng.normal(size=(n, 6)))
-    return MapAlone(true + errors, np.linalg.inv(roots @ np.swapaxes(roots, 1, 2)), np.full(n, 0.26))
+    fitted = np.tile(0.26 * (np.arange(6) < 3), (n, 1))
+    return MapAlone(true + errors, np.linalg.inv(roots @ np.swapaxes(roots, 1, 2)), fitted)
 
 
 def coordination(n: int) -> np.ndarray:
@@ -103,3 +105,15 @@ def test_noisy_displacements_come_nearer_to_the_truth() -> None:
 def test_a_clear_map_needs_no_prior() -> None:
     case = simulate(size=135, noise=0.03, rotate="random", box=80)
     assert refined(case, "auto").prior is None
+
+
+def test_mean_is_not_that_of_what_noise_has_narrowed() -> None:
+    """Isotropic atoms whose errors are relative, 15 %: weights by their own uncertainties say 5 % too little."""
+    n, u = 2000, 0.25
+    found = u * np.exp(np.random.default_rng(3).normal(-0.5 * 0.15**2, 0.15, n))[:, None]
+    information = 1 / (0.15 * found)[:, :, None] ** 2
+    weights = information[:, 0, 0]
+    assert np.average(found[:, 0], weights=weights) < 0.96 * u
+    prior = estimate_prior(MapAlone(found, information, found), coordination(n), np.ones(n, bool))
+    assert prior is not None
+    assert prior.mean[0] == pytest.approx(u, rel=0.01)

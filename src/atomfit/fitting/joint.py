@@ -25,13 +25,14 @@ from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
 from atomfit.fitting.bias import without_bias
 from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.hyperparameters import estimate_prior
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import AbstractBackground
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.pose import pose
 from atomfit.fitting.posterior import Term
-from atomfit.fitting.prior import DisplacementPrior, MapAlone, estimate_prior
+from atomfit.fitting.prior import DisplacementPrior, MapAlone
 from atomfit.fitting.refinement import FitState, Refinement, plain, refine
 from atomfit.fitting.residual_noise import SmoothNoise
 from atomfit.fitting.resolution import Resolution, resolve, voxel_variances

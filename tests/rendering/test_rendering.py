@@ -1,5 +1,7 @@
 """The fast renderer against the slow one, its derivatives against finite differences."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.grid import Grid
 from atomfit.rendering import Gaussians, plan_windows, render, render_map, render_reference
-from atomfit.rendering.windows import BLOCK
+from atomfit.rendering.windows import BLOCK, _add_one_by_one, _add_together
 
 GRID = Grid((22, 26, 30), np.array([0.41, 0.36, 0.33]), np.array([5.0, -3.0, 100.0]))
 
@@ -164,6 +166,23 @@ def test_two_devices_draw_what_one_draws() -> None:
     for one, two in zip(derivatives(1), derivatives(2), strict=True):
         # Blocks are other ones, and float32 adds up in another order.
         np.testing.assert_allclose(two, one, atol=5e-5 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("grid", [GRID, plane((30, 41))], ids=["map", "image"])
+def test_all_ways_to_add_windows_agree(grid: Grid) -> None:
+    """Those of processors and of accelerators, in blocks of any size."""
+    gaussians = some_gaussians(150, grid)
+    plan = plan_windows(gaussians, grid)
+    values = jnp.asarray(np.random.default_rng(0).normal(size=(150, *plan.window)), jnp.float32)
+    empty = jnp.zeros(grid.shape, jnp.float32)
+    one_by_one = _add_one_by_one(jnp.asarray(plan.starts), empty, values)
+    np.testing.assert_allclose(
+        _add_together(jnp.asarray(plan.starts), empty, values), one_by_one, atol=1e-5
+    )
+    expected = render(gaussians, plan, grid.spacing, grid.origin)
+    for block in (7, 4096):
+        other = dataclasses.replace(plan, block=block)
+        np.testing.assert_allclose(render(gaussians, other, grid.spacing, grid.origin), expected, atol=1e-4)
 
 
 def test_integral_is_the_weight() -> None:

@@ -1,15 +1,16 @@
 """Atoms to a map: each Gaussian is evaluated in a window around its centre, and the windows are added.
 
-Three choices make this fast on a CPU:
+Three choices make this fast:
 
 1. A Gaussian of any orientation is a product of two-dimensional tables, one for each pair of axes. So a
    window of W³ voxels needs 3 W² exponentials, of numbers that are a small matrix product
    (`polynomials`). The tangent of a Gaussian is the Gaussian times such a polynomial, which makes the
    gradient of an atom ten moments of (residual x window), another matrix product; `_fill_windows` tells
    JAX so.
-2. Windows are added one after the other with `dynamic_update_slice`, which is far faster
-   than a scatter of voxels. The addition is linear, so it is declared with its transpose (reading the
-   windows back) through `linear_call`, and jvp, vjp and hvp all work. It cannot be vmapped.
+2. Windows are added one after the other with `dynamic_update_slice`, which is far faster than a scatter of
+   voxels; on an accelerator, where it is slower, all at once. The addition is linear, so it is declared
+   with its transpose (reading the windows back) through `linear_call`, and jvp, vjp and hvp all work. It
+   cannot be vmapped.
 3. Atoms go through in blocks, so that memory does not grow with their number. Tensors of shape
    [atoms, W, W, W] exist for one block at a time, and stay in cache. Several devices take a share of the
    blocks each, and their maps are added.
@@ -38,8 +39,10 @@ from atomfit.rendering.polynomials import coefficients, monomials
 #: strongly correlated one table grows while the others fall. Two such tables must not overflow float32.
 #: Values within four standard deviations are exact up to U_maj / U_min = 9 in any orientation.
 _MAX_EXPONENT = 43.0
-#: Gaussians evaluated at a time; at 12³ voxels a window a block is 0.4 MB, which stays in cache.
+#: Gaussians evaluated at a time. At 12³ voxels a window a block is 0.4 MB, which stays in a processor's
+#: cache; an accelerator wants as many as keep all of it busy.
 BLOCK = 64
+BLOCK_OF_ACCELERATORS = 4096
 #: Steps in which the numbers of Gaussians grow that share compiled code.
 _SMALLEST_STEP = 128
 
@@ -55,6 +58,7 @@ class WindowPlan(eqx.Module):
     - `window`: voxels along each axis of a window, the same for all Gaussians.
     - `shape`: voxels along each axis of the map.
     - `devices`: how many devices share the Gaussians.
+    - `block`: how many Gaussians are evaluated at a time.
     """
 
     starts: Int[Array | np.ndarray, "n d"]
@@ -62,6 +66,7 @@ class WindowPlan(eqx.Module):
     window: tuple[int, ...] = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
     devices: int = eqx.field(static=True, default=1)
+    block: int = eqx.field(static=True, default=BLOCK)
 
 
 def plan_windows(
@@ -89,7 +94,10 @@ def plan_windows(
     first = np.ceil(grid.indices_of(np.asarray(gaussians.centres, np.float64)) - reach).astype(np.int64)
     starts = np.clip(first, 0, np.array(grid.shape) - window)
     order = np.lexsort((starts // window).T[::-1])
-    return WindowPlan(starts[order].astype(np.int32), order.astype(np.int32), window, grid.shape, devices)
+    block = BLOCK if jax.default_backend() == "cpu" else BLOCK_OF_ACCELERATORS
+    return WindowPlan(
+        starts[order].astype(np.int32), order.astype(np.int32), window, grid.shape, devices, block
+    )
 
 
 def render(
@@ -156,7 +164,7 @@ def _draw_all(
     # Zero, but not known to be: `linear_call` cannot take a derivative that vanishes for certain.
     empty = jnp.zeros(plan.shape, jnp.float32) + 0 * peaks[0]
     n = centres.shape[0]
-    if n <= BLOCK:
+    if n <= plan.block:
         return _draw(empty, centres, precisions, peaks, starts, plan.window)
 
     @jax.checkpoint
@@ -164,14 +172,14 @@ def _draw_all(
         centres, precisions, peaks, starts = block
         return _draw(density, centres, precisions, peaks, starts, plan.window), None
 
-    blocks = [_in_blocks(x, n) for x in (centres, precisions, peaks, starts)]
+    blocks = [_in_blocks(x, plan.block) for x in (centres, precisions, peaks, starts)]
     return lax.scan(draw_block, empty, tuple(blocks))[0]
 
 
-def _in_blocks(x: Array, n: int) -> Array:
-    blocks = -(-n // BLOCK)
-    padding = [(0, blocks * BLOCK - n)] + [(0, 0)] * (x.ndim - 1)
-    return jnp.pad(x, padding).reshape(blocks, BLOCK, *x.shape[1:])
+def _in_blocks(x: Array, size: int) -> Array:
+    blocks = -(-len(x) // size)
+    padding = [(0, blocks * size - len(x))] + [(0, 0)] * (x.ndim - 1)
+    return jnp.pad(x, padding).reshape(blocks, size, *x.shape[1:])
 
 
 def _draw(
@@ -230,14 +238,30 @@ def _exponents(polynomials: Float[Array, "n m"], window: tuple[int, ...]) -> Flo
 
 
 def _add_windows(starts: Array, operands: tuple[Array, Array]) -> Array:
-    """Add windows to a map, one after the other."""
-    density, values = operands
+    """Add windows to a map, in the way that suits the processor that it is done on."""
+    return lax.platform_dependent(starts, *operands, cpu=_add_one_by_one, default=_add_together)
+
+
+def _add_one_by_one(starts: Array, density: Array, values: Array) -> Array:
+    """A processor with a cache adds windows one after the other, in the order of their places."""
 
     def add(i: Array, density: Array) -> Array:
         there = lax.dynamic_slice(density, starts[i], values.shape[1:])
         return lax.dynamic_update_slice(density, there + values[i], starts[i])
 
     return lax.fori_loop(0, values.shape[0], add, density)
+
+
+def _add_together(starts: Array, density: Array, values: Array) -> Array:
+    """An accelerator adds them all at once: a loop would start a program for each."""
+    axes = tuple(range(density.ndim))
+    numbers = lax.ScatterDimensionNumbers(
+        update_window_dims=tuple(axis + 1 for axis in axes),
+        inserted_window_dims=(),
+        scatter_dims_to_operand_dims=axes,
+    )
+    mode = lax.GatherScatterMode.PROMISE_IN_BOUNDS
+    return lax.scatter_add(density, starts, values, numbers, mode=mode)
 
 
 def _read_windows(starts: Array, density: Array, window: tuple[int, ...]) -> tuple[Array, Array]:

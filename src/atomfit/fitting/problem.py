@@ -42,6 +42,8 @@ SECONDS_TO_COMPILE = 5.0
 SECONDS_PER_WINDOW_VOXEL = 2e-8
 SECONDS_PER_OVERLAP_TERM = 1e-8
 ITERATIONS = 8
+PRODUCTS_DRAWN = 10
+NUMBERS_PER_VOXEL = 7
 BYTES_OF_LIBRARIES = 6e8
 #: Windows hold this many standard deviations of the longest axis of nearly all atoms.
 WINDOW_WIDTHS = 4.0
@@ -101,8 +103,10 @@ class JointProblem:
         data = self.posterior.data
         terms = atoms * neighbours * (len(data.parts) if isinstance(data, SpectralLeastSquares) else 0)
         work = SECONDS_PER_WINDOW_VOXEL * windows + SECONDS_PER_OVERLAP_TERM * terms
+        if isinstance(data, Pointwise):
+            work *= PRODUCTS_DRAWN
         seconds = SECONDS_TO_COMPILE + ITERATIONS * work
-        numbers = 12 * float(np.prod(plan.shape)) + 250 * atoms * neighbours
+        numbers = NUMBERS_PER_VOXEL * float(np.prod(plan.shape)) + 250 * atoms * neighbours
         memory = BYTES_OF_LIBRARIES + 4 * numbers
         minutes = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
         return (

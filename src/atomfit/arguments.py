@@ -4,16 +4,21 @@ from atomfit.errors import InputError
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
+    """One number, or three with commas between.
+
+    **Raises:** `InputError` if it is neither.
+    """
     try:
-        numbers = tuple(float(part) for part in text.split(","))
+        found = tuple(float(part) for part in text.split(","))
     except ValueError:
-        numbers = ()
-    if len(numbers) not in (1, 3):
+        found = ()
+    if len(found) not in (1, 3):
         raise InputError(f"{text!r} is neither one number nor three", "write 1 or 1,2,3", option)
-    return numbers
+    return found
 
 
 def lengths(text: str | None) -> float | tuple[float, ...] | None:
+    """One voxel edge or three (Å)."""
     if text is None:
         return None
     edges = numbers(text, "--voxel-size")
@@ -21,6 +26,10 @@ def lengths(text: str | None) -> float | tuple[float, ...] | None:
 
 
 def triple(text: str, option: str) -> tuple[float, float, float]:
+    """Three numbers.
+
+    **Raises:** `InputError` if there are not three.
+    """
     three = numbers(text, option)
     if len(three) != 3:
         raise InputError(f"{text!r} is not three numbers", "write X,Y,Z", option)
@@ -28,6 +37,7 @@ def triple(text: str, option: str) -> tuple[float, float, float]:
 
 
 def correlation_rule(text: str) -> float | str:
+    """A number, or the name of a rule."""
     try:
         return float(text)
     except ValueError:

@@ -13,13 +13,19 @@ from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import element
 from atomfit.fitting.first_order import LBFGS, Adam, Optax
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.model import AbstractBackground, ConstantBackground, LinearBackground, MapModel
+from atomfit.fitting.model import (
+    AbstractBackground,
+    ConstantBackground,
+    LinearBackground,
+    MapModel,
+    NoBackground,
+)
 from atomfit.fitting.objective import LeastSquares, region_around, region_mask
 from atomfit.fitting.parameters import Bounds, parametrise
 from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.grid import DensityMap, Grid
 from atomfit.matching import match
-from atomfit.rendering import Gaussians, plan_windows, render_map
+from atomfit.rendering import plan_windows, render_map
 from atomfit.simulation import Simulation, simulate
 
 PT = element("Pt")
@@ -277,7 +283,7 @@ def lone_atom() -> tuple[LeastSquares, MapModel]:
         np.array([(2 * np.pi * 0.25) ** 1.5]),
         np.array([78]),
     )
-    gaussians = Gaussians.of_atoms(atoms)
+    gaussians = MapModel(atoms, NoBackground()).gaussians
     values = render_map(gaussians, grid, 7.0)
     plan = plan_windows(gaussians, grid, 7.0)
     return (
@@ -375,7 +381,7 @@ def test_plain_optax_on_the_modules_works(small: Simulation) -> None:
     )
     model = MapModel(atoms, ConstantBackground(jnp.zeros(())))
     local = Grid(region.grid.shape, region.grid.spacing, np.zeros(3))
-    plan = plan_windows(Gaussians.of_atoms(atoms), local, margin=0.5)
+    plan = plan_windows(MapModel(atoms, NoBackground()).gaussians, local, margin=0.5)
     objective = LeastSquares(
         jnp.asarray(region.values),
         jnp.asarray(region.mask, jnp.float32),

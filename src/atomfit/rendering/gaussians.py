@@ -8,7 +8,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.atoms import Atoms, Leaf
+from atomfit.atoms import Leaf
 from atomfit.scattering import GaussianMixture
 
 
@@ -25,11 +25,6 @@ class Gaussians(eqx.Module):
     centres: Float[Array | np.ndarray, "n d"]
     matrices: Float[Array | np.ndarray, "n d d"]
     weights: Float[Array | np.ndarray, " n"]
-
-    @classmethod
-    def of_atoms(cls, atoms: Atoms) -> "Gaussians":
-        """One Gaussian an atom."""
-        return cls(atoms.positions, atoms.matrices(), atoms.amplitudes)
 
     @classmethod
     def of_simulated(

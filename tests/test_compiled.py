@@ -34,16 +34,16 @@ print(json.dumps({"traced": [t for t in traced if isinstance(t, str)], "results"
 """
 
 
-def run(directory: Path | str, *words: str) -> dict:
+def run(directory: Path | str, *words: str, **environment: str) -> dict:
     """What a process of one device traced, and what it found."""
-    environment = os.environ | {"XLA_FLAGS": ""}
+    environment = os.environ | {"XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": ""} | environment
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(directory), *words],
         capture_output=True,
         text=True,
-        check=True,
         env=environment,
     )
+    assert process.returncode == 0, process.stderr
     return json.loads(process.stdout)
 
 
@@ -71,3 +71,16 @@ def test_what_cannot_be_kept_is_compiled_as_usual(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     assert run(nowhere, "a")["results"] == [[5.0, "a"]]
     assert not nowhere.exists()
+
+
+def test_what_jax_has_read_from_its_own_cache_is_no_danger(tmp_path: Path) -> None:
+    """Such a program cannot be kept whole."""
+    caching = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        for _ in range(2):
+            assert run(tmp_path / name, "a", **caching)["results"] == [[5.0, "a"]]

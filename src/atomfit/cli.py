@@ -196,10 +196,9 @@ def build(
         from atomfit.preparation import prepare
 
         prepared = prepare(map, element[0], options)
-        programs = process.cache_compilation()
         from atomfit import compiled, pipeline
 
-        compiled.keep_in(programs)
+        compiled.keep_in(process.programs_directory())
         with _progress(quiet) as progress:
             result = pipeline.build(
                 prepared, element[0], options, progress=progress, checkpoint=checkpoint, resume=resume
@@ -276,7 +275,6 @@ def simulate(
         from atomfit.io.outputs import require_writable
 
         require_writable(out, overwrite)
-        process.cache_compilation()
         from atomfit.simulation import SimulationOptions
         from atomfit.simulation import simulate as run
         from atomfit.simulation.files import write_simulation

@@ -61,9 +61,19 @@ class kept(Generic[_P, _R]):
             key = self._key(leaves, static)
         except (pickle.PicklingError, AttributeError, TypeError):
             return self._jitted(*args, **kwargs)
-        if key not in self._programs:
-            path = _directory / f"{self._function.__name__.strip('_')}-{key}"
-            self._programs[key] = _read(path) or self._compiled(path, arrays, static)
+        if key in self._programs:
+            return self._programs[key](leaves)
+        path = _directory / f"{self._function.__name__.strip('_')}-{key}"
+        read = _read(path)
+        if read is not None:
+            try:
+                result = read(leaves)
+                self._programs[key] = read
+                return result
+            # What was kept of a program that JAX itself had read from its cache lacks parts of it.
+            except jax.errors.JaxRuntimeError:
+                pass
+        self._programs[key] = self._compiled(path, arrays, static)
         return self._programs[key](leaves)
 
     def _key(self, leaves: list[Any], static: Any) -> str:
@@ -152,8 +162,7 @@ def _surroundings() -> bytes:
         device.device_kind,
         device.client.platform_version,
         os.environ.get("XLA_FLAGS", ""),
-        jax.config.jax_enable_x64,  # type: ignore[attr-defined]
-        jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
+        [getattr(jax.config, name) for name in ("jax_enable_x64", "jax_default_matmul_precision")],
     ]
     digest.update(repr(about).encode())
     return digest.digest()

@@ -9,25 +9,18 @@ import sys
 from pathlib import Path
 
 
-def cache_compilation() -> Path | None:
-    """Keep compiled code between runs: compilation is most of the wait for a small particle.
+def programs_directory() -> Path | None:
+    """Where compiled programs are kept between runs: compilation is most of the wait for a small particle.
 
-    Returns the directory for whole programs; None if nothing can be kept.
+    None if nothing can be kept.
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    cache = (Path(base) if base else Path.home() / ".cache") / "atomfit"
-    directory, programs = cache / "compiled", cache / "programs"
+    directory = (Path(base) if base else Path.home() / ".cache") / "atomfit" / "programs"
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        programs.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return None
-    if not (os.access(directory, os.W_OK) and os.access(programs, os.W_OK)):
-        return None
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(directory))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-    return programs
+    return directory if os.access(directory, os.W_OK) else None
 
 
 def one_thread_for_small_matrices() -> None:

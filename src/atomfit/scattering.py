@@ -15,6 +15,7 @@ Gaussians in their place that differ from it by no more than a given part of its
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -52,7 +53,8 @@ class GaussianMixture:
         for weight, variance in zip(self.weights, self.variances, strict=True):
             # A Gaussian is the product of what it is along each axis.
             *others, last = (np.exp(-2 * np.pi**2 * variance * axis**2).astype(np.float32) for axis in axes)
-            total += np.multiply.outer(reduce(np.multiply.outer, others, np.float32(weight)), last)
+            outer: Any = np.multiply.outer
+            total += outer(reduce(outer, others, np.float32(weight)), last)
         return total
 
     def transform(self, frequency_squared: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:

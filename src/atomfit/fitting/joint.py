@@ -220,7 +220,8 @@ def fit_jointly(
         alone = _map_alone(found, known(found, curvature_only=True), drawn, coordination)
     if drawn is not None:
         uncertainty = known(found)
-    at_bound, shapes = _at_bound(found), found.fitted.shapes
+    at_bound, atoms = _at_bound(found), _moved(found.atoms, without_bias(found.fitted, uncertainty.bias))
+    shapes = np.asarray(atoms.matrices())
     blur, resolution = np.zeros_like(shapes[0]), None
     if voxels == "integrated":
         blur = voxel_variances(density.grid.spacing)
@@ -228,7 +229,7 @@ def fit_jointly(
         resolution = resolve(shapes - blur, uncertainty, ~at_bound, u_mean)
         blur = blur + resolution.s * np.eye(len(blur))
     return JointFit(
-        _moved(found.atoms, without_bias(found.fitted, uncertainty.bias)),
+        atoms,
         found.fitted.scattering,
         resolution,
         blur,

@@ -87,7 +87,7 @@ def pose(
     bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
     n, reach = len(positions), WINDOW_ROOM * reach_of(start, len(positions))
     # Windows of nearly round atoms are cubes, so that similar maps share compiled code.
-    reach = np.where(reach > NEARLY_ROUND * reach.max(), reach.max(), reach)
+    reach = np.where(reach > NEARLY_ROUND * np.max(reach), np.max(reach), reach)
     values = np.asarray(region.values / mean_atom.height, np.float32)
     edges = spacing.astype(np.float32)
     plan = windows_around(start, region.grid, reach, devices)

@@ -32,6 +32,7 @@ from atomfit.options import (
     ParticleShape,
     Prior,
     Scattering,
+    Selection,
     Split,
     Voxels,
 )
@@ -112,6 +113,9 @@ def build(
             help="Draw displacements to those of the other atoms; auto: where they are uncertain."
         ),
     ] = "auto",
+    selection: Annotated[
+        Selection, typer.Option(help="Atoms are left as detected, or added and removed as the fit asks.")
+    ] = "paper",
     half_maps: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="A B", help="Two half-maps, in whose difference noise is measured instead."),
@@ -174,6 +178,7 @@ def build(
             background=background,
             noise=noise,
             prior=prior,
+            selection=selection,
             half_maps=half_maps,
             tilts=tilts,
             tilt_axis=tilt_axis,

@@ -11,6 +11,7 @@ Displacements = Literal["anisotropic", "isotropic"]
 Background = Literal["none", "constant", "linear"]
 Noise = Literal["auto", "white"]
 Prior = Literal["auto", "empirical", "none"]
+Selection = Literal["fit", "paper"]
 Scattering = Literal["gaussian", "form-factor"]
 Voxels = Literal["point", "integrated"]
 Optimizer = Literal["newton", "lbfgs", "adam"]
@@ -58,6 +59,8 @@ class BuildOptions:
     - `gain`: map units per count, for "poisson"; from what the fit leaves if not given.
     - `prior`: "empirical" draws displacements towards those of the other atoms, as far as the map supports
         it; "none" is plain maximum likelihood; "auto" draws them where the map alone leaves them uncertain.
+    - `selection`: "paper" fits the atoms that were detected; "fit" adds atoms that the joint fit's residual
+        has and removes those that noise could have made, until nothing changes.
     - `freeze`: parts that keep the values they were found with; the resolution is then zero.
     - `optimizer`: Gauss-Newton, L-BFGS, or Adam.
     - `max_iterations`: the most iterations of the joint fit.
@@ -79,6 +82,7 @@ class BuildOptions:
     background: Background = "constant"
     noise: Noise = "auto"
     prior: Prior = "auto"
+    selection: Selection = "paper"
     half_maps: tuple[str | Path, str | Path] | None = None
     tilts: str | Path | None = None
     tilt_axis: Axis = "y"

@@ -1,6 +1,6 @@
 """The main job, top to bottom: a map and its element in, refined atoms and their statistics out.
 
-    prepare -> detect -> baseline -> joint fit -> statistics -> (files)
+    prepare -> detect -> joint fit <-> selection -> baseline -> statistics -> (files)
 
 `build` is what the command `atomfit build` runs; it writes nothing. Its result holds every
 intermediate object, and `result.write(directory)` makes the files.
@@ -32,6 +32,7 @@ from atomfit.io.mrc import MapFile
 from atomfit.neighbours import nearest_distances
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap, Source, edge_level, prepare
+from atomfit.selection import completion
 from atomfit.statistics.per_atom import AtomStatistics, measure_atoms
 from atomfit.timing import Stopwatch
 
@@ -51,7 +52,7 @@ class BuildResult:
     - `source`: the map as it was read, with notes on how.
     - `density`: the map that was fitted (inverted or masked, if that was asked for).
     - `element`, `options`: what was asked for.
-    - `detection`: where atoms were found, and how.
+    - `detection`: where atoms were found, and how; those that selection added or removed included.
     - `baseline`: the paper's per-atom fits, at the detected places.
     - `joint`: the joint fit; None if it was not asked for or there are no atoms.
     - `statistics`: a number of each kind for each atom.
@@ -129,11 +130,22 @@ def build(
     with clock("detect"):
         detection = _detect(density, kind, options) if before is None else before.detection
     _describe(detection)
-    with clock("baseline"):
-        baseline = _baseline(density, detection, kind)
     with clock("joint fit"):
         state = None if before is None else before.state
         joint = _fit(ready, detection, options, progress, kept, state)
+    for _ in range(completion.MOST_ROUNDS if options.selection == "fit" else 0):
+        if joint is None or joint.reason != "converged":
+            break
+        with clock("selection"):
+            change = completion.changes(density, detection, joint, kind, options.min_cn, options.cn_cutoff)
+            log.info(change.describe())
+            if not change.any or not (change.kept.any() or len(change.added)):
+                break
+            detection = completion.changed(density, detection, change, kind)
+        with clock("joint fit"):
+            joint = _fit(ready, detection, options, progress, kept, None)
+    with clock("baseline"):
+        baseline = _baseline(density, detection, kind)
     with clock("statistics"):
         statistics = measure_atoms(density, detection, baseline, joint, kind, options.cn_cutoff)
     warnings += _warnings(detection, joint, options)

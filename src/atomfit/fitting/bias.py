@@ -52,12 +52,16 @@ def second_order_bias(
     - `lifts`: of which L Lᵀ is what an unknown background adds to the inverse of the information.
     """
     d, amplitudes = atoms.positions.shape[1], np.nan_to_num(atoms.amplitudes)
-    curvature = mean_curvature(np.nan_to_num(covariances), amplitudes, d)
+    # Half the digits are enough for a correction. Its unit keeps them within the range of float32.
+    unit = float(np.median(amplitudes))
+    curvature = mean_curvature(np.nan_to_num(covariances), amplitudes, d) / unit
+    curvature, amplitudes = curvature.astype(np.float32), (amplitudes / unit).astype(np.float32)
     pull = []
-    for rows, derivatives in overlaps(atoms, known.neighbours, partial(overlap, order=6)):
-        others = np.where(known.missing[rows, :, None], 0.0, curvature[known.neighbours[rows]])
+    for rows, derivatives in overlaps(atoms, known.neighbours, partial(overlap, order=6), np.float32):
+        others = np.where(known.missing[rows, :, None], np.float32(0), curvature[known.neighbours[rows]])
         pull.append(projected(others, derivatives, amplitudes[rows], d))
-    right = np.concatenate(pull) @ known.basis / known.unit
+    units = np.where(np.arange(covariances.shape[1]) < covariances.shape[1] - 1, unit**2, unit)
+    right = (np.concatenate(pull).astype(np.float64) * units) @ known.basis / known.unit
     answer = known.solve((right / known.scale)[..., None])[..., 0] / known.scale
     # Bias of the amplitudes would push the background down, which widens atoms in turn.
     answer += lifts @ np.einsum("npb,np->b", lifts, right)

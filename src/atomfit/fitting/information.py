@@ -125,7 +125,7 @@ def _blocks(
 
 
 def overlaps(
-    atoms: FittedAtoms, neighbours: Int[np.ndarray, "n m"], overlap: Overlap
+    atoms: FittedAtoms, neighbours: Int[np.ndarray, "n m"], overlap: Overlap, kind: type = np.float64
 ) -> Iterator[tuple[slice, Float[np.ndarray, "c m k"]]]:
     """Derivatives of the overlap of each atom with its neighbours, for some atoms at a time."""
     positions, shapes = (np.nan_to_num(x.astype(np.float64)) for x in (atoms.positions, atoms.shapes))
@@ -134,8 +134,8 @@ def overlaps(
         others = neighbours[rows]
         derivatives = atoms.scattering.overlap(
             overlap,
-            positions[rows, None] - positions[others],
-            shapes[rows, None] + shapes[others],
+            (positions[rows, None] - positions[others]).astype(kind),
+            (shapes[rows, None] + shapes[others]).astype(kind),
             np.arange(len(atoms))[rows, None],
             others,
         )
@@ -151,4 +151,7 @@ def _freely(
     """Blocks of what was free, with what was known of each atom beforehand."""
     if prior is not None:
         natural[:, 0] += prior
-    return np.where(missing[:, :, None, None], 0.0, basis.T @ natural @ basis)
+    # Where everything is free, the directions are the numbers themselves.
+    free = natural if basis.shape[0] == basis.shape[1] else basis.T @ natural @ basis
+    free[missing] = 0.0
+    return free

@@ -16,6 +16,7 @@ to the wedge than half of it hold part of what is missing, and are left out with
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.fft import prev_fast_len
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from atomfit.errors import InputError
@@ -63,7 +64,7 @@ def measure_noise(
     for place in _parts(outside):
         there = outside[place]
         window = gaussian_filter(there.astype(np.float32), 1.0 / grid.spacing[::-1]) * there
-        if there.shape != grid.shape:
+        if max(grid.shape) > _LARGEST_EDGE:
             window *= _faded(there.shape)
         pieces.append((density.values[place] - np.float32(middle), window))
     of_piece = grid.crop((0,) * grid.ndim, pieces[0][1].shape)
@@ -97,14 +98,16 @@ def spectrum_of_half_maps(
 
 
 def _parts(outside: Bool[np.ndarray, "..."]) -> list[tuple[slice, ...]]:
-    """Boxes of one shape that hold most of what is outside; the whole map if it is not larger.
+    """Boxes of one shape that hold most of what is outside; nearly the whole map if it is not larger.
 
-    The spectrum of a large map is no finer than that of a smaller one needs to be (Welch 1967).
+    The spectrum of a large map is no finer than that of a smaller one needs to be (Welch 1967). Edges are
+    of such lengths that Fourier transforms are fast.
     """
     counts = [-(-n // _LARGEST_EDGE) for n in outside.shape]
-    edges = [n // count for n, count in zip(outside.shape, counts, strict=True)]
+    edges = [prev_fast_len(n // count) for n, count in zip(outside.shape, counts, strict=True)]
+    firsts = [(n - c * edge) // 2 for n, c, edge in zip(outside.shape, counts, edges, strict=True)]
     boxes = [
-        tuple(slice(i * edge, (i + 1) * edge) for i, edge in zip(place, edges, strict=True))
+        tuple(slice(f + i * e, f + (i + 1) * e) for f, i, e in zip(firsts, place, edges, strict=True))
         for place in np.ndindex(*counts)
     ]
     return sorted(boxes, key=lambda box: -np.count_nonzero(outside[box]))[:_MOST_PARTS]

@@ -217,7 +217,7 @@ class JointProblem:
         others = np.zeros((self.n, len(natural_parameters(self.region.grid.ndim)) - 1, len(fields)))
         return (
             np.concatenate([others, amplitudes[:, None]], axis=1),
-            np.array([[np.sum(f * g, dtype=np.float64) for g in weighted] for f in fields]),
+            np.array([[float(np.vdot(f, g)) for g in weighted] for f in fields], np.float64),
         )
 
     def outgrown(self, model: MapModel) -> bool:

@@ -1,0 +1,1 @@
+"""Which atoms are real, as the fitted model has it."""

@@ -9,6 +9,7 @@ from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import element
 from atomfit.errors import InputError
+from atomfit.fitting import noise_sources
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.noise_sources import measure_noise, spectrum_of_half_maps, spectrum_of_tilts
@@ -172,3 +173,18 @@ def test_a_fit_with_tilts_alone(halves: Halves) -> None:
     z = (weighted.fitted.positions - case.positions) / weighted.uncertainty.deviations[:, :3]
     assert z.std() == pytest.approx(1, abs=0.15)
     assert np.isnan(weighted.chi_square)
+
+
+def test_noise_of_a_large_map_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blurred by 0.5 Å; parts of it say what the whole says."""
+    grid = Grid((88, 80, 96), np.full(3, 0.4), np.zeros(3))
+    density = DensityMap(noise_map(grid, 1.0, 0.5, seed=1).astype(np.float32), grid)
+    whole = measure_noise(density, grid.centre[None], 0.2)
+    monkeypatch.setattr(noise_sources, "_LARGEST_EDGE", 50)
+    parts = measure_noise(density, grid.centre[None], 0.2)
+    assert whole is not None
+    assert parts is not None
+    assert parts.weights.shape == (44, 40, 48)
+    assert parts.deviation == pytest.approx(whole.deviation, rel=0.15)
+    k = np.array([[0.1, 0, 0], [0, 0.25, 0], [0.2, 0.2, 0.2]])
+    np.testing.assert_allclose(parts.at(k), whole.at(k), rtol=0.35)

@@ -98,13 +98,16 @@ def spectrum_of_half_maps(
 
 
 def _parts(outside: Bool[np.ndarray, "..."]) -> list[tuple[slice, ...]]:
-    """Boxes of one shape that hold most of what is outside; nearly the whole map if it is not larger.
+    """Boxes of one shape that hold most of what is outside; the whole map if it is not larger.
 
-    The spectrum of a large map is no finer than that of a smaller one needs to be (Welch 1967). Edges are
-    of such lengths that Fourier transforms are fast.
+    The spectrum of a large map is no finer than that of a smaller one needs to be (Welch 1967). Edges of
+    parts are of such lengths that Fourier transforms are fast.
     """
     counts = [-(-n // _LARGEST_EDGE) for n in outside.shape]
-    edges = [prev_fast_len(n // count) for n, count in zip(outside.shape, counts, strict=True)]
+    edges = [
+        n if count == 1 else prev_fast_len(n // count)
+        for n, count in zip(outside.shape, counts, strict=True)
+    ]
     firsts = [(n - c * edge) // 2 for n, c, edge in zip(outside.shape, counts, edges, strict=True)]
     boxes = [
         tuple(slice(f + i * e, f + (i + 1) * e) for f, i, e in zip(firsts, place, edges, strict=True))

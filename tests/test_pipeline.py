@@ -157,8 +157,8 @@ def test_summary_and_run_record(run: Path) -> None:
     assert list(record["seconds"]) == [
         "read and prepare",
         "detect",
-        "baseline",
         "joint fit",
+        "baseline",
         "statistics",
         "write",
     ]

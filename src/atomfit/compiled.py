@@ -59,7 +59,7 @@ class kept(Generic[_P, _R]):
         leaves = jax.tree.leaves(arrays)
         try:
             key = self._key(leaves, static)
-        except (pickle.PicklingError, AttributeError, TypeError):
+        except (pickle.PicklingError, AttributeError, TypeError, RecursionError):
             return self._jitted(*args, **kwargs)
         if key in self._programs:
             return self._programs[key](leaves)

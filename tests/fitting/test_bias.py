@@ -10,7 +10,6 @@ import pytest
 from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import element
-from atomfit.fitting.bias import without_bias
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.uncertainty import uncertainty
@@ -77,15 +76,6 @@ def test_nothing_is_taken_off_what_the_second_order_does_not_describe() -> None:
     atom = atoms_of(np.zeros((1, 3)), 0.25 * np.eye(3)[None], np.ones(1))
     assert uncertainty(atom, 0.01, VOXEL**3).bias.any()
     assert not uncertainty(atom, 1.0, VOXEL**3).bias.any()
-
-
-def test_an_atom_keeps_its_numbers_if_no_gaussian_would_be_left() -> None:
-    atom = atoms_of(np.zeros((1, 3)), 0.25 * np.eye(3)[None], np.ones(1))
-    bias = np.zeros((1, 10))
-    bias[0, 3] = 0.3
-    assert without_bias(atom, bias)[0, 3] == 0.25
-    bias[0, 3] = 0.01
-    assert without_bias(atom, bias)[0, 3] == pytest.approx(0.24)
 
 
 def test_mean_displacement_of_many_atoms_has_no_bias() -> None:

@@ -72,7 +72,10 @@ def test_what_was_removed_is_not_tried_again(case: Simulation) -> None:
 def test_scale_of_intensity_does_not_matter(case: Simulation, factor: float) -> None:
     density = case.map.with_values((factor * case.map.values).astype(np.float32))
     detection, fit = fitted(density, case.positions[2:])
-    assert match(changes(density, detection, fit, PT).added, case.positions[:2], 0.5).false == 0
+    found = changes(density, detection, fit, PT)
+    pairs = match(found.added, case.positions[:2], 0.5)
+    assert (len(pairs.found), pairs.false) == (2, 0)
+    assert found.kept.all()
 
 
 def test_coloured_noise_hides_no_atom() -> None:

@@ -15,7 +15,8 @@ are derivatives of overlaps, up to the sixth (`overlaps`).
 
 A prior is part of H, and C is then smaller; averaged over what the prior expects, the same holds.
 
-Nothing is taken off an atom that the second order does not describe (see `MOST`).
+It is zero for an atom that the second order does not describe (see `MOST`), or of which no Gaussian would
+be left.
 """
 
 from functools import partial
@@ -68,16 +69,13 @@ def second_order_bias(
     bias = -answer @ known.basis.T
     variances = np.diagonal(covariances, axis1=1, axis2=2)
     small = np.all(bias**2 <= MOST**2 * np.nan_to_num(variances), axis=1)
-    return np.where(small[:, None], bias, 0.0)
-
-
-def without_bias(atoms: FittedAtoms, bias: Float[np.ndarray, "n q"]) -> Float[np.ndarray, "n q"]:
-    """Position, displacements and amplitude of each atom, less their bias if a Gaussian is left."""
-    d = atoms.positions.shape[1]
-    found = np.concatenate(
-        [atoms.positions, np.asarray(elements_of_matrices(atoms.shapes)), atoms.amplitudes[:, None]], axis=1
-    )
-    better = found - bias
+    better = np.nan_to_num(natural(atoms)) - bias
     smallest = np.linalg.eigvalsh(np.asarray(matrices_of_elements(better[:, d:-1])))[:, 0]
-    sound = (smallest > 0) & (better[:, -1] > 0)
-    return np.where(sound[:, None], better, found)
+    sound = small & (smallest > 0) & (better[:, -1] > 0)
+    return np.where(sound[:, None], bias, 0.0)
+
+
+def natural(atoms: FittedAtoms) -> Float[np.ndarray, "n q"]:
+    """Position, displacements (11, 22, 33, 12, 13, 23) and amplitude of each atom."""
+    elements = np.asarray(elements_of_matrices(atoms.shapes))
+    return np.concatenate([atoms.positions, elements, atoms.amplitudes[:, None]], axis=1)

@@ -7,6 +7,7 @@ accuracy, so each number is measured in its own inverse information.
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
+from atomfit.fitting.overlaps import natural_blocks, natural_parameters
 from atomfit.fitting.scatterers import Overlap
 
 #: Atoms of which the inverse for one atom is taken together, itself included.
@@ -55,7 +56,7 @@ class Information:
         atoms: FittedAtoms,
         unit: float,
         basis: Float[np.ndarray, "q p"],
-        overlap: Overlap | None = None,
+        overlap: Overlap,
         prior: Float[np.ndarray, "n q q"] | None = None,
         blocks_of: Blocks | None = None,
     ) -> "Information":
@@ -70,11 +71,8 @@ class Information:
         neighbours = neighbour_table(atoms.positions, float(np.median(atoms.reach_variances)), n)
         neighbours = neighbours[:, :CLUSTER]
         missing = (neighbours == np.arange(n)[:, None]) & (np.arange(neighbours.shape[1]) > 0)
-        if blocks_of is None:
-            natural = _blocks(atoms, neighbours, overlap or derivatives_of_gaussian)
-        else:
-            natural = blocks_of(atoms, neighbours)
-        blocks = _freely(natural / unit, basis, missing, prior)
+        blocks_of = blocks_of or partial(_blocks, overlap=overlap)
+        blocks = _freely(blocks_of(atoms, neighbours) / unit, basis, missing, prior)
         scale = np.sqrt(np.maximum(np.diagonal(blocks[:, 0], axis1=1, axis2=2), 1e-300))
         blocks = blocks / (scale[:, None, :, None] * scale[neighbours][:, :, None, :])
         return cls(blocks, neighbours, missing, basis, scale, unit)

@@ -23,7 +23,7 @@ from atomfit.atoms import (
 )
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
-from atomfit.fitting.bias import without_bias
+from atomfit.fitting.bias import natural
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.hyperparameters import estimate_prior
 from atomfit.fitting.likelihood import AbstractLoss
@@ -220,7 +220,7 @@ def fit_jointly(
         alone = _map_alone(found, known(found, curvature_only=True), drawn, coordination)
     if drawn is not None:
         uncertainty = known(found)
-    at_bound, atoms = _at_bound(found), _moved(found.atoms, without_bias(found.fitted, uncertainty.bias))
+    at_bound, atoms = _at_bound(found), _moved(found.atoms, natural(found.fitted) - uncertainty.bias)
     shapes = np.asarray(atoms.matrices())
     blur, resolution = np.zeros_like(shapes[0]), None
     if voxels == "integrated":
@@ -250,15 +250,15 @@ def fit_jointly(
     )
 
 
-def _moved(atoms: Atoms, natural: Float[np.ndarray, "n q"]) -> Atoms:
+def _moved(atoms: Atoms, to: Float[np.ndarray, "n q"]) -> Atoms:
     """The same atoms with other positions, displacements (11, 22, 33, 12, 13, 23) and amplitudes."""
     d = atoms.ndim
     shape: AbstractDisplacements
     if isinstance(atoms.displacements, IsotropicDisplacements):
-        shape = IsotropicDisplacements.from_variances(natural[:, d])
+        shape = IsotropicDisplacements.from_variances(to[:, d])
     else:
-        shape = AnisotropicDisplacements.from_matrices(np.asarray(matrices_of_elements(natural[:, d:-1])))
-    return Atoms(natural[:, :d], shape, natural[:, -1], atoms.numbers)
+        shape = AnisotropicDisplacements.from_matrices(np.asarray(matrices_of_elements(to[:, d:-1])))
+    return Atoms(to[:, :d], shape, to[:, -1], atoms.numbers)
 
 
 def _map_alone(
@@ -270,7 +270,7 @@ def _map_alone(
     """Displacements and their information, without what a prior has put into them."""
     d = found.atoms.ndim
     covariances = known.covariances[:, d:-1, d:-1]
-    elements = without_bias(found.fitted, known.bias)[:, d:-1]
+    elements = (natural(found.fitted) - known.bias)[:, d:-1]
     if isinstance(found.atoms.displacements, IsotropicDisplacements):
         elements, covariances = elements[:, :1], covariances[:, :1, :1]
     return MapAlone.of(elements, covariances, drawn, coordination)

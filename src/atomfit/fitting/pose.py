@@ -10,9 +10,7 @@ from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.likelihood import AbstractLoss
-from atomfit.fitting.model import (
-    AbstractBackground,
-)
+from atomfit.fitting.model import AbstractBackground
 from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.objective import (
     AbstractMisfit,
@@ -40,7 +38,7 @@ REGION_WIDTHS = 4.5
 COLOURED_MARGIN = 6.0
 #: Where the map ends before that, its last so many Å fade out.
 FACE_MARGIN = 2.0
-#: Windows whose edges differ by less are cubes.
+#: Windows whose shortest edge is this part of the longest, or more, are cubes.
 NEARLY_ROUND = 0.9
 #: Room for atoms to widen before the windows are drawn anew, as a factor.
 WINDOW_ROOM = 1.3
@@ -72,7 +70,6 @@ def pose(
     **Arguments:** those of `fit_jointly`, and
 
     - `region_widths`: how far from an atom voxels count, in widths of the mean atom.
-    - `devices`: how many devices draw the atoms.
     """
     coloured = likelihood is None and noise is not None and not noise.white
     radius = region_widths * float(np.sqrt(mean_atom.u))

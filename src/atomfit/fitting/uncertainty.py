@@ -114,6 +114,7 @@ def uncertainty(
         is known in closed form.
     """
     n, d = atoms.positions.shape
+    overlap = overlap or derivatives_of_gaussian
     basis = free_directions(d, isotropic, frozen)
     q, p = basis.shape
     if not basis.size or noise == 0:
@@ -156,7 +157,7 @@ def uncertainty(
     covariances[~atoms.usable], between[~atoms.usable] = np.nan, np.nan
     bias = np.zeros((n, q))
     if blocks_of is None:
-        bias = second_order_bias(atoms, covariances, known, overlap or derivatives_of_gaussian, lifts)
+        bias = second_order_bias(atoms, covariances, known, overlap, lifts)
     standing = np.full(n, np.nan) if "amplitudes" in frozen else atoms.amplitudes * scale[:, -1]
     return Uncertainty(covariances, neighbours, between, bias, standing)
 

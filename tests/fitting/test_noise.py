@@ -50,9 +50,9 @@ def test_spectrum_and_wedge_are_those_that_were_planted(anisotropic: bool) -> No
     spectrum = measure_noise(DensityMap(values.astype(np.float32), grid), grid.centre[None], 0.2)
     assert spectrum is not None
     assert not spectrum.white
-    # Directions next to the wedge are left out with it.
-    assert 40 / 180 < spectrum.missing < 40 / 180 + 0.13
-    k = 0.3 * np.array([[0, 0, 1], [0.17, 0, 1], [0, 1, 1], [1, 0, 0], [0, 1, 0], [1, 0, 1]])
+    # Frequencies next to the wedge are left out with it.
+    assert 40 / 180 < spectrum.missing < 40 / 180 + 0.05
+    k = 0.3 * np.array([[0, 0, 1], [0.17, 0, 1], [0, 1, 1], [1, 0, 0], [0.2, 1, 0], [1, 0, 1]])
     weights = spectrum.at(k)
     assert np.all(weights[:3] == 0)
     assert np.all(weights[3:] > 0)

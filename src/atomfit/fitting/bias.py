@@ -69,7 +69,7 @@ def second_order_bias(
     bias = -answer @ known.basis.T
     variances = np.diagonal(covariances, axis1=1, axis2=2)
     small = np.all(bias**2 <= MOST**2 * np.nan_to_num(variances), axis=1)
-    better = np.nan_to_num(natural(atoms)) - bias
+    better = np.nan_to_num(natural(atoms) - bias)
     smallest = np.linalg.eigvalsh(np.asarray(matrices_of_elements(better[:, d:-1])))[:, 0]
     sound = small & (smallest > 0) & (better[:, -1] > 0)
     return np.where(sound[:, None], bias, 0.0)

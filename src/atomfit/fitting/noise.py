@@ -16,6 +16,8 @@ from jaxtyping import Float
 from scipy.fft import fftfreq
 from scipy.ndimage import map_coordinates
 
+from atomfit.fitting.wedge import Wedge
+
 #: Noise counts as white if its power, from the 5th to the 95th percentile of the atoms' band, varies less.
 _WHITE_RATIO = 1.7
 #: A wedge is one if it takes more than this part of the atoms' band.
@@ -41,6 +43,7 @@ class NoiseSpectrum:
     - `contrast`: ratio of the largest to the smallest power in the atoms' band.
     - `missing`: part of the atoms' band without information.
     - `source`: where the noise was measured, in words; empty if it was not, and `deviation` is NaN.
+    - `wedge`: that is missing, if one was found.
     """
 
     weights: Float[np.ndarray, "..."]
@@ -50,6 +53,7 @@ class NoiseSpectrum:
     contrast: float
     missing: float
     source: str
+    wedge: Wedge | None = None
 
     @property
     def variance(self) -> float:
@@ -114,11 +118,10 @@ class NoiseSpectrum:
         """What was found, in words."""
         if self.white:
             return f"noise {self.source}: white, standard deviation {self.deviation:.4g}"
-        wedge = (
-            f"; {100 * self.missing:.0f} % of the atoms' spatial frequencies are missing"
-            if self.missing >= _SMALLEST_WEDGE
-            else ""
-        )
+        wedge = ""
+        if self.missing >= _SMALLEST_WEDGE:
+            shape = "" if self.wedge is None else f" ({self.wedge.describe()})"
+            wedge = f"; {100 * self.missing:.0f} % of the atoms' spatial frequencies are missing{shape}"
         if not self.source:
             return f"noise: not measured, taken to be white{wedge}, and do not count"
         return (

@@ -4,6 +4,7 @@ P is the periodogram as the product of three averages: over shells, over directi
 frequencies of what these two leave. Directions come first because a wedge has sharp edges, and next to an
 edge an average over neighbours would give weight to frequencies that have nothing in them. A direction is
 missing where it has less than `MISSING` of the power that others have; its neighbours are left out with it.
+If two planes say better than directions what is missing, it is a wedge, and has sharp edges (`wedge`).
 Where the missing frequencies are known beforehand (from the tilts) none are looked for.
 """
 
@@ -15,6 +16,7 @@ from scipy.fft import fftfreq, fftn, fftshift
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.wedge import Wedge, find_wedge, likelihood
 from atomfit.grid import Grid
 
 #: Standard deviation of the average over neighbouring frequencies, in steps of the box's transform.
@@ -72,7 +74,14 @@ def spectrum_of(
     for _ in range(2 if missing is None else 0):
         # Shells are averaged again without what turned out to be missing.
         shells = _means(power, rings, known)
-        known = ~_missing(power / shells, loud, directions, bins)[directions]
+        empty = _empty(power / shells, loud, directions, bins)
+        known = ~_with_neighbours(empty).ravel()[directions]
+    wedge = None
+    if missing is None and grid.ndim == 3 and not known.all():
+        wedge = _wedge(axes, loud, power / shells, empty.ravel()[directions], 1 / float(grid.extent.min()))
+    if wedge is not None:
+        known = ~wedge.missing(*axes[::-1], margin=0.5 / float(grid.extent.min()))
+        shells = _means(power, rings, known)
     relative = np.where(known, power / shells, 0.0)
     by_direction = _means(relative, directions, known)
     relative = relative / by_direction
@@ -95,7 +104,21 @@ def spectrum_of(
         float(high / low),
         float(np.mean(~known[band])),
         source,
+        wedge,
     )
+
+
+def _wedge(
+    axes: Sequence[Float[np.ndarray, "..."]],
+    loud: Bool[np.ndarray, "..."],
+    relative: Float[np.ndarray, "..."],
+    missing: Bool[np.ndarray, "..."],
+    step: float,
+) -> Wedge | None:
+    """The wedge that says what is missing; None if directions say it better."""
+    places = np.stack([axis[loud] for axis in np.broadcast_arrays(*axes)[::-1]], axis=1)
+    wedge, likely = find_wedge(places, relative[loud], step)
+    return wedge if likely > likelihood(missing[loud], relative[loud]) else None
 
 
 def frequency_axes(grid: Grid) -> list[Float[np.ndarray, "..."]]:
@@ -154,13 +177,13 @@ def _means(
     return np.maximum(total / np.maximum(count, 1), 1e-30)[groups].astype(np.float32)
 
 
-def _missing(
+def _empty(
     relative: Float[np.ndarray, "..."],
     loud: Bool[np.ndarray, "..."],
     directions: Int[np.ndarray, "..."],
     bins: tuple[int, ...],
-) -> Bool[np.ndarray, " directions"]:
-    """Directions without information, and those next to them.
+) -> Bool[np.ndarray, "..."]:
+    """Directions without information.
 
     Only `loud` frequencies count.
     """
@@ -169,7 +192,11 @@ def _missing(
     number = np.bincount(flat, minlength=count)
     mean = np.bincount(flat, weights=relative[loud], minlength=count) / np.maximum(number, 1)
     seen = number > 0
-    empty = (seen & (mean < MISSING * np.quantile(mean[seen], 0.75))).reshape(bins)
-    structure = np.zeros((3,) * len(bins), bool)
+    return np.asarray(seen & (mean < MISSING * np.quantile(mean[seen], 0.75))).reshape(bins)
+
+
+def _with_neighbours(directions: Bool[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
+    """Some directions and those next to them."""
+    structure = np.zeros((3,) * directions.ndim, bool)
     structure[1] = True
-    return binary_dilation(empty, structure).ravel()
+    return np.asarray(binary_dilation(directions, structure))

@@ -58,7 +58,10 @@ _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and e
 def build(
     map: _Map,
     element: Annotated[
-        list[str], typer.Option("--element", "-e", metavar="SYMBOL", help="Chemical symbol of the atoms.")
+        list[str],
+        typer.Option(
+            "--element", "-e", metavar="SYMBOL", help="Chemical symbol of the atoms (repeatable)."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -114,8 +117,15 @@ def build(
         ),
     ] = "auto",
     selection: Annotated[
-        Selection, typer.Option(help="Atoms are left as detected, or added and removed as the fit asks.")
-    ] = "paper",
+        Selection, typer.Option(help="Atoms are added and removed as the fit asks, or left as detected.")
+    ] = "fit",
+    fdr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Part of the atoms that may be false; if not given, none likelier than not.",
+        ),
+    ] = None,
     half_maps: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="A B", help="Two half-maps, in whose difference noise is measured instead."),
@@ -148,8 +158,9 @@ def build(
 ) -> None:
     """Find the atoms of a map and refine them jointly.
 
-    Writes atoms.csv, atoms.cif, atoms.pdb, atoms.xyz, model.mrc, residual.mrc, view.cxc, summary.json
-    and run.json into DIR. A fit that is interrupted leaves DIR.checkpoint; --resume goes on from it.
+    Writes atoms.csv, rejected.csv, atoms.cif, atoms.pdb, atoms.xyz, model.mrc, residual.mrc, labels.mrc,
+    binary.mrc, view.cxc, summary.json and run.json into DIR. A fit that is interrupted leaves
+    DIR.checkpoint; --resume goes on from it.
     """
     from atomfit.io.outputs import checkpoint_beside, require_checkpoint, require_writable
 
@@ -157,10 +168,6 @@ def build(
     checkpoint = checkpoint_beside(directory)
     with _refusals(checkpoint):
         process.one_thread_for_small_matrices()
-        if len(element) != 1:
-            raise InputError(
-                f"{len(element)} elements were given", "give one; alloys are not supported", "--element"
-            )
         options = BuildOptions(
             voxel_size=lengths(voxel_size),
             invert=invert,
@@ -179,6 +186,7 @@ def build(
             noise=noise,
             prior=prior,
             selection=selection,
+            fdr=fdr,
             half_maps=half_maps,
             tilts=tilts,
             tilt_axis=tilt_axis,
@@ -200,13 +208,13 @@ def build(
             )
         from atomfit.preparation import prepare
 
-        prepared = prepare(map, element[0], options)
+        prepared = prepare(map, element, options)
         from atomfit import compiled, pipeline
 
         compiled.keep_in(process.programs_directory())
         with _progress(quiet) as progress:
             result = pipeline.build(
-                prepared, element[0], options, progress=progress, checkpoint=checkpoint, resume=resume
+                prepared, element, options, progress=progress, checkpoint=checkpoint, resume=resume
             )
         result.write(directory, overwrite or resume)
     typer.echo(f"{len(result)} atoms: {directory / 'atoms.csv'}")

@@ -8,7 +8,8 @@ radius of the paper is 0.4 of it, which for Pt is the 1.10 Å that SINGLE uses.
 Bulk structures and covalent radii (Cordero 2008) come from ase's tables.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from atomfit.errors import InputError
 
@@ -63,6 +64,44 @@ def element(symbol: str, neighbour_distance: float | None = None) -> Element:
             "--neighbour-distance",
         )
     return Element(name, number, float(neighbour_distance))
+
+
+def elements_of(
+    symbols: str | Sequence[str], neighbour_distance: float | None = None
+) -> tuple[Element, ...]:
+    """The elements of one symbol or of several, the heaviest first.
+
+    **Arguments:**
+
+    - `symbols`: chemical symbols, each once.
+    - `neighbour_distance`: as for `element`.
+
+    **Raises:** `InputError` if there are none, one is unknown, or one is there twice.
+    """
+    given = [symbols] if isinstance(symbols, str) else list(symbols)
+    found = [element(symbol, neighbour_distance) for symbol in given]
+    names = [one.symbol for one in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not found:
+        raise InputError(
+            f"{twice[0]} is given twice" if twice else "no element is given",
+            "give each element of the particle once",
+            "--element",
+        )
+    return tuple(sorted(found, key=lambda one: -one.number))
+
+
+def symbol_of(number: int) -> str:
+    """Chemical symbol of an atomic number."""
+    from ase.data import chemical_symbols
+
+    return str(chemical_symbols[number])
+
+
+def typical(elements: Sequence[Element]) -> Element:
+    """What stands for all atoms where they are looked for: the heaviest, at the mean distance (Å)."""
+    distance = sum(one.neighbour_distance for one in elements) / len(elements)
+    return replace(max(elements, key=lambda one: one.number), neighbour_distance=distance)
 
 
 def lattice_constant(symbol: str) -> float:

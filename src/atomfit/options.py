@@ -61,6 +61,8 @@ class BuildOptions:
         it; "none" is plain maximum likelihood; "auto" draws them where the map alone leaves them uncertain.
     - `selection`: "paper" fits the atoms that were detected; "fit" adds atoms that the joint fit's residual
         has and removes those that noise could have made, until nothing changes.
+    - `fdr`: part of the atoms that may be false, for "fit"; by default what is likelier an atom than noise
+        is one.
     - `freeze`: parts that keep the values they were found with; the resolution is then zero.
     - `optimizer`: Gauss-Newton, L-BFGS, or Adam.
     - `max_iterations`: the most iterations of the joint fit.
@@ -82,7 +84,8 @@ class BuildOptions:
     background: Background = "constant"
     noise: Noise = "auto"
     prior: Prior = "auto"
-    selection: Selection = "paper"
+    selection: Selection = "fit"
+    fdr: float | None = None
     half_maps: tuple[str | Path, str | Path] | None = None
     tilts: str | Path | None = None
     tilt_axis: Axis = "y"
@@ -123,6 +126,16 @@ class BuildOptions:
                 "a Gaussian holds the atom's own width besides its displacement",
                 "add --scattering form-factor, or leave it out",
                 "--u-mean",
+            )
+        if self.fdr is not None and not _is_number(self.fdr, 1e-9, 0.5):
+            raise InputError(
+                f"{self.fdr} is no rate of false discoveries", "give a part of the atoms, as 0.01", "--fdr"
+            )
+        if self.fdr is not None and self.selection == "paper":
+            raise InputError(
+                "the paper's selection knows no rate of false discoveries",
+                "leave out --fdr or --selection paper",
+                "--fdr",
             )
         self._require_one_noise()
         if self.max_iterations < 1:

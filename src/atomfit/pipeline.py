@@ -7,7 +7,7 @@ intermediate object, and `result.write(directory)` makes the files.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,9 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.detect import Detection, detect
-from atomfit.elements import Element
+from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.peaks import local_maxima
+from atomfit.elements import Element, symbol_of
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
@@ -29,10 +31,13 @@ from atomfit.fitting.solvers import AbstractSolver
 from atomfit.grid import DensityMap
 from atomfit.io.checkpoint import Checkpoint
 from atomfit.io.mrc import MapFile
-from atomfit.neighbours import nearest_distances
+from atomfit.neighbours import find_neighbours, nearest_distances
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap, Source, edge_level, prepare
-from atomfit.selection import completion
+from atomfit.selection.completion import MOST_ROUNDS, Discarded, Selection, complete
+from atomfit.selection.contour import Contour, contour
+from atomfit.selection.judgement import Judgement, judge
+from atomfit.selection.species import Species, assign
 from atomfit.statistics.per_atom import AtomStatistics, measure_atoms
 from atomfit.timing import Stopwatch
 
@@ -51,10 +56,14 @@ class BuildResult:
 
     - `source`: the map as it was read, with notes on how.
     - `density`: the map that was fitted (inverted or masked, if that was asked for).
-    - `element`, `options`: what was asked for.
-    - `detection`: where atoms were found, and how; those that selection added or removed included.
+    - `element`, `elements`, `options`: what was asked for; what stands for all elements, and each of them.
+    - `detection`: where atoms were found, and how; with those that selection has added, without those that
+        it has removed.
     - `baseline`: the paper's per-atom fits, at the detected places.
     - `joint`: the joint fit; None if it was not asked for or there are no atoms.
+    - `selection`: which atoms are real, as the joint fit has it; None if there is none.
+    - `species`: which element each atom is, and how many the map supports; None without a joint fit.
+    - `contour`: which voxels belong to which atom, and the level that shows them.
     - `statistics`: a number of each kind for each atom.
     - `warnings`: what a user should know before trusting the numbers.
     - `seconds`: wall time of each stage.
@@ -63,10 +72,14 @@ class BuildResult:
     source: MapFile
     density: DensityMap
     element: Element
+    elements: tuple[Element, ...]
     options: BuildOptions
     detection: Detection
     baseline: LogFit
     joint: JointFit | None
+    selection: Selection | None
+    species: Species | None
+    contour: Contour
     statistics: AtomStatistics
     warnings: tuple[str, ...]
     seconds: dict[str, float]
@@ -85,6 +98,22 @@ class BuildResult:
         """Displacement matrices (Å²); NaN where none could be fitted."""
         return self.statistics.fitted.matrices
 
+    @property
+    def symbols(self) -> np.ndarray:
+        """Chemical symbol of each atom."""
+        if self.species is None:
+            return np.full(len(self), self.element.symbol, dtype=object)
+        return np.array([symbol_of(int(number)) for number in self.species.numbers], dtype=object)
+
+    @property
+    def discarded(self) -> Discarded:
+        """Places that are no atoms, with the reasons."""
+        if self.selection is not None:
+            return self.selection.discarded
+        rejected = self.detection.rejected
+        unknown = np.full(len(rejected.reasons), np.nan)
+        return Discarded(rejected.positions, unknown, unknown, rejected.reasons)
+
     def write(self, directory: str | Path, overwrite: bool = False) -> Path:
         """Write all files into a directory, which appears when they are complete.
 
@@ -97,7 +126,7 @@ class BuildResult:
 
 def build(
     source: Source | PreparedMap,
-    element: str,
+    element: str | Sequence[str],
     options: BuildOptions | None = None,
     *,
     progress: Progress = lambda iteration, value: None,
@@ -111,7 +140,7 @@ def build(
 
     - `source`: a file (MRC, gzipped MRC, .npy), a `DensityMap`, an array in [z, y, x] order together
         with `voxel_size`, or a map that was prepared with the same options.
-    - `element`: chemical symbol.
+    - `element`: chemical symbol, or several, of which each atom gets one.
     - `options`: a `BuildOptions`; further keyword arguments replace single fields of it.
     - `progress`: called with the iterations done and the objective of the joint fit.
     - `checkpoint`: a file that keeps the atoms and their fit until it has converged.
@@ -133,32 +162,30 @@ def build(
     with clock("joint fit"):
         state = None if before is None else before.state
         joint = _fit(ready, detection, options, progress, kept, state)
-    for _ in range(completion.MOST_ROUNDS if options.selection == "fit" else 0):
-        if joint is None or joint.reason != "converged":
-            break
-        with clock("selection"):
-            change = completion.changes(density, detection, joint, kind, options.min_cn, options.cn_cutoff)
-            log.info(change.describe())
-            if not change.any or not (change.kept.any() or len(change.added)):
-                break
-            detection = completion.changed(density, detection, change, kind)
-        with clock("joint fit"):
-            joint = _fit(ready, detection, options, progress, kept, None)
+    with clock("selection"):
+        detection, joint, selection = _select(ready, detection, joint, options, progress, kept)
+        species = _species(ready, joint, options)
     with clock("baseline"):
         baseline = _baseline(density, detection, kind)
     with clock("statistics"):
         statistics = measure_atoms(density, detection, baseline, joint, kind, options.cn_cutoff)
-    warnings += _warnings(detection, joint, options)
+    with clock("voxels"):
+        voxels = contour(density, statistics.fitted)
+    warnings += _warnings(detection, joint, selection, options)
     for warning in warnings:
         log.warning(warning)
     return BuildResult(
         ready.source,
         density,
         kind,
+        ready.elements,
         options,
         detection,
         baseline,
         joint,
+        selection,
+        species,
+        voxels,
         statistics,
         tuple(warnings),
         clock.seconds,
@@ -219,6 +246,50 @@ def _fit(
     return fit
 
 
+def _select(
+    ready: PreparedMap,
+    detection: Detection,
+    joint: JointFit | None,
+    options: BuildOptions,
+    progress: Progress,
+    checkpoint: Checkpoint,
+) -> tuple[Detection, JointFit | None, Selection | None]:
+    """The atoms that are real, their fit, and what was decided."""
+    if joint is None:
+        return detection, None, None
+
+    def judgement(fit: JointFit) -> Judgement:
+        return judge(
+            ready.density,
+            fit,
+            ready.element,
+            rate=options.fdr,
+            min_coordination=options.min_cn,
+            cutoff=options.cn_cutoff,
+        )
+
+    def refit(changed: Detection) -> JointFit:
+        fit = _fit(ready, changed, options, progress, checkpoint, None)
+        assert fit is not None
+        return fit
+
+    rounds = MOST_ROUNDS if options.selection == "fit" and joint.reason == "converged" else 0
+    return complete(ready.density, detection, joint, ready.element, judgement, refit, rounds)
+
+
+def _species(ready: PreparedMap, joint: JointFit | None, options: BuildOptions) -> Species | None:
+    """Which element each atom is."""
+    if joint is None:
+        return None
+    fitted = joint.fitted
+    neighbours = find_neighbours(fitted.positions, options.cn_cutoff, ready.element.neighbour_distance)
+    species = assign(
+        fitted.amplitudes, fitted.u_iso, neighbours.coordination_numbers.astype(float), ready.elements
+    )
+    log.info(species.describe())
+    return species
+
+
 def _fit_jointly(
     ready: PreparedMap,
     detection: Detection,
@@ -266,7 +337,7 @@ def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> N
     if ready.half_maps is not None:
         noise = spectrum_of_half_maps(*ready.half_maps, u, ready.tilts)
     elif options.noise == "auto":
-        noise = measure_noise(ready.density, detection.positions, u, ready.tilts)
+        noise = measure_noise(ready.density, _occupied(ready, detection), u, ready.tilts)
     if noise is None and ready.tilts is not None:
         noise = spectrum_of_tilts(ready.tilts, ready.density.grid, u)
     if noise is not None:
@@ -282,6 +353,13 @@ def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> N
     return noise
 
 
+def _occupied(ready: PreparedMap, detection: Detection) -> Float[np.ndarray, "n d"]:
+    """Where there are atoms, or may be some: noise is measured elsewhere."""
+    apart = CLOSEST * ready.element.neighbour_distance
+    bright = local_maxima(detection.denoised, detection.floor, apart)
+    return np.concatenate([detection.positions, ready.density.grid.positions_of(bright)])
+
+
 def _likelihood(options: BuildOptions) -> AbstractLoss | None:
     match options.likelihood:
         case "poisson":
@@ -292,8 +370,15 @@ def _likelihood(options: BuildOptions) -> AbstractLoss | None:
             return None
 
 
-def _warnings(detection: Detection, joint: JointFit | None, options: BuildOptions) -> list[str]:
+def _warnings(
+    detection: Detection, joint: JointFit | None, selection: Selection | None, options: BuildOptions
+) -> list[str]:
     warnings = []
+    if selection is not None and not selection.settled:
+        warnings.append(
+            f"the fit still asks for other atoms after {selection.rounds} changes: see rejected.csv for "
+            "those that it may lack"
+        )
     if detection.search is None or not len(detection):
         warnings.append("no atom found")
     if joint is not None:

@@ -6,6 +6,7 @@ map is changed only as asked: its contrast is inverted, or it is masked.
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from atomfit.detection.contrast import measure_contrast, require_bright_atoms
-from atomfit.elements import Element
+from atomfit.elements import Element, elements_of, typical
 from atomfit.elements import element as element_of
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap
@@ -47,7 +48,8 @@ class PreparedMap:
 
     - `source`: the map as it was read.
     - `density`: the map to be fitted; the same, unless it was inverted or masked.
-    - `element`: what its atoms are.
+    - `element`: what its atoms are; what stands for all of them if there are several elements.
+    - `elements`: all of them.
     - `warnings`: what looks odd but does not prevent a fit.
     - `seconds`: how long it took.
     - `half_maps`, `tilts`: what else is known of its noise; None if they were not given.
@@ -56,26 +58,30 @@ class PreparedMap:
     source: MapFile
     density: DensityMap
     element: Element
+    elements: tuple[Element, ...]
     warnings: tuple[str, ...]
     seconds: float
     half_maps: tuple[DensityMap, DensityMap] | None = None
     tilts: TiltSeries | None = None
 
 
-def prepare(source: Source, element: str, options: BuildOptions | None = None) -> PreparedMap:
+def prepare(
+    source: Source, element: str | Sequence[str], options: BuildOptions | None = None
+) -> PreparedMap:
     """Read a map, judge it, and change it as the options ask.
 
     **Arguments:**
 
     - `source`: a file, a `DensityMap`, or an array in [z, y, x] order.
-    - `element`: chemical symbol.
+    - `element`: chemical symbol, or several.
     - `options`: of which those of the map and of what is known of its noise matter here.
 
     **Raises:** `InputError` if the map cannot be fitted.
     """
     begin = time.perf_counter()
     options = options or BuildOptions()
-    kind = element_of(element, options.neighbour_distance)
+    elements = elements_of(element, options.neighbour_distance)
+    kind = typical(elements)
     tilts = options.tilts
     series = None if tilts is None else read_tilts(tilts, options.tilt_axis, options.beam)
     file = _read(source, options.voxel_size)
@@ -98,7 +104,8 @@ def prepare(source: Source, element: str, options: BuildOptions | None = None) -
             "the map is not the mean of the half-maps (it was scaled, filtered or masked); its noise is "
             "taken to be half their difference all the same"
         )
-    return PreparedMap(file, density, kind, tuple(warnings), time.perf_counter() - begin, half_maps, series)
+    seconds = time.perf_counter() - begin
+    return PreparedMap(file, density, kind, elements, tuple(warnings), seconds, half_maps, series)
 
 
 def check(

@@ -9,10 +9,9 @@ from atomfit import build
 from atomfit.detection.detect import Detection, detect
 from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.grid import DensityMap
 from atomfit.matching import match
-from atomfit.selection.completion import changed, changes
-from atomfit.selection.scores import scores
+from atomfit.selection.completion import Selection, complete
+from atomfit.selection.judgement import Judgement, judge
 from atomfit.simulation import Simulation, simulate
 
 PT = element("Pt")
@@ -23,61 +22,110 @@ def case() -> Simulation:
     return simulate(size=79, noise=0.05, rotate="random", seed=1, box=84)
 
 
-def fitted(density: DensityMap, positions: np.ndarray) -> tuple[Detection, JointFit]:
-    """A fit of given atoms, as if they had been detected."""
-    found = detect(density, PT)
+@pytest.fixture(scope="module")
+def found(case: Simulation) -> Detection:
+    return detect(case.map, PT)
+
+
+def completed(
+    case: Simulation, found: Detection, positions: np.ndarray, rounds: int = 5
+) -> tuple[Detection, JointFit, Selection]:
+    """From a fit of given atoms, as if they had been detected."""
+
+    def fit(detection: Detection) -> JointFit:
+        return fit_jointly(case.map, detection.positions, detection.mean_atom, PT)
+
+    def judgement(fit: JointFit) -> Judgement:
+        return judge(case.map, fit, PT)
+
     detection = replace(found, positions=positions, correlations=np.ones(len(positions)))
-    return detection, fit_jointly(density, positions, found.mean_atom, PT)
+    return complete(case.map, detection, fit(detection), PT, judgement, fit, rounds)
 
 
-def test_scores_of_nothing_are_standard_normal(case: Simulation) -> None:
-    _, fit = fitted(case.map, case.positions)
-    z, least = scores(case.map, fit)
-    outside = z.values[:12]
-    assert outside.std() == pytest.approx(1, abs=0.1)
-    assert 3 < least < 6
-    assert z.values.max() < least
-
-
-def test_missing_atoms_are_asked_for_and_invented_ones_removed(case: Simulation) -> None:
+def test_missing_atoms_are_added_and_invented_ones_removed(case: Simulation, found: Detection) -> None:
     centre = case.map.grid.centre
     corners = centre + 0.8 * (case.map.grid.origin - centre) * np.array(
         [[1, 1, 1], [1, -1, 1], [-1, 1, -1]]
     )
     inside = np.linalg.norm(case.positions - centre, axis=1).argsort()
-    left_out = np.array([inside[0], inside[20], inside[-1], inside[-2]])
-    positions = np.concatenate([np.delete(case.positions, left_out, axis=0), corners])
-    detection, fit = fitted(case.map, positions)
-    found = changes(case.map, detection, fit, PT)
-    pairs = match(found.added, case.positions[left_out], 0.5)
-    assert len(pairs.found) == len(found.added) == len(left_out)
-    np.testing.assert_array_equal(np.flatnonzero(~found.kept), range(len(positions) - 3, len(positions)))
-    assert "4 atoms added" in found.describe()
-    assert "3 removed" in found.describe()
-    after = changed(case.map, detection, found, PT)
-    assert len(after) == len(after.correlations) == len(case.positions)
-    assert sum("stands out by" in reason for reason in after.rejected.reasons) == 3
-    _, again = fitted(case.map, after.positions)
-    assert not changes(case.map, after, again, PT).any
+    left_out = [inside[0], inside[20], inside[-1], inside[-2]]
+    given = np.concatenate([np.delete(case.positions, left_out, axis=0), corners])
+    detection, fit, selection = completed(case, found, given)
+    pairs = match(fit.fitted.positions, case.positions, 0.5)
+    assert (pairs.missing, pairs.false) == (0, 0)
+    assert len(detection) == len(detection.correlations) == len(case.positions)
+    assert selection.settled
+    assert np.all(selection.judgement.scores > selection.judgement.cut)
+    away = match(selection.discarded.positions, corners, 1.5)
+    assert len(away.found) == 3
+    for i in away.found:
+        assert "stands out by" in selection.discarded.reasons[i]
 
 
-def test_what_was_removed_is_not_tried_again(case: Simulation) -> None:
-    detection, fit = fitted(case.map, case.positions[1:])
-    assert len(changes(case.map, detection, fit, PT).added) == 1
-    rejected = replace(detection.rejected, positions=case.positions[:1], reasons=("noise",))
-    assert not changes(case.map, replace(detection, rejected=rejected), fit, PT).any
+def test_an_atom_that_is_two_is_split_and_two_that_are_one_merged(
+    case: Simulation, found: Detection
+) -> None:
+    tree = np.linalg.norm(case.positions[:, None] - case.positions, axis=2) + 9 * np.eye(
+        len(case.positions)
+    )
+    i, j = np.unravel_index(tree.argmin(), tree.shape)
+    middle = case.positions[[i, j]].mean(axis=0)
+    others = np.delete(case.positions, [i, j], axis=0)
+    split, _, selection = completed(case, found, np.concatenate([others, middle[None]]))
+    assert match(split.positions, case.positions, 1.0).f1 == 1
+    assert selection.settled
+    double = case.positions[0] + np.array([0.5, 0.3, 0.0])
+    merged, _, selection = completed(case, found, np.concatenate([case.positions, double[None]]))
+    assert match(merged.positions, case.positions, 1.0).f1 == 1
+    assert selection.settled
 
 
-@pytest.mark.parametrize("factor", [1e-3, 500.0])
-def test_scale_of_intensity_does_not_matter(case: Simulation, factor: float) -> None:
-    density = case.map.with_values((factor * case.map.values).astype(np.float32))
-    detection, fit = fitted(density, case.positions[2:])
-    found = changes(density, detection, fit, PT)
-    pairs = match(found.added, case.positions[:2], 0.5)
-    assert (len(pairs.found), pairs.false) == (2, 0)
-    assert found.kept.all()
+def test_what_was_removed_is_not_tried_again(case: Simulation, found: Detection) -> None:
+    """A judge who wants back what he had removed: it ends, and says that it has not settled."""
+    places = case.positions
+    detection = replace(found, positions=places, correlations=np.ones(len(places)))
+    fit = fit_jointly(case.map, places, found.mean_atom, PT)
+    honest = judge(case.map, fit, PT)
+
+    def judgement(other: JointFit) -> Judgement:
+        n = len(other.fitted)
+        if n == len(places):
+            return replace(honest, reasons=("a whim", *honest.reasons[1:]))
+        kept = {name: getattr(honest, name)[1:] for name in ("scores", "evidence", "q_values", "parts")}
+        return replace(
+            honest,
+            **kept,
+            reasons=honest.reasons[1:],
+            candidates=places[:1],
+            candidate_scores=np.array([50.0]),
+            candidate_q_values=np.array([0.0]),
+        )
+
+    def refit(changed: Detection) -> JointFit:
+        return fit_jointly(case.map, changed.positions, changed.mean_atom, PT)
+
+    result, _, selection = complete(case.map, detection, fit, PT, judgement, refit)
+    assert selection.rounds == 1
+    assert len(result) == len(places) - 1
+    assert "a whim" in selection.discarded.reasons
 
 
+def test_the_papers_selection_judges_only(case: Simulation, found: Detection) -> None:
+    detection, _, selection = completed(case, found, case.positions[2:], rounds=0)
+    assert len(detection) == len(case.positions) - 2
+    assert selection.rounds == 0
+    assert np.sum(selection.judgement.wanted) == 2
+
+
+def test_detection_takes_back_what_it_rejected(case: Simulation, found: Detection) -> None:
+    from atomfit.detection.validation import Rejected
+
+    poor = replace(found, rejected=Rejected(case.positions[:1] + 0.05, ("poor",)))
+    _, _, selection = completed(case, poor, case.positions[1:])
+    assert "poor" not in selection.discarded.reasons
+
+
+@pytest.mark.slow
 def test_coloured_noise_hides_no_atom() -> None:
     """Noise that is correlated over 0.6 Å: the denoised map misses a tenth of the atoms."""
     noisy = simulate(size=309, noise=0.05, noise_correlation=0.6, rotate="random", seed=0)

@@ -172,7 +172,12 @@ class Checkpoint:
 
 def _comparable(element: Element, options: BuildOptions) -> dict[str, Any]:
     chosen = {name: value for name, value in asdict(options).items() if name not in _OF_THE_WAY}
-    told = {"version": version("atomfit"), "element": element.symbol, **chosen}
+    told = {
+        "version": version("atomfit"),
+        "element": element.symbol,
+        "distance": element.neighbour_distance,
+        **chosen,
+    }
     return json.loads(json.dumps(told, default=str))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap, Grid
@@ -94,16 +94,27 @@ def from_array(values: Shaped[np.ndarray, "..."], voxel_size: float | tuple[floa
     return MapFile(density, None, digest, notes)
 
 
+def write_labels(path: Path, labels: Int[np.ndarray, "z y x"], grid: Grid) -> None:
+    """Write numbers of atoms in the smallest of MRC's types that holds them."""
+    largest = int(labels.max(initial=0))
+    kind = next((k for k in (np.int8, np.int16, np.uint16) if largest <= np.iinfo(k).max), np.float32)
+    _write(path, labels.astype(kind), grid)
+
+
 def write_map(path: Path, density: DensityMap) -> None:
     """Write a map as 32-bit floats, with voxel size and origin, axes in x, y, z order."""
+    _write(path, np.asarray(density.values, np.float32), density.grid)
+
+
+def _write(path: Path, values: Shaped[np.ndarray, "z y x"], grid: Grid) -> None:
     import mrcfile
 
     with python_warnings.catch_warnings():
         # mrcfile warns of NaN, which a residual of a masked map may hold on purpose.
         python_warnings.simplefilter("ignore", RuntimeWarning)
-        with mrcfile.new(path, data=np.asarray(density.values, np.float32)) as file:
-            file.voxel_size = tuple(density.grid.spacing)
-            file.header.origin = tuple(density.grid.origin)
+        with mrcfile.new(path, data=values) as file:
+            file.voxel_size = tuple(grid.spacing)
+            file.header.origin = tuple(grid.origin)
 
 
 def checked_voxel_size(

@@ -16,7 +16,7 @@ import numpy as np
 
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.objective import region_mask
-from atomfit.io.mrc import write_map
+from atomfit.io.mrc import write_labels, write_map
 from atomfit.io.outputs import staged
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
 from atomfit.io.tables import write_rejected, write_table
@@ -43,12 +43,7 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         columns = table(result)
         structure = _structure(result, columns)
         write_table(stage / "atoms.csv", columns)
-        rejected = result.detection.rejected
-        x, y, z = rejected.positions.T
-        write_rejected(
-            stage / "rejected.csv",
-            {"x": x, "y": y, "z": z, "reason": np.array(rejected.reasons, dtype=object)},
-        )
+        write_rejected(stage / "rejected.csv", rejected_table(result))
         write_mmcif(stage / "atoms.cif", structure)
         warnings = list(result.warnings)
         if not write_pdb(stage / "atoms.pdb", structure):
@@ -59,11 +54,19 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         residual = result.density.values - model
         write_map(stage / "residual.mrc", result.density.with_values(residual))
         map_path = _viewable_map(result, stage, directory)
-        level = result.detection.mean_atom.background + 0.35 * result.detection.mean_atom.height
-        write_chimerax_script(stage / "view.cxc", map_path, level)
+        labels, grid = result.contour.labels, result.density.grid
+        write_labels(stage / "labels.mrc", labels, grid)
+        write_labels(stage / "binary.mrc", (labels > 0).astype(np.int32), grid)
+        write_chimerax_script(stage / "view.cxc", map_path, _level(result))
         _write_json(stage / "summary.json", summary(result, model) | {"warnings": warnings})
         _write_json(stage / "run.json", run_record(result, time.perf_counter() - begin))
     return directory
+
+
+def _level(result: "BuildResult") -> float:
+    """Where to contour the map; a third of an atom's height if no voxel belongs to one."""
+    mean, level = result.detection.mean_atom, result.contour.level
+    return level if math.isfinite(level) else mean.background + 0.35 * mean.height
 
 
 def table(result: "BuildResult") -> dict[str, np.ndarray]:
@@ -77,7 +80,7 @@ def table(result: "BuildResult") -> dict[str, np.ndarray]:
     log_maj, log_med, log_least = s.baseline.values.T
     return {
         "id": np.arange(1, n + 1),
-        "element": np.full(n, result.element.symbol, dtype=object),
+        "element": result.symbols,
         "x": x,
         "y": y,
         "z": z,
@@ -109,7 +112,38 @@ def table(result: "BuildResult") -> dict[str, np.ndarray]:
         "logfit_u_min": log_least,
         "logfit_doi": s.baseline.degree_of_isotropy,
         **_uncertainties(s.uncertainties),
+        **_evidence(result),
+        "element_probability": np.full(n, np.nan)
+        if result.species is None
+        else result.species.probabilities,
         "flags": np.array(s.flags, dtype=object),
+    }
+
+
+def _evidence(result: "BuildResult") -> dict[str, np.ndarray]:
+    judged = None if result.selection is None else result.selection.judgement
+    unknown = np.full(len(result), np.nan)
+    return {
+        name: unknown if judged is None else values
+        for name, values in (
+            ("score", unknown if judged is None else judged.scores),
+            ("evidence", unknown if judged is None else judged.evidence),
+            ("q_value", unknown if judged is None else judged.q_values),
+        )
+    }
+
+
+def rejected_table(result: "BuildResult") -> dict[str, np.ndarray]:
+    """The columns of `rejected.csv`."""
+    discarded = result.discarded
+    x, y, z = discarded.positions.T
+    return {
+        "x": x,
+        "y": y,
+        "z": z,
+        "score": discarded.scores,
+        "q_value": discarded.q_values,
+        "reason": np.array(discarded.reasons, dtype=object),
     }
 
 
@@ -140,12 +174,13 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
     s, detection, joint = result.statistics, result.detection, result.joint
     grid = result.density.grid
     mean = detection.mean_atom
+    symbols = [one.symbol for one in result.elements]
     region = region_mask(result.density.grid, detection.positions, mean.u**0.5)
     log_model = result.baseline.fitted.density(grid)
     report: dict[str, Any] = {
         "atoms": len(result),
-        "element": result.element.symbol,
-        "discarded": len(detection.rejected.reasons),
+        "element": symbols[0] if len(symbols) == 1 else symbols,
+        "discarded": len(result.discarded),
         "map": {
             "file": None if result.source.path is None else result.source.path.name,
             "shape_zyx": list(grid.shape),
@@ -188,6 +223,28 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
         },
         "cn_cutoff": s.neighbours.cutoff,
     }
+    report["contour"] = {
+        "level": result.contour.level,
+        "sigma": result.contour.sigma,
+        "f1": result.contour.f1,
+    }
+    if result.species is not None:
+        which, counts = np.unique(result.symbols.astype(str), return_counts=True)
+        report["species"] = {
+            "atoms": dict(zip(which.tolist(), counts.tolist(), strict=True)),
+            "classes_supported": result.species.supported,
+            "information_criteria": result.species.criteria,
+        }
+    if result.selection is not None:
+        judged = result.selection.judgement
+        report["selection"] = {
+            "method": result.options.selection,
+            "fdr": result.options.fdr,
+            "rounds": result.selection.rounds,
+            "settled": result.selection.settled,
+            "cut": judged.cut,
+            "decoys": asdict(judged.decoys),
+        }
     if detection.search is not None:
         report["detection"]["threshold"] = asdict(detection.search.best)
         report["detection"]["threshold_curve"] = {
@@ -228,7 +285,7 @@ def run_record(result: "BuildResult", writing: float) -> dict[str, Any]:
     return {
         "versions": {name: version(name) for name in _LIBRARIES} | {"python": sys.version.split()[0]},
         "command": sys.argv,
-        "options": {"element": result.element.symbol} | asdict(result.options),
+        "options": {"element": [one.symbol for one in result.elements]} | asdict(result.options),
         "input": {
             "path": None if result.source.path is None else str(result.source.path.absolute()),
             "sha256": result.source.sha256,
@@ -244,7 +301,7 @@ def _structure(result: "BuildResult", columns: dict[str, np.ndarray]) -> Structu
     kept = ("amplitude", "u_iso", "doi", "cn", "nn_distance", "peak_intensity")
     esd = result.statistics.uncertainties
     return Structure(
-        [result.element.symbol] * len(fitted),
+        result.symbols.tolist(),
         fitted.positions,
         fitted.matrices,
         fitted.u_iso,

@@ -72,6 +72,12 @@ COLUMNS: tuple[Column, ...] = (
         )
         for name in names
     ),
+    Column("score", "σ", ".3f", "by how many standard deviations the atom stands out"),
+    Column("evidence", "", ".2f", "by how much chi-square would be larger without the atom"),
+    Column("q_value", "", ".3g", "least false-discovery rate at which the atom is taken"),
+    Column(
+        "element_probability", "", ".4f", "that the atom is of its element, not of another that was given"
+    ),
     Column("flags", "", "s", "what to know of this row, in words separated by semicolons"),
 )
 
@@ -85,12 +91,16 @@ REJECTED_COLUMNS: tuple[Column, ...] = (
     Column("x", "Å", ".5f", "centre of mass"),
     Column("y", "Å", ".5f", "centre of mass"),
     Column("z", "Å", ".5f", "centre of mass"),
-    Column("reason", "", "s", "why the atom was discarded"),
+    Column(
+        "score", "σ", ".3f", "by how many standard deviations it stands out, if it was fitted or scored"
+    ),
+    Column("q_value", "", ".3g", "least false-discovery rate at which it would be an atom"),
+    Column("reason", "", "s", "why it is none"),
 )
 
 
 def write_rejected(path: Path, values: dict[str, np.ndarray]) -> None:
-    """Write the atoms that were detected and discarded."""
+    """Write the places that are no atoms."""
     _write(path, REJECTED_COLUMNS, values)
 
 

@@ -1,118 +1,217 @@
-"""Atoms that the fit asks for, and atoms that it can do without.
+"""Fits, and changes of the atoms that the fits ask for, until nothing changes.
 
-A joint fit of the detected atoms says where another would be (`scores`), and how far each of its own stands
-out from the noise. Maxima of the scores are added, atoms that noise could have made are taken away, and
-the fit is repeated, until nothing changes. An atom that was taken away is not tried again, so that this
-ends. As in detection, an atom has neighbours: a maximum in the emptiness is none.
+    fit -> judgement -> atoms removed, split and added -> fit -> ...
+
+It ends: a place where an atom was taken away is not tried again, an atom is tried as two once, so that
+every round has fewer places left to try than the one before; and there is a last round. Whatever was
+detected, fitted or asked for and is no atom in the end is kept in a second table, with its score and the
+reason.
 """
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from atomfit.detection.detect import Detection, correlations_with_identical_atoms
 from atomfit.detection.mean_atom import CLOSEST
-from atomfit.detection.peaks import local_maxima
-from atomfit.detection.validation import Rejected, few_neighbours
 from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit
 from atomfit.grid import DensityMap
-from atomfit.selection.scores import scores
+from atomfit.selection.judgement import Judgement
+
+log = logging.getLogger("atomfit")
 
 #: Fits after the first, at most.
-MOST_ROUNDS = 5
+MOST_ROUNDS = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Changes:
-    """What a fit says of its atoms.
+class Discarded:
+    """Places that are no atoms.
 
     **Fields:**
 
-    - `kept`: which of the fitted atoms stand out from the noise.
-    - `standing`: by how many standard deviations each does.
-    - `added`: places of further ones (Å).
-    - `scores`: of these.
-    - `least`: the number of standard deviations that noise alone is not expected to exceed.
+    - `positions`: in Å.
+    - `scores`, `q_values`: as for atoms; NaN for what was never fitted.
+    - `reasons`: why it is none.
     """
 
-    kept: Bool[np.ndarray, " n"]
-    standing: Float[np.ndarray, " n"]
-    added: Float[np.ndarray, "m d"]
+    positions: Float[np.ndarray, "m d"]
     scores: Float[np.ndarray, " m"]
-    least: float
+    q_values: Float[np.ndarray, " m"]
+    reasons: tuple[str, ...]
 
-    @property
-    def any(self) -> bool:
-        """Whether anything is to change."""
-        return bool(len(self.added)) or not self.kept.all()
+    def __len__(self) -> int:
+        return len(self.reasons)
 
-    def describe(self) -> str:
-        """What is to change, in words."""
-        parts = []
-        if len(self.added):
-            low, high = self.scores.min(), self.scores.max()
-            parts.append(f"{len(self.added)} atoms added that the residual has ({low:.1f} to {high:.1f} σ)")
-        if not self.kept.all():
-            parts.append(f"{np.sum(~self.kept)} removed that noise could have made")
-        return f"selection, at {self.least:.1f} σ: {'; '.join(parts) or 'nothing to change'}"
+    @classmethod
+    def none(cls, d: int) -> "Discarded":
+        """Nothing."""
+        return cls(np.zeros((0, d)), np.zeros(0), np.zeros(0), ())
+
+    def and_(self, other: "Discarded") -> "Discarded":
+        """These and others."""
+        return Discarded(
+            np.concatenate([self.positions, other.positions]),
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.q_values, other.q_values]),
+            self.reasons + other.reasons,
+        )
 
 
-def changes(
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Which atoms are real.
+
+    **Fields:**
+
+    - `judgement`: of the last fit.
+    - `discarded`: what is none.
+    - `rounds`: fits after the first.
+    - `settled`: whether the last fit asks for no change.
+    """
+
+    judgement: Judgement
+    discarded: Discarded
+    rounds: int
+    settled: bool
+
+
+def complete(
     density: DensityMap,
     detection: Detection,
     fit: JointFit,
     element: Element,
-    min_coordination: int = 3,
-    cutoff: float | None = None,
-) -> Changes:
-    """What a fit of the detected atoms says of them.
+    judge: Callable[[JointFit], Judgement],
+    refit: Callable[[Detection], JointFit],
+    most_rounds: int = MOST_ROUNDS,
+) -> tuple[Detection, JointFit, Selection]:
+    """Change the atoms until their fit asks for nothing.
+
+    **Returns:** the atoms, their fit, and what was decided.
 
     **Arguments:**
 
     - `density`: the map.
-    - `detection`: the atoms that were fitted; places that it has rejected are not tried again.
+    - `detection`: the atoms that were fitted first.
     - `fit`: their fit.
     - `element`: of the atoms.
-    - `min_coordination`, `cutoff`: of an atom that is added, as for `detect`.
+    - `judge`: says what a fit asks for.
+    - `refit`: fits other atoms.
+    - `most_rounds`: fits after the first, at most; with 0 atoms are judged only.
     """
-    found, least = scores(density, fit)
-    standing = fit.uncertainty.standing
-    kept = ~(standing < least)
-    apart = CLOSEST * element.neighbour_distance
-    voxels = local_maxima(found, least, apart)
-    places = density.grid.positions_of(voxels)
-    free = _far(places, fit.fitted.positions[kept], apart) & _far(
-        places, detection.rejected.positions, apart / 2
+    d, apart = density.grid.ndim, CLOSEST * element.neighbour_distance
+    removed, split = Discarded.none(d), np.zeros((0, d))
+    rounds, settled = 0, True
+    while True:
+        judgement = judge(fit)
+        if most_rounds == 0:
+            break
+        change = _change(judgement, detection, fit, removed, split, apart)
+        log.info("selection, at %.1f σ: %s", judgement.cut, change.describe())
+        settled = not change.any or not len(change.positions)
+        if settled or rounds == most_rounds or fit.reason != "converged":
+            break
+        removed, split = removed.and_(change.removed), np.concatenate([split, change.split])
+        correlations = correlations_with_identical_atoms(
+            density, change.positions, detection.mean_atom, element
+        )
+        detection = replace(detection, positions=change.positions, correlations=correlations)
+        fit, rounds = refit(detection), rounds + 1
+    rejected = _not_taken_after_all(detection, fit, apart)
+    discarded = rejected.and_(removed).and_(_below(judgement, removed, apart))
+    return detection, fit, Selection(judgement, discarded, rounds, settled)
+
+
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """The atoms to fit next, and how they differ from the last ones."""
+
+    positions: Float[np.ndarray, "n d"]
+    added: Float[np.ndarray, " a"]
+    removed: Discarded
+    split: Float[np.ndarray, "s d"]
+
+    @property
+    def any(self) -> bool:
+        return bool(len(self.added) or len(self.removed) or len(self.split))
+
+    def describe(self) -> str:
+        parts = []
+        if len(self.added):
+            low, high = self.added.min(), self.added.max()
+            parts.append(f"{len(self.added)} atoms added that the residual has ({low:.1f} to {high:.1f} σ)")
+        merged = sum("merged" in reason for reason in self.removed.reasons)
+        if merged:
+            parts.append(f"{merged} merged with a neighbour")
+        if len(self.removed) > merged:
+            parts.append(f"{len(self.removed) - merged} removed that noise could have made")
+        if len(self.split):
+            parts.append(f"{len(self.split)} tried as two")
+        return "; ".join(parts) or "nothing to change"
+
+
+def _change(
+    judgement: Judgement,
+    detection: Detection,
+    fit: JointFit,
+    removed: Discarded,
+    split: Float[np.ndarray, "s d"],
+    apart: float,
+) -> _Change:
+    """What a judgement asks for, less what was tried before."""
+    fitted, kept = fit.fitted.positions, judgement.kept
+    two = kept & np.isfinite(judgement.parts[:, 0, 0]) & _far(fitted, split, apart)
+    two &= _far(judgement.parts[:, 0], removed.positions, apart / 2)
+    two &= _far(judgement.parts[:, 1], removed.positions, apart / 2)
+    places = judgement.candidates[judgement.wanted]
+    new = _far(places, removed.positions, apart / 2) & _far(places, fitted[two], apart)
+    gone = Discarded(
+        fitted[~kept],
+        judgement.scores[~kept],
+        judgement.q_values[~kept],
+        tuple(reason for reason in judgement.reasons if reason),
     )
-    places, heights = places[free], found.at(voxels[free])
-    together = np.concatenate([fit.fitted.positions[kept], places])
-    few = few_neighbours(together, min_coordination, cutoff, element.neighbour_distance)[kept.sum() :]
-    return Changes(kept, standing, places[~few], heights[~few], least)
-
-
-def changed(density: DensityMap, detection: Detection, change: Changes, element: Element) -> Detection:
-    """A detection with atoms added and removed; those that stay are where they were detected."""
-    positions = np.concatenate([detection.positions[change.kept], change.added])
-    removed = np.flatnonzero(~change.kept)
-    reasons = tuple(f"stands out by {change.standing[i]:.1f} σ, below {change.least:.1f}" for i in removed)
-    before = detection.rejected
-    return replace(
-        detection,
-        positions=positions,
-        correlations=correlations_with_identical_atoms(density, positions, detection.mean_atom, element),
-        rejected=Rejected(
-            np.concatenate([before.positions, detection.positions[removed]]), (*before.reasons, *reasons)
-        ),
+    # Atoms that stay begin where they were found, so that a fit does not depend on those before it.
+    begin = detection.positions[kept & ~two]
+    halves = judgement.parts[two].reshape(-1, fitted.shape[1])
+    return _Change(
+        np.concatenate([begin, halves, places[new]]),
+        judgement.candidate_scores[judgement.wanted][new],
+        gone,
+        fitted[two],
     )
 
 
-def _far(
-    places: Float[np.ndarray, "m d"], others: Float[np.ndarray, "n d"], distance: float
-) -> Bool[np.ndarray, " m"]:
-    """Which places are farther than a distance from all others."""
-    if not len(others) or not len(places):
-        return np.ones(len(places), bool)
-    return np.asarray(cKDTree(others).query(places)[0]) > distance
+def _not_taken_after_all(detection: Detection, fit: JointFit, apart: float) -> Discarded:
+    """What detection has rejected, and selection has not brought back."""
+    rejected = detection.rejected
+    away = _far(rejected.positions, fit.fitted.positions, apart / 2)
+    unknown = np.full(int(away.sum()), np.nan)
+    reasons = tuple(reason for reason, far in zip(rejected.reasons, away, strict=True) if far)
+    return Discarded(rejected.positions[away], unknown, unknown, reasons)
+
+
+def _below(judgement: Judgement, removed: Discarded, apart: float) -> Discarded:
+    """Candidates that are no atoms."""
+    places = judgement.candidates
+    new = _far(places, removed.positions, apart / 2)
+    heights = judgement.candidate_scores[new]
+    reasons = tuple(
+        f"stands out by {z:.1f} σ, below {judgement.cut:.1f}" if z < judgement.cut else "not tried"
+        for z in heights
+    )
+    return Discarded(places[new], heights, judgement.candidate_q_values[new], reasons)
+
+
+def _far(places: Float[np.ndarray, "m d"], others: Float[np.ndarray, "n d"], distance: float) -> np.ndarray:
+    """Which places are farther than a distance from all others; so are places that are not known."""
+    far = np.ones(len(places), bool)
+    known = np.all(np.isfinite(places), axis=1)
+    if len(others) and known.any():
+        far[known] = np.asarray(cKDTree(others).query(places[known])[0]) > distance
+    return far

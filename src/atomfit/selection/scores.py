@@ -1,4 +1,4 @@
-"""How strongly a map asks for one more atom, at every voxel.
+"""How strongly a map asks for one more atom, at every voxel, and for each of those that it was given.
 
 What a joint fit leaves of the map holds the atoms that it was not given. One more atom of amplitude a, with
 the shape g of a typical one at a place, lowers the misfit by
@@ -11,40 +11,60 @@ r being the residual and W the weights of the fit. At the best amplitude, s / I,
 
 which is a standard normal number where there is nothing: the matched filter with the noise's own weights.
 The denoised map, in which atoms are detected, knows nothing of the noise's colour and of the atoms' tails;
-this one does. A maximum is an atom if noise alone would have one so high in no more than one box of twenty
-(the expected number of maxima, as in `noise_floor`). Where the model does not describe the map to the
-noise, z is measured in what it scatters by around the atoms.
+this one does. An atom of the model, of amplitude A and shape h, has the same score, that of the residual
+with it put back: z at its place and A gᵀ W h / (σ √I) more.
+
+Where the model does not describe the map to the noise, z is measured in what it scatters by around the
+atoms.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+from jaxtyping import Float
 from scipy import fft
+from scipy.ndimage import map_coordinates
 
 from atomfit.detection.denoise import frequencies
-from atomfit.detection.noise_floor import expected_crest
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.objective import region_mask
+from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
 from atomfit.grid import DensityMap
 from atomfit.scattering import GaussianMixture
 
-#: Maxima that noise alone may have in the whole box.
-_EXPECTED_FALSE = 0.05
 #: The scatter of z is measured so near to the atoms, in their widths.
 _AROUND = 3.0
 #: A standard deviation in median absolute deviations.
 _PER_MEDIAN = 1.4826
 
 
-def scores(density: DensityMap, fit: JointFit) -> tuple[DensityMap, float]:
-    """z at every voxel, and the height that noise alone is not expected to exceed.
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of a fit, in standard deviations of what noise makes of them.
+
+    **Fields:**
+
+    - `field`: of one more atom at each voxel.
+    - `atoms`: of each of the fit's own; NaN where one is not known.
+    - `scatter`: of z around the atoms, by which all is divided; 1 if noise explains it.
+    """
+
+    field: DensityMap
+    atoms: Float[np.ndarray, " n"]
+    scatter: float
+
+
+def scores(density: DensityMap, fit: JointFit) -> Scores:
+    """Scores of a fit.
 
     **Arguments:**
 
     - `density`: the map that was fitted.
     - `fit`: to it.
     """
-    grid, u = density.grid, float(np.median(fit.fitted.reach_variances))
-    atom = GaussianMixture(np.ones(1), np.array([u]))
-    seen = atom.transform_on(frequencies(grid.shape, grid))
+    grid, fitted = density.grid, fit.fitted
+    u = float(np.median(fitted.reach_variances))
+    seen = GaussianMixture(np.ones(1), np.array([u])).transform_on(frequencies(grid.shape, grid))
     weighted = seen if fit.spectrum is None else seen * fit.spectrum.on(grid.shape)
     residual = fft.rfftn(density.values - fit.density(grid), workers=-1)
     score = fft.irfftn(residual * weighted, grid.shape, workers=-1)
@@ -53,11 +73,34 @@ def scores(density: DensityMap, fit: JointFit) -> tuple[DensityMap, float]:
     twice[0] = 1.0
     if grid.shape[-1] % 2 == 0:
         twice[-1] = 1.0
-    information = (
-        float(np.sum(twice * np.sum(weighted * seen, axis=tuple(range(grid.ndim - 1))))) / grid.size
-    )
-    z = score / (fit.noise * np.sqrt(information))
-    around = z[region_mask(grid, fit.fitted.positions, _AROUND * np.sqrt(u))]
+    each = np.sum(weighted * seen, axis=tuple(range(grid.ndim - 1)), dtype=np.float64)
+    unit = fit.noise * np.sqrt(float(twice @ each) / grid.size)
+    z = score / unit
+    around = z[region_mask(grid, fitted.positions, _AROUND * np.sqrt(u))]
     scatter = _PER_MEDIAN * float(np.median(np.abs(around)))
-    result = density.with_values((z / max(scatter, 1.0)).astype(np.float32))
-    return result, expected_crest(result, atom, _EXPECTED_FALSE)
+    if fit.inside is None:
+        scatter = max(scatter, 1.0)
+    field = density.with_values((z / scatter).astype(np.float32))
+    put_back = fitted.amplitudes * _overlap_with_typical(fit, u) / (unit * scatter)
+    return Scores(field, put_back + _between_voxels(field, fitted.positions), scatter)
+
+
+def _overlap_with_typical(fit: JointFit, u: float) -> Float[np.ndarray, " n"]:
+    """gᵀ W h of each atom's density, of amplitude 1, with the typical atom at its place."""
+    fitted = fit.fitted
+    heights, matrices = fitted.peaks
+    volumes = heights * np.sqrt(np.linalg.det(2 * np.pi * matrices)) / fitted.amplitudes[:, None]
+    together = np.where(np.isfinite(matrices), matrices, 0) + u * np.eye(fitted.positions.shape[1])
+    apart = np.zeros(together.shape[:-1])
+    if fit.spectrum is None:
+        overlaps = derivatives_of_gaussian(apart, together, 0)
+    else:
+        k, parts, _ = fit.spectrum.sampled(u)
+        overlaps = weighted_derivatives(apart, together, k, parts, 0)
+    return np.asarray(np.sum(volumes * np.asarray(overlaps)[..., 0], axis=1))
+
+
+def _between_voxels(field: DensityMap, positions: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Values at places between voxels, linearly."""
+    places = np.clip(field.grid.indices_of(positions), 0, np.array(field.grid.shape) - 1)
+    return np.asarray(map_coordinates(field.values, places.T, order=1), np.float64)

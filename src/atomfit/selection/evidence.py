@@ -1,0 +1,160 @@
+"""How sure it is that an atom is one: its likelihood ratio, and how often noise makes as good a one.
+
+**Evidence.** Without an atom, the others being fitted again, chi-square would be larger by
+
+    Λ = A² S,    S = the information on A where the atom's place and shape are what they are,
+
+to second order. The covariance C of the atom's ten numbers, with all neighbours and the background free, is
+what the joint fit ends with; its inverse is their information once the others have done what they can, and
+S is the amplitude's element of it (a Schur complement of the Fisher information; a step towards Wilks
+1938). No atom is left out of a fit for that.
+
+**Decoys.** Noise makes hollows as well as bumps. The scores of the hollows of the residual, at places
+where an atom would be allowed, are scores of what can be no atom, found by the same procedure in the same
+volume (target and decoy: Elias & Gygi 2007). Of N decoys above a low level t₀ the number above t is
+
+    λ(t) = N exp(-(t² - t₀²) / 2s²),
+
+the tail of maxima of a Gaussian field, with s² as the decoys have it: one where noise is all there is, more
+where the model fails. λ(t) maxima of noise are expected above t among the T(t) atoms and candidates that
+are: the false-discovery rate is λ / T, and an atom's q-value the least rate at which it is taken.
+
+**The cut**, if no rate is asked for, is where an atom is as likely as not: where -dλ/dt, the density of
+what noise makes, equals that of atoms (the local false-discovery rate of Efron et al. 2001). The latter is
+the histogram of scores, each weighed by its own probability and smoothed by the scatter of a score, with a
+thousandth of the atoms spread evenly, since an atom may be unlike all others. Among clear atoms a map thus
+has none that is doubtful; in a noisy one the doubtful are taken if they are more often right than wrong.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.ndimage import gaussian_filter1d
+
+from atomfit.fitting.uncertainty import Uncertainty
+
+#: t₀: candidates and decoys score more (standard deviations).
+LOWEST = 2.5
+#: Part of the atoms that may have any score, and the scatter of a score.
+_UNLIKE_OTHERS = 1e-3
+_SCATTER = 1.0
+#: Steps in which densities of scores are reckoned; those above the highest are as good as that.
+_STEP, _BINS = 0.05, 800
+_ROUNDS = 50
+#: Decoys by which Gaussian noise outweighs those that there are, in s².
+_EXPECTED_OF_GAUSSIAN = 5.0
+
+
+def likelihood_ratios(amplitudes: Float[np.ndarray, " n"], known: Uncertainty) -> Float[np.ndarray, " n"]:
+    """Λ of each atom; NaN where the amplitude was frozen or is not known.
+
+    **Arguments:**
+
+    - `amplitudes`: map units x Å³.
+    - `known`: what the fit that found them knows.
+    """
+    covariances = known.covariances
+    variances = np.diagonal(covariances, axis1=1, axis2=2)
+    sound = np.all(np.isfinite(variances), axis=1) & (variances[:, -1] > 0)
+    scale = np.sqrt(np.where(variances > 0, variances, np.inf))
+    scaled = covariances / (scale[:, :, None] * scale[:, None, :])
+    information = np.zeros(len(amplitudes))
+    # Frozen numbers, and all displacements of an isotropic atom but one, have no information of their own.
+    information[sound] = np.linalg.pinv(scaled[sound], rcond=1e-9, hermitian=True)[:, -1, -1]
+    ratio = amplitudes**2 * information / scale[:, -1] ** 2
+    return np.where(sound, ratio, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Decoys:
+    """Maxima that noise makes.
+
+    **Fields:**
+
+    - `count`: N, above `LOWEST`.
+    - `scale`: s.
+    - `source`: hollows of the residual, or bumps that are no atoms.
+    """
+
+    count: float
+    scale: float
+    source: Literal["hollows", "bumps"]
+
+    @classmethod
+    def of_hollows(cls, scores: Float[np.ndarray, " k"]) -> "Decoys":
+        """Of the scores of all hollows."""
+        high = scores[scores > LOWEST]
+        return cls(float(len(high)), _scale(high, np.ones(len(high))), "hollows")
+
+    @classmethod
+    def of_bumps(cls, atoms: Float[np.ndarray, " n"], bumps: Float[np.ndarray, " m"]) -> "Decoys":
+        """Of those that are none among atoms and bumps, from the scores of all."""
+        bumps = bumps[bumps > LOWEST]
+        together = np.concatenate([atoms[np.isfinite(atoms) & (atoms > LOWEST)], bumps])
+        decoys = cls(float(len(bumps)), _scale(bumps, np.ones(len(bumps))), "bumps")
+        for _ in range(_ROUNDS):
+            true = decoys.probabilities(together)[_bins(together)]
+            decoys = cls(float(np.sum(1 - true)), _scale(together, 1 - true), "bumps")
+        return decoys
+
+    def expected(self, score: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
+        """λ: how many maxima noise has above a score; one decoy is reckoned with if there is none."""
+        beyond = np.maximum(np.asarray(score, np.float64), LOWEST) ** 2 - LOWEST**2
+        return np.asarray(max(self.count, 1) * np.exp(-beyond / (2 * self.scale**2)))
+
+    def probabilities(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " bins"]:
+        """How probable it is that what has a score is an atom, in steps of the score.
+
+        **Arguments:**
+
+        - `scores`: of atoms and candidates.
+        """
+        grid = LOWEST + _STEP * np.arange(_BINS)
+        false = self.expected(grid) * grid / self.scale**2
+        known = scores[np.isfinite(scores) & (scores >= LOWEST)]
+        count = np.bincount(_bins(known), minlength=_BINS)
+        probable = np.ones(_BINS)
+        for _ in range(_ROUNDS):
+            spread = _UNLIKE_OTHERS * max(float(count @ probable), 1.0) / (_STEP * _BINS)
+            others = gaussian_filter1d(count * probable, _SCATTER / _STEP, mode="constant") / _STEP
+            # No score speaks for itself.
+            others -= np.minimum(count, 1) * probable / (_SCATTER * np.sqrt(2 * np.pi))
+            probable = 1 / (1 + false / (np.maximum(others, 0) + spread))
+        return probable
+
+    def even(self, scores: Float[np.ndarray, " n"]) -> float:
+        """The score at which an atom is as likely as not, if atoms and candidates have these scores."""
+        doubtful = np.flatnonzero(self.probabilities(scores) < 0.5)
+        return float(LOWEST + _STEP * (doubtful[-1] + 1)) if len(doubtful) else LOWEST
+
+    def q_values(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """The least false-discovery rate at which each of some atoms and candidates is taken.
+
+        NaN where a score is not known.
+        """
+        order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+        expected = np.nan_to_num(self.expected(scores[order]), nan=np.inf)
+        rates = expected / np.arange(1, len(scores) + 1)
+        q = np.empty(len(scores))
+        q[order] = np.minimum(np.minimum.accumulate(rates[::-1])[::-1], 1.0)
+        return np.where(np.isfinite(scores), q, np.nan)
+
+    def cut(self, scores: Float[np.ndarray, " n"], rate: float) -> float:
+        """The lowest score at which no more than a given rate of those above it is expected to be false."""
+        known = np.sort(scores[np.isfinite(scores)])[::-1]
+        q = self.q_values(known)
+        taken = known[q <= rate]
+        return float(max(taken.min(), LOWEST)) if len(taken) else self.even(known)
+
+
+def _scale(scores: Float[np.ndarray, " k"], weights: Float[np.ndarray, " k"]) -> float:
+    """s, from maxima above `LOWEST`, each of which counts by its weight."""
+    excess = float(weights @ (scores**2 - LOWEST**2)) / 2
+    square = (excess + _EXPECTED_OF_GAUSSIAN) / (float(weights.sum()) + _EXPECTED_OF_GAUSSIAN)
+    return float(np.sqrt(square))
+
+
+def _bins(scores: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    return np.clip(np.rint((scores - LOWEST) / _STEP), 0, _BINS - 1).astype(np.int64)

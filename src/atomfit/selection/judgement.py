@@ -1,0 +1,170 @@
+"""What a joint fit says of its atoms: which are real, which are missing, which are two or none.
+
+An atom, or a candidate, is taken if its score (`scores`) exceeds a cut: the score at which an atom is as
+likely as noise, or the one that a false-discovery rate leads to (`evidence`). An atom must also stand that
+test when the others may take over its density. A candidate is a maximum of the scores that is an atom's
+distance away from all others and has neighbours, as in detection; a decoy is a hollow of which the same
+holds.
+
+Of two atoms that end up nearer than atoms can be, the weaker goes. An atom so long that it could be two is
+tried as two.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
+
+from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.peaks import local_maxima
+from atomfit.elements import Element
+from atomfit.fitting.joint import JointFit
+from atomfit.grid import DensityMap
+from atomfit.neighbours import find_neighbours
+from atomfit.selection.evidence import LOWEST, Decoys, likelihood_ratios
+from atomfit.selection.scores import scores
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What a fit says of its atoms, and of places that are none of them.
+
+    **Fields:**
+
+    - `scores`: of each atom, in standard deviations; NaN where one is not known.
+    - `evidence`: by how much chi-square would be larger without it.
+    - `q_values`: the false-discovery rate at which it is taken.
+    - `reasons`: why it should go; empty if it should stay.
+    - `parts`: places of the two atoms that it may be (Å); NaN for most.
+    - `candidates`: further places (Å), highest scores first.
+    - `candidate_scores`, `candidate_q_values`: of these.
+    - `cut`: the score to exceed.
+    - `decoys`: what noise makes.
+    """
+
+    scores: Float[np.ndarray, " n"]
+    evidence: Float[np.ndarray, " n"]
+    q_values: Float[np.ndarray, " n"]
+    reasons: tuple[str, ...]
+    parts: Float[np.ndarray, "n 2 d"]
+    candidates: Float[np.ndarray, "m d"]
+    candidate_scores: Float[np.ndarray, " m"]
+    candidate_q_values: Float[np.ndarray, " m"]
+    cut: float
+    decoys: Decoys
+
+    @property
+    def kept(self) -> Bool[np.ndarray, " n"]:
+        """Which atoms should stay."""
+        return np.array([not reason for reason in self.reasons], bool)
+
+    @property
+    def wanted(self) -> Bool[np.ndarray, " m"]:
+        """Which candidates should be atoms."""
+        return self.candidate_scores >= self.cut
+
+
+def judge(
+    density: DensityMap,
+    fit: JointFit,
+    element: Element,
+    *,
+    rate: float | None = None,
+    min_coordination: int = 3,
+    cutoff: float | None = None,
+) -> Judgement:
+    """What a fit says of its atoms.
+
+    **Arguments:**
+
+    - `density`: the map that was fitted.
+    - `fit`: to it.
+    - `element`: of the atoms.
+    - `rate`: part of the atoms that may be false; those that are more likely atoms than noise if not given.
+    - `min_coordination`, `cutoff`: of a candidate, as for `detect`.
+    """
+    found = scores(density, fit)
+    positions, apart = fit.fitted.positions, CLOSEST * element.neighbour_distance
+    evidence = likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty)
+    neighbours = find_neighbours(positions, cutoff, element.neighbour_distance)
+    if np.mean(neighbours.coordination_numbers < min_coordination) >= 0.5:
+        min_coordination = 0
+
+    def maxima(sign: int) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]:
+        field = found.field.with_values(sign * found.field.values)
+        voxels = local_maxima(field, LOWEST, apart)
+        places = density.grid.positions_of(voxels)
+        allowed = _allowed(places, positions, apart, neighbours.cutoff, min_coordination)
+        return places[allowed], field.at(voxels[allowed]).astype(np.float64)
+
+    candidates, heights = maxima(+1)
+    standing = found.atoms
+    if fit.inside is None:
+        # Nor better than what is left of it if others may take its place.
+        standing = np.fmin(standing, np.sqrt(evidence) / found.scatter)
+        decoys = Decoys.of_hollows(maxima(-1)[1])
+    else:
+        decoys = Decoys.of_bumps(standing, heights)
+    together = np.concatenate([standing, heights])
+    q = decoys.q_values(together)
+    cut = decoys.even(together) if rate is None else decoys.cut(together, rate)
+    return Judgement(
+        standing,
+        evidence,
+        q[: len(standing)],
+        _reasons(positions, standing, cut, apart),
+        _parts(fit, apart),
+        candidates,
+        heights,
+        q[len(standing) :],
+        cut,
+        decoys,
+    )
+
+
+def _allowed(
+    places: Float[np.ndarray, "m d"],
+    atoms: Float[np.ndarray, "n d"],
+    apart: float,
+    cutoff: float,
+    min_coordination: int,
+) -> Bool[np.ndarray, " m"]:
+    """Which places are far enough from all atoms, and have enough of them for neighbours."""
+    tree = cKDTree(atoms)
+    near, around = (tree.query_ball_point(places, r, return_length=True) for r in (apart, cutoff))
+    return (np.asarray(near) == 0) & (np.asarray(around) >= min_coordination)
+
+
+def _reasons(
+    positions: Float[np.ndarray, "n d"], standing: Float[np.ndarray, " n"], cut: float, apart: float
+) -> tuple[str, ...]:
+    """Why each atom should go. Of neighbours that explain each other only the weakest goes at a time."""
+    reasons = [""] * len(positions)
+    weakest_first = np.argsort(np.nan_to_num(standing, nan=np.inf), kind="stable")
+    tree = cKDTree(positions)
+    near = tree.query_ball_point(positions, apart)
+    for i in weakest_first:
+        others = [j for j in near[i] if j != i]
+        if any(reasons[j] for j in others):
+            continue
+        if standing[i] < cut:
+            reasons[i] = f"stands out by {standing[i]:.1f} σ, below {cut:.1f}"
+        elif others:
+            distance = np.linalg.norm(positions[others] - positions[i], axis=1).min()
+            reasons[i] = f"merged with a stronger atom {distance:.2f} Å away"
+    return tuple(reasons)
+
+
+def _parts(fit: JointFit, apart: float) -> Float[np.ndarray, "n 2 d"]:
+    """Places of the two atoms that an atom may be, if it is long enough; NaN otherwise.
+
+    Two typical atoms at ±δ have together the variance of one and δ² along the line between them.
+    """
+    values, vectors = np.linalg.eigh(fit.fitted.shapes)
+    typical = np.median(values[:, -1])
+    half = np.sqrt(np.maximum(values[:, -1] - typical, 0))
+    half = np.where(2 * half >= apart, half, np.nan)
+    step = half[:, None] * vectors[:, :, -1]
+    middle = fit.fitted.positions
+    return np.stack([middle - step, middle + step], axis=1)

@@ -1,0 +1,158 @@
+"""Which element each atom is, from how bright and how wide it is.
+
+Atoms of one element are alike: the logarithms of their amplitudes scatter about a mean. They do so less
+once two things are allowed for. Towards the surface, where the reconstruction is worse and the box may end,
+atoms change brightness, with t = 1 - CN / CN_bulk, how much of its neighbourhood an atom lacks. And an atom
+that came out too wide came out too bright. So
+
+    log A = m_c + b t + g log U_iso + noise of variance s²
+
+is a mixture of classes c with frequencies w_c, fitted by expectation and maximisation (Dempster, Laird &
+Rubin 1977). b, g and s are shared: a class of a few atoms says little of them. The brighter a class the
+heavier its element. An atom's probability is its class's share of the mixture there. The number of classes
+that the map supports is the one with the least Bayesian information criterion (Schwarz 1978).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import logsumexp
+
+from atomfit.elements import Element, symbol_of
+
+#: Numbers of classes that are tried.
+MOST_CLASSES = 4
+_ROUNDS = 500
+#: Parts of the atoms that are of the faintest class to begin with.
+_STARTS = (0.5, 0.2, 0.35, 0.65, 0.8)
+_TOLERANCE = 1e-8
+#: Smallest variance of a logarithm, and the least frequency of a class.
+_LEAST_VARIANCE = 1e-6
+_LEAST_FREQUENCY = 1e-3
+#: A smaller information criterion must be smaller by this (Kass & Raftery 1995: "very strong").
+_DECIDED = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Species:
+    """Classes of n atoms.
+
+    **Fields:**
+
+    - `numbers`: atomic number of each atom.
+    - `probabilities`: that it is right.
+    - `criteria`: Bayesian information criterion for each number of classes, from one.
+    """
+
+    numbers: Int[np.ndarray, " n"]
+    probabilities: Float[np.ndarray, " n"]
+    criteria: tuple[float, ...]
+
+    @property
+    def supported(self) -> int:
+        """How many classes the map supports."""
+        best = 1
+        for k, criterion in enumerate(self.criteria, start=1):
+            if criterion < self.criteria[best - 1] - _DECIDED:
+                best = k
+        return best
+
+    def describe(self) -> str:
+        """What was found, in words."""
+        which, counts = np.unique(self.numbers, return_counts=True)
+        if len(which) > 1 or self.supported == 1:
+            parts = (f"{count} {symbol_of(int(n))}" for n, count in zip(which, counts, strict=True))
+            return f"elements: {', '.join(parts)}"
+        return (
+            f"elements: amplitudes and widths fall into {self.supported} classes; for an alloy, "
+            "give every --element"
+        )
+
+
+def assign(
+    amplitudes: Float[np.ndarray, " n"],
+    u_iso: Float[np.ndarray, " n"],
+    coordination: Float[np.ndarray, " n"],
+    elements: Sequence[Element],
+) -> Species:
+    """Classes of atoms.
+
+    **Arguments:**
+
+    - `amplitudes`, `u_iso`: of each atom; an atom without these is of the commonest class.
+    - `coordination`: coordination numbers.
+    - `elements`: that there are, one class each.
+    """
+    known = (amplitudes > 0) & (u_iso > 0) & np.isfinite(amplitudes) & np.isfinite(u_iso)
+    ordered = sorted(elements, key=lambda e: e.number)
+    lacking = 1 - coordination[known] / max(float(coordination.max(initial=0)), 1.0)
+    widths = np.log(u_iso[known])
+    data, trends = (
+        np.log(amplitudes[known]),
+        np.stack([lacking, widths - (widths.mean() if len(widths) else 0.0)], axis=1),
+    )
+    mixtures = {k: _Mixture.fit(data, trends, k) for k in range(1, MOST_CLASSES + 1) if 8 * k <= len(data)}
+    mixture = mixtures.get(len(ordered)) or _Mixture.fit(data, trends, len(ordered))
+    shares = mixture.shares[:, np.argsort(mixture.means)]
+    which = np.full(len(amplitudes), int(np.argmax(shares.sum(axis=0))))
+    probabilities = np.full(len(amplitudes), float(shares.sum(axis=0).max() / max(len(data), 1)))
+    which[known], probabilities[known] = np.argmax(shares, axis=1), np.max(shares, axis=1)
+    numbers = np.array([e.number for e in ordered])[which]
+    return Species(numbers, probabilities, tuple(m.criterion for m in mixtures.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Mixture:
+    """Classes with their own means, common slopes and a common variance."""
+
+    means: Float[np.ndarray, " c"]
+    shares: Float[np.ndarray, "n c"]
+    criterion: float
+
+    @classmethod
+    def fit(cls, data: Float[np.ndarray, " n"], trends: Float[np.ndarray, "n t"], k: int) -> "_Mixture":
+        """The likeliest of those that begin with the brightest atoms, more or fewer of them."""
+        if len(data) < 2 * k + trends.shape[1]:
+            return cls(np.zeros(k), np.full((len(data), k), 1 / k), np.inf)
+        ranks = np.argsort(np.argsort(data, kind="stable"), kind="stable") / len(data)
+        found = []
+        for part in _STARTS if k > 1 else _STARTS[:1]:
+            edges = np.linspace(part, 1, k)[:-1]
+            shares = np.eye(k)[np.searchsorted(edges, ranks, side="right")]
+            found.append(cls._from(data, trends, shares))
+        return min(found, key=lambda mixture: mixture.criterion)
+
+    @classmethod
+    def _from(
+        cls,
+        data: Float[np.ndarray, " n"],
+        trends: Float[np.ndarray, "n t"],
+        shares: Float[np.ndarray, "n c"],
+    ) -> "_Mixture":
+        (n, k), t = shares.shape, trends.shape[1]
+        before, likelihood, solved = -np.inf, -np.inf, np.zeros(k + t)
+        for _ in range(_ROUNDS):
+            # Means and slopes together: each atom counts once for each class, by its share.
+            normal = np.zeros((k + t, k + t))
+            normal[:k, :k] = np.diag(shares.sum(axis=0))
+            normal[:k, k:] = shares.T @ trends
+            normal[k:, :k] = normal[:k, k:].T
+            normal[k:, k:] = trends.T @ trends
+            right = np.concatenate([shares.T @ data, trends.T @ data])
+            solved = np.linalg.lstsq(normal, right, rcond=None)[0]
+            rest = (data - trends @ solved[k:])[:, None] - solved[:k]
+            variance = float(np.sum(shares * rest**2)) / n + _LEAST_VARIANCE
+            frequency = np.maximum(shares.mean(axis=0), _LEAST_FREQUENCY)
+            logs = np.log(frequency / frequency.sum()) - 0.5 * (
+                rest**2 / variance + np.log(2 * np.pi * variance)
+            )
+            total = logsumexp(logs, axis=1)
+            shares = np.exp(logs - total[:, None])
+            likelihood = float(np.sum(total))
+            if likelihood - before < _TOLERANCE * n:
+                break
+            before = likelihood
+        free = 2 * k + t
+        return cls(solved[:k], shares, float(free * np.log(n) - 2 * likelihood))

@@ -1,0 +1,122 @@
+"""Likelihood ratios against refits, and false-discovery rates against planted truth."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atomfit.detection.mean_atom import MeanAtom
+from atomfit.elements import element
+from atomfit.fitting.joint import fit_jointly
+from atomfit.fitting.overlaps import derivatives_of_gaussian
+from atomfit.selection.evidence import LOWEST, Decoys, likelihood_ratios
+from atomfit.simulation import simulate
+
+PT = element("Pt")
+
+
+def maxima(rng: np.random.Generator, n: int, scale: float = 1.0) -> np.ndarray:
+    """Heights of so many maxima of noise above `LOWEST`."""
+    return np.sqrt(LOWEST**2 + 2 * scale**2 * rng.exponential(size=n))
+
+
+def test_evidence_is_what_chi_square_loses_without_the_atom() -> None:
+    """The fit repeated without each of three atoms: its neighbours can do less than to second order."""
+    case = simulate(size=13, noise=0.1, seed=2, box=60, u_core=0.25, u_surface=0.25)
+    mean = MeanAtom(1.0, 0.25, 0.0, 0.25 * np.eye(3), 1)
+    fit = fit_jointly(case.map, case.positions, mean, PT)
+    evidence = likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty)
+    inside = np.linalg.norm(case.map.grid.positions_of(np.argwhere(case.map.values > -np.inf)), axis=1) >= 0
+
+    def squares(other: object) -> float:
+        rest = case.map.values - other.density(case.map.grid)  # type: ignore[attr-defined]
+        return float(np.sum(rest.reshape(-1)[inside].astype(float) ** 2))
+
+    for i in (0, 6, 12):
+        without = fit_jointly(case.map, np.delete(case.positions, i, axis=0), mean, PT)
+        lost = (squares(without) - squares(fit)) / fit.noise**2
+        assert evidence[i] == pytest.approx(lost, rel=0.25)
+
+
+def test_evidence_of_a_lone_atom_is_its_signal_to_noise() -> None:
+    case = simulate(size=1, noise=0.05, seed=0, box=48, u_core=0.25, u_surface=0.25)
+    mean = MeanAtom(1.0, 0.25, 0.0, 0.25 * np.eye(3), 1)
+    fit = fit_jointly(case.map, case.positions, mean, PT, background="none")
+    evidence = likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty)
+    norm = float(derivatives_of_gaussian(np.zeros((1, 3)), 2 * fit.fitted.shapes, 0)[0, 0])
+    expected = fit.fitted.amplitudes**2 * norm / case.map.grid.voxel_volume / fit.noise**2
+    np.testing.assert_allclose(evidence, expected, rtol=0.02)
+
+
+def test_frozen_amplitudes_have_no_evidence() -> None:
+    case = simulate(size=13, noise=0.05, seed=2, box=56)
+    mean = MeanAtom(1.0, 0.2, 0.0, 0.2 * np.eye(3), 1)
+    for frozen, known in ((("amplitudes",), False), (("positions", "displacements"), True)):
+        fit = fit_jointly(case.map, case.positions, mean, PT, frozen=frozen)
+        evidence = likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty)
+        assert np.all(np.isfinite(evidence)) == known
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), scale=st.sampled_from([1.0, 1.5, 3.0]))
+def test_the_tail_of_decoys_is_found(seed: int, scale: float) -> None:
+    heights = maxima(np.random.default_rng(seed), 400, scale)
+    decoys = Decoys.of_hollows(heights)
+    assert decoys.scale == pytest.approx(scale, rel=0.2)
+    high = LOWEST + scale
+    assert float(decoys.expected(high)) == pytest.approx(np.sum(heights > high), rel=0.35, abs=15)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])
+def test_rates_are_what_was_asked_for(rate: float) -> None:
+    """Fifty mixtures of atoms and noise that overlap."""
+    false = taken = 0
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        atoms, noise = rng.normal(4.5, 1, 300), maxima(rng, 80)
+        found = np.concatenate([atoms[atoms > LOWEST], noise])
+        decoys = Decoys.of_hollows(maxima(rng, 80))
+        cut = decoys.cut(found, rate)
+        false += int(np.sum(noise >= cut))
+        taken += int(np.sum(found >= cut))
+    assert false / taken == pytest.approx(rate, rel=0.3)
+
+
+def test_q_values_rise_as_scores_fall() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(8, 2, 100), maxima(rng, 50), [np.nan]])
+    q = Decoys.of_hollows(maxima(rng, 50)).q_values(scores)
+    order = np.argsort(-scores[:-1])
+    assert np.all(np.diff(q[order]) >= 0)
+    assert np.all((q[:-1] >= 0) & (q[:-1] <= 1))
+    assert np.isnan(q[-1])
+
+
+def test_the_cut_lies_between_atoms_and_noise() -> None:
+    rng = np.random.default_rng(1)
+    noise, decoys = maxima(rng, 60), Decoys.of_hollows(maxima(rng, 60))
+    clear = decoys.even(np.concatenate([rng.normal(30, 3, 300), noise]))
+    assert noise.max() < clear < 10
+    # Among atoms that are hardly louder than noise more is risked.
+    faint = decoys.even(np.concatenate([rng.normal(5, 1, 300), noise]))
+    assert LOWEST < faint < clear
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_bumps_that_are_no_atoms_are_told_from_atoms(scale: float) -> None:
+    """Atoms among the bumps, and bumps among the atoms."""
+    rng = np.random.default_rng(2)
+    atoms, noise = rng.normal(16, 2, 400), maxima(rng, 200, scale)
+    decoys = Decoys.of_bumps(
+        np.concatenate([atoms[:350], noise[:10]]), np.concatenate([atoms[350:], noise[10:]])
+    )
+    assert decoys.count == pytest.approx(200, rel=0.1)
+    assert decoys.scale == pytest.approx(scale, rel=0.2)
+    assert decoys.source == "bumps"
+
+
+def test_no_decoys_is_no_certainty() -> None:
+    none = Decoys.of_hollows(np.zeros(0))
+    assert float(none.expected(LOWEST)) == 1
+    assert np.isfinite(none.even(np.array([3.0, 10.0])))
+    assert np.isfinite(none.cut(np.zeros(0), 0.01))

@@ -27,7 +27,7 @@ MOST_CLASSES = 4
 _ROUNDS = 500
 #: Parts of the atoms that are of the faintest class to begin with.
 _STARTS = (0.5, 0.2, 0.35, 0.65, 0.8)
-_TOLERANCE = 1e-8
+_TOLERANCE = 1e-6
 #: Smallest variance of a logarithm, and the least frequency of a class.
 _LEAST_VARIANCE = 1e-6
 _LEAST_FREQUENCY = 1e-3

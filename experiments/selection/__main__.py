@@ -84,11 +84,11 @@ def particles() -> Iterator[str]:
 
 def ladder() -> Iterator[str]:
     """The same particle in more and more noise."""
-    cases = {f"white, {100 * level:g} %": {"noise": level} for level in (0.15, 0.20, 0.30, 0.40)}
-    cases["correlated over 0.6 Å, 5 %"] = {"noise": 0.05, "noise_correlation": 0.6}
-    cases["correlated over 0.6 Å, 10 %"] = {"noise": 0.10, "noise_correlation": 0.6}
+    kinds = {f"white, {100 * level:g} %": {"noise": level} for level in (0.15, 0.20, 0.30, 0.40)}
+    kinds["correlated over 0.6 Å, 5 %"] = {"noise": 0.05, "noise_correlation": 0.6}
+    kinds["correlated over 0.6 Å, 10 %"] = {"noise": 0.10, "noise_correlation": 0.6}
     rows = []
-    for name, options in cases.items():
+    for name, options in kinds.items():
         f1 = np.array(
             [_f1s(simulate(size=309, rotate="random", seed=seed, **options)) for seed in FEW_SEEDS]
         )

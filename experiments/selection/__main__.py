@@ -95,7 +95,7 @@ def ladder() -> Iterator[str]:
         rows.append((name, *(f"{x:.3f}" for x in f1.mean(axis=0))))
         print(*rows[-1], sep=" | ", flush=True)
     yield (
-        f"F1, mean of {len(FEW_SEEDS)} seeds, 309 rotated atoms. The picker takes the highest local maxima of "
+        f"F1, mean of {len(FEW_SEEDS)} seeds, 309 rotated atoms. The picker takes the highest maxima of "
         "the denoised map, as many as give the largest F1 against the truth; the paper's procedure splits "
         "after the best threshold and rejects by its own correlation rule."
     )

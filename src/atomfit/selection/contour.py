@@ -24,8 +24,8 @@ from jaxtyping import Float, Int
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.grid import DensityMap
 
-#: An atom is looked for within so many standard deviations of its longest axis: half its peak is at 1.18.
-_WIDTHS = 3.0
+#: An atom's voxels lie within so many standard deviations of the longest axis: half its peak is at 1.18.
+_WIDTHS = 2.0
 #: Levels that are tried, as quantiles of the voxels that belong to atoms.
 _LEVELS = 400
 

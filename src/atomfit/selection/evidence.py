@@ -22,7 +22,8 @@ are: the false-discovery rate is λ / T, and an atom's q-value the least rate at
 **The cut**, if no rate is asked for, is where an atom is as likely as not: where -dλ/dt, the density of
 what noise makes, equals that of atoms (the local false-discovery rate of Efron et al. 2001). The latter is
 the histogram of scores, each weighed by its own probability and smoothed by the scatter of a score, with a
-thousandth of the atoms spread evenly, since an atom may be unlike all others. Among clear atoms a map thus
+thousandth of the atoms spread evenly, since an atom may be unlike all others; where it rests on a few
+scores only, it is taken to be smaller. Among clear atoms a map thus
 has none that is doubtful; in a noisy one the doubtful are taken if they are more often right than wrong.
 """
 
@@ -43,7 +44,9 @@ _SCATTER = 1.0
 #: Steps in which densities of scores are reckoned; those above the highest are as good as that.
 _STEP, _BINS = 0.05, 800
 #: What noise is not expected to have so many of is an atom to begin with.
-_CLEAR = 0.05
+_CLEAR = 0.01
+#: By how many standard deviations a density of few scores is taken to be smaller.
+_CAUTION = 1.5
 _ROUNDS = 50
 #: Decoys by which Gaussian noise outweighs those that there are, in s².
 _EXPECTED_OF_GAUSSIAN = 5.0
@@ -119,12 +122,18 @@ class Decoys:
         count = np.bincount(_bins(known), minlength=_BINS)
         # From those that are clear down to those that they make probable, not the other way round.
         probable = (self.expected(grid) < _CLEAR).astype(np.float64)
+        # What noise makes of bumps is what atoms leave of them: caution with one is rashness with the other.
+        caution = _CAUTION if self.source == "hollows" else 0.0
         for _ in range(_ROUNDS):
             spread = _UNLIKE_OTHERS * max(float(count @ probable), 1.0) / (_STEP * _BINS)
             others = gaussian_filter1d(count * probable, _SCATTER / _STEP, mode="constant") / _STEP
             # No score speaks for itself.
             others -= np.minimum(count, 1) * probable / (_SCATTER * np.sqrt(2 * np.pi))
-            probable = 1 / (1 + false / (np.maximum(others, 0) + spread))
+            # Nor do two or three: so many standard deviations of those under the kernel are taken off.
+            others = np.maximum(others, 0)
+            error = np.sqrt(others / (2 * np.sqrt(np.pi) * _SCATTER))
+            sure = np.maximum(others - caution * error, 0)
+            probable = 1 / (1 + false / (sure + spread))
         return probable
 
     def even(self, scores: Float[np.ndarray, " n"]) -> float:

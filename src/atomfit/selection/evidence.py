@@ -122,7 +122,7 @@ class Decoys:
         count = np.bincount(_bins(known), minlength=_BINS)
         # From those that are clear down to those that they make probable, not the other way round.
         probable = (self.expected(grid) < _CLEAR).astype(np.float64)
-        # What noise makes of bumps is what atoms leave of them: caution with one is rashness with the other.
+        # Among bumps, what is no atom is noise: caution with one is rashness with the other.
         caution = _CAUTION if self.source == "hollows" else 0.0
         for _ in range(_ROUNDS):
             spread = _UNLIKE_OTHERS * max(float(count @ probable), 1.0) / (_STEP * _BINS)

@@ -125,6 +125,14 @@ def test_detection_takes_back_what_it_rejected(case: Simulation, found: Detectio
     assert "poor" not in selection.discarded.reasons
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_small_errors_of_the_model_are_no_atoms(size: int) -> None:
+    """Without noise everything stands out from it."""
+    clean = simulate(size=size, noise=0.0, seed=0)
+    pairs = match(build(clean.map, "Pt").positions, clean.positions)
+    assert (pairs.missing, pairs.false) == (0, 0)
+
+
 @pytest.mark.slow
 def test_coloured_noise_hides_no_atom() -> None:
     """Noise that is correlated over 0.6 Å: the denoised map misses a tenth of the atoms."""

@@ -25,6 +25,10 @@ from atomfit.neighbours import find_neighbours
 from atomfit.selection.evidence import LOWEST, Decoys, likelihood_ratios
 from atomfit.selection.scores import scores
 
+#: No atom is fainter than this part of the typical one: where noise is nothing, the model's own small
+#: errors stand out from it.
+FAINTEST = 0.05
+
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
@@ -109,6 +113,7 @@ def judge(
     together = np.concatenate([standing, heights])
     q = decoys.q_values(together)
     cut = decoys.even(together) if rate is None else decoys.cut(together, rate)
+    cut = max(cut, FAINTEST * float(np.nanmedian(found.atoms)))
     return Judgement(
         standing,
         evidence,

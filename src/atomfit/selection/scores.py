@@ -74,7 +74,9 @@ def scores(density: DensityMap, fit: JointFit) -> Scores:
     if grid.shape[-1] % 2 == 0:
         twice[-1] = 1.0
     each = np.sum(weighted * seen, axis=tuple(range(grid.ndim - 1)), dtype=np.float64)
-    unit = fit.noise * np.sqrt(float(twice @ each) / grid.size)
+    # A map without noise is known to the rounding of its numbers.
+    noise = max(fit.noise, float(np.finfo(np.float32).eps) * float(np.abs(density.values).max()))
+    unit = noise * np.sqrt(float(twice @ each) / grid.size)
     z = score / unit
     around = z[region_mask(grid, fitted.positions, _AROUND * np.sqrt(u))]
     scatter = _PER_MEDIAN * float(np.median(np.abs(around)))

@@ -152,7 +152,7 @@ def test_bad_files(case: str, command: str, tiny_bytes: bytes, tmp_path: Path) -
     ("options", "expected"),
     [
         (["--element", "Zz"], "unknown element"),
-        (["--element", "Pt", "--element", "Au"], "2 elements"),
+        (["--element", "Pt", "--element", "pt"], "given twice"),
         (["--element", "Pt", "--mask-diameter", "100"], "does not fit"),
         (["--element", "Pt", "--mask-diameter", "-3"], "does not fit"),
         (["--element", "Pt", "--voxel-size", "0"], "no length"),

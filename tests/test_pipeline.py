@@ -26,6 +26,8 @@ FILES = {
     "atoms.xyz",
     "model.mrc",
     "residual.mrc",
+    "labels.mrc",
+    "binary.mrc",
     "rejected.csv",
     "view.cxc",
     "summary.json",

@@ -194,7 +194,7 @@ def _kept_positive(
     rest: Float[np.ndarray, "n s s"], whole: Float[np.ndarray, "n s s"], least: float = 1e-3
 ) -> Float[np.ndarray, "n s s"]:
     """A difference of information matrices, at least a small part of the whole in every direction."""
-    known = np.all(np.isfinite(whole), axis=(1, 2))
+    known = _sound(whole)
     result = np.full_like(rest, np.nan)
     factor = np.linalg.cholesky(whole[known])
     inverse = np.linalg.inv(factor)

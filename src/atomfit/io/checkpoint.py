@@ -175,7 +175,7 @@ def _comparable(element: Element, options: BuildOptions) -> dict[str, Any]:
     told = {
         "version": version("atomfit"),
         "element": element.symbol,
-        "distance": element.neighbour_distance,
+        "element_distance": element.neighbour_distance,
         **chosen,
     }
     return json.loads(json.dumps(told, default=str))

@@ -174,12 +174,11 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
     s, detection, joint = result.statistics, result.detection, result.joint
     grid = result.density.grid
     mean = detection.mean_atom
-    symbols = [one.symbol for one in result.elements]
     region = region_mask(result.density.grid, detection.positions, mean.u**0.5)
     log_model = result.baseline.fitted.density(grid)
     report: dict[str, Any] = {
         "atoms": len(result),
-        "element": symbols[0] if len(symbols) == 1 else symbols,
+        "element": _elements(result),
         "discarded": len(result.discarded),
         "map": {
             "file": None if result.source.path is None else result.source.path.name,
@@ -277,6 +276,11 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
     return report
 
 
+def _elements(result: "BuildResult") -> str | list[str]:
+    symbols = [one.symbol for one in result.elements]
+    return symbols[0] if len(symbols) == 1 else symbols
+
+
 def run_record(result: "BuildResult", writing: float) -> dict[str, Any]:
     """How the result was made: versions, options, input, device and timings."""
     import jax
@@ -285,7 +289,7 @@ def run_record(result: "BuildResult", writing: float) -> dict[str, Any]:
     return {
         "versions": {name: version(name) for name in _LIBRARIES} | {"python": sys.version.split()[0]},
         "command": sys.argv,
-        "options": {"element": [one.symbol for one in result.elements]} | asdict(result.options),
+        "options": {"element": _elements(result)} | asdict(result.options),
         "input": {
             "path": None if result.source.path is None else str(result.source.path.absolute()),
             "sha256": result.source.sha256,

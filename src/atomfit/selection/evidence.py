@@ -68,7 +68,8 @@ def likelihood_ratios(amplitudes: Float[np.ndarray, " n"], known: Uncertainty) -
     information = np.zeros(len(amplitudes))
     # Frozen numbers, and all displacements of an isotropic atom but one, have no information of their own.
     information[sound] = np.linalg.pinv(scaled[sound], rcond=1e-9, hermitian=True)[:, -1, -1]
-    ratio = amplitudes**2 * information / scale[:, -1] ** 2
+    # Rounding makes it negative where an atom is hardly known.
+    ratio = amplitudes**2 * np.maximum(information, 0) / scale[:, -1] ** 2
     return np.where(sound, ratio, np.nan)
 
 

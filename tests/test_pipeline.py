@@ -160,8 +160,10 @@ def test_summary_and_run_record(run: Path) -> None:
         "read and prepare",
         "detect",
         "joint fit",
+        "selection",
         "baseline",
         "statistics",
+        "voxels",
         "write",
     ]
 

@@ -123,7 +123,7 @@ def build(
         float | None,
         typer.Option(
             metavar="RATE",
-            help="Part of the atoms that may be false; if not given, none likelier than not.",
+            help="Part of the atoms that may be false; by default each is likelier real.",
         ),
     ] = None,
     half_maps: Annotated[

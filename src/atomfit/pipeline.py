@@ -16,8 +16,6 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.detect import Detection, detect
-from atomfit.detection.mean_atom import CLOSEST
-from atomfit.detection.peaks import local_maxima
 from atomfit.elements import Element, symbol_of
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
@@ -108,11 +106,9 @@ class BuildResult:
     @property
     def discarded(self) -> Discarded:
         """Places that are no atoms, with the reasons."""
-        if self.selection is not None:
-            return self.selection.discarded
-        rejected = self.detection.rejected
-        unknown = np.full(len(rejected.reasons), np.nan)
-        return Discarded(rejected.positions, unknown, unknown, rejected.reasons)
+        if self.selection is None:
+            return Discarded.of(self.detection.rejected)
+        return self.selection.discarded
 
     def write(self, directory: str | Path, overwrite: bool = False) -> Path:
         """Write all files into a directory, which appears when they are complete.
@@ -337,7 +333,7 @@ def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> N
     if ready.half_maps is not None:
         noise = spectrum_of_half_maps(*ready.half_maps, u, ready.tilts)
     elif options.noise == "auto":
-        noise = measure_noise(ready.density, _occupied(ready, detection), u, ready.tilts)
+        noise = measure_noise(ready.density, detection.occupied(ready.element), u, ready.tilts)
     if noise is None and ready.tilts is not None:
         noise = spectrum_of_tilts(ready.tilts, ready.density.grid, u)
     if noise is not None:
@@ -351,13 +347,6 @@ def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> N
     if noise is not None and not noise.white and options.likelihood != "gaussian":
         log.info("the %s likelihood takes neighbouring voxels to be independent", options.likelihood)
     return noise
-
-
-def _occupied(ready: PreparedMap, detection: Detection) -> Float[np.ndarray, "n d"]:
-    """Where there are atoms, or may be some: noise is measured elsewhere."""
-    apart = CLOSEST * ready.element.neighbour_distance
-    bright = local_maxima(detection.denoised, detection.floor, apart)
-    return np.concatenate([detection.positions, ready.density.grid.positions_of(bright)])
 
 
 def _likelihood(options: BuildOptions) -> AbstractLoss | None:

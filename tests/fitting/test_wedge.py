@@ -39,8 +39,8 @@ def test_depth_is_a_distance() -> None:
     wedge = Wedge.about(np.array([0.0, 1.0, 0.0]), np.radians(80), np.radians(100))
     first, second = (np.cross(wedge.axis, n) for n in wedge.normals)
     for along in (first, second):
-        assert wedge.depth(*along.tolist()) == pytest.approx(0, abs=1e-12)
-    assert wedge.depth(*wedge.middle.tolist()) == pytest.approx(np.sin(np.radians(10)))
+        assert wedge.depth(*along[:, None]) == pytest.approx(0, abs=1e-12)
+    assert wedge.depth(*wedge.middle[:, None]) == pytest.approx(np.sin(np.radians(10)))
     beside = 0.3 * wedge.axis + 0.01 * np.cross(wedge.axis, wedge.middle)
     assert not wedge.missing(*beside[:, None])
 

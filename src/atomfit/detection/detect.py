@@ -15,6 +15,7 @@ from atomfit.detection.contrast import measure_contrast
 from atomfit.detection.denoise import denoise
 from atomfit.detection.mean_atom import CLOSEST, MeanAtom, measure_mean_atom, otsu_threshold
 from atomfit.detection.noise_floor import noise_floor
+from atomfit.detection.peaks import local_maxima
 from atomfit.detection.pieces import Pieces, find_pieces
 from atomfit.detection.threshold import (
     SimulatedMapCorrelation,
@@ -63,6 +64,11 @@ class Detection:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def occupied(self, element: Element) -> Float[np.ndarray, "n d"]:
+        """Where there are atoms, or may be some (Å): noise is measured elsewhere."""
+        bright = local_maxima(self.denoised, self.floor, CLOSEST * element.neighbour_distance)
+        return np.concatenate([self.positions, self.denoised.grid.positions_of(bright)])
 
 
 def detect(

@@ -53,8 +53,8 @@ def noise_floor(
     return quiet * expected_crest(denoised, atom)
 
 
-def expected_crest(denoised: DensityMap, atom: GaussianMixture, false: float = EXPECTED_FALSE) -> float:
-    """Height that noise exceeds so many times in the box on average, in standard deviations."""
+def expected_crest(denoised: DensityMap, atom: GaussianMixture) -> float:
+    """Height of the noise's highest crest, in standard deviations."""
     width = np.sqrt(float(atom.weights @ atom.variances))
     resolution_elements = (
         denoised.grid.size * denoised.grid.voxel_volume / (width * np.sqrt(8 * np.log(2))) ** 3
@@ -62,7 +62,7 @@ def expected_crest(denoised: DensityMap, atom: GaussianMixture, false: float = E
 
     def excess(u: float) -> float:
         density = (4 * np.log(2)) ** 1.5 / (2 * np.pi) ** 2 * (u**2 - 1) * np.exp(-(u**2) / 2)
-        return resolution_elements * density - false
+        return resolution_elements * density - EXPECTED_FALSE
 
     # E(u) is largest at u = √3; a box of a few resolution elements is below the mark everywhere.
     low = np.sqrt(3.0)

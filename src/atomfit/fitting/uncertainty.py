@@ -43,15 +43,12 @@ class Uncertainty:
     - `neighbours`: atoms that overlap with each, itself first; padded by itself.
     - `between`: covariance of each atom's position (rows) with that of its neighbours (Å²).
     - `bias`: what each number is expected to be wrong by, to second order; see `bias`.
-    - `standing`: the amplitude over the standard uncertainty that it would have if all else were known: by
-        how many standard deviations the atom stands out. NaN if it was frozen.
     """
 
     covariances: Float[np.ndarray, "n q q"]
     neighbours: Int[np.ndarray, "n m"]
     between: Float[np.ndarray, "n m d d"]
     bias: Float[np.ndarray, "n q"]
-    standing: Float[np.ndarray, " n"]
 
     @property
     def deviations(self) -> Float[np.ndarray, "n q"]:
@@ -119,8 +116,7 @@ def uncertainty(
     q, p = basis.shape
     if not basis.size or noise == 0:
         own = np.arange(n)[:, None]
-        none = np.full(n, np.nan)
-        return Uncertainty(np.zeros((n, q, q)), own, np.zeros((n, 1, d, d)), np.zeros((n, q)), none)
+        return Uncertainty(np.zeros((n, q, q)), own, np.zeros((n, 1, d, d)), np.zeros((n, q)))
     known = Information.of(atoms, voxel_volume * noise**2, basis, overlap, prior, blocks_of)
     neighbours, missing, scale = known.neighbours, known.missing, known.scale
     covariances, between = np.full((n, q, q), np.nan), np.full((*neighbours.shape, d, d), np.nan)
@@ -158,8 +154,7 @@ def uncertainty(
     bias = np.zeros((n, q))
     if blocks_of is None:
         bias = second_order_bias(atoms, covariances, known, overlap, lifts)
-    standing = np.full(n, np.nan) if "amplitudes" in frozen else atoms.amplitudes * scale[:, -1]
-    return Uncertainty(covariances, neighbours, between, bias, standing)
+    return Uncertainty(covariances, neighbours, between, bias)
 
 
 def _alike(sizes: Int[np.ndarray, " n"], p: int) -> Iterator[tuple[Int[np.ndarray, " c"], int]]:

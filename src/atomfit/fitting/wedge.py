@@ -77,7 +77,7 @@ class Wedge:
         """The angle between the planes (degrees)."""
         return float(np.degrees(np.arccos(np.clip(-self.normals[0] @ self.normals[1], -1, 1))))
 
-    def depth(self, *frequencies: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
+    def depth(self, *frequencies: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         """How deep frequencies (1/Å; x, y and z, to be broadcast) lie in the wedge; negative outside."""
         first, second = (
             sum(float(n) * k for n, k in zip(normal, frequencies, strict=True)) for normal in self.normals

@@ -57,16 +57,12 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         labels, grid = result.contour.labels, result.density.grid
         write_labels(stage / "labels.mrc", labels, grid)
         write_labels(stage / "binary.mrc", (labels > 0).astype(np.int32), grid)
-        write_chimerax_script(stage / "view.cxc", map_path, _level(result))
+        # The contour of a noisy map is so high that it would hide the model's fainter atoms.
+        level = result.detection.mean_atom.background + 0.35 * result.detection.mean_atom.height
+        write_chimerax_script(stage / "view.cxc", map_path, level)
         _write_json(stage / "summary.json", summary(result, model) | {"warnings": warnings})
         _write_json(stage / "run.json", run_record(result, time.perf_counter() - begin))
     return directory
-
-
-def _level(result: "BuildResult") -> float:
-    """Where to contour the map; a third of an atom's height if no voxel belongs to one."""
-    mean, level = result.detection.mean_atom, result.contour.level
-    return level if math.isfinite(level) else mean.background + 0.35 * mean.height
 
 
 def table(result: "BuildResult") -> dict[str, np.ndarray]:
@@ -113,24 +109,17 @@ def table(result: "BuildResult") -> dict[str, np.ndarray]:
         "logfit_doi": s.baseline.degree_of_isotropy,
         **_uncertainties(s.uncertainties),
         **_evidence(result),
-        "element_probability": np.full(n, np.nan)
-        if result.species is None
-        else result.species.probabilities,
         "flags": np.array(s.flags, dtype=object),
     }
 
 
 def _evidence(result: "BuildResult") -> dict[str, np.ndarray]:
-    judged = None if result.selection is None else result.selection.judgement
-    unknown = np.full(len(result), np.nan)
-    return {
-        name: unknown if judged is None else values
-        for name, values in (
-            ("score", unknown if judged is None else judged.scores),
-            ("evidence", unknown if judged is None else judged.evidence),
-            ("q_value", unknown if judged is None else judged.q_values),
-        )
-    }
+    names = ("score", "evidence", "q_value", "element_probability")
+    if result.selection is None or result.species is None:
+        return dict.fromkeys(names, np.full(len(result), np.nan))
+    judged = result.selection.judgement
+    columns = (judged.scores, judged.evidence, judged.q_values, result.species.probabilities)
+    return dict(zip(names, columns, strict=True))
 
 
 def rejected_table(result: "BuildResult") -> dict[str, np.ndarray]:

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from atomfit.detection.detect import Detection, correlations_with_identical_atoms
 from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.validation import Rejected
 from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit
 from atomfit.grid import DensityMap
@@ -52,6 +53,17 @@ class Discarded:
     def none(cls, d: int) -> "Discarded":
         """Nothing."""
         return cls(np.zeros((0, d)), np.zeros(0), np.zeros(0), ())
+
+    @classmethod
+    def of(cls, rejected: Rejected) -> "Discarded":
+        """What detection has rejected, and nothing has scored."""
+        unknown = np.full(len(rejected.reasons), np.nan)
+        return cls(rejected.positions, unknown, unknown, rejected.reasons)
+
+    def where(self, kept: Bool[np.ndarray, " m"]) -> "Discarded":
+        """Some of these."""
+        reasons = tuple(reason for reason, keep in zip(self.reasons, kept, strict=True) if keep)
+        return Discarded(self.positions[kept], self.scores[kept], self.q_values[kept], reasons)
 
     def and_(self, other: "Discarded") -> "Discarded":
         """These and others."""
@@ -113,8 +125,9 @@ def complete(
             break
         change = _change(judgement, detection, fit, removed, split, apart)
         log.info("selection, at %.1f σ: %s", judgement.cut, change.describe())
-        settled = not change.any or not len(change.positions)
-        if settled or rounds == most_rounds or fit.reason != "converged":
+        settled = not change.any
+        # If no atom stands the test they are kept, with their q-values, and `settled` says so.
+        if settled or not len(change.positions) or rounds == most_rounds or fit.reason != "converged":
             break
         removed, split = removed.and_(change.removed), np.concatenate([split, change.split])
         correlations = correlations_with_identical_atoms(
@@ -122,7 +135,8 @@ def complete(
         )
         detection = replace(detection, positions=change.positions, correlations=correlations)
         fit, rounds = refit(detection), rounds + 1
-    rejected = _not_taken_after_all(detection, fit, apart)
+    rejected = Discarded.of(detection.rejected)
+    rejected = rejected.where(_far(rejected.positions, fit.fitted.positions, apart / 2))
     discarded = rejected.and_(removed).and_(_below(judgement, removed, apart))
     return detection, fit, Selection(judgement, discarded, rounds, settled)
 
@@ -170,12 +184,7 @@ def _change(
     two &= _far(judgement.parts[:, 1], removed.positions, apart / 2)
     places = judgement.candidates[judgement.wanted]
     new = _far(places, removed.positions, apart / 2) & _far(places, fitted[two], apart)
-    gone = Discarded(
-        fitted[~kept],
-        judgement.scores[~kept],
-        judgement.q_values[~kept],
-        tuple(reason for reason in judgement.reasons if reason),
-    )
+    gone = Discarded(fitted, judgement.scores, judgement.q_values, judgement.reasons).where(~kept)
     # Atoms that stay begin where they were found, so that a fit does not depend on those before it.
     begin = detection.positions[kept & ~two]
     halves = judgement.parts[two].reshape(-1, fitted.shape[1])
@@ -187,25 +196,16 @@ def _change(
     )
 
 
-def _not_taken_after_all(detection: Detection, fit: JointFit, apart: float) -> Discarded:
-    """What detection has rejected, and selection has not brought back."""
-    rejected = detection.rejected
-    away = _far(rejected.positions, fit.fitted.positions, apart / 2)
-    unknown = np.full(int(away.sum()), np.nan)
-    reasons = tuple(reason for reason, far in zip(rejected.reasons, away, strict=True) if far)
-    return Discarded(rejected.positions[away], unknown, unknown, reasons)
-
-
 def _below(judgement: Judgement, removed: Discarded, apart: float) -> Discarded:
     """Candidates that are no atoms."""
-    places = judgement.candidates
-    new = _far(places, removed.positions, apart / 2)
-    heights = judgement.candidate_scores[new]
     reasons = tuple(
-        f"stands out by {z:.1f} σ, below {judgement.cut:.1f}" if z < judgement.cut else "not tried"
-        for z in heights
+        "not tried" if wanted else f"stands out by {z:.1f} σ, below {judgement.cut:.1f}"
+        for z, wanted in zip(judgement.candidate_scores, judgement.wanted, strict=True)
     )
-    return Discarded(places[new], heights, judgement.candidate_q_values[new], reasons)
+    below = Discarded(
+        judgement.candidates, judgement.candidate_scores, judgement.candidate_q_values, reasons
+    )
+    return below.where(_far(below.positions, removed.positions, apart / 2))
 
 
 def _far(places: Float[np.ndarray, "m d"], others: Float[np.ndarray, "n d"], distance: float) -> np.ndarray:

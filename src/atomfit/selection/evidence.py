@@ -7,7 +7,7 @@
 to second order. The covariance C of the atom's ten numbers, with all neighbours and the background free, is
 what the joint fit ends with; its inverse is their information once the others have done what they can, and
 S is the amplitude's element of it, a Schur complement of the Fisher information. No atom is left out of a
-fit for that. Where atoms overlap, Λ is smaller by a fifth, say, than what a fit without the atom loses.
+fit for that. Where atoms overlap, Λ is smaller than what a fit without the atom loses.
 
 **Decoys.** Noise makes hollows as well as bumps. The scores of the hollows of the residual, at places
 where an atom would be allowed, are scores of what can be no atom, found by the same procedure in the same

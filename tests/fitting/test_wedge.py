@@ -28,11 +28,11 @@ def test_planes_are_found_about_any_axis(seed: int, begin: float, opening: float
     missing = truth.missing(*places.T)
     power = (rng.exponential(size=len(places)) * np.where(missing, 1e-3, 1)).astype(np.float32)
     found, likely = find_wedge(places, power, 0.02)
-    assert np.degrees(opening) == pytest.approx(found.opening, abs=1.0)
-    assert abs(found.axis @ truth.axis) > np.cos(np.radians(1.5))
-    assert abs(found.middle @ truth.middle) > np.cos(np.radians(1.5))
-    assert np.mean(found.missing(*places.T) != missing) < 0.01
-    assert likely > likelihood(missing, power) - 0.05 * len(power)
+    assert np.degrees(opening) == pytest.approx(found.opening, abs=0.3)
+    assert abs(found.axis @ truth.axis) > np.cos(np.radians(0.4))
+    assert abs(found.middle @ truth.middle) > np.cos(np.radians(0.4))
+    assert np.mean(found.missing(*places.T) != missing) < 0.002
+    assert likely > likelihood(missing, power) - 50
 
 
 def test_depth_is_a_distance() -> None:

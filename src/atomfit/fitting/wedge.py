@@ -112,12 +112,13 @@ def find_wedge(
     few, many = order[:_FEW], order[:_MANY]
     sectors = [_best_sector(axis, frequencies[few], power[few]) for axis in _hemisphere(_AXES)]
     _, axis, begin, end = max(sectors, key=lambda sector: sector[0])
-    first, second = _across(axis)
+    normals = Wedge.about(axis, begin, end).normals
+    tangents = np.array([_across(normal) for normal in normals])
     places, powers = frequencies[many].T.astype(np.float64), power[many].astype(np.float64)
 
     def wedge(x: Float[np.ndarray, " 5"]) -> Wedge:
-        turned = axis + x[0] * first + x[1] * second
-        return Wedge.about(turned / np.linalg.norm(turned), begin + x[2], end + x[3])
+        moved = normals + np.einsum("pt,ptd->pd", x[:4].reshape(2, 2), tangents)
+        return Wedge(moved / np.linalg.norm(moved, axis=1, keepdims=True))
 
     def misfit(x: Float[np.ndarray, " 5"]) -> float:
         return -_likelihood(ndtr(-wedge(x).depth(*places) / (step * np.exp(x[4]))), powers)

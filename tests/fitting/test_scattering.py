@@ -177,9 +177,7 @@ def test_resolution_and_its_uncertainty(rng: np.random.Generator) -> None:
     truth = (u + 0.1)[:, None, None] * np.eye(3)
     covariances = np.zeros((n, 10, 10))
     covariances[:, 3:9, 3:9] = noise**2 * np.diag([1.0, 1, 1, 0.5, 0.5, 0.5])
-    known = Uncertainty(
-        covariances, np.zeros((n, 1), int), np.zeros((n, 1, 3, 3)), np.zeros((n, 10)), np.ones(n)
-    )
+    known = Uncertainty(covariances, np.zeros((n, 1), int), np.zeros((n, 1, 3, 3)), np.zeros((n, 10)))
     everyone = np.ones(n, bool)
     found = []
     for _ in range(rounds):

@@ -9,6 +9,7 @@ intermediate object, and `result.write(directory)` makes the files.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,9 +33,9 @@ from atomfit.io.mrc import MapFile
 from atomfit.neighbours import find_neighbours, nearest_distances
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap, Source, edge_level, prepare
-from atomfit.selection.completion import MOST_ROUNDS, Discarded, Selection, complete
+from atomfit.selection.completion import Discarded, Selection, Stage, complete, without_faint
 from atomfit.selection.contour import Contour, contour
-from atomfit.selection.judgement import Judgement, judge
+from atomfit.selection.judgement import judge
 from atomfit.selection.species import Species, assign
 from atomfit.statistics.per_atom import AtomStatistics, measure_atoms
 from atomfit.timing import Stopwatch
@@ -254,23 +255,42 @@ def _select(
     if joint is None:
         return detection, None, None
 
-    def judgement(fit: JointFit) -> Judgement:
-        return judge(
-            ready.density,
-            fit,
-            ready.element,
-            rate=options.fdr,
-            min_coordination=options.min_cn,
-            cutoff=options.cn_cutoff,
-        )
+    judgement = partial(
+        judge,
+        ready.density,
+        element=ready.element,
+        rate=options.fdr,
+        kinds=len(ready.elements),
+        min_coordination=options.min_cn,
+        cutoff=options.cn_cutoff,
+    )
 
     def refit(changed: Detection) -> JointFit:
         fit = _fit(ready, changed, options, progress, checkpoint, None)
         assert fit is not None
         return fit
 
-    rounds = MOST_ROUNDS if options.selection == "fit" and joint.reason == "converged" else 0
-    return complete(ready.density, detection, joint, ready.element, judgement, refit, rounds)
+    completed = partial(complete, ready.density, element=ready.element)
+    if options.selection != "fit" or joint.reason != "converged":
+        return completed(detection, joint, stages=[Stage(judgement, refit, rounds=0)])
+    if joint.prior is None or options.scattering != "gaussian":
+        return completed(detection, joint, stages=[Stage(judgement, refit)])
+    shared = detection.mean_atom
+    if joint.inside is None:
+        shape = joint.prior.matrix(ready.density.grid.ndim)
+        shared = replace(shared, matrix=shape, u=float(np.trace(shape)) / len(shape))
+    rigid = replace(options, prior="none", freeze=(*options.freeze, "displacements"))
+
+    def sharing(changed: Detection) -> JointFit:
+        atoms = replace(changed, mean_atom=shared)
+        return _fit_jointly(ready, atoms, rigid, progress, lambda state: None, None)
+
+    if joint.inside is None:
+        stages = [Stage(judgement, sharing), Stage(judgement, refit)]
+        return completed(detection, joint, stages=stages)
+    generous = Stage(partial(judgement, generous=True), sharing)
+    most = completed(detection, sharing(detection), stages=[generous])
+    return without_faint(ready.density, *most[:2], ready.element, most[2], Stage(judgement, refit))
 
 
 def _species(ready: PreparedMap, joint: JointFit | None, options: BuildOptions) -> Species | None:

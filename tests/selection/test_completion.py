@@ -10,7 +10,7 @@ from atomfit.detection.detect import Detection, detect
 from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.matching import match
-from atomfit.selection.completion import Selection, complete
+from atomfit.selection.completion import Selection, Stage, complete
 from atomfit.selection.judgement import Judgement, judge
 from atomfit.simulation import Simulation, simulate
 
@@ -39,7 +39,7 @@ def completed(
         return judge(case.map, fit, PT)
 
     detection = replace(found, positions=positions, correlations=np.ones(len(positions)))
-    return complete(case.map, detection, fit(detection), PT, judgement, fit, rounds)
+    return complete(case.map, detection, fit(detection), PT, [Stage(judgement, fit, rounds)])
 
 
 def test_missing_atoms_are_added_and_invented_ones_removed(case: Simulation, found: Detection) -> None:
@@ -104,7 +104,7 @@ def test_what_was_removed_is_not_tried_again(case: Simulation, found: Detection)
     def refit(changed: Detection) -> JointFit:
         return fit_jointly(case.map, changed.positions, changed.mean_atom, PT)
 
-    result, _, selection = complete(case.map, detection, fit, PT, judgement, refit)
+    result, _, selection = complete(case.map, detection, fit, PT, [Stage(judgement, refit)])
     assert selection.rounds == 1
     assert len(result) == len(places) - 1
     assert "a whim" in selection.discarded.reasons

@@ -102,17 +102,16 @@ def test_the_cut_lies_between_atoms_and_noise() -> None:
     assert LOWEST < faint < clear
 
 
-@pytest.mark.parametrize("scale", [1.0, 2.0])
-def test_bumps_that_are_no_atoms_are_told_from_atoms(scale: float) -> None:
-    """Atoms among the bumps, and bumps among the atoms."""
+def test_what_is_too_faint_tells_how_much_of_the_rest_is_false() -> None:
+    """Near the cut there are atoms and false ones; the faint ones are mostly false."""
     rng = np.random.default_rng(2)
-    atoms, noise = rng.normal(16, 2, 400), maxima(rng, 200, scale)
-    decoys = Decoys.of_bumps(
-        np.concatenate([atoms[:350], noise[:10]]), np.concatenate([atoms[350:], noise[10:]])
-    )
-    assert decoys.count == pytest.approx(200, rel=0.1)
-    assert decoys.scale == pytest.approx(scale, rel=0.2)
-    assert decoys.source == "bumps"
+    atoms, false = rng.normal(10, 2.7, 700), maxima(rng, 200, 2.2)
+    cut = 6.0
+    together = np.concatenate([atoms, false])
+    decoys = Decoys.of_faint(together[together < cut])
+    assert decoys.source == "faint"
+    # Atoms among the faint ones make it pessimistic.
+    assert 1 < float(decoys.expected(cut)) / np.sum(false > cut) < 4
 
 
 def test_no_decoys_is_no_certainty() -> None:

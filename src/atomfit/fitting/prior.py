@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from atomfit.atoms import Leaf, elements_of_matrices
+from atomfit.atoms import Leaf, elements_of_matrices, matrices_of_elements
 
 #: Smallest part of a covariance's largest eigenvalue that its smallest one may be.
 _ROUNDING = 1e-9
@@ -106,6 +106,12 @@ class DisplacementPrior:
         if self.slope.any():
             text += f"; {self.slope[:d].mean():+.3f} Å² for each neighbour more than {self.centre:.1f}"
         return text
+
+    def matrix(self, d: int) -> Float[np.ndarray, "d d"]:
+        """Displacement matrix of an atom of mean coordination (Å²)."""
+        if len(self.mean) == 1:
+            return self.mean[0] * np.eye(d)
+        return np.asarray(matrices_of_elements(self.mean))
 
     def precision(self) -> Float[np.ndarray, "s s"]:
         """Inverse covariance about the mean (1/Å⁴)."""

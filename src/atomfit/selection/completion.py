@@ -6,10 +6,16 @@ It ends: a place where an atom was taken away is not tried again, an atom is tri
 every round has fewer places left to try than the one before; and there is a last round. Whatever was
 detected, fitted or asked for and is no atom in the end is kept in a second table, with its score and the
 reason.
+
+Where a map says little of each atom's shape (a prior was needed), an atom that was not found makes its
+neighbours long rather than leave a trace of its own. So all atoms first share one shape, which is also
+quicker; when nothing changes any more each gets its own back, and is judged again. Where the noise is not
+known either, atoms are judged by each other, which needs all of them: whatever stands out becomes an atom
+first, and those that are faint beside the others go at once, at the end.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,11 +28,12 @@ from atomfit.detection.validation import Rejected
 from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit
 from atomfit.grid import DensityMap
+from atomfit.selection.evidence import likelihood_ratios
 from atomfit.selection.judgement import Judgement
 
 log = logging.getLogger("atomfit")
 
-#: Fits after the first, at most.
+#: Fits of a stage after its first, at most.
 MOST_ROUNDS = 10
 
 
@@ -93,14 +100,28 @@ class Selection:
     settled: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A way to change the atoms.
+
+    **Fields:**
+
+    - `judge`: says what a fit asks for.
+    - `refit`: fits other atoms.
+    - `rounds`: how often, at most; with 0 atoms are judged only.
+    """
+
+    judge: Callable[[JointFit], Judgement]
+    refit: Callable[[Detection], JointFit]
+    rounds: int = MOST_ROUNDS
+
+
 def complete(
     density: DensityMap,
     detection: Detection,
     fit: JointFit,
     element: Element,
-    judge: Callable[[JointFit], Judgement],
-    refit: Callable[[Detection], JointFit],
-    most_rounds: int = MOST_ROUNDS,
+    stages: Sequence[Stage],
 ) -> tuple[Detection, JointFit, Selection]:
     """Change the atoms until their fit asks for nothing.
 
@@ -110,35 +131,83 @@ def complete(
 
     - `density`: the map.
     - `detection`: the atoms that were fitted first.
-    - `fit`: their fit.
+    - `fit`: their fit, as the last stage fits.
     - `element`: of the atoms.
-    - `judge`: says what a fit asks for.
-    - `refit`: fits other atoms.
-    - `most_rounds`: fits after the first, at most; with 0 atoms are judged only.
+    - `stages`: one after the other, each until it asks for nothing.
     """
-    d, apart = density.grid.ndim, CLOSEST * element.neighbour_distance
+    d, apart, last = density.grid.ndim, CLOSEST * element.neighbour_distance, stages[-1]
     removed, split = Discarded.none(d), np.zeros((0, d))
-    rounds, settled = 0, True
-    while True:
-        judgement = judge(fit)
-        if most_rounds == 0:
-            break
-        change = _change(judgement, detection, fit, removed, split, apart)
-        log.info("selection, at %.1f σ: %s", judgement.cut, change.describe())
-        settled = not change.any
-        # If no atom stands the test they are kept, with their q-values, and `settled` says so.
-        if settled or not len(change.positions) or rounds == most_rounds or fit.reason != "converged":
-            break
-        removed, split = removed.and_(change.removed), np.concatenate([split, change.split])
-        correlations = correlations_with_identical_atoms(
-            density, change.positions, detection.mean_atom, element
-        )
-        detection = replace(detection, positions=change.positions, correlations=correlations)
-        fit, rounds = refit(detection), rounds + 1
+    rounds, by = 0, last.refit
+    for stage in stages:
+        if by not in (stage.refit, last.refit):
+            fit, rounds, by = stage.refit(detection), rounds + 1, stage.refit
+        for left in reversed(range(stage.rounds + 1)):
+            judgement = stage.judge(fit)
+            change = _change(judgement, detection, fit, removed, split, apart)
+            # If no atom stands the test they are kept, with their q-values, and `settled` says so.
+            if not left or not change.any or not len(change.positions) or fit.reason != "converged":
+                break
+            log.info("selection, at %.1f σ: %s", judgement.cut, change.describe())
+            removed, split = removed.and_(change.removed), np.concatenate([split, change.split])
+            detection = _with_atoms(detection, change.positions, density, element)
+            fit, rounds, by = stage.refit(detection), rounds + 1, stage.refit
+    settled = not change.any or not last.rounds
+    log.info("selection, at %.1f σ: %s", judgement.cut, "nothing to change" if settled else "not settled")
     rejected = Discarded.of(detection.rejected)
     rejected = rejected.where(_far(rejected.positions, fit.fitted.positions, apart / 2))
     discarded = rejected.and_(removed).and_(_below(judgement, removed, apart))
     return detection, fit, Selection(judgement, discarded, rounds, settled)
+
+
+def without_faint(
+    density: DensityMap,
+    detection: Detection,
+    fit: JointFit,
+    element: Element,
+    selection: Selection,
+    stage: Stage,
+) -> tuple[Detection, JointFit, Selection]:
+    """Take away, once, what does not stand a test, and fit the others.
+
+    **Returns:** as `complete`; scores and q-values are those beside the atoms that went.
+
+    **Arguments:** as for `complete`, and
+
+    - `selection`: of the atoms so far.
+    - `stage`: the test, and the fit of those that stand it.
+    """
+    judgement = stage.judge(fit)
+    kept = judgement.kept
+    if not kept.any():
+        return detection, stage.refit(detection), replace(selection, judgement=judgement, settled=False)
+    gone = _fitted(judgement, fit).where(~kept)
+    log.info("selection, at %.1f σ: %d are faint beside the others", judgement.cut, len(gone))
+    detection = _with_atoms(detection, detection.positions[kept], density, element)
+    fit = stage.refit(detection)
+    evidence = likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty)
+    return (
+        detection,
+        fit,
+        Selection(
+            judgement.of(kept, evidence),
+            selection.discarded.and_(gone),
+            selection.rounds + 1,
+            selection.settled,
+        ),
+    )
+
+
+def _with_atoms(
+    detection: Detection, positions: Float[np.ndarray, "n d"], density: DensityMap, element: Element
+) -> Detection:
+    """The same detection with other atoms."""
+    correlations = correlations_with_identical_atoms(density, positions, detection.mean_atom, element)
+    return replace(detection, positions=positions, correlations=correlations)
+
+
+def _fitted(judgement: Judgement, fit: JointFit) -> Discarded:
+    """The atoms of a fit, as if they were none."""
+    return Discarded(fit.fitted.positions, judgement.scores, judgement.q_values, judgement.reasons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +253,7 @@ def _change(
     two &= _far(judgement.parts[:, 1], removed.positions, apart / 2)
     places = judgement.candidates[judgement.wanted]
     new = _far(places, removed.positions, apart / 2) & _far(places, fitted[two], apart)
-    gone = Discarded(fitted, judgement.scores, judgement.q_values, judgement.reasons).where(~kept)
+    gone = _fitted(judgement, fit).where(~kept)
     # Atoms that stay begin where they were found, so that a fit does not depend on those before it.
     begin = detection.positions[kept & ~two]
     halves = judgement.parts[two].reshape(-1, fitted.shape[1])

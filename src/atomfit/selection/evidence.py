@@ -23,8 +23,13 @@ are: the false-discovery rate is λ / T, and an atom's q-value the least rate at
 what noise makes, equals that of atoms (the local false-discovery rate of Efron et al. 2001). The latter is
 the histogram of scores, each weighed by its own probability and smoothed by the scatter of a score, with a
 thousandth of the atoms spread evenly, since an atom may be unlike all others; where it rests on a few
-scores only, it is taken to be smaller. Among clear atoms a map thus
-has none that is doubtful; in a noisy one the doubtful are taken if they are more often right than wrong.
+scores only, it is taken to be smaller. Among clear atoms a map thus has none that is doubtful; in a noisy
+one the doubtful are taken if they are more often right than wrong.
+
+**Without an outside.** Where atoms fill the map, or it was clipped at zero, the residual has bumps but
+hardly a hollow, and what the model lacks is not noise. There atoms are judged by each other: one is as
+strong as most are (`judgement.FAINTEST_IN_DISORDER`), and those fainter are the decoys from which λ is
+extrapolated to the others.
 """
 
 from dataclasses import dataclass
@@ -81,29 +86,24 @@ class Decoys:
 
     - `count`: N, above `LOWEST`.
     - `scale`: s.
-    - `source`: hollows of the residual, or bumps that are no atoms.
+    - `source`: hollows of the residual, or what is too faint for an atom.
     """
 
     count: float
     scale: float
-    source: Literal["hollows", "bumps"]
+    source: Literal["hollows", "faint"]
 
     @classmethod
     def of_hollows(cls, scores: Float[np.ndarray, " k"]) -> "Decoys":
         """Of the scores of all hollows."""
         high = scores[scores > LOWEST]
-        return cls(float(len(high)), _scale(high, np.ones(len(high))), "hollows")
+        return cls(float(len(high)), _scale(high), "hollows")
 
     @classmethod
-    def of_bumps(cls, atoms: Float[np.ndarray, " n"], bumps: Float[np.ndarray, " m"]) -> "Decoys":
-        """Of those that are none among atoms and bumps, from the scores of all."""
-        bumps = bumps[bumps > LOWEST]
-        together = np.concatenate([atoms[np.isfinite(atoms) & (atoms > LOWEST)], bumps])
-        decoys = cls(float(len(bumps)), _scale(bumps, np.ones(len(bumps))), "bumps")
-        for _ in range(_ROUNDS):
-            true = decoys.probabilities(together)[_bins(together)]
-            decoys = cls(float(np.sum(1 - true)), _scale(together, 1 - true), "bumps")
-        return decoys
+    def of_faint(cls, scores: Float[np.ndarray, " m"]) -> "Decoys":
+        """Of what is too faint for an atom."""
+        high = scores[scores > LOWEST]
+        return cls(float(len(high)), _scale(high), "faint")
 
     def expected(self, score: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
         """λ: how many maxima noise has above a score; one decoy is reckoned with if there is none."""
@@ -123,8 +123,6 @@ class Decoys:
         count = np.bincount(_bins(known), minlength=_BINS)
         # From those that are clear down to those that they make probable, not the other way round.
         probable = (self.expected(grid) < _CLEAR).astype(np.float64)
-        # Among bumps, what is no atom is noise: caution with one is rashness with the other.
-        caution = _CAUTION if self.source == "hollows" else 0.0
         for _ in range(_ROUNDS):
             spread = _UNLIKE_OTHERS * max(float(count @ probable), 1.0) / (_STEP * _BINS)
             others = gaussian_filter1d(count * probable, _SCATTER / _STEP, mode="constant") / _STEP
@@ -133,7 +131,7 @@ class Decoys:
             # Nor do two or three: so many standard deviations of those under the kernel are taken off.
             others = np.maximum(others, 0)
             error = np.sqrt(others / (2 * np.sqrt(np.pi) * _SCATTER))
-            sure = np.maximum(others - caution * error, 0)
+            sure = np.maximum(others - _CAUTION * error, 0)
             probable = 1 / (1 + false / (sure + spread))
         return probable
 
@@ -162,11 +160,10 @@ class Decoys:
         return float(max(taken.min(), LOWEST)) if len(taken) else self.even(known)
 
 
-def _scale(scores: Float[np.ndarray, " k"], weights: Float[np.ndarray, " k"]) -> float:
-    """s, from maxima above `LOWEST`, each of which counts by its weight."""
-    excess = float(weights @ (scores**2 - LOWEST**2)) / 2
-    square = (excess + _EXPECTED_OF_GAUSSIAN) / (float(weights.sum()) + _EXPECTED_OF_GAUSSIAN)
-    return float(np.sqrt(square))
+def _scale(scores: Float[np.ndarray, " k"]) -> float:
+    """s, from maxima above `LOWEST`."""
+    excess = float(np.sum(scores**2 - LOWEST**2)) / 2
+    return float(np.sqrt((excess + _EXPECTED_OF_GAUSSIAN) / (len(scores) + _EXPECTED_OF_GAUSSIAN)))
 
 
 def _bins(scores: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

@@ -10,10 +10,11 @@ Of two atoms that end up nearer than atoms can be, the weaker goes. An atom so l
 tried as two.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
 
 from atomfit.detection.mean_atom import CLOSEST
@@ -28,6 +29,11 @@ from atomfit.selection.scores import scores
 #: No atom is fainter than this part of the typical one: where noise is nothing, the model's own small
 #: errors stand out from it.
 FAINTEST = 0.05
+#: Nor than this one, where noise cannot be measured and what the model lacks is no noise. Chosen on one
+#: part of the tantalum film (sub24).
+FAINTEST_IN_DISORDER = 0.6
+#: There this score is enough for a trial.
+GENEROUS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +74,17 @@ class Judgement:
         """Which candidates should be atoms."""
         return self.candidate_scores >= self.cut
 
+    def of(self, kept: Bool[np.ndarray, " n"], evidence: Float[np.ndarray, " k"]) -> "Judgement":
+        """The same of some atoms only, which now have other evidence."""
+        return replace(
+            self,
+            scores=self.scores[kept],
+            evidence=evidence,
+            q_values=self.q_values[kept],
+            reasons=tuple(reason for reason, keep in zip(self.reasons, kept, strict=True) if keep),
+            parts=self.parts[kept],
+        )
+
 
 def judge(
     density: DensityMap,
@@ -75,6 +92,8 @@ def judge(
     element: Element,
     *,
     rate: float | None = None,
+    generous: bool = False,
+    kinds: int = 1,
     min_coordination: int = 3,
     cutoff: float | None = None,
 ) -> Judgement:
@@ -86,6 +105,8 @@ def judge(
     - `fit`: to it.
     - `element`: of the atoms.
     - `rate`: part of the atoms that may be false; those that are more likely atoms than noise if not given.
+    - `generous`: take whatever stands out at all, where noise is not known.
+    - `kinds`: of atoms that there may be, some fainter than others.
     - `min_coordination`, `cutoff`: of a candidate, as for `detect`.
     """
     found = scores(density, fit)
@@ -103,17 +124,22 @@ def judge(
         return places[allowed], field.at(voxels[allowed]).astype(np.float64)
 
     candidates, heights = maxima(+1)
-    standing = found.atoms
+    standing, typical = found.atoms, float(np.nanmedian(found.atoms))
     if fit.inside is None:
         # Nor better than what is left of it if others may take its place.
         standing = np.fmin(standing, np.sqrt(evidence) / found.scatter)
+        together = np.concatenate([standing, heights])
         decoys = Decoys.of_hollows(maxima(-1)[1])
+        cut = max(decoys.even(together), FAINTEST * typical)
     else:
-        decoys = Decoys.of_bumps(standing, heights)
-    together = np.concatenate([standing, heights])
+        together = np.concatenate([standing, heights])
+        cut = FAINTEST_IN_DISORDER * _faintest_kind(standing, kinds)
+        decoys = Decoys.of_faint(together[together < cut])
     q = decoys.q_values(together)
-    cut = decoys.even(together) if rate is None else decoys.cut(together, rate)
-    cut = max(cut, FAINTEST * float(np.nanmedian(found.atoms)))
+    if generous and fit.inside is not None:
+        cut = GENEROUS
+    elif rate is not None:
+        cut = max(decoys.cut(together, rate), FAINTEST * typical)
     return Judgement(
         standing,
         evidence,
@@ -126,6 +152,16 @@ def judge(
         cut,
         decoys,
     )
+
+
+def _faintest_kind(standing: Float[np.ndarray, " n"], kinds: int) -> float:
+    """The typical score of the atoms that are of the faintest kind."""
+    known = standing[standing > LOWEST]
+    if kinds == 1 or len(known) < kinds:
+        return float(np.nanmedian(standing))
+    begin = np.log(np.quantile(known, (np.arange(kinds) + 0.5) / kinds))
+    _, kind = kmeans2(np.log(known), begin, minit="matrix")
+    return float(min(np.median(known[kind == k]) for k in np.unique(kind)))
 
 
 def _allowed(

@@ -29,6 +29,7 @@ FILES = {
     "labels.mrc",
     "binary.mrc",
     "rejected.csv",
+    "particle.json",
     "view.cxc",
     "summary.json",
     "run.json",
@@ -162,8 +163,8 @@ def test_summary_and_run_record(run: Path) -> None:
         "joint fit",
         "selection",
         "baseline",
-        "statistics",
         "voxels",
+        "statistics",
         "write",
     ]
 

@@ -21,6 +21,7 @@ from atomfit.io.outputs import staged
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
 from atomfit.io.tables import write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
+from atomfit.statistics.particle import particle_report
 from atomfit.statistics.uncertainties import StandardUncertainties
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         # The contour of a noisy map is so high that it would hide the model's fainter atoms.
         level = result.detection.mean_atom.background + 0.35 * result.detection.mean_atom.height
         write_chimerax_script(stage / "view.cxc", map_path, level)
+        _write_json(stage / "particle.json", particle(result))
         _write_json(stage / "summary.json", summary(result, model) | {"warnings": warnings})
         _write_json(stage / "run.json", run_record(result, time.perf_counter() - begin))
     return directory
@@ -96,8 +98,11 @@ def table(result: "BuildResult") -> dict[str, np.ndarray]:
         "cn": s.neighbours.coordination_numbers,
         "nn_distance": s.neighbours.nearest_distances,
         "mean_bond_length": s.neighbours.mean_distances,
+        **_geometry(result),
+        "u_maj_angle": s.angles,
         "peak_intensity": fitted.peak_heights,
         "max_intensity": s.max_intensities,
+        "max_intensity_z": s.max_intensity_z,
         "validation_correlation": s.validation_correlations,
         "com_x": com_x,
         "com_y": com_y,
@@ -111,6 +116,63 @@ def table(result: "BuildResult") -> dict[str, np.ndarray]:
         **_evidence(result),
         "flags": np.array(s.flags, dtype=object),
     }
+
+
+_TENSOR = ("xx", "yy", "zz", "xy", "xz", "yz")
+
+
+def _geometry(result: "BuildResult") -> dict[str, np.ndarray]:
+    """What positions say of each atom."""
+    g = result.statistics.geometry
+    columns: dict[str, np.ndarray] = {
+        "cn_expected": g.coordination.expected,
+        "cn_esd": g.coordination.errors,
+        "gcn": g.coordination.generalised,
+        "gcn_max": g.coordination.generalised_max,
+        "structure": g.structure,
+        "grain": g.grains.membership + 1,
+        "radius": g.depths.radii,
+        "radial_depth": g.depths.radial,
+        "hull_depth": g.depths.hull,
+    }
+    columns |= {f"lattice_d{axis}": x for axis, x in zip("xyz", g.strain.displacements.T, strict=True)}
+    for ij, strain, error in zip(_TENSOR, g.strain.tensors.T, g.strain.errors.T, strict=True):
+        columns |= {f"strain_{ij}": strain, f"strain_{ij}_esd": error}
+    return columns | {
+        "strain_radial": g.strain.radial,
+        "strain_radial_esd": g.strain.radial_errors,
+        "strain_radial_bulk": g.bulk_strain.radial,
+    }
+
+
+#: Columns that `particle.json` summarises, by coordination number and by depth.
+_SUMMARISED = (
+    "cn",
+    "gcn",
+    "gcn_max",
+    "u_iso",
+    "u_maj",
+    "u_min",
+    "doi",
+    "doi_debiased",
+    "u_maj_angle",
+    "nn_distance",
+    "mean_bond_length",
+    "max_intensity",
+    "max_intensity_z",
+    "peak_intensity",
+    "validation_correlation",
+    "strain_radial",
+    "strain_radial_bulk",
+)
+
+
+def particle(result: "BuildResult") -> dict[str, Any]:
+    """What `particle.json` holds."""
+    columns = table(result)
+    chosen = {name: np.asarray(columns[name], np.float64) for name in _SUMMARISED}
+    s = result.statistics
+    return particle_report(s.geometry, chosen, result.positions, s.neighbours.cutoff)
 
 
 def _evidence(result: "BuildResult") -> dict[str, np.ndarray]:

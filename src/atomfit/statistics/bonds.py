@@ -56,7 +56,8 @@ class Bonds:
 
     def sum_at(self, values: Float[np.ndarray, " b"] | Bool[np.ndarray, " b"]) -> Float[np.ndarray, " n"]:
         """Sum over the bonds of each atom."""
-        return np.bincount(self.begin, weights=values, minlength=len(self.first) - 1)
+        sums = np.bincount(self.begin, weights=values, minlength=len(self.first) - 1)
+        return sums.astype(np.float64)
 
     def padded(self, width: int) -> Int[np.ndarray, "n w"]:
         """Neighbours of each atom, the first `width` of them, filled up with -1."""

@@ -41,6 +41,10 @@ class Crystal:
         """Mean length of an atom's bonds (in a)."""
         return float(np.linalg.norm(self.bonds[0], axis=1).mean())
 
+    def constant(self, neighbour_distance: float) -> float:
+        """a of a crystal whose nearest neighbours are so far apart (Å)."""
+        return neighbour_distance / float(np.linalg.norm(self.bonds[0], axis=1).min())
+
     @cached_property
     def rotations(self) -> Float[np.ndarray, "r 3 3"]:
         """Proper rotations that leave a site's bonds as they are."""

@@ -30,6 +30,7 @@ FILES = {
     "binary.mrc",
     "rejected.csv",
     "particle.json",
+    "depth.csv",
     "view.cxc",
     "summary.json",
     "run.json",

@@ -178,10 +178,10 @@ def test_the_plateau_is_kept_within_limits() -> None:
 
 def test_running_means_and_bins() -> None:
     depth = np.array([3.0, 1.0, 2.0, 5.0, 4.0, 6.0])
-    d, y = running_means(depth, 10 * depth)
+    d, means = running_means(depth, {"y": np.where(depth == 1, np.nan, 10 * depth)})
     np.testing.assert_allclose(d, [3, 4])
-    np.testing.assert_allclose(y, [30, 40])
-    assert len(running_means(depth[:3], depth[:3])[0]) == 0
+    np.testing.assert_allclose(means["y"], [35, 40])
+    assert len(running_means(depth[:3], {})[0]) == 0
     rows = by_coordination(np.array([12.0] * 6 + [9.0] * 2), np.arange(8.0))
     assert [row["cn"] for row in rows] == [12]
     assert rows[0]["esd"] == pytest.approx(np.std(np.arange(6.0), ddof=1) / 6**0.5)

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from atomfit.neighbours import find_neighbours
+from atomfit.options import ParticleShape
 from atomfit.simulation.particles import particle
 from atomfit.statistics.bonds import Bonds
 from atomfit.statistics.crystals import CRYSTALS, Crystal
 from atomfit.statistics.grains import find_grains
 from atomfit.statistics.lattice import fit_lattices
 from atomfit.statistics.structure import local_structure
+from atomfit.statistics.twins import find_twins
 
 
 def ball(crystal: Crystal, constant: float, atoms: int) -> np.ndarray:
@@ -43,7 +45,7 @@ def bonded(positions: np.ndarray) -> Bonds:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 1000), st.sampled_from([0.0, 0.05, 0.1]))
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.03, 0.06]))
 def test_local_structure_of_twins(seed: int, noise: float) -> None:
     """Numbers of a Mackay icosahedron of 309 atoms and of a bipyramid of 181 follow from their layers."""
     found = local_structure(bonded(moved(particle("icosahedron", "Pt", 5), seed, noise)))
@@ -54,10 +56,14 @@ def test_local_structure_of_twins(seed: int, noise: float) -> None:
     assert counts == {"fcc": 20, "hcp": 30, "fivefold": 4}
 
 
-@pytest.mark.parametrize(("shape", "size", "grains"), [("decahedron", 6, 5), ("icosahedron", 5, 20)])
+@pytest.mark.parametrize(
+    ("shape", "size", "grains", "planes"), [("decahedron", 6, 5, 5), ("icosahedron", 5, 20, 30)]
+)
 @pytest.mark.parametrize("noise", [0.0, 0.08])
-def test_grains_of_twins(shape: str, size: int, grains: int, noise: float) -> None:
-    positions = moved(particle(shape, "Pt", size), 3, noise)  # type: ignore[arg-type]
+def test_grains_and_planes_of_twins(
+    shape: ParticleShape, size: int, grains: int, planes: int, noise: float
+) -> None:
+    positions = moved(particle(shape, "Pt", size), 3, noise)
     bonds = bonded(positions)
     found = find_grains(bonds)
     assert found.crystal is CRYSTALS["fcc"]
@@ -67,6 +73,11 @@ def test_grains_of_twins(shape: str, size: int, grains: int, noise: float) -> No
     owners = np.stack([grain.explained for grain in found.grains])[:, fcc]
     assert np.mean(owners.sum(axis=0) == 1) >= 0.95
     assert np.all(found.membership[fcc] >= 0)
+    twins = find_twins(bonds, found)
+    assert len(twins) == planes
+    # All planes of a decahedron hold its axis; atoms on a plane belong to hcp layers.
+    if planes == 5:
+        assert np.linalg.svd([twin.normal for twin in twins])[1][2] < 0.1
 
 
 @pytest.mark.parametrize("name", list(CRYSTALS))

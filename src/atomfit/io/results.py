@@ -19,8 +19,9 @@ from atomfit.fitting.objective import region_mask
 from atomfit.io.mrc import write_labels, write_map
 from atomfit.io.outputs import staged
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
-from atomfit.io.tables import write_rejected, write_table
+from atomfit.io.tables import write_means, write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
+from atomfit.statistics.depth import running_means
 from atomfit.statistics.particle import particle_report
 from atomfit.statistics.uncertainties import StandardUncertainties
 
@@ -44,6 +45,7 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         columns = table(result)
         structure = _structure(result, columns)
         write_table(stage / "atoms.csv", columns)
+        write_means(stage / "depth.csv", depth_table(result))
         write_rejected(stage / "rejected.csv", rejected_table(result))
         write_mmcif(stage / "atoms.cif", structure)
         warnings = list(result.warnings)
@@ -165,6 +167,15 @@ _SUMMARISED = (
     "strain_radial",
     "strain_radial_bulk",
 )
+
+
+def depth_table(result: "BuildResult") -> dict[str, np.ndarray]:
+    """The columns of `depth.csv`."""
+    columns = table(result)
+    depth = result.statistics.geometry.depths.radial
+    chosen = {name: np.asarray(columns[name], np.float64) for name in _SUMMARISED}
+    depths, means = running_means(depth, chosen)
+    return {"radial_depth": depths} | means
 
 
 def particle(result: "BuildResult") -> dict[str, Any]:

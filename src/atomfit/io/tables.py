@@ -132,6 +132,11 @@ def write_rejected(path: Path, values: dict[str, np.ndarray]) -> None:
     _write(path, REJECTED_COLUMNS, values)
 
 
+def write_means(path: Path, values: dict[str, np.ndarray]) -> None:
+    """Write means of atoms at one depth, of whichever statistics there are."""
+    _write(path, tuple(Column(name, "", ".6g", "") for name in values), values)
+
+
 def _write(path: Path, columns: tuple[Column, ...], values: dict[str, np.ndarray]) -> None:
     cells = [_cells(values[column.name], column.format) for column in columns]
     with open(path, "w", newline="", encoding="utf-8") as file:

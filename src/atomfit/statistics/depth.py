@@ -13,10 +13,12 @@ is linear in m and c; δ is looked for, and errors are those of the three togeth
 that has no kink, y = c + m exp(-depth / λ); Akaike's criterion (1974) says which describes atoms better.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
@@ -154,12 +156,20 @@ def _linear(
 
 
 def running_means(
-    depth: Float[np.ndarray, " n"], values: Float[np.ndarray, " n"], count: int = 5
-) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """Means of every so many atoms that follow each other in depth: depths and values."""
-    known = np.flatnonzero(np.isfinite(values) & np.isfinite(depth))
-    order = known[np.argsort(depth[known], kind="stable")]
+    depth: Float[np.ndarray, " n"], columns: Mapping[str, Float[np.ndarray, " n"]], count: int = 5
+) -> tuple[Float[np.ndarray, " k"], dict[str, Float[np.ndarray, " k"]]]:
+    """Means of every so many atoms that follow each other in depth, of those that are known.
+
+    **Returns:** mean depths (Å), and the means of each column.
+    """
+    order = np.argsort(depth, kind="stable")
     if len(order) < count:
-        return np.zeros(0), np.zeros(0)
-    windows = np.lib.stride_tricks.sliding_window_view
-    return windows(depth[order], count).mean(axis=1), windows(values[order], count).mean(axis=1)
+        return np.zeros(0), {name: np.zeros(0) for name in columns}
+    windows = sliding_window_view(order, count)
+    means = {}
+    for name, values in columns.items():
+        known = np.isfinite(values)
+        counts = known[windows].sum(axis=1)
+        total = np.where(known, values, 0.0)[windows].sum(axis=1)
+        means[name] = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
+    return depth[windows].mean(axis=1), means

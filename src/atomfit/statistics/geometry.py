@@ -19,6 +19,7 @@ from atomfit.statistics.grains import Grains, find_grains
 from atomfit.statistics.lattice import Lattice, fit_lattices
 from atomfit.statistics.strain import Strain, measure_strain
 from atomfit.statistics.structure import INSIDE, local_structure
+from atomfit.statistics.twins import TwinPlane, find_twins
 
 log = logging.getLogger("atomfit")
 
@@ -35,6 +36,7 @@ class Geometry:
     - `coordination`: generalised coordination numbers, and how sure plain ones are.
     - `structure`: local structure of each atom; see `structure`.
     - `grains`, `lattices`: the particle's crystals.
+    - `twins`: planes between grains that mirror each other.
     - `on_lattice`: number of the lattice that each atom has a site in; -1 for none.
     - `inside`: part of the atoms inside that the largest lattice has sites for; NaN if none are inside.
     - `strain`: from each grain's own ideal crystal.
@@ -46,6 +48,7 @@ class Geometry:
     structure: np.ndarray
     grains: Grains
     lattices: tuple[Lattice, ...]
+    twins: tuple[TwinPlane, ...]
     on_lattice: Int[np.ndarray, " n"]
     inside: float
     strain: Strain
@@ -64,8 +67,9 @@ class Geometry:
         if self.inside >= _ONE_LATTICE and len(self.lattices) == 1:
             return f"one {lattice}"
         return (
-            f"one lattice does not describe the particle: {len(self.grains.grains)} grains; the largest is "
-            f"a {lattice}, and has {100 * self.inside:.0f} % of the atoms inside"
+            f"one lattice does not describe the particle: {len(self.grains.grains)} grains, "
+            f"{len(self.twins)} twin planes; the largest is a {lattice}, and has {100 * self.inside:.0f} % "
+            "of the atoms inside"
         )
 
 
@@ -101,6 +105,7 @@ def measure_geometry(
         local_structure(bonds),
         grains,
         lattices,
+        find_twins(bonds, grains),
         on_lattice,
         float(np.mean(on_lattice[deep] == 0)) if deep.any() else np.nan,
         measure_strain(positions, lattices, centre),

@@ -65,6 +65,11 @@ def particle_report(
         "bulk_lattice_constant": geometry.bulk_constant,
         "inside_on_largest_lattice": geometry.inside,
         "lattices": [_lattice(one) for one in geometry.lattices],
+        "grains": len(geometry.grains.grains),
+        "twin_planes": [
+            {"grains": [number + 1 for number in twin.grains], "normal": twin.normal, "angle": twin.angle}
+            for twin in geometry.twins
+        ],
         "pair_distribution": pair_distribution(positions, _FAR * cutoff),
         "strain": {
             "kernel_width": geometry.strain.kernel,

@@ -7,44 +7,34 @@ intermediate object, and `result.write(directory)` makes the files.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.detect import Detection, detect
 from atomfit.elements import Element, symbol_of
-from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
+from atomfit.fitting.joint import JointFit
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
-from atomfit.fitting.newton import GaussNewton
-from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.noise_sources import measure_noise, spectrum_of_half_maps, spectrum_of_tilts
-from atomfit.fitting.refinement import FitState
 from atomfit.fitting.resolution import NARROWER
-from atomfit.fitting.solvers import AbstractSolver
 from atomfit.grid import DensityMap
 from atomfit.io.checkpoint import Checkpoint
 from atomfit.io.mrc import MapFile
-from atomfit.neighbours import find_neighbours, nearest_distances
+from atomfit.neighbours import nearest_distances
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap, Source, edge_level, prepare
-from atomfit.selection.completion import Discarded, Selection, Stage, complete, without_faint
+from atomfit.refining import Progress, refine_jointly
+from atomfit.selecting import assign_species, select_atoms
+from atomfit.selection.completion import Discarded, Selection
 from atomfit.selection.contour import Contour, contour
-from atomfit.selection.judgement import judge
-from atomfit.selection.species import Species, assign
+from atomfit.selection.species import Species
 from atomfit.statistics.per_atom import AtomStatistics, measure_atoms
 from atomfit.timing import Stopwatch
 
 log = logging.getLogger("atomfit")
-
-Progress = Callable[[int, float], None]
-
-Noise = NoiseSpectrum | Literal["residual"] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +148,10 @@ def build(
     _describe(detection)
     with clock("joint fit"):
         state = None if before is None else before.state
-        joint = _fit(ready, detection, options, progress, kept, state)
+        joint = refine_jointly(ready, detection, options, progress, kept, state)
     with clock("selection"):
-        detection, joint, selection = _select(ready, detection, joint, options, progress, kept)
-        species = _species(ready, joint, options)
+        detection, joint, selection = select_atoms(ready, detection, joint, options, progress, kept)
+        species = assign_species(ready, joint, options)
     with clock("baseline"):
         baseline = _baseline(density, detection, kind)
     with clock("voxels"):
@@ -225,161 +215,6 @@ def _baseline(density: DensityMap, detection: Detection, element: Element) -> Lo
     distance = float(np.median(distances)) if len(distances) > 1 else element.neighbour_distance
     radius = RADIUS_PER_DISTANCE * distance
     return fit_logarithms(density, detection.positions, radius, edge_level(density))
-
-
-def _fit(
-    ready: PreparedMap,
-    detection: Detection,
-    options: BuildOptions,
-    progress: Progress,
-    checkpoint: Checkpoint,
-    state: FitState | None,
-) -> JointFit | None:
-    if options.fit == "log" or not len(detection):
-        return None
-    with checkpoint.kept(detection, state):
-        fit = _fit_jointly(ready, detection, options, progress, checkpoint.keep, state)
-    checkpoint.end(fit.state, fit.reason == "converged")
-    log.info("joint fit: %s after %d iterations", fit.reason, len(fit.history))
-    if fit.resolution is not None:
-        log.info(fit.resolution.describe())
-    return fit
-
-
-def _select(
-    ready: PreparedMap,
-    detection: Detection,
-    joint: JointFit | None,
-    options: BuildOptions,
-    progress: Progress,
-    checkpoint: Checkpoint,
-) -> tuple[Detection, JointFit | None, Selection | None]:
-    """The atoms that are real, their fit, and what was decided."""
-    if joint is None:
-        return detection, None, None
-
-    judgement = partial(
-        judge,
-        ready.density,
-        element=ready.element,
-        rate=options.fdr,
-        kinds=len(ready.elements),
-        min_coordination=options.min_cn,
-        cutoff=options.cn_cutoff,
-    )
-
-    def refit(changed: Detection) -> JointFit:
-        fit = _fit(ready, changed, options, progress, checkpoint, None)
-        assert fit is not None
-        return fit
-
-    completed = partial(complete, ready.density, element=ready.element)
-    if options.selection != "fit" or joint.reason != "converged":
-        return completed(detection, joint, stages=[Stage(judgement, refit, rounds=0)])
-    if joint.prior is None or options.scattering != "gaussian":
-        return completed(detection, joint, stages=[Stage(judgement, refit)])
-    shared = detection.mean_atom
-    if joint.inside is None:
-        shape = joint.prior.matrix(ready.density.grid.ndim)
-        shared = replace(shared, matrix=shape, u=float(np.trace(shape)) / len(shape))
-    rigid = replace(options, prior="none", freeze=(*options.freeze, "displacements"))
-
-    def sharing(changed: Detection) -> JointFit:
-        atoms = replace(changed, mean_atom=shared)
-        return _fit_jointly(ready, atoms, rigid, progress, lambda state: None, None)
-
-    if joint.inside is None:
-        stages = [Stage(judgement, sharing), Stage(judgement, refit)]
-        return completed(detection, joint, stages=stages)
-    generous = Stage(partial(judgement, generous=True), sharing)
-    most = completed(detection, sharing(detection), stages=[generous])
-    return without_faint(ready.density, *most[:2], ready.element, most[2], Stage(judgement, refit))
-
-
-def _species(ready: PreparedMap, joint: JointFit | None, options: BuildOptions) -> Species | None:
-    """Which element each atom is."""
-    if joint is None:
-        return None
-    fitted = joint.fitted
-    neighbours = find_neighbours(fitted.positions, options.cn_cutoff, ready.element.neighbour_distance)
-    species = assign(
-        fitted.amplitudes, fitted.u_iso, neighbours.coordination_numbers.astype(float), ready.elements
-    )
-    log.info(species.describe())
-    return species
-
-
-def _fit_jointly(
-    ready: PreparedMap,
-    detection: Detection,
-    options: BuildOptions,
-    progress: Progress,
-    keep: Callable[[FitState], None],
-    state: FitState | None,
-) -> JointFit:
-    return fit_jointly(
-        ready.density,
-        detection.positions,
-        detection.mean_atom,
-        ready.element,
-        displacements=options.displacements,
-        scattering=options.scattering,
-        u_mean=options.u_mean,
-        voxels=options.voxels,
-        background=options.background,
-        frozen=options.freeze,
-        solver=_solver(options),
-        noise=_noise(ready, detection, options),
-        likelihood=_likelihood(options),
-        prior=options.prior,
-        max_iterations=options.max_iterations,
-        start=state,
-        progress=progress,
-        keep=keep,
-    )
-
-
-def _solver(options: BuildOptions) -> AbstractSolver:
-    if options.optimizer == "newton":
-        return GaussNewton()
-    from atomfit.fitting.first_order import LBFGS, Adam
-
-    return LBFGS() if options.optimizer == "lbfgs" else Adam()
-
-
-def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> Noise:
-    """What is known of the noise, from the best source that there is."""
-    if options.likelihood == "poisson":
-        log.info("noise: that of counts")
-        return None
-    u, noise = detection.mean_atom.u, None
-    if ready.half_maps is not None:
-        noise = spectrum_of_half_maps(*ready.half_maps, u, ready.tilts)
-    elif options.noise == "auto":
-        noise = measure_noise(ready.density, detection.occupied(ready.element), u, ready.tilts)
-    if noise is None and ready.tilts is not None:
-        noise = spectrum_of_tilts(ready.tilts, ready.density.grid, u)
-    if noise is not None:
-        log.info(noise.describe())
-    elif options.noise == "auto":
-        log.info(
-            "noise: cannot be measured outside the particle; frequencies count alike, and uncertainties "
-            "are those of what the fit leaves"
-        )
-        return "residual"
-    if noise is not None and not noise.white and options.likelihood != "gaussian":
-        log.info("the %s likelihood takes neighbouring voxels to be independent", options.likelihood)
-    return noise
-
-
-def _likelihood(options: BuildOptions) -> AbstractLoss | None:
-    match options.likelihood:
-        case "poisson":
-            return PoissonLoss(options.gain)
-        case "robust":
-            return StudentLoss()
-        case _:
-            return None
 
 
 def _warnings(

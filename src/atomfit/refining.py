@@ -1,0 +1,128 @@
+"""From options to a joint fit: which solver, which likelihood, and where the noise is known from.
+
+The fit itself knows no options (`fitting.joint`); here it is told what a user asked for, kept in a
+checkpoint while it runs, and described when it has ended.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+from atomfit.detection.detect import Detection
+from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
+from atomfit.fitting.newton import GaussNewton
+from atomfit.fitting.noise import NoiseSpectrum
+from atomfit.fitting.noise_sources import measure_noise, spectrum_of_half_maps, spectrum_of_tilts
+from atomfit.fitting.refinement import FitState
+from atomfit.fitting.solvers import AbstractSolver
+from atomfit.io.checkpoint import Checkpoint
+from atomfit.options import BuildOptions
+from atomfit.preparation import PreparedMap
+
+log = logging.getLogger("atomfit")
+
+Progress = Callable[[int, float], None]
+Noise = NoiseSpectrum | Literal["residual"] | None
+
+
+def refine_jointly(
+    ready: PreparedMap,
+    detection: Detection,
+    options: BuildOptions,
+    progress: Progress,
+    checkpoint: Checkpoint,
+    state: FitState | None,
+) -> JointFit | None:
+    """The joint fit, kept in a checkpoint while it runs; None if none was asked for, or there are no atoms.
+
+    **Arguments:**
+
+    - `ready`, `detection`: the map, and its atoms.
+    - `options`: what was asked for.
+    - `progress`: called with the iterations done and the objective.
+    - `checkpoint`, `state`: keeps how far the fit has come; it goes on from `state`.
+    """
+    if options.fit == "log" or not len(detection):
+        return None
+    with checkpoint.kept(detection, state):
+        fit = joint_fit(ready, detection, options, progress, checkpoint.keep, state)
+    checkpoint.end(fit.state, fit.reason == "converged")
+    log.info("joint fit: %s after %d iterations", fit.reason, len(fit.history))
+    if fit.resolution is not None:
+        log.info(fit.resolution.describe())
+    return fit
+
+
+def joint_fit(
+    ready: PreparedMap,
+    detection: Detection,
+    options: BuildOptions,
+    progress: Progress,
+    keep: Callable[[FitState], None],
+    state: FitState | None,
+) -> JointFit:
+    """A joint fit with given options; `keep` is called with how far it has come."""
+    return fit_jointly(
+        ready.density,
+        detection.positions,
+        detection.mean_atom,
+        ready.element,
+        displacements=options.displacements,
+        scattering=options.scattering,
+        u_mean=options.u_mean,
+        voxels=options.voxels,
+        background=options.background,
+        frozen=options.freeze,
+        solver=_solver(options),
+        noise=_noise(ready, detection, options),
+        likelihood=_likelihood(options),
+        prior=options.prior,
+        max_iterations=options.max_iterations,
+        start=state,
+        progress=progress,
+        keep=keep,
+    )
+
+
+def _solver(options: BuildOptions) -> AbstractSolver:
+    if options.optimizer == "newton":
+        return GaussNewton()
+    from atomfit.fitting.first_order import LBFGS, Adam
+
+    return LBFGS() if options.optimizer == "lbfgs" else Adam()
+
+
+def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> Noise:
+    """What is known of the noise, from the best source that there is."""
+    if options.likelihood == "poisson":
+        log.info("noise: that of counts")
+        return None
+    u, noise = detection.mean_atom.u, None
+    if ready.half_maps is not None:
+        noise = spectrum_of_half_maps(*ready.half_maps, u, ready.tilts)
+    elif options.noise == "auto":
+        noise = measure_noise(ready.density, detection.occupied(ready.element), u, ready.tilts)
+    if noise is None and ready.tilts is not None:
+        noise = spectrum_of_tilts(ready.tilts, ready.density.grid, u)
+    if noise is not None:
+        log.info(noise.describe())
+    elif options.noise == "auto":
+        log.info(
+            "noise: cannot be measured outside the particle; frequencies count alike, and uncertainties "
+            "are those of what the fit leaves"
+        )
+        return "residual"
+    if noise is not None and not noise.white and options.likelihood != "gaussian":
+        log.info("the %s likelihood takes neighbouring voxels to be independent", options.likelihood)
+    return noise
+
+
+def _likelihood(options: BuildOptions) -> AbstractLoss | None:
+    match options.likelihood:
+        case "poisson":
+            return PoissonLoss(options.gain)
+        case "robust":
+            return StudentLoss()
+        case _:
+            return None

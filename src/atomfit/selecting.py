@@ -1,0 +1,90 @@
+"""From options to the atoms that are real: which stages selection goes through, and what each atom is."""
+
+import logging
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from atomfit.detection.detect import Detection
+from atomfit.fitting.joint import JointFit
+from atomfit.io.checkpoint import Checkpoint
+from atomfit.neighbours import find_neighbours
+from atomfit.options import BuildOptions
+from atomfit.preparation import PreparedMap
+from atomfit.refining import Progress, joint_fit, refine_jointly
+from atomfit.selection.completion import Selection, Stage, complete, without_faint
+from atomfit.selection.judgement import judge
+from atomfit.selection.species import Species, assign
+
+log = logging.getLogger("atomfit")
+
+
+def select_atoms(
+    ready: PreparedMap,
+    detection: Detection,
+    joint: JointFit | None,
+    options: BuildOptions,
+    progress: Progress,
+    checkpoint: Checkpoint,
+) -> tuple[Detection, JointFit | None, Selection | None]:
+    """The atoms that are real, their fit, and what was decided.
+
+    **Arguments:**
+
+    - `ready`, `detection`, `joint`: the map, the atoms detected, and their fit.
+    - `options`: what was asked for.
+    - `progress`, `checkpoint`: of further fits.
+    """
+    if joint is None:
+        return detection, None, None
+
+    judgement = partial(
+        judge,
+        ready.density,
+        element=ready.element,
+        rate=options.fdr,
+        kinds=len(ready.elements),
+        min_coordination=options.min_cn,
+        cutoff=options.cn_cutoff,
+    )
+
+    def refit(changed: Detection) -> JointFit:
+        fit = refine_jointly(ready, changed, options, progress, checkpoint, None)
+        assert fit is not None
+        return fit
+
+    completed = partial(complete, ready.density, element=ready.element)
+    if options.selection != "fit" or joint.reason != "converged":
+        return completed(detection, joint, stages=[Stage(judgement, refit, rounds=0)])
+    if joint.prior is None or options.scattering != "gaussian":
+        return completed(detection, joint, stages=[Stage(judgement, refit)])
+    shared = detection.mean_atom
+    if joint.inside is None:
+        shape = joint.prior.matrix(ready.density.grid.ndim)
+        shared = replace(shared, matrix=shape, u=float(np.trace(shape)) / len(shape))
+    rigid = replace(options, prior="none", freeze=(*options.freeze, "displacements"))
+
+    def sharing(changed: Detection) -> JointFit:
+        atoms = replace(changed, mean_atom=shared)
+        return joint_fit(ready, atoms, rigid, progress, lambda state: None, None)
+
+    if joint.inside is None:
+        stages = [Stage(judgement, sharing), Stage(judgement, refit)]
+        return completed(detection, joint, stages=stages)
+    generous = Stage(partial(judgement, generous=True), sharing)
+    most = completed(detection, sharing(detection), stages=[generous])
+    return without_faint(ready.density, *most[:2], ready.element, most[2], Stage(judgement, refit))
+
+
+def assign_species(ready: PreparedMap, joint: JointFit | None, options: BuildOptions) -> Species | None:
+    """Which element each atom is; None without a joint fit."""
+    if joint is None:
+        return None
+    fitted = joint.fitted
+    neighbours = find_neighbours(fitted.positions, options.cn_cutoff, ready.element.neighbour_distance)
+    species = assign(
+        fitted.amplitudes, fitted.u_iso, neighbours.coordination_numbers.astype(float), ready.elements
+    )
+    log.info(species.describe())
+    return species

@@ -62,7 +62,9 @@ def select_atoms(
     shared = detection.mean_atom
     if joint.inside is None:
         shape = joint.prior.matrix(ready.density.grid.ndim)
-        shared = replace(shared, matrix=shape, u=float(np.trace(shape)) / len(shape))
+        # On an uneven background the mean of the displacements may be none.
+        if np.linalg.eigvalsh(shape)[0] > 0:
+            shared = replace(shared, matrix=shape, u=float(np.trace(shape)) / len(shape))
     rigid = replace(options, prior="none", freeze=(*options.freeze, "displacements"))
 
     def sharing(changed: Detection) -> JointFit:

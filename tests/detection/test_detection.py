@@ -278,3 +278,16 @@ def test_isolated_blobs_are_discarded_by_their_neighbours() -> None:
 def test_otsu_of_a_map_without_positive_values() -> None:
     density = DensityMap(np.full((4, 4, 4), -1.0, np.float32), cubic(4))
     assert otsu_threshold(density) == np.inf
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_atoms_are_found_on_an_uneven_background(seed: int) -> None:
+    """A ramp and slow waves as high as a third of an atom."""
+    case = simulate(size=79, noise=0.05, rotate="random", seed=seed, box=84)
+    values = case.map.values
+    slow = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=values.shape), 16)
+    slow *= 0.3 * values.max() / np.abs(slow).max()
+    ramp = np.linspace(0, 0.4 * values.max(), values.shape[0])[:, None, None]
+    found = detect(case.map.with_values((values + slow + ramp).astype(np.float32)), PT)
+    pairs = match(found.positions, case.positions)
+    assert (pairs.missing, pairs.false) == (0, 0)

@@ -9,6 +9,7 @@ what leaves on one side does not come in on the other.
 import numpy as np
 from jaxtyping import Float
 from scipy import fft
+from scipy.ndimage import gaussian_filter
 
 from atomfit.grid import DensityMap, Grid
 from atomfit.scattering import GaussianMixture
@@ -18,6 +19,12 @@ def denoise(density: DensityMap, atom: GaussianMixture) -> DensityMap:
     """The map correlated with a simulated atom of unit integral; the map's mean is removed first."""
     reach = 4.0 * float(np.sqrt(atom.variances.max()))
     return density.with_values(convolve(density.values - density.values.mean(), density.grid, atom, reach))
+
+
+def without_slow_changes(density: DensityMap, width: float) -> Float[np.ndarray, "..."]:
+    """Values less their mean over a Gaussian of a given standard deviation (Å); faces are continued."""
+    slow = gaussian_filter(density.values, width / density.grid.spacing[::-1], mode="nearest")
+    return density.values - slow
 
 
 def convolve(

@@ -2,17 +2,20 @@
 
     mean atom -> denoised map -> threshold and pieces -> centres of mass -> validation
 
-A map whose bright extremes do not stand out from its dark ones is noise, and has no atoms. Every
-step's result is kept, so that a report can show why an atom is there.
+A map whose bright extremes do not stand out from its dark ones is noise, and has no atoms. On an uneven
+background (carbon, ice, a thick particle) atoms are found in the map without its slow changes. Every step's
+result is kept, so that a report can show why an atom is there.
 """
 
+import logging
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.contrast import measure_contrast
-from atomfit.detection.denoise import denoise
+from atomfit.detection.denoise import denoise, without_slow_changes
 from atomfit.detection.mean_atom import CLOSEST, MeanAtom, measure_mean_atom, otsu_threshold
 from atomfit.detection.noise_floor import noise_floor
 from atomfit.detection.peaks import local_maxima
@@ -37,6 +40,10 @@ from atomfit.scattering import GaussianMixture, matched_to_width
 
 #: Radius of the sphere in which an atom is validated, in theoretical atomic radii (paper, Methods).
 VALIDATION_RADII = 1.5
+#: A map that atoms describe better than this, by its correlation with them, is not looked at twice.
+WELL_DESCRIBED = 0.8
+
+log = logging.getLogger("atomfit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +99,41 @@ def detect(
     - `min_correlation`: least validation correlation: a number, "auto", "paper" or "off".
     - `min_coordination`: least coordination number; 0 turns the test off.
     - `cutoff`: distance within which atoms are neighbours (Å); found from the atoms by default.
+
+    Atoms on an uneven background are found once what varies over more than a bond length is taken off. The
+    map is tried as it is and, if the atoms do not describe it well, without that; the better one counts.
     """
+    tried = partial(
+        _detect_in,
+        element=element,
+        split=split,
+        min_correlation=min_correlation,
+        min_coordination=min_coordination,
+        cutoff=cutoff,
+    )
+    found = tried(density)
+    if _described(found) < WELL_DESCRIBED:
+        flat = tried(density.with_values(without_slow_changes(density, element.neighbour_distance)))
+        if _described(flat) > _described(found):
+            log.info("the background is uneven: atoms are looked for in the map without its slow changes")
+            found = flat
+    return found
+
+
+def _described(detection: Detection) -> float:
+    """Correlation of the denoised map with atoms at the best threshold."""
+    return -1.0 if detection.search is None else detection.search.best.correlation
+
+
+def _detect_in(
+    density: DensityMap,
+    *,
+    element: Element,
+    split: Split,
+    min_correlation: CorrelationRule,
+    min_coordination: int,
+    cutoff: float | None,
+) -> Detection:
     contrast = measure_contrast(density, element)
     mean_atom = measure_mean_atom(density, element)
     template = _template(mean_atom, element)

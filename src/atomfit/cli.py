@@ -235,7 +235,7 @@ def check(
     """Tell what is in a map and whether it can be used."""
     with _refusals():
         from atomfit import preparation
-        from atomfit.report import describe
+        from atomfit.report.check import describe
 
         file, inspection = preparation.check(map, element, lengths(voxel_size))
         typer.echo(describe(file, inspection))

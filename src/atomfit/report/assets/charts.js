@@ -14,7 +14,7 @@ function pairsOf(xs, ys) {
 
 // Dots of one column against another; a click selects the nearest atom.
 function drawScatter(host, x, y, { diagonal = false } = {}) {
-  const points = pairsOf(x.values, y.values);
+  const points = x && y ? pairsOf(x.values, y.values) : [];
   if (!points.length) return nothing(host, "There are no numbers to show.");
   const ranges = [rangeOf(points.map((point) => point[0])), rangeOf(points.map((point) => point[1]))];
   if (diagonal) ranges.fill([Math.min(ranges[0][0], ranges[1][0]), Math.max(ranges[0][1], ranges[1][1])]);
@@ -43,6 +43,10 @@ function drawScatter(host, x, y, { diagonal = false } = {}) {
   return { show, points };
 }
 
+function explained({ name, meaning }) {
+  return meaning ? `${name}: ${meaning}.` : "";
+}
+
 function scatterPanel(host, wantedX, wantedY) {
   const [x, y] = [element("select"), element("select")];
   offerColumns(x, ...wantedX);
@@ -52,7 +56,8 @@ function scatterPanel(host, wantedX, wantedY) {
   const draw = () => {
     drawn = drawScatter(area, columns.get(x.value), columns.get(y.value));
     const r = drawn && correlation(drawn.points.map((point) => point[0]), drawn.points.map((point) => point[1]));
-    note.textContent = drawn ? `${brief(drawn.points.length)} atoms; correlation ${brief(r, 2) || "not defined"}.` : "";
+    const meant = [columns.get(x.value), columns.get(y.value)].map(explained).join(" ");
+    note.textContent = drawn ? `${meant} ${brief(drawn.points.length)} atoms; correlation ${brief(r, 2) || "not defined"}.` : "";
   };
   const controls = element("div", { className: "controls" }, element("label", {}, "Across ", x), element("label", {}, "Upward ", y));
   host.replaceChildren(controls, area, note);
@@ -61,12 +66,14 @@ function scatterPanel(host, wantedX, wantedY) {
   draw();
 }
 
-// As wide as twice the quartiles' distance over the cube root of the number (Freedman and Diaconis).
+// As wide as twice the quartiles' distance over the cube root of the number (Freedman and Diaconis), or finer:
+// two humps make the quartiles' distance large.
 function binsOf(values) {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const [low, high] = endsOf(values);
   const whole = values.every(Number.isInteger) && high - low < 60;
   const wanted = (2 * (quantile(values, 0.75) - quantile(values, 0.25))) / Math.cbrt(values.length);
-  const count = whole ? high - low + 1 : Math.min(Math.max(Math.ceil((high - low) / wanted) || 1, 1), 80);
+  const least = Math.min(Math.ceil(Math.sqrt(values.length)), 24);
+  const count = whole ? high - low + 1 : Math.min(Math.max(Math.ceil((high - low) / wanted) || 1, least), 80);
   const start = whole ? low - 0.5 : low;
   const step = whole ? 1 : (high - low) / count || 1;
   const counts = new Array(count).fill(0);
@@ -99,7 +106,7 @@ function histogramPanel(host, ...wanted) {
     });
     const unit = column.unit ? ` ${column.unit}` : "";
     note.textContent =
-      `${brief(values.length)} atoms: mean ${brief(mean(values))}${unit}, median ${brief(quantile(values, 0.5))}${unit}` +
+      `${explained(column)} ${brief(values.length)} atoms: mean ${brief(mean(values))}${unit}, median ${brief(quantile(values, 0.5))}${unit}` +
       (values.length > 1 ? `, standard deviation ${brief(deviation(values), 3)}${unit}.` : ".");
   };
   host.replaceChildren(element("div", { className: "controls" }, element("label", {}, "Number ", select)), area, note);

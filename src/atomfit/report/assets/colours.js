@@ -26,9 +26,7 @@ function cssOf([red, green, blue]) {
 function colourRange(values) {
   const known = finite(values);
   if (!known.length) return [0, 1];
-  const [low, high] = known.every(Number.isInteger)
-    ? [Math.min(...known), Math.max(...known)]
-    : [quantile(known, 0.02), quantile(known, 0.98)];
+  const [low, high] = known.every(Number.isInteger) ? endsOf(known) : [quantile(known, 0.02), quantile(known, 0.98)];
   return high > low ? [low, high] : [low - 0.5, low + 0.5];
 }
 

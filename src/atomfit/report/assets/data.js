@@ -36,8 +36,14 @@ function labelOf(column) {
 function brief(value, digits = 4) {
   if (value === null || value === undefined || Number.isNaN(value)) return "";
   if (typeof value !== "number") return String(value);
-  if (Number.isInteger(value) && Math.abs(value) < 1e9) return value.toLocaleString("en");
-  return String(Number(value.toPrecision(digits))).replace("-", "−");
+  const whole = Number.isInteger(value) && Math.abs(value) < 1e9;
+  return (whole ? value.toLocaleString("en") : String(Number(value.toPrecision(digits)))).replaceAll("-", "−");
+}
+
+// The same with its last zeros, for numbers that stand below each other.
+function even(value) {
+  const ordinary = typeof value === "number" && !Number.isInteger(value) && Math.abs(value) > 1e-4 && Math.abs(value) < 1e4;
+  return ordinary ? value.toPrecision(4).replace("-", "−") : brief(value);
 }
 
 // As in the file.
@@ -48,6 +54,11 @@ function cellText(column, value) {
 
 function finite(values) {
   return values.filter((value) => value !== null);
+}
+
+// The smallest and the largest.
+function endsOf(values) {
+  return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
 }
 
 function mean(values) {
@@ -88,7 +99,7 @@ function offerColumns(select, ...wanted) {
 
 function factTable(head, rows) {
   const cell = (tag, value) =>
-    element(tag, { textContent: brief(value), className: typeof value === "number" ? "number" : "" });
+    element(tag, { textContent: even(value), className: typeof value === "number" ? "number" : "" });
   const table = element("table", { className: "facts" });
   if (head) {
     const names = head.map((name, i) => element("th", { textContent: name, className: typeof rows[0]?.[i] === "number" ? "number" : "" }));

@@ -14,7 +14,7 @@ function thresholdPanel() {
   if (curveOf) {
     const { threshold, atoms, correlation: r } = detection.threshold;
     paragraphs.unshift(
-      `The best of ${curveOf.threshold.length} thresholds is ${brief(threshold)} (dashed line): it gives ${brief(atoms)} atoms, ` +
+      `The optimum by the published procedure, of ${curveOf.threshold.length} thresholds tried, is ${brief(threshold)} (dashed line): it gives ${brief(atoms)} atoms, ` +
         `whose simulated map correlates with the denoised map to ${brief(r)}.`,
       `The refined model has ${brief(report.summary.atoms)} atoms, after those that the fit added or removed; ` +
         `${brief(report.summary.discarded)} places were considered and are no atoms.`,
@@ -106,14 +106,14 @@ function particleNumbersPanel() {
 function flat(record, prefix = "") {
   return Object.entries(record).flatMap(([name, value]) => {
     if (value !== null && typeof value === "object" && !Array.isArray(value)) return flat(value, `${prefix}${name}: `);
-    return [[prefix + name, Array.isArray(value) ? value.join(" ") : value === null ? "" : String(value)]];
+    return [[prefix + name, Array.isArray(value) ? value.join(" ") : value === null ? "not set" : String(value)]];
   });
 }
 
 function recordPanel() {
   const { versions, options, input, command, device, machine, seconds } = report.run;
   const titled = (title, rows) => element("div", {}, element("h3", { textContent: title }), factTable(null, rows));
-  const timings = Object.entries(seconds).map(([stage, spent]) => [stage, `${brief(spent, 3)} s`]);
+  const timings = Object.entries(seconds).map(([stage, spent]) => [stage, `${spent.toFixed(2)} s`]);
   const notes = report.summary.map.notes.map((note) => [note]);
   byId("record-tables").append(
     titled("Input", [...flat(input), ["command", command.join(" ")]]),

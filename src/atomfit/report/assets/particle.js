@@ -67,7 +67,7 @@ const scene = {
 function prepareScene() {
   const at = ["x", "y", "z"].map((name) => columns.get(name).values);
   if (!atomCount) return;
-  scene.centre = at.map((values) => (Math.min(...finite(values)) + Math.max(...finite(values))) / 2);
+  scene.centre = at.map((values) => mean(endsOf(values)));
   for (let i = 0; i < atomCount; i += 1) {
     const place = at.map((values, k) => values[i] - scene.centre[k]);
     const axes = [0, 3, 6].map((from) => report.ellipsoids[i].slice(from, from + 3));
@@ -87,8 +87,8 @@ function cutPlane() {
   }
   const k = "xyz".indexOf(across);
   const values = scene.atoms.map((atom) => atom.place[k]);
-  const [low, high] = [Math.min(...values) - 0.1, Math.max(...values) + 0.1];
-  const at = low + part * (high - low);
+  const [low, high] = endsOf(values);
+  const at = low - 0.1 + part * (high - low + 0.2);
   return { keeps: (place) => place[k] <= at, words: `${across} ≤ ${brief(at + scene.centre[k], 4)} Å` };
 }
 
@@ -139,6 +139,8 @@ function drawScene() {
       ...outline(atom, scale),
     }));
   for (const atom of scene.drawn) drawAtom(paint, atom, ratio);
+  const chosen = scene.drawn.find((atom) => atom.index === selection.index);
+  if (chosen) drawRing(paint, chosen, ratio);
   paint.setTransform(ratio, 0, 0, ratio, 0, 0);
   drawAxes(paint, height);
   drawScaleBar(paint, width, height, scale);
@@ -151,7 +153,6 @@ function drawAtom(paint, atom, ratio) {
   paint.setTransform(ratio * a, ratio * b, ratio * b, ratio * d, ratio * atom.x, ratio * atom.y);
   paint.drawImage(sprite(scene.colours[atom.index], atom.fog), -1, -1, 2, 2);
   if (atom.axes && a > 5) drawEquators(paint, atom, ratio);
-  if (atom.index === selection.index) drawRing(paint, atom, ratio);
 }
 
 // The front halves of the three principal ellipses.

@@ -35,11 +35,7 @@ function ticksOf(low, high, about) {
 
 // A little more than the values need.
 function rangeOf(values, part = 0.04) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const value of values) {
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-  }
+  const [low, high] = endsOf(values);
   const space = (high - low) * part || Math.abs(high) * 0.05 || 0.5;
   return [low - space, high + space];
 }

@@ -52,12 +52,15 @@ function scatterPanel(host, wantedX, wantedY) {
   offerColumns(x, ...wantedX);
   offerColumns(y, ...wantedY);
   const [area, note] = [element("div"), element("p", { className: "note" })];
+  const about = (points) => {
+    const r = correlation(points.map((point) => point[0]), points.map((point) => point[1]));
+    const meant = [columns.get(x.value), columns.get(y.value)].map(explained).join(" ");
+    return `${meant} ${brief(points.length)} atoms; correlation ${brief(r, 2) || "not defined"}.`;
+  };
   let drawn;
   const draw = () => {
     drawn = drawScatter(area, columns.get(x.value), columns.get(y.value));
-    const r = drawn && correlation(drawn.points.map((point) => point[0]), drawn.points.map((point) => point[1]));
-    const meant = [columns.get(x.value), columns.get(y.value)].map(explained).join(" ");
-    note.textContent = drawn ? `${meant} ${brief(drawn.points.length)} atoms; correlation ${brief(r, 2) || "not defined"}.` : "";
+    note.textContent = drawn ? about(drawn.points) : "";
   };
   const controls = element("div", { className: "controls" }, element("label", {}, "Across ", x), element("label", {}, "Upward ", y));
   host.replaceChildren(controls, area, note);

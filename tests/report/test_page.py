@@ -300,4 +300,5 @@ def test_a_page_without_atoms(browser: Any, rng: np.random.Generator, tmp_path: 
         pytest.skip("atoms were found in noise")
     for shown in shown_without_complaint(browser, page(told(result)), tmp_path / "report.html"):
         assert shown.inner_text("h1") == "0 Pt atoms"
+        assert "stands out" in shown.inner_text(".verdict")
         assert "NaN" not in shown.inner_text("body")

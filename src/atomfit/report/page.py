@@ -29,6 +29,8 @@ _SCRIPTS = (
     "colours.js",
     "svg.js",
     "charts.js",
+    "balls.js",
+    "scene.js",
     "particle.js",
     "slices.js",
     "table.js",

@@ -53,7 +53,8 @@ def slices(
         "origin": density.grid.positions_of(start),
         "interpolated": factor < 1,
         "model": _bytes(model, float(model.min()), float(model.max())),
-        "residual": _bytes(residual, -largest, largest),
+        # So that 127 is zero.
+        "residual": _bytes(residual, -largest, largest * 128 / 127),
     }
 
 

@@ -22,7 +22,9 @@ def headline(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "title": _atoms(found),
         "file": found["map"]["file"] or "a map without a file",
-        "verdict": verdict(found["fit"]),
+        "verdict": verdict(found["fit"])
+        if found["atoms"]
+        else "Nothing in the map stands out from its noise.",
         "warnings": list(found.get("warnings", ())),
     }
 

@@ -14,10 +14,11 @@ function pairsOf(xs, ys) {
 
 // Dots of one column against another; a click selects the nearest atom.
 function drawScatter(host, x, y, { diagonal = false } = {}) {
-  const points = x && y ? pairsOf(x.values, y.values) : [];
-  if (!points.length) return nothing(host, "There are no numbers to show.");
-  const ranges = [rangeOf(points.map((point) => point[0])), rangeOf(points.map((point) => point[1]))];
-  if (diagonal) ranges.fill([Math.min(ranges[0][0], ranges[1][0]), Math.max(ranges[0][1], ranges[1][1])]);
+  const all = x && y ? pairsOf(x.values, y.values) : [];
+  if (!all.length) return nothing(host, "There are no numbers to show.");
+  const ranges = diagonal ? commonRanges(all) : [0, 1].map((k) => rangeOf(all.map((point) => point[k])));
+  const within = (point) => ranges.every(([low, high], k) => point[k] >= low && point[k] <= high);
+  const points = all.filter(within);
   const line = diagonal ? ranges[0].map((end) => [end, end]) : [];
   const { toX, toY, drawing } = chart(host, {
     x: { label: labelOf(x), range: ranges[0] },
@@ -40,7 +41,14 @@ function drawScatter(host, x, y, { diagonal = false } = {}) {
     if (distance(nearest) < 12) selection.set(nearest[2], "chart");
   });
   show(selection.index);
-  return { show, points };
+  return { show, points, outside: all.length - points.length };
+}
+
+// One range for both, without the few that would make the rest a spot.
+function commonRanges(points) {
+  const values = points.flatMap(([x, y]) => [x, y]);
+  const range = rangeOf([quantile(values, 0.005), quantile(values, 0.995)], 0.25);
+  return [range, range];
 }
 
 function explained({ name, meaning }) {

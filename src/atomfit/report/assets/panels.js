@@ -48,7 +48,8 @@ function convergencePanel() {
   });
   byId("convergence-words").textContent =
     `Half the sum of squared residuals, in units of a typical atom's squared height, after each iteration. The fit of ` +
-    `${brief(fit.parameters)} numbers to ${brief(fit.voxels)} voxels ended after ${brief(fit.iterations)} iterations: ${fit.reason}.`;
+    `${brief(fit.parameters)} numbers to ${brief(fit.voxels)} voxels ended after ${brief(fit.iterations)} iterations: ${fit.reason}. ` +
+    `A jump is where the fit's terms changed: the weights of the noise, or what displacements are drawn to.`;
 }
 
 function residualsPanel() {
@@ -67,9 +68,10 @@ function residualsPanel() {
     name: "Histogram of residuals against the normal curve",
   });
   const unit = found.measured ? "the noise that was measured" : "its own spread, for want of a measured noise";
+  const spread = found.measured ? `standard deviation 1; that of the bars is ${brief(found.deviation, 3)}. ` : "only the shapes can be compared. ";
   byId("residuals-words").textContent =
     `Residual of the ${brief(found.voxels)} voxels around the atoms, in units of ${unit} (${brief(found.noise, 3)} map units). ` +
-    `The line is what normal noise would give: standard deviation 1; that of the bars is ${brief(found.deviation, 3)}. ` +
+    `The line is what normal noise would give: ${spread}` +
     `${brief(found.beyond)} voxels lie beyond ±${brief(edges.at(-1))}.`;
 }
 
@@ -77,6 +79,7 @@ function baselinePanel() {
   const [alone, together] = [columns.get("logfit_u_iso"), columns.get("u_iso")];
   const drawn = alone && together ? drawScatter(byId("baseline"), alone, together, { diagonal: true }) : nothing(byId("baseline"), "The log-fit is not there.");
   if (drawn) selection.listeners.push(drawn.show);
+  const outside = drawn?.outside ? ` ${brief(drawn.outside)} atoms lie outside the picture.` : "";
   const { medians } = report.summary;
   const rows = [
     ["correlation of model and map", fit.correlation, baseline.correlation],
@@ -89,7 +92,7 @@ function baselinePanel() {
     factTable(["", fit.method === "joint" ? "joint fit" : "result", "log-fit"], rows),
     element("p", {
       className: "note",
-      textContent: "U_iso is the mean square displacement of an atom along one direction; the degree of isotropy is 1 for an atom that moves alike in all directions.",
+      textContent: "U_iso is the mean square displacement of an atom along one direction; the degree of isotropy is 1 for an atom that moves alike in all directions." + outside,
     }),
   );
 }

@@ -7,7 +7,8 @@ const volumes = (() => {
     return (at) => low + (levels[at] / 255) * (high - low);
   };
   const [modelAt, residualAt] = [decode(model), decode(residual)];
-  const grey = [model.low - 3 * residual.rms, model.high];
+  // The map's noise is seen on either side of the model's lowest value, atoms or none.
+  const grey = [model.low - 3 * residual.rms, Math.max(model.high, model.low + 3 * residual.rms)];
   const sides = [-4 * residual.rms || -1, 4 * residual.rms || 1];
   return {
     counts: [shape[2], shape[1], shape[0]],

@@ -6,6 +6,8 @@
 const spriteSize = 96;
 const colourSteps = 64;
 const fogSteps = 6;
+// Lines on the ellipsoids cost more than all else.
+const mostWithEquators = 3000;
 
 // Pictures of a ball in every colour, and paler with depth, made when first needed.
 const sprites = new Map();
@@ -46,7 +48,7 @@ function drawAtom(paint, atom, ratio) {
   const [a, b, d] = atom.root;
   paint.setTransform(ratio * a, ratio * b, ratio * b, ratio * d, ratio * atom.x, ratio * atom.y);
   paint.drawImage(sprite(scene.colours[atom.index], atom.fog), -1, -1, 2, 2);
-  if (atom.axes && a > 5) drawEquators(paint, atom, ratio);
+  if (atom.axes && a > 5 && scene.drawn.length < mostWithEquators) drawEquators(paint, atom, ratio);
 }
 
 // The front halves of the three principal ellipses.

@@ -29,8 +29,8 @@ function drawScatter(host, x, y, { diagonal = false } = {}) {
   const ring = drawing.querySelector(".chosen");
   const show = (index) => {
     const point = points.find((one) => one[2] === index);
-    ring.setAttribute("r", point ? 6 : 0);
-    if (point) ring.setAttribute("cx", toX(point[0])), ring.setAttribute("cy", toY(point[1]));
+    const [cx, cy, r] = point ? [toX(point[0]), toY(point[1]), 6] : [0, 0, 0];
+    for (const [name, value] of Object.entries({ cx, cy, r })) ring.setAttribute(name, value);
   };
   drawing.classList.add("clickable");
   drawing.addEventListener("click", (event) => {

@@ -30,6 +30,8 @@ FILES = {
     "labels.mrc",
     "binary.mrc",
     "rejected.csv",
+    "particle.json",
+    "depth.csv",
     "view.cxc",
     "summary.json",
     "run.json",
@@ -163,8 +165,8 @@ def test_summary_and_run_record(run: Path) -> None:
         "joint fit",
         "selection",
         "baseline",
-        "statistics",
         "voxels",
+        "statistics",
         "write",
     ]
 

@@ -109,6 +109,16 @@ def lattice_constant(symbol: str) -> float:
     return element(symbol).neighbour_distance * 2**0.5
 
 
+def bulk_structure(symbol: str) -> str | None:
+    """fcc, bcc, hcp, diamond: the bulk structure of an element; None if it is another."""
+    from ase.data import atomic_numbers, reference_states
+
+    number = atomic_numbers[symbol]
+    state = (reference_states[number] if number < len(reference_states) else None) or {}
+    name = state.get("symmetry")
+    return name if name in ("fcc", "bcc", "hcp", "diamond") else None
+
+
 def _bulk_neighbour_distance(number: int) -> float:
     """From the bulk structure where it is simple, else twice the covalent radius (Å)."""
     from ase.data import covalent_radii, reference_states

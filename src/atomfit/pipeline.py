@@ -164,10 +164,13 @@ def build(
         species = _species(ready, joint, options)
     with clock("baseline"):
         baseline = _baseline(density, detection, kind)
-    with clock("statistics"):
-        statistics = measure_atoms(density, detection, baseline, joint, kind, options.cn_cutoff)
     with clock("voxels"):
-        voxels = contour(density, statistics.fitted)
+        voxels = contour(density, baseline.fitted if joint is None else joint.fitted)
+    with clock("statistics"):
+        statistics = measure_atoms(
+            density, detection, baseline, joint, kind, voxels.labels, options.cn_cutoff
+        )
+    log.info(statistics.geometry.describe())
     warnings += _warnings(detection, joint, selection, options)
     for warning in warnings:
         log.warning(warning)

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from atomfit.grid import DensityMap
-from atomfit.io.results import model_density, rejected_table, run_record, summary, table
+from atomfit.io.results import model_density, particle, rejected_table, run_record, summary, table
 from atomfit.pipeline import BuildResult, build
-from atomfit.report.contents import contents, particle_rows
+from atomfit.report.contents import contents
 from atomfit.report.page import page
+from atomfit.report.whole import particle_rows
 from atomfit.report.words import verdict
 from atomfit.simulation import Simulation
 from atomfit.units import HALF_PROBABILITY_SCALE
@@ -58,7 +59,7 @@ def parsed(text: str) -> Elements:
 
 def told(result: BuildResult, **changes: Any) -> dict[str, Any]:
     model = model_density(result)
-    found = summary(result, model) | {"warnings": []} | changes
+    found = summary(result, model) | {"warnings": [], "particle": particle(result)} | changes
     record = run_record(result, 0.0)
     return contents(result, table(result), rejected_table(result), model, found, record)
 
@@ -145,12 +146,24 @@ def test_statistics_of_the_particle_are_rows() -> None:
     particle = {
         "radius": {"value": 10.2, "esd": 0.1, "unit": "Å"},
         "shells": {"surface_atoms": 42},
+        "lattices": [
+            {"constant": 3.92, "constant_esd": 0.01, "rotation": np.eye(3), "angles": [90.0, 89.0]}
+        ],
         "depth_fits": {"u_iso": {"value": 1.0}},
     }
-    assert particle_rows(particle) == [
-        {"name": "radius", "value": 10.2, "esd": 0.1, "unit": "Å"},
-        {"name": "shells: surface atoms", "value": 42, "esd": None, "unit": ""},
+    assert [tuple(row.values())[:2] for row in particle_rows(particle)] == [
+        ("radius", 10.2),
+        ("shells: surface atoms", 42),
+        ("lattices 1: constant", 3.92),
+        ("lattices 1: angles 1", 90.0),
+        ("lattices 1: angles 2", 89.0),
     ]
+    assert particle_rows(particle)[2] == {
+        "name": "lattices 1: constant",
+        "value": 3.92,
+        "esd": 0.01,
+        "unit": "Å",
+    }
     assert particle_rows(None) == []
 
 

@@ -20,9 +20,11 @@ from atomfit.io.mrc import write_labels, write_map
 from atomfit.io.outputs import staged
 from atomfit.io.plain import plain
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
-from atomfit.io.tables import write_rejected, write_table
+from atomfit.io.tables import write_means, write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
 from atomfit.report.page import write_page
+from atomfit.statistics.depth import running_means
+from atomfit.statistics.particle import particle_report
 from atomfit.statistics.uncertainties import StandardUncertainties
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         columns = table(result)
         structure = _structure(result, columns)
         write_table(stage / "atoms.csv", columns)
+        write_means(stage / "depth.csv", depth_table(result))
         write_rejected(stage / "rejected.csv", rejected_table(result))
         write_mmcif(stage / "atoms.cif", structure)
         warnings = list(result.warnings)
@@ -62,10 +65,13 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         # The contour of a noisy map is so high that it would hide the model's fainter atoms.
         level = result.detection.mean_atom.background + 0.35 * result.detection.mean_atom.height
         write_chimerax_script(stage / "view.cxc", map_path, level)
+        whole = particle(result)
+        _write_json(stage / "particle.json", whole)
         found = summary(result, model) | {"warnings": warnings}
         _write_json(stage / "summary.json", found)
         record = run_record(result, time.perf_counter() - begin)
         _write_json(stage / "run.json", record)
+        found |= {"particle": whole}
         write_page(stage / "report.html", result, columns, rejected_table(result), model, found, record)
     return directory
 
@@ -101,8 +107,11 @@ def table(result: "BuildResult") -> dict[str, np.ndarray]:
         "cn": s.neighbours.coordination_numbers,
         "nn_distance": s.neighbours.nearest_distances,
         "mean_bond_length": s.neighbours.mean_distances,
+        **_geometry(result),
+        "u_maj_angle": s.angles,
         "peak_intensity": fitted.peak_heights,
         "max_intensity": s.max_intensities,
+        "max_intensity_z": s.max_intensity_z,
         "validation_correlation": s.validation_correlations,
         "com_x": com_x,
         "com_y": com_y,
@@ -116,6 +125,72 @@ def table(result: "BuildResult") -> dict[str, np.ndarray]:
         **_evidence(result),
         "flags": np.array(s.flags, dtype=object),
     }
+
+
+_TENSOR = ("xx", "yy", "zz", "xy", "xz", "yz")
+
+
+def _geometry(result: "BuildResult") -> dict[str, np.ndarray]:
+    """What positions say of each atom."""
+    g = result.statistics.geometry
+    columns: dict[str, np.ndarray] = {
+        "cn_expected": g.coordination.expected,
+        "cn_esd": g.coordination.errors,
+        "gcn": g.coordination.generalised,
+        "gcn_max": g.coordination.generalised_max,
+        "structure": g.structure,
+        "grain": g.grains.membership + 1,
+        "radius": g.depths.radii,
+        "radial_depth": g.depths.radial,
+        "hull_depth": g.depths.hull,
+    }
+    columns |= {f"lattice_d{axis}": x for axis, x in zip("xyz", g.strain.displacements.T, strict=True)}
+    for ij, strain, error in zip(_TENSOR, g.strain.tensors.T, g.strain.errors.T, strict=True):
+        columns |= {f"strain_{ij}": strain, f"strain_{ij}_esd": error}
+    return columns | {
+        "strain_radial": g.strain.radial,
+        "strain_radial_esd": g.strain.radial_errors,
+        "strain_radial_bulk": g.bulk_strain.radial,
+    }
+
+
+#: Columns that `particle.json` summarises, by coordination number and by depth.
+_SUMMARISED = (
+    "cn",
+    "gcn",
+    "gcn_max",
+    "u_iso",
+    "u_maj",
+    "u_min",
+    "doi",
+    "doi_debiased",
+    "u_maj_angle",
+    "nn_distance",
+    "mean_bond_length",
+    "max_intensity",
+    "max_intensity_z",
+    "peak_intensity",
+    "validation_correlation",
+    "strain_radial",
+    "strain_radial_bulk",
+)
+
+
+def depth_table(result: "BuildResult") -> dict[str, np.ndarray]:
+    """The columns of `depth.csv`."""
+    columns = table(result)
+    depth = result.statistics.geometry.depths.radial
+    chosen = {name: np.asarray(columns[name], np.float64) for name in _SUMMARISED}
+    depths, means = running_means(depth, chosen)
+    return {"radial_depth": depths} | means
+
+
+def particle(result: "BuildResult") -> dict[str, Any]:
+    """What `particle.json` holds."""
+    columns = table(result)
+    chosen = {name: np.asarray(columns[name], np.float64) for name in _SUMMARISED}
+    s = result.statistics
+    return particle_report(s.geometry, chosen, result.positions, s.neighbours.cutoff)
 
 
 def _evidence(result: "BuildResult") -> dict[str, np.ndarray]:

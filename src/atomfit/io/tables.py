@@ -72,6 +72,34 @@ COLUMNS: tuple[Column, ...] = (
         )
         for name in names
     ),
+    Column("cn_expected", "", ".3f", "cn, each atom counted by its probability to be within the cutoff"),
+    Column("cn_esd", "", ".3f", "standard deviation of cn, from the uncertainty of distances"),
+    Column("gcn", "", ".3f", "generalised coordination number, by the bulk's (12 in fcc)"),
+    Column("gcn_max", "", ".3f", "the same by the largest among the neighbours (the paper's)"),
+    Column(
+        "structure", "", "s", "local structure: fcc, hcp, fivefold, ..., surface_9 to surface_few, other"
+    ),
+    Column("grain", "", "d", "number of the grain, the largest first; 0 for none"),
+    Column("radius", "Å", ".4f", "distance from the particle's centre"),
+    Column("radial_depth", "Å", ".4f", "half the particle's diameter less that (the paper's R_NP - R)"),
+    Column("hull_depth", "Å", ".4f", "distance from the convex hull of all atoms"),
+    *(
+        Column(f"lattice_d{axis}", "Å", ".4f", f"displacement from the ideal crystal, {axis}")
+        for axis in "xyz"
+    ),
+    *(
+        Column(f"strain_{ij}", "", ".5f", f"strain from the fitted ideal crystal, {ij}")
+        for ij in ("xx", "yy", "zz", "xy", "xz", "yz")
+    ),
+    *(
+        Column(f"strain_{ij}_esd", "", ".5f", f"standard uncertainty of strain_{ij}")
+        for ij in ("xx", "yy", "zz", "xy", "xz", "yz")
+    ),
+    Column("strain_radial", "", ".5f", "the same along the direction from the particle's centre"),
+    Column("strain_radial_esd", "", ".5f", "standard uncertainty of strain_radial"),
+    Column("strain_radial_bulk", "", ".5f", "radial strain from the bulk's crystal"),
+    Column("u_maj_angle", "°", ".2f", "angle of the largest displacement to the direction from the centre"),
+    Column("max_intensity_z", "", ".4f", "max_intensity in standard deviations of the atom's own voxels"),
     Column("score", "σ", ".3f", "by how many standard deviations the atom stands out"),
     Column("evidence", "", ".2f", "by how much chi-square would be larger without the atom"),
     Column("q_value", "", ".3g", "least false-discovery rate at which the atom is taken"),
@@ -102,6 +130,11 @@ REJECTED_COLUMNS: tuple[Column, ...] = (
 def write_rejected(path: Path, values: dict[str, np.ndarray]) -> None:
     """Write the places that are no atoms."""
     _write(path, REJECTED_COLUMNS, values)
+
+
+def write_means(path: Path, values: dict[str, np.ndarray]) -> None:
+    """Write means of atoms at one depth, of whichever statistics there are."""
+    _write(path, tuple(Column(name, "", ".6g", "") for name in values), values)
 
 
 def _write(path: Path, columns: tuple[Column, ...], values: dict[str, np.ndarray]) -> None:

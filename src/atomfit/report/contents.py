@@ -15,6 +15,7 @@ from atomfit.fitting.fitted import FittedAtoms
 from atomfit.io.tables import COLUMNS, REJECTED_COLUMNS, Column
 from atomfit.report.residuals import residual_histogram
 from atomfit.report.slices import slices
+from atomfit.report.whole import particle_rows
 from atomfit.report.words import headline
 from atomfit.units import HALF_PROBABILITY_SCALE
 
@@ -43,7 +44,7 @@ def contents(
     - `result`: of `build`.
     - `columns`, `rejected`: the tables of atoms and of places that are none, of any columns.
     - `model`: density of the model on the map's grid (map units).
-    - `found`: what goes into `summary.json`.
+    - `found`: what goes into `summary.json`; what goes into `particle.json` as `particle`, if there is any.
     - `record`: what goes into `run.json`.
     """
     positions = result.positions
@@ -58,7 +59,7 @@ def contents(
         "slices": slices(result.density, model, positions),
         "residuals": residual_histogram(result, model),
         "particle": particle_rows(found.get("particle")),
-        "summary": found,
+        "summary": {name: value for name, value in found.items() if name != "particle"},
         "run": record,
     }
 
@@ -85,36 +86,6 @@ def ellipsoids(fitted: FittedAtoms) -> Float[np.ndarray, "n 9"]:
     lengths = HALF_PROBABILITY_SCALE * np.sqrt(np.where(known[:, None], values, np.nan))
     axes = np.swapaxes(vectors * lengths[:, None, :], 1, 2)
     return axes.reshape(len(axes), 9).round(4)
-
-
-def particle_rows(particle: Any, prefix: str = "") -> list[dict[str, Any]]:
-    """Statistics of the whole particle as rows: name, value, standard uncertainty and unit.
-
-    **Arguments:**
-
-    - `particle`: numbers, or dictionaries with `value` and perhaps `esd` and `unit`, by name, or
-        dictionaries of these; None if there is none.
-    - `prefix`: put before each name.
-    """
-    rows: list[dict[str, Any]] = []
-    for name, entry in (particle or {}).items():
-        title = f"{prefix}{name}".replace("_", " ")
-        if name == "depth_fits":
-            continue
-        if isinstance(entry, dict) and "value" in entry:
-            rows.append(
-                {
-                    "name": title,
-                    "value": entry["value"],
-                    "esd": entry.get("esd"),
-                    "unit": entry.get("unit", ""),
-                }
-            )
-        elif isinstance(entry, dict):
-            rows += particle_rows(entry, f"{title}: ")
-        elif isinstance(entry, (str, int, float, np.number)):
-            rows.append({"name": title, "value": entry, "esd": None, "unit": ""})
-    return rows
 
 
 def _described(columns: Table, known: tuple[Column, ...]) -> list[dict[str, Any]]:

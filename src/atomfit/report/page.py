@@ -55,7 +55,7 @@ def write_page(
     - `result`: of `build`.
     - `columns`, `rejected`: the tables of atoms and of places that are none, of any columns.
     - `model`: density of the model on the map's grid (map units).
-    - `found`: what goes into `summary.json`.
+    - `found`: what goes into `summary.json`; what goes into `particle.json` as `particle`, if there is any.
     - `record`: what goes into `run.json`.
     """
     path.write_text(page(contents(result, columns, rejected, model, found, record)), encoding="utf-8")

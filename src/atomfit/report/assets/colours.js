@@ -5,7 +5,7 @@ const viridis = ["440154", "482475", "414487", "355f8d", "2a788e", "21918c", "22
 );
 const blueToRed = ["2b5c9e", "6f9bcb", "c3d7e9", "ffffff", "f0c3b3", "d57a62", "a82f28"].map(rgbOf);
 const paperToInk = ["ffffff", "000000"].map(rgbOf);
-const kindColours = ["3b6fb0", "e0912f", "3f9b62", "b4464b", "8461a9", "8a6d57"].map(rgbOf);
+const kindColours = ["3b6fb0", "e0912f", "3f9b62", "b4464b", "8461a9", "8a6d57", "d187b8", "8f8f2f", "4fb3bf", "55606b"].map(rgbOf);
 const unknownColour = [176, 182, 188];
 
 function rgbOf(hex) {
@@ -48,6 +48,7 @@ function colourBar(scale, [low, high], label) {
 // Which colour stands for which name.
 function colourKey(entries) {
   const entry = ([name, colour], i) =>
-    mark("circle", { cx: 22 + 80 * i, cy: 14, r: 8, fill: cssOf(colour) }) + words(36 + 80 * i, 18, name);
-  return svg(420, 52, entries.map(entry).join(""));
+    mark("circle", { cx: 22 + 135 * (i % 3), cy: 14 + 22 * Math.floor(i / 3), r: 8, fill: cssOf(colour) }) +
+    words(36 + 135 * (i % 3), 18 + 22 * Math.floor(i / 3), name || "none");
+  return svg(420, Math.max(52, 6 + 22 * Math.ceil(entries.length / 3)), entries.map(entry).join(""));
 }

@@ -92,14 +92,22 @@ function correlation(xs, ys) {
 
 // Fills a select with columns, one of those that are wanted chosen if it is there.
 function offerColumns(select, ...wanted) {
-  for (const name of numericNames) select.append(element("option", { value: name, textContent: labelOf(columns.get(name)) }));
+  const last = numericNames.filter((name) => name.endsWith("_esd"));
+  const names = [...numericNames.filter((name) => !last.includes(name)), ...last];
+  for (const name of names) select.append(element("option", { value: name, textContent: labelOf(columns.get(name)) }));
   const first = wanted.find((name) => numericNames.includes(name));
   if (first) select.value = first;
 }
 
+// A number to the second digit of its uncertainty.
+function asFarAsKnown(value, esd) {
+  if (typeof value !== "number" || !(esd > 0)) return value;
+  return value.toFixed(Math.min(Math.max(1 - Math.floor(Math.log10(esd)), 0), 8)).replace("-", "−");
+}
+
 function factTable(head, rows) {
   const cell = (tag, value) =>
-    element(tag, { textContent: even(value), className: typeof value === "number" ? "number" : "" });
+    element(tag, { textContent: even(value), className: head && /^[−\d][\d.,]*$/.test(even(value)) ? "number" : "" });
   const table = element("table", { className: "facts" });
   if (head) {
     const names = head.map((name, i) => element("th", { textContent: name, className: typeof rows[0]?.[i] === "number" ? "number" : "" }));

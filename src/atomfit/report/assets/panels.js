@@ -101,7 +101,7 @@ function particleNumbersPanel() {
   if (!report.particle.length) return;
   byId("particle-numbers").append(
     element("h3", { textContent: "The particle as a whole" }),
-    factTable(["statistic", "value", "standard uncertainty", "unit"], report.particle.map(({ name, value, esd, unit }) => [name, value, esd, unit])),
+    factTable(["statistic", "value", "standard uncertainty", "unit"], report.particle.map(({ name, value, esd, unit }) => [name, asFarAsKnown(value, esd), asFarAsKnown(esd, esd), unit])),
   );
 }
 

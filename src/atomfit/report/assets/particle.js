@@ -25,6 +25,12 @@ function paintNumbers(column) {
   return { colours, bar: colourBar(viridis, [low, high], labelOf(column)) };
 }
 
+// Words that sort atoms into a few kinds: the element of an alloy, the structure about an atom.
+function tellsKinds({ numeric, values }) {
+  const { size } = numeric ? new Set() : new Set(values);
+  return size > 1 && size <= kindColours.length;
+}
+
 function paintKinds(column) {
   const names = [...new Set(column.values)].sort();
   const colourOf = (name) => kindColours[names.indexOf(name) % kindColours.length];
@@ -73,7 +79,7 @@ function particlePanel() {
   prepareScene();
   const { canvas } = scene;
   offerColumns(byId("colour"), "u_iso", "cn");
-  if (new Set(columns.get("element").values).size > 1) byId("colour").append(element("option", { value: "element", textContent: "element" }));
+  for (const { name } of report.columns.filter(tellsKinds)) byId("colour").append(element("option", { value: name, textContent: name }));
   byId("colour").onchange = recolour;
   byId("shape").onchange = redraw;
   byId("cut-at").oninput = redraw;

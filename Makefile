@@ -20,7 +20,7 @@ demo: $(VENV)/ready-to-run
 	$(BIN)/atomfit simulate --out $(DEMO)/particle --rotate random --overwrite
 	$(BIN)/atomfit build $(DEMO)/particle/map.mrc --element Pt --out $(DEMO)/result --overwrite
 	$(BIN)/python experiments/score.py $(DEMO)/particle/truth.csv $(DEMO)/result/atoms.csv
-	@echo "report: $(DEMO)/result/summary.json (atoms: $(DEMO)/result/atoms.csv)"
+	@echo "report: $(DEMO)/result/report.html (atoms: $(DEMO)/result/atoms.csv)"
 
 test: $(VENV)/ready-to-test
 	$(BIN)/python -m pytest -m "not slow"

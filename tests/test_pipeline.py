@@ -20,6 +20,7 @@ from atomfit.pipeline import BuildResult, build
 from atomfit.simulation import Simulation, simulate
 
 FILES = {
+    "report.html",
     "atoms.csv",
     "atoms.cif",
     "atoms.pdb",

@@ -158,9 +158,9 @@ def build(
 ) -> None:
     """Find the atoms of a map and refine them jointly.
 
-    Writes atoms.csv, rejected.csv, depth.csv, atoms.cif, atoms.pdb, atoms.xyz, model.mrc, residual.mrc,
-    labels.mrc, binary.mrc, view.cxc, particle.json, summary.json and run.json into DIR. A fit that is
-    interrupted leaves DIR.checkpoint; --resume goes on from it.
+    Writes report.html (open it in a browser), atoms.csv, rejected.csv, depth.csv, atoms.cif, atoms.pdb,
+    atoms.xyz, model.mrc, residual.mrc, labels.mrc, binary.mrc, view.cxc, particle.json, summary.json and
+    run.json into DIR. A fit that is interrupted leaves DIR.checkpoint; --resume goes on from it.
     """
     from atomfit.io.outputs import checkpoint_beside, require_checkpoint, require_writable
 
@@ -235,7 +235,7 @@ def check(
     """Tell what is in a map and whether it can be used."""
     with _refusals():
         from atomfit import preparation
-        from atomfit.report import describe
+        from atomfit.report.check import describe
 
         file, inspection = preparation.check(map, element, lengths(voxel_size))
         typer.echo(describe(file, inspection))

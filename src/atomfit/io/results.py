@@ -18,9 +18,11 @@ from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.objective import region_mask
 from atomfit.io.mrc import write_labels, write_map
 from atomfit.io.outputs import staged
+from atomfit.io.plain import plain
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
 from atomfit.io.tables import write_means, write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
+from atomfit.report.page import write_page
 from atomfit.statistics.depth import running_means
 from atomfit.statistics.particle import particle_report
 from atomfit.statistics.uncertainties import StandardUncertainties
@@ -63,9 +65,14 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         # The contour of a noisy map is so high that it would hide the model's fainter atoms.
         level = result.detection.mean_atom.background + 0.35 * result.detection.mean_atom.height
         write_chimerax_script(stage / "view.cxc", map_path, level)
-        _write_json(stage / "particle.json", particle(result))
-        _write_json(stage / "summary.json", summary(result, model) | {"warnings": warnings})
-        _write_json(stage / "run.json", run_record(result, time.perf_counter() - begin))
+        whole = particle(result)
+        _write_json(stage / "particle.json", whole)
+        found = summary(result, model) | {"warnings": warnings}
+        _write_json(stage / "summary.json", found)
+        record = run_record(result, time.perf_counter() - begin)
+        _write_json(stage / "run.json", record)
+        found |= {"particle": whole}
+        write_page(stage / "report.html", result, columns, rejected_table(result), model, found, record)
     return directory
 
 
@@ -402,24 +409,7 @@ def _medians(columns: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
     # Lists of numbers on one line, for those who read the file.
     text = re.sub(r"\[[-+.\deE,\s]+\]", lambda m: " ".join(m.group().split()), text)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """Only what JSON knows: arrays as lists, and null for what is not a number."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, np.integer):
-        return int(value)
-    if isinstance(value, Path):
-        return str(value)
-    return value

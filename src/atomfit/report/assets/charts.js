@@ -1,0 +1,167 @@
+// Charts of columns: one against another, distributions, and means by coordination number.
+
+function nothing(host, why) {
+  host.replaceChildren(element("p", { className: "note", textContent: why }));
+}
+
+function pairsOf(xs, ys) {
+  const known = [];
+  xs.forEach((x, i) => {
+    if (x !== null && ys[i] !== null) known.push([x, ys[i], i]);
+  });
+  return known;
+}
+
+// Dots of one column against another; a click selects the nearest atom.
+function drawScatter(host, x, y, { diagonal = false } = {}) {
+  const all = x && y ? pairsOf(x.values, y.values) : [];
+  if (!all.length) return nothing(host, "There are no numbers to show.");
+  const ranges = diagonal ? commonRanges(all) : [0, 1].map((k) => rangeOf(all.map((point) => point[k])));
+  const within = (point) => ranges.every(([low, high], k) => point[k] >= low && point[k] <= high);
+  const points = all.filter(within);
+  const line = diagonal ? ranges[0].map((end) => [end, end]) : [];
+  const { toX, toY, drawing } = chart(host, {
+    x: { label: labelOf(x), range: ranges[0] },
+    y: { label: labelOf(y), range: ranges[1] },
+    draw: (toX, toY) =>
+      curve(line, toX, toY, "guide") + dots(points, toX, toY) + mark("circle", { class: "chosen", r: 0, cx: 0, cy: 0 }),
+  });
+  const ring = drawing.querySelector(".chosen");
+  const show = (index) => {
+    const point = points.find((one) => one[2] === index);
+    const [cx, cy, r] = point ? [toX(point[0]), toY(point[1]), 6] : [0, 0, 0];
+    for (const [name, value] of Object.entries({ cx, cy, r })) ring.setAttribute(name, value);
+  };
+  drawing.classList.add("clickable");
+  drawing.addEventListener("click", (event) => {
+    const scale = drawing.viewBox.baseVal.width / drawing.getBoundingClientRect().width;
+    const [atX, atY] = [event.offsetX * scale, event.offsetY * scale];
+    const distance = (point) => Math.hypot(toX(point[0]) - atX, toY(point[1]) - atY);
+    const nearest = points.reduce((best, point) => (distance(point) < distance(best) ? point : best));
+    if (distance(nearest) < 12) selection.set(nearest[2], "chart");
+  });
+  show(selection.index);
+  return { show, points, outside: all.length - points.length };
+}
+
+// One range for both, without the few that would make the rest a spot.
+function commonRanges(points) {
+  const values = points.flatMap(([x, y]) => [x, y]);
+  const range = rangeOf([quantile(values, 0.005), quantile(values, 0.995)], 0.25);
+  return [range, range];
+}
+
+function explained({ name, meaning }) {
+  return meaning ? `${name}: ${meaning}.` : "";
+}
+
+function scatterPanel(host, wantedX, wantedY) {
+  const [x, y] = [element("select"), element("select")];
+  offerColumns(x, ...wantedX);
+  offerColumns(y, ...wantedY);
+  const [area, note] = [element("div"), element("p", { className: "note" })];
+  const about = (points) => {
+    const r = correlation(points.map((point) => point[0]), points.map((point) => point[1]));
+    const meant = [columns.get(x.value), columns.get(y.value)].map(explained).join(" ");
+    return `${meant} ${brief(points.length)} atoms; correlation ${brief(r, 2) || "not defined"}.`;
+  };
+  let drawn;
+  const draw = () => {
+    drawn = drawScatter(area, columns.get(x.value), columns.get(y.value));
+    note.textContent = drawn ? about(drawn.points) : "";
+  };
+  const controls = element("div", { className: "controls" }, element("label", {}, "Across ", x), element("label", {}, "Upward ", y));
+  host.replaceChildren(controls, area, note);
+  x.onchange = y.onchange = draw;
+  selection.listeners.push((index) => drawn?.show(index));
+  draw();
+}
+
+// As wide as twice the quartiles' distance over the cube root of the number (Freedman and Diaconis), or finer:
+// two humps make the quartiles' distance large.
+function binsOf(values) {
+  const [low, high] = endsOf(values);
+  const whole = values.every(Number.isInteger) && high - low < 60;
+  const wanted = (2 * (quantile(values, 0.75) - quantile(values, 0.25))) / Math.cbrt(values.length);
+  const least = Math.min(Math.ceil(Math.sqrt(values.length)), 24);
+  const count = whole ? high - low + 1 : Math.min(Math.max(Math.ceil((high - low) / wanted) || 1, least), 80);
+  const start = whole ? low - 0.5 : low;
+  const step = whole ? 1 : (high - low) / count || 1;
+  const counts = new Array(count).fill(0);
+  for (const value of values) counts[Math.min(Math.floor((value - start) / step), count - 1)] += 1;
+  return { start, step, counts };
+}
+
+function bars({ start, step, counts }, toX, toY) {
+  const bar = (count, i) => {
+    const [x, y] = [toX(start + i * step), toY(count)];
+    return mark("rect", { class: "bars", x, y, width: toX(start + (i + 1) * step) - x, height: toY(0) - y });
+  };
+  return counts.map(bar).join("");
+}
+
+function histogramPanel(host, ...wanted) {
+  const select = element("select");
+  offerColumns(select, ...wanted);
+  const [area, note] = [element("div"), element("p", { className: "note" })];
+  const draw = () => {
+    const column = columns.get(select.value);
+    const values = column ? finite(column.values) : [];
+    if (!values.length) return nothing(area, "There are no numbers to show.");
+    const bins = binsOf(values);
+    chart(area, {
+      x: { label: labelOf(column), range: [bins.start, bins.start + bins.step * bins.counts.length] },
+      y: { label: "atoms", range: [0, Math.max(...bins.counts) * 1.06] },
+      draw: (toX, toY) => bars(bins, toX, toY),
+      name: `Distribution of ${column.name}`,
+    });
+    const unit = column.unit ? ` ${column.unit}` : "";
+    note.textContent =
+      `${explained(column)} ${brief(values.length)} atoms: mean ${brief(mean(values))}${unit}, median ${brief(quantile(values, 0.5))}${unit}` +
+      (values.length > 1 ? `, standard deviation ${brief(deviation(values), 3)}${unit}.` : ".");
+  };
+  host.replaceChildren(element("div", { className: "controls" }, element("label", {}, "Number ", select)), area, note);
+  select.onchange = draw;
+  draw();
+}
+
+function groupsBy(keys, values) {
+  const groups = new Map();
+  for (const [key, value] of pairsOf(keys, values)) groups.set(key, [...(groups.get(key) ?? []), value]);
+  return [...groups].sort(([a], [b]) => a - b);
+}
+
+function coordinationPanel(host) {
+  const numbers = columns.get("cn");
+  if (!numbers || !finite(numbers.values).length) return nothing(host, "Coordination numbers are not known.");
+  const select = element("select");
+  offerColumns(select, "u_iso");
+  const [area, list] = [element("div"), element("div")];
+  const draw = () => {
+    const column = columns.get(select.value);
+    const rows = groupsBy(numbers.values, column.values).map(([cn, values]) => {
+      const spread = deviation(values);
+      return { cn, n: values.length, middle: mean(values), spread, error: spread === null ? null : spread / Math.sqrt(values.length) };
+    });
+    const ends = rows.flatMap(({ middle, error }) => [middle - (error ?? 0), middle + (error ?? 0)]);
+    chart(area, {
+      x: { label: "cn (coordination number)", range: rangeOf(rows.map((row) => row.cn), 0.06) },
+      y: { label: `mean ${labelOf(column)}`, range: rangeOf(ends, 0.08) },
+      draw: (toX, toY) => rows.map((row) => meanWithError(row, toX, toY)).join(""),
+    });
+    const unit = column.unit ? ` (${column.unit})` : "";
+    list.replaceChildren(
+      factTable(["cn", "N", `mean${unit}`, `S${unit}`, `S/√N${unit}`], rows.map((row) => [row.cn, row.n, row.middle, row.spread, row.error])),
+    );
+  };
+  const controls = element("div", { className: "controls" }, element("label", {}, "Number ", select));
+  host.replaceChildren(controls, element("div", { className: "pair" }, area, list));
+  select.onchange = draw;
+  draw();
+}
+
+function meanWithError({ cn, middle, error }, toX, toY) {
+  const x = toX(cn);
+  const bar = mark("line", { class: "error", x1: x, x2: x, y1: toY(middle - (error ?? 0)), y2: toY(middle + (error ?? 0)) });
+  return bar + mark("circle", { class: "mean", cx: x, cy: toY(middle), r: 3.5 });
+}

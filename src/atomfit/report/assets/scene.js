@@ -1,0 +1,138 @@
+// The particle from a direction: which atoms are seen, where, and from back to front. A direction of view is a
+// rotation matrix.
+
+function times(a, b) {
+  return [0, 1, 2].map((i) => [0, 1, 2].map((j) => a[i][0] * b[0][j] + a[i][1] * b[1][j] + a[i][2] * b[2][j]));
+}
+
+function turn(axis, angle) {
+  const [c, s] = [Math.cos(angle), Math.sin(angle)];
+  return axis === "x" ? [[1, 0, 0], [0, c, -s], [0, s, c]] : [[c, 0, s], [0, 1, 0], [-s, 0, c]];
+}
+
+// Looking down an axis, with the next one to the right.
+const viewsAlong = {
+  x: [[0, 1, 0], [0, 0, 1], [1, 0, 0]],
+  y: [[0, 0, 1], [1, 0, 0], [0, 1, 0]],
+  z: [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+};
+
+const scene = {
+  canvas: byId("view"),
+  rotation: times(turn("x", 0.45), turn("y", -0.5)),
+  zoom: 1,
+  atoms: [],
+  drawn: [],
+  centre: [0, 0, 0],
+  extent: 1,
+  colours: [],
+  waiting: false,
+};
+
+function prepareScene() {
+  const at = ["x", "y", "z"].map((name) => columns.get(name).values);
+  if (!atomCount) return;
+  scene.centre = at.map((values) => mean(endsOf(values)));
+  for (let i = 0; i < atomCount; i += 1) {
+    const place = at.map((values, k) => values[i] - scene.centre[k]);
+    const axes = [0, 3, 6].map((from) => report.ellipsoids[i].slice(from, from + 3));
+    scene.atoms.push({ index: i, place, axes: axes[0][0] === null ? null : axes });
+    scene.extent = Math.max(scene.extent, Math.hypot(...place) + 2 * report.radius);
+  }
+}
+
+// Where the cut is: a function that tells whether an atom is kept, and words that say so.
+function cutPlane() {
+  const across = byId("cut").value;
+  const part = byId("cut-at").value / 1000;
+  if (!across) return { keeps: () => true, words: "" };
+  if (across === "view") {
+    const depth = (2 * part - 1) * scene.extent;
+    return { keeps: (_, seen) => seen[2] <= depth, words: `up to ${brief(depth, 3)} Å from the centre towards you` };
+  }
+  const k = "xyz".indexOf(across);
+  const values = scene.atoms.map((atom) => atom.place[k]);
+  const [low, high] = endsOf(values);
+  const at = low - 0.1 + part * (high - low + 0.2);
+  return { keeps: (place) => place[k] <= at, words: `${across} ≤ ${brief(at + scene.centre[k], 4)} Å` };
+}
+
+function seenFrom(vector) {
+  return scene.rotation.map((row) => row[0] * vector[0] + row[1] * vector[1] + row[2] * vector[2]);
+}
+
+function outline(atom, scale) {
+  const round = byId("shape").value === "spheres";
+  if (round || !atom.axes) {
+    const r = (round ? report.radius : 0.25 * report.radius) * scale;
+    return { root: [r, 0, r], axes: null };
+  }
+  const axes = atom.axes.map((axis) => {
+    const [x, y, z] = seenFrom(axis);
+    return [x * scale, -y * scale, z * scale];
+  });
+  const sum = (i, j) => axes.reduce((total, axis) => total + axis[i] * axis[j], 0);
+  return { root: rootOf(sum(0, 0), sum(0, 1), sum(1, 1)), axes };
+}
+
+function drawScene() {
+  scene.waiting = false;
+  const { canvas } = scene;
+  const ratio = window.devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  const paint = canvas.getContext("2d");
+  const scale = (0.46 * Math.min(width, height) * scene.zoom) / scene.extent;
+  const cut = cutPlane();
+  scene.drawn = scene.atoms
+    .map((atom) => ({ atom, seen: seenFrom(atom.place) }))
+    .filter(({ atom, seen }) => cut.keeps(atom.place, seen))
+    .sort((a, b) => a.seen[2] - b.seen[2])
+    .map(({ atom, seen }) => ({
+      index: atom.index,
+      x: width / 2 + scale * seen[0],
+      y: height / 2 - scale * seen[1],
+      fog: Math.round((fogSteps - 1) * Math.min(Math.max(0.5 - (0.5 * seen[2]) / scene.extent, 0), 1)),
+      ...outline(atom, scale),
+    }));
+  for (const atom of scene.drawn) drawAtom(paint, atom, ratio);
+  const chosen = scene.drawn.find((atom) => atom.index === selection.index);
+  if (chosen) drawRing(paint, chosen, ratio);
+  paint.setTransform(ratio, 0, 0, ratio, 0, 0);
+  drawAxes(paint, height);
+  drawScaleBar(paint, width, height, scale);
+  const said = [`${brief(scene.drawn.length)} of ${brief(atomCount)} atoms shown`, cut.words].filter(Boolean);
+  byId("shown").textContent = `${said.join(": ")}. ${describeSelected()}`;
+}
+
+// Which way the map's axes point.
+function drawAxes(paint, height) {
+  paint.font = "12px system-ui, sans-serif";
+  ["x", "y", "z"].forEach((name, k) => {
+    const [dx, dy] = [34 * scene.rotation[0][k], -34 * scene.rotation[1][k]];
+    paint.strokeStyle = paint.fillStyle = "#1d2329";
+    paint.lineWidth = 1.4;
+    paint.beginPath();
+    paint.moveTo(52, height - 52);
+    paint.lineTo(52 + dx, height - 52 + dy);
+    paint.stroke();
+    paint.fillText(name, 49 + 1.28 * dx, height - 48 + 1.28 * dy);
+  });
+}
+
+function drawScaleBar(paint, width, height, scale) {
+  const length = [1, 2, 5, 10, 20, 50, 100].findLast((one) => one * scale < 160) ?? 1;
+  const end = width - 20;
+  paint.fillRect(end - length * scale, height - 22, length * scale, 3);
+  paint.textAlign = "center";
+  paint.fillText(`${length} Å`, end - (length * scale) / 2, height - 28);
+  paint.textAlign = "start";
+}
+
+// Once a frame at most.
+function redraw() {
+  if (scene.waiting) return;
+  scene.waiting = true;
+  requestAnimationFrame(drawScene);
+}

@@ -1,0 +1,77 @@
+// Drawings as text, and the frame that all charts share: two axes with ticks, names and units.
+
+const frameMargin = { left: 64, right: 14, top: 12, bottom: 46 };
+
+function escaped(text) {
+  return String(text).replace(/[&<>"]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[sign]);
+}
+
+function rounded(value) {
+  return typeof value === "number" ? Math.round(value * 100) / 100 : value;
+}
+
+function mark(tag, attributes, inside = "") {
+  const listed = Object.entries(attributes).map(([name, value]) => ` ${name}="${escaped(rounded(value))}"`);
+  return `<${tag}${listed.join("")}>${inside}</${tag}>`;
+}
+
+function words(x, y, text, attributes = {}) {
+  return mark("text", { x, y, ...attributes }, escaped(text));
+}
+
+function svg(width, height, inside) {
+  return mark("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" }, inside);
+}
+
+// Round numbers between two others, about so many.
+function ticksOf(low, high, about) {
+  const rough = (high - low) / about;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
+  const first = Math.ceil(low / step - 1e-9);
+  const count = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+// A little more than the values need.
+function rangeOf(values, part = 0.04) {
+  const [low, high] = endsOf(values);
+  const space = (high - low) * part || Math.abs(high) * 0.05 || 0.5;
+  return [low - space, high + space];
+}
+
+// A frame; `draw(x, y)` gives what is in it, from functions that place values. Returns those, and the drawing.
+function chart(host, { x, y, draw, name, width = 520, height = 330 }) {
+  const { left, right, top, bottom } = frameMargin;
+  const toX = (value) => left + ((value - x.range[0]) / (x.range[1] - x.range[0])) * (width - left - right);
+  const toY = (value) => height - bottom - ((value - y.range[0]) / (y.range[1] - y.range[0])) * (height - top - bottom);
+  const across = ticksOf(...x.range, 6).map((value) => {
+    const at = toX(value);
+    const line = mark("line", { x1: at, x2: at, y1: height - bottom, y2: height - bottom + 5, class: "tick" });
+    return line + words(at, height - bottom + 19, brief(value, 6), { "text-anchor": "middle" });
+  });
+  const upward = ticksOf(...y.range, 5).map((value) => {
+    const at = toY(value);
+    const grid = mark("line", { x1: left, x2: width - right, y1: at, y2: at, class: "grid" });
+    const line = mark("line", { x1: left - 5, x2: left, y1: at, y2: at, class: "tick" });
+    return grid + line + words(left - 8, at + 4, brief(value, 6), { "text-anchor": "end" });
+  });
+  const frame = mark("rect", { x: left, y: top, width: width - left - right, height: height - top - bottom, class: "frame" });
+  const middle = (top + height - bottom) / 2;
+  const names =
+    words((left + width - right) / 2, height - 8, x.label, { "text-anchor": "middle" }) +
+    words(14, middle, y.label, { "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` });
+  host.innerHTML = svg(width, height, upward.join("") + across.join("") + draw(toX, toY) + frame + names);
+  const drawing = host.firstElementChild;
+  drawing.setAttribute("aria-label", name ?? `${y.label} against ${x.label}`);
+  return { toX, toY, drawing };
+}
+
+// Dots as one path of lines without length: thousands cost as little as one.
+function dots(points, toX, toY) {
+  return mark("path", { class: "dots", d: points.map(([x, y]) => `M${rounded(toX(x))} ${rounded(toY(y))}h0`).join("") });
+}
+
+function curve(points, toX, toY, name = "curve") {
+  return mark("polyline", { class: name, points: points.map(([x, y]) => `${rounded(toX(x))},${rounded(toY(y))}`).join(" ") });
+}

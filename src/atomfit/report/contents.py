@@ -1,0 +1,120 @@
+"""What the page is told: the tables, what its pictures are drawn from, and the records of the run.
+
+Columns are taken as they come. A unit and a meaning are added where `tables` has them, and numbers are
+rounded as in `atoms.csv`, so that the page and the file say the same. One column is the page's own, the
+distance from the particle's centre, which most other numbers are worth comparing with.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.fitting.fitted import FittedAtoms
+from atomfit.io.tables import COLUMNS, REJECTED_COLUMNS, Column
+from atomfit.report.residuals import residual_histogram
+from atomfit.report.slices import slices
+from atomfit.report.whole import particle_rows
+from atomfit.report.words import headline
+from atomfit.units import HALF_PROBABILITY_SCALE
+
+if TYPE_CHECKING:
+    from atomfit.pipeline import BuildResult
+
+#: Spheres have this part of the distance between neighbours for a radius: close, and apart.
+_RADIUS = 0.4
+_DISTANCE = Column("centre_distance", "Å", ".3f", "distance from the mean of all positions")
+
+Table = dict[str, np.ndarray]
+
+
+def contents(
+    result: "BuildResult",
+    columns: Table,
+    rejected: Table,
+    model: Float[np.ndarray, "..."],
+    found: dict[str, Any],
+    record: dict[str, Any],
+) -> dict[str, Any]:
+    """All that the page shows.
+
+    **Arguments:**
+
+    - `result`: of `build`.
+    - `columns`, `rejected`: the tables of atoms and of places that are none, of any columns.
+    - `model`: density of the model on the map's grid (map units).
+    - `found`: what goes into `summary.json`; what goes into `particle.json` as `particle`, if there is any.
+    - `record`: what goes into `run.json`.
+    """
+    positions = result.positions
+    distances = {} if _DISTANCE.name in columns else {_DISTANCE.name: centre_distances(positions)}
+    spacings = result.statistics.neighbours.nearest_distances
+    return {
+        "headline": headline(found),
+        "columns": _described(columns | distances, (*COLUMNS, _DISTANCE)),
+        "rejected": _described(rejected, REJECTED_COLUMNS),
+        "ellipsoids": ellipsoids(result.statistics.fitted),
+        "radius": _RADIUS * _median(spacings, result.element.neighbour_distance),
+        "slices": slices(result.density, model, positions),
+        "residuals": residual_histogram(result, model),
+        "particle": particle_rows(found.get("particle")),
+        "summary": {name: value for name, value in found.items() if name != "particle"},
+        "run": record,
+    }
+
+
+def centre_distances(positions: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Distances from the mean of all positions (Å)."""
+    return (
+        np.linalg.norm(positions - positions.mean(axis=0, keepdims=True), axis=1)
+        if len(positions)
+        else np.zeros(0)
+    )
+
+
+def ellipsoids(fitted: FittedAtoms) -> Float[np.ndarray, "n 9"]:
+    """Semi-axes, one vector after another, of what holds half of each atom (Å); NaN where unknown.
+
+    Atoms without a matrix get a sphere of their isotropic displacement.
+    """
+    round_ones = fitted.u_iso[:, None, None] * np.eye(3)
+    matrices = np.where(np.isfinite(fitted.matrices), fitted.matrices, round_ones)
+    known = np.all(np.isfinite(matrices), axis=(1, 2))
+    values, vectors = np.linalg.eigh(np.where(known[:, None, None], matrices, np.eye(3)))
+    known &= values[:, 0] > 0
+    lengths = HALF_PROBABILITY_SCALE * np.sqrt(np.where(known[:, None], values, np.nan))
+    axes = np.swapaxes(vectors * lengths[:, None, :], 1, 2)
+    return axes.reshape(len(axes), 9).round(4)
+
+
+def _described(columns: Table, known: tuple[Column, ...]) -> list[dict[str, Any]]:
+    meanings = {column.name: column for column in known}
+    return [
+        _column(meanings.get(name, Column(name, "", ".6g", "")), np.asarray(values))
+        for name, values in columns.items()
+    ]
+
+
+def _column(column: Column, values: np.ndarray) -> dict[str, Any]:
+    numeric = values.dtype.kind in "iuf" and column.format != "s"
+    decimals = int(column.format[1:-1]) if column.format.endswith("f") else None
+    return {
+        "name": column.name,
+        "unit": column.unit,
+        "meaning": column.meaning,
+        "numeric": numeric,
+        "decimals": decimals,
+        "values": _rounded(values, column.format) if numeric else [str(value) for value in values],
+    }
+
+
+def _rounded(values: np.ndarray, how: str) -> list[float | int | None]:
+    if how == "d":
+        return [int(value) if math.isfinite(value) else None for value in values.tolist()]
+    return [float(format(value, how)) if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _median(values: np.ndarray, otherwise: float) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else otherwise

@@ -1,0 +1,70 @@
+"""The first lines of the page: how many atoms of what, in which file, and how well they describe it."""
+
+from typing import Any
+
+import numpy as np
+
+#: Chi-square within these bounds says that the model describes the map.
+_GOOD = (0.9, 1.1)
+#: Above this, something is in the map that no atom explains.
+_BAD = 1.5
+
+
+def headline(found: dict[str, Any]) -> dict[str, Any]:
+    """The page's first lines.
+
+    **Arguments:**
+
+    - `found`: what goes into `summary.json`.
+
+    **Returns:** `title`, `file`, `verdict` in a sentence, and `warnings`.
+    """
+    return {
+        "title": _atoms(found),
+        "file": found["map"]["file"] or "a map without a file",
+        "verdict": verdict(found["fit"])
+        if found["atoms"]
+        else "Nothing in the map stands out from its noise.",
+        "warnings": list(found.get("warnings", ())),
+    }
+
+
+def verdict(fit: dict[str, Any]) -> str:
+    """A sentence on how well the model describes the map.
+
+    **Arguments:**
+
+    - `fit`: of `summary.json`: `correlation`, and `chi_square_reduced` if there is a joint fit.
+    """
+    judged, correlation = _judged(fit), fit["correlation"]
+    if not np.isfinite(correlation):
+        return f"{judged}."
+    return f"{judged}; around the atoms, model and map correlate to {correlation:.3f} (1 is identity)."
+
+
+def _judged(fit: dict[str, Any]) -> str:
+    chi_square = fit.get("chi_square_reduced")
+    if chi_square is None:
+        return "Atoms were fitted one by one, without a joint fit that could be tested"
+    if not np.isfinite(chi_square):
+        return "The map's noise is not known apart from the fit, so that chi-square cannot judge the model"
+    if chi_square > _BAD:
+        says = "leaves clearly more than noise"
+    elif chi_square > _GOOD[1]:
+        says = "leaves a little more than noise"
+    elif chi_square < _GOOD[0]:
+        says = "leaves less than the noise outside the particle"
+    else:
+        says = "describes the map to within its noise"
+    return f"The model {says} (chi-square {chi_square:.2f}; 1 is noise alone)"
+
+
+def _atoms(found: dict[str, Any]) -> str:
+    counts = found.get("species", {}).get("atoms", {})
+    asked = found["element"]
+    elements = asked if isinstance(asked, str) else " and ".join(asked)
+    if len(counts) > 1:
+        elements = ", ".join(f"{count:,} {symbol}" for symbol, count in counts.items())
+        return f"{found['atoms']:,} atoms ({elements})"
+    plural = "atom" if found["atoms"] == 1 else "atoms"
+    return f"{found['atoms']:,} {elements} {plural}"

@@ -1,0 +1,317 @@
+"""The page: what it holds, that nothing from outside becomes HTML, and that a browser shows it."""
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atomfit.grid import DensityMap
+from atomfit.io.results import model_density, particle, rejected_table, run_record, summary, table
+from atomfit.pipeline import BuildResult, build
+from atomfit.report.contents import contents
+from atomfit.report.page import page
+from atomfit.report.whole import particle_rows
+from atomfit.report.words import verdict
+from atomfit.simulation import Simulation
+from atomfit.units import HALF_PROBABILITY_SCALE
+
+HOSTILE = '</script><img src=x onerror="alert(1)"><!-- {{data}}.mrc'
+
+
+class Elements(HTMLParser):
+    """Elements with their attributes, and the text of each script."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.scripts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "input", "br", "img"):
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+
+
+def parsed(text: str) -> Elements:
+    elements = Elements()
+    elements.feed(text)
+    elements.close()
+    assert not elements.open
+    return elements
+
+
+def told(result: BuildResult, **changes: Any) -> dict[str, Any]:
+    model = model_density(result)
+    found = summary(result, model) | {"warnings": [], "particle": particle(result)} | changes
+    record = run_record(result, 0.0)
+    return contents(result, table(result), rejected_table(result), model, found, record)
+
+
+@pytest.fixture(scope="module")
+def content(small_result: BuildResult) -> dict[str, Any]:
+    return told(small_result)
+
+
+@pytest.fixture(scope="module")
+def text(content: dict[str, Any]) -> str:
+    return page(content)
+
+
+def test_the_data_are_those_of_the_result(text: str, small_result: BuildResult) -> None:
+    data = json.loads(parsed(text).scripts[0], parse_constant=pytest.fail)
+    columns = {column["name"]: column for column in data["columns"]}
+    assert set(table(small_result)) < set(columns)
+    np.testing.assert_allclose(columns["x"]["values"], small_result.positions[:, 0], atol=6e-6)
+    assert columns["u_iso"]["unit"] == "Å²"
+    assert columns["element"]["values"] == ["Pt"] * 55
+    assert data["summary"]["atoms"] == len(data["ellipsoids"]) == 55
+    axes = np.array(data["ellipsoids"]).reshape(-1, 3, 3) / HALF_PROBABILITY_SCALE
+    np.testing.assert_allclose(np.swapaxes(axes, 1, 2) @ axes, small_result.matrices, atol=1e-4)
+
+
+def test_what_is_not_known_is_null(small_result: BuildResult) -> None:
+    model = model_density(small_result)
+    columns = table(small_result)
+    columns["u_iso"] = np.where(np.arange(55) == 3, np.nan, columns["u_iso"])
+    columns["strain"] = np.full(55, np.inf)
+    found, record = summary(small_result, model), run_record(small_result, 0.0)
+    made = page(contents(small_result, columns, rejected_table(small_result), model, found, record))
+    data = json.loads(parsed(made).scripts[0], parse_constant=pytest.fail)
+    values = {column["name"]: column["values"] for column in data["columns"]}
+    assert values["u_iso"][3] is None
+    assert values["u_iso"][4] is not None
+    assert values["strain"] == [None] * 55
+
+
+def test_nothing_is_loaded(text: str) -> None:
+    assert not re.search(r"https?://|@import|url\(|\bfetch\(|XMLHttpRequest|import\(", text)
+    for tag, attributes in parsed(text).found:
+        assert "src" not in attributes
+        assert attributes.get("href", "#")[:1] == "#" or (tag, attributes["href"]) == ("link", "data:,")
+    assert "default-src 'none'" in text
+
+
+def test_a_hostile_file_name_stays_text(small_result: BuildResult) -> None:
+    found = summary(small_result, model_density(small_result))
+    changed = told(small_result, map=found["map"] | {"file": HOSTILE}, warnings=[HOSTILE])
+    elements = parsed(page(changed))
+    assert "img" not in {tag for tag, _ in elements.found}
+    assert len(elements.scripts) == 2
+    assert json.loads(elements.scripts[0])["headline"]["file"] == HOSTILE
+
+
+def test_map_is_model_plus_residual_within_a_level(
+    content: dict[str, Any], small_result: BuildResult
+) -> None:
+    shown = content["slices"]
+    volumes = []
+    for name in ("model", "residual"):
+        part = shown[name]
+        levels = np.frombuffer(base64.b64decode(part["bytes"]), np.uint8).reshape(shown["shape"])
+        volumes.append(part["low"] + levels / 255 * (part["high"] - part["low"]))
+    density = small_result.density
+    first = density.grid.nearest_voxels(np.asarray(shown["origin"]))
+    box = tuple(slice(a, a + n) for a, n in zip(first, shown["shape"], strict=True))
+    level = sum(shown[name]["high"] - shown[name]["low"] for name in ("model", "residual")) / 255
+    np.testing.assert_allclose(sum(volumes), density.values[box], atol=0.51 * level)
+
+
+def test_residuals_are_measured_in_noise(content: dict[str, Any]) -> None:
+    found = content["residuals"]
+    assert found["measured"]
+    assert found["noise"] == pytest.approx(0.03, rel=0.05)
+    assert found["deviation"] == pytest.approx(1, abs=0.1)
+    total = np.sum(found["density"] * np.diff(found["edges"])) + found["beyond"] / found["voxels"]
+    assert total == pytest.approx(1)
+
+
+def test_statistics_of_the_particle_are_rows() -> None:
+    particle = {
+        "radius": {"value": 10.2, "esd": 0.1, "unit": "Å"},
+        "shells": {"surface_atoms": 42},
+        "lattices": [
+            {"constant": 3.92, "constant_esd": 0.01, "rotation": np.eye(3), "angles": [90.0, 89.0]}
+        ],
+        "depth_fits": {"u_iso": {"value": 1.0}},
+    }
+    assert [tuple(row.values())[:2] for row in particle_rows(particle)] == [
+        ("radius", 10.2),
+        ("shells: surface atoms", 42),
+        ("lattices 1: constant", 3.92),
+        ("lattices 1: angles 1", 90.0),
+        ("lattices 1: angles 2", 89.0),
+    ]
+    assert particle_rows(particle)[2] == {
+        "name": "lattices 1: constant",
+        "value": 3.92,
+        "esd": 0.01,
+        "unit": "Å",
+    }
+    assert particle_rows(None) == []
+
+
+@pytest.mark.parametrize(
+    ("chi_square", "words"),
+    [
+        (1.02, "within its noise"),
+        (1.3, "a little more"),
+        (3, "clearly more"),
+        (0.7, "less"),
+        (np.nan, "not known"),
+    ],
+)
+def test_the_verdict_follows_chi_square(chi_square: float, words: str) -> None:
+    assert words in verdict({"chi_square_reduced": chi_square, "correlation": 0.97})
+    assert "0.970" in verdict({"chi_square_reduced": chi_square, "correlation": 0.97})
+
+
+def test_the_verdict_without_a_joint_fit() -> None:
+    assert "one by one" in verdict({"correlation": 0.9})
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium: playwright's own, or one that is installed."""
+    api = pytest.importorskip("playwright.sync_api")
+    programs = [None, *map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))]
+    with api.sync_playwright() as playwright:
+        for program in programs:
+            try:
+                opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+            except api.Error:
+                continue
+            yield opened
+            opened.close()
+            return
+        pytest.skip("no Chromium can be started")
+
+
+@pytest.fixture
+def opened(browser: Any, text: str, tmp_path: Path) -> Iterator[Any]:
+    """The page in a browser, which is to say nothing on its console and to ask for nothing else."""
+    yield from shown_without_complaint(browser, text, tmp_path / "report.html")
+
+
+def shown_without_complaint(browser: Any, text: str, path: Path) -> Iterator[Any]:
+    path.write_text(text, encoding="utf-8")
+    shown = browser.new_page(viewport={"width": 1280, "height": 800})
+    complaints: list[str] = []
+    requests: list[str] = []
+    shown.on("console", lambda message: complaints.append(message.text))
+    shown.on("pageerror", lambda error: complaints.append(str(error)))
+    shown.on("request", lambda request: requests.append(request.url))
+    shown.goto(path.as_uri())
+    shown.wait_for_selector("html[data-ready]", state="attached", timeout=20_000)
+    yield shown
+    shown.wait_for_timeout(100)
+    assert complaints == []
+    assert requests == [path.as_uri()]
+    shown.close()
+
+
+def picture(opened: Any, canvas: str) -> str:
+    # After the next frame, for it is drawn once a frame.
+    opened.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return opened.evaluate(f"document.querySelector('{canvas}').toDataURL()")
+
+
+def test_the_page_is_drawn(opened: Any) -> None:
+    assert opened.inner_text("h1") == "55 Pt atoms"
+    assert "55 of 55 atoms shown" in opened.inner_text("#shown")
+    assert opened.locator("#atoms-table tbody tr:not([hidden])").count() > 10
+    charts = (
+        "#threshold, #scatter-one, #scatter-two, #histogram-one, #by-coordination, #residuals, #baseline"
+    )
+    assert opened.locator(charts).locator("svg").count() == 7
+
+
+def test_colour_shape_and_cut_change_the_picture(opened: Any) -> None:
+    seen = [picture(opened, "#view")]
+    for control, choice in (("#colour", "cn"), ("#shape", "spheres"), ("#cut", "z")):
+        opened.select_option(control, choice)
+        seen.append(picture(opened, "#view"))
+    assert len(set(seen)) == 4
+    assert "cn" in opened.inner_text("#colour-bar")
+    assert "55 of 55" not in opened.inner_text("#shown")
+
+
+def test_dragging_and_the_wheel_move_the_particle(opened: Any) -> None:
+    box = opened.locator("#view").bounding_box()
+    before = picture(opened, "#view")
+    opened.mouse.move(box["x"] + 200, box["y"] + 100)
+    opened.mouse.down()
+    opened.mouse.move(box["x"] + 260, box["y"] + 120, steps=3)
+    opened.mouse.up()
+    turned = picture(opened, "#view")
+    opened.mouse.wheel(0, -300)
+    assert len({before, turned, picture(opened, "#view")}) == 3
+
+
+def test_a_row_selects_its_atom_and_an_atom_its_row(opened: Any) -> None:
+    before = picture(opened, ".plane canvas")
+    opened.locator("#atoms-table tbody tr:not([hidden])").nth(4).click()
+    assert "Atom 5 is selected" in picture(opened, "#view") + opened.inner_text("#shown")
+    assert picture(opened, ".plane canvas") != before
+    opened.locator("#view").scroll_into_view_if_needed()
+    box = opened.locator("#view").bounding_box()
+    opened.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    picture(opened, "#view")
+    chosen = re.search(r"Atom (\d+) is selected", opened.inner_text("#shown"))
+    assert chosen is not None
+    assert opened.inner_text("#atoms-table tr.chosen td").strip() == chosen[1]
+
+
+def test_the_table_sorts_filters_and_is_saved(opened: Any, small_result: BuildResult) -> None:
+    wide = table(small_result)["u_iso"]
+    head = opened.locator("#atoms-table th", has_text=re.compile("^u_iso"))
+    head.click()
+    first = opened.locator("#atoms-table tbody tr:not([hidden]) td").first
+    assert int(first.inner_text()) == np.argmin(wide) + 1
+    opened.locator("#atoms-table th", has_text=re.compile("^u_iso")).click()
+    assert int(first.inner_text()) == np.argmax(wide) + 1
+    limit = float(np.sort(wide)[27:29].mean())
+    opened.fill("#atoms-table input[type=search]", f"u_iso > {limit}")
+    assert "27 of 55 rows" in opened.inner_text("#atoms-table .controls")
+    with opened.expect_download() as waiting:
+        opened.click("#atoms-table button")
+    lines = Path(waiting.value.path()).read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 28
+    assert lines[0].startswith("id,element,x,y,z,amplitude")
+
+
+@pytest.mark.parametrize("changes", [{"fit": "log"}, {"displacements": "isotropic", "noise": "white"}])
+def test_a_page_without_some_of_the_numbers(
+    browser: Any, small: Simulation, tmp_path: Path, changes: dict[str, str]
+) -> None:
+    text = page(told(build(small.map, "Pt", max_iterations=2, selection="paper", **changes)))
+    for shown in shown_without_complaint(browser, text, tmp_path / "report.html"):
+        assert shown.inner_text("h1") == "55 Pt atoms"
+        assert "NaN" not in shown.inner_text("body")
+
+
+def test_a_page_without_atoms(browser: Any, rng: np.random.Generator, tmp_path: Path) -> None:
+    noise = DensityMap.from_array(rng.normal(0, 1, (24, 24, 24)), 0.4)
+    result = build(noise, "Pt")
+    if len(result):
+        pytest.skip("atoms were found in noise")
+    for shown in shown_without_complaint(browser, page(told(result)), tmp_path / "report.html"):
+        assert shown.inner_text("h1") == "0 Pt atoms"
+        assert "stands out" in shown.inner_text(".verdict")
+        assert "NaN" not in shown.inner_text("body")

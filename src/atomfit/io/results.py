@@ -1,10 +1,8 @@
 """All files of a result, in one place: see `docs/files.md` for what they hold."""
 
-import json
 import math
 import os
 import platform
-import re
 import sys
 import time
 from dataclasses import asdict
@@ -16,6 +14,7 @@ import numpy as np
 
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.objective import region_mask
+from atomfit.io.json_files import write_json
 from atomfit.io.mrc import write_labels, write_map
 from atomfit.io.outputs import staged
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
@@ -60,8 +59,8 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         # The contour of a noisy map is so high that it would hide the model's fainter atoms.
         level = result.detection.mean_atom.background + 0.35 * result.detection.mean_atom.height
         write_chimerax_script(stage / "view.cxc", map_path, level)
-        _write_json(stage / "summary.json", summary(result, model) | {"warnings": warnings})
-        _write_json(stage / "run.json", run_record(result, time.perf_counter() - begin))
+        write_json(stage / "summary.json", summary(result, model) | {"warnings": warnings})
+        write_json(stage / "run.json", run_record(result, time.perf_counter() - begin))
     return directory
 
 
@@ -326,27 +325,3 @@ def _correlation(result: "BuildResult", model: np.ndarray, region: np.ndarray) -
 def _medians(columns: dict[str, np.ndarray]) -> dict[str, float]:
     known = {name: np.asarray(x, float)[np.isfinite(x)] for name, x in columns.items()}
     return {name: float(np.median(x)) if x.size else math.nan for name, x in known.items()}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
-    # Lists of numbers on one line, for those who read the file.
-    text = re.sub(r"\[[-+.\deE,\s]+\]", lambda m: " ".join(m.group().split()), text)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """Only what JSON knows: arrays as lists, and null for what is not a number."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, np.integer):
-        return int(value)
-    if isinstance(value, Path):
-        return str(value)
-    return value

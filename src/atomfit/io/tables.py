@@ -84,7 +84,7 @@ COLUMNS: tuple[Column, ...] = (
 
 def write_table(path: Path, values: dict[str, np.ndarray]) -> None:
     """Write one row an atom; `values` must have exactly the columns of `COLUMNS`."""
-    _write(path, COLUMNS, values)
+    write_columns(path, COLUMNS, values)
 
 
 REJECTED_COLUMNS: tuple[Column, ...] = (
@@ -101,10 +101,11 @@ REJECTED_COLUMNS: tuple[Column, ...] = (
 
 def write_rejected(path: Path, values: dict[str, np.ndarray]) -> None:
     """Write the places that are no atoms."""
-    _write(path, REJECTED_COLUMNS, values)
+    write_columns(path, REJECTED_COLUMNS, values)
 
 
-def _write(path: Path, columns: tuple[Column, ...], values: dict[str, np.ndarray]) -> None:
+def write_columns(path: Path, columns: tuple[Column, ...], values: dict[str, np.ndarray]) -> None:
+    """Write a CSV file; a value that is None or NaN is an empty field."""
     cells = [_cells(values[column.name], column.format) for column in columns]
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -1,17 +1,17 @@
 """Two models of one particle, atom by atom: split halves of a time series, before and after a reaction.
 
-The second model is laid on the first (`statistics.registration`), atoms are paired one to one, and each atom is
-judged in two ways that stand side by side.
+The second model is laid on the first (`statistics.registration`), atoms are paired one to one, and each
+atom is judged in two ways that stand side by side.
 
 **By distance**, as the paper has it: a pair not farther apart than 1.76 Å is `common`, any other atom is
-different. The paper counts common atoms; what the others are is a reading of it: of those that are left, an atom of
-either model that lie within 1.2 neighbour distances of each other are taken to be one that moved
-(`displaced`); what then remains was `lost` from the first model or `gained` by the second. An atom that left
-its place and one that came to it from elsewhere are a common pair; no positions tell otherwise.
+different. The paper counts common atoms; what the others are is a reading of it: of those that are left,
+an atom of either model that lie within 1.2 neighbour distances of each other are taken to be one that
+moved (`displaced`); what then remains was `lost` from the first model or `gained` by the second. An atom
+that left its place and one that came to it from elsewhere are a common pair; no positions tell otherwise.
 
-**By significance**: with error bars in both models a displacement d has the covariance
-A + R B Rᵀ, less or plus what the registration takes or adds (`statistics.rigid`), hence a p-value; the pair is
-`moved` if its q-value is below the false-discovery rate asked for (`statistics.significance`). A common atom may
+**By significance**: with error bars in both models a displacement d has the covariance A + R B Rᵀ, less
+or plus what the registration takes or adds (`statistics.rigid`), hence a p-value; the pair is `moved` if
+its q-value is below the false-discovery rate asked for (`statistics.significance`). A common atom may
 have moved, by a tenth of an Å that is five standard uncertainties.
 
 Covariances of a position are taken to be diagonal in their model's own axes, as tables of standard
@@ -82,7 +82,7 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two models compared: one row a pair or single atom, in the order of the first model, gained atoms last.
+    """Two models compared: a row for each pair or single atom, as the first has them, gained ones last.
 
     **Fields:**
 

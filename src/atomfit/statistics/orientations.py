@@ -1,18 +1,18 @@
 """How one model may lie on another: every orientation and shift worth a closer look.
 
-Particles are nearly crystals, so many wrong orientations look nearly right, and a search that walks downhill
-ends in one of them. So the search is global, in the two steps of molecular replacement.
+Particles are nearly crystals, so many wrong orientations look nearly right, and a search that walks
+downhill ends in one of them. So the search is global, in the two steps of molecular replacement.
 
 **Rotation function** (Rossmann & Blow 1962). Vectors between the atoms of one model do not know where the
-model lies, only how it is turned. Those shorter than three neighbour distances, blurred, are its Patterson
-function. The first model's is kept as a grid, the second's as its maxima; these are turned into thousands of
-orientations spread evenly over all rotations (super-Fibonacci spirals, Alexa 2022), and the grid is summed at
-them. A crystal's symmetry gives many equal orientations, which the vectors cannot tell apart; all are kept,
-and improved by laying the maxima of one function on the nearest of the other.
+model lies, only how it is turned. Those shorter than three neighbour distances, blurred, are its
+Patterson function. The first model's is kept as a grid, the second's as its maxima; these are turned into
+thousands of orientations spread evenly over all rotations (super-Fibonacci spirals, Alexa 2022), and the
+grid is summed at them. A crystal's symmetry gives many equal orientations, which the vectors cannot tell
+apart; all are kept, and improved by laying the maxima of one function on the nearest of the other.
 
 **Translation function.** For each orientation the correlation of the two sets of blurred atoms at all
-shifts, by Fourier transforms; its highest maxima are kept. It needs no centre of mass, which a changed surface
-moves.
+shifts, by Fourier transforms; its highest maxima are kept. It needs no centre of mass, which a changed
+surface moves.
 
 What comes out is judged by the atoms that it lays on each other; see `statistics.registration`.
 """
@@ -69,7 +69,9 @@ def rotation_function(
     scores = _scores(grid_a, turns.as_matrix(), maxima_b, heights, spacing)
     best = np.argsort(-scores, kind="stable")
     kept = _apart(turns[best], scores[best], 2 * _KEPT, _ROUGH)
-    improved = np.stack([_improved(turn, maxima_a, maxima_b, heights, spacing) for turn in kept.as_matrix()])
+    improved = np.stack(
+        [_improved(turn, maxima_a, maxima_b, heights, spacing) for turn in kept.as_matrix()]
+    )
     scores = _scores(grid_a, improved, maxima_b, heights, spacing)
     order = np.argsort(-scores, kind="stable")
     return _apart(Rotation.from_matrix(improved[order]), scores[order], _KEPT, _PART).as_matrix()
@@ -90,7 +92,8 @@ def translation_function(
     squares = sum(w**2 for w in np.meshgrid(*waves, indexing="ij", sparse=True))
     blur = np.exp(-4 * np.pi**2 * (_BLUR / _VOXEL) ** 2 * squares)
     spectra = [
-        fft.rfftn(_counts((x / voxel).round().astype(int) % shape, shape)) for x in (a - middle_a, b - middle_b)
+        fft.rfftn(_counts((x / voxel).round().astype(int) % shape, shape))
+        for x in (a - middle_a, b - middle_b)
     ]
     values = fft.irfftn(spectra[0] * spectra[1].conj() * blur, shape)
     peaks = np.argwhere(values == ndimage.maximum_filter(values, 3, mode="wrap"))
@@ -124,7 +127,9 @@ def _patterson(positions: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.
     return ndimage.gaussian_filter(counts, _PATTERSON_BLUR / _PATTERSON_VOXEL)
 
 
-def _counts(voxels: Int[np.ndarray, "n 3"], shape: tuple[int, ...] | list[int]) -> Float[np.ndarray, "i j k"]:
+def _counts(
+    voxels: Int[np.ndarray, "n 3"], shape: tuple[int, ...] | list[int]
+) -> Float[np.ndarray, "i j k"]:
     flat = np.ravel_multi_index(tuple(voxels.T), tuple(shape))
     return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape).astype(float)
 

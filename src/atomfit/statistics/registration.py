@@ -1,17 +1,17 @@
 """Laying one model of a particle on another, without knowing which atom is which.
 
-If most atoms of the two models already lie on each other, their frames are taken to be one and the motion is
-only refined. Otherwise every candidate of `statistics.orientations` is: atoms that are each other's
-nearest within a third of a neighbour distance are pairs, the motion follows from the pairs and the pairs from
-the motion, until they stay (Besl & McKay 1992, with pairs one to one).
+If most atoms of the two models already lie on each other, their frames are taken to be one and the motion
+is only refined. Otherwise every candidate of `statistics.orientations` is: atoms that are each other's
+nearest within a third of a neighbour distance are pairs, the motion follows from the pairs and the pairs
+from the motion, until they stay (Besl & McKay 1992, with pairs one to one).
 
-**Which is right.** In a near-crystal wrong orientations lay nearly all atoms on each other, so candidates are
-judged by their likelihood, atom by atom: an atom lies about its partner as a Gaussian has it, or it
-is one of the tenth that has nothing to do with the other model and lies anywhere. An atom more on
-its place counts for much, a little less noise over all atoms for little. Of two candidates neither is
-better if they lay as many atoms on others (their difference is less than three in the logarithm) and if
-the difference in the noise of the others is less than 2.5 times its own standard error, as Vuong (1989)
-tests models that are no part of each other. Among such equals, which a perfect cluster's symmetry makes, the
+**Which is right.** In a near-crystal wrong orientations lay nearly all atoms on each other, so candidates
+are judged by their likelihood, atom by atom: an atom lies about its partner as a Gaussian has it, or it
+is one of the tenth that has nothing to do with the other model and lies anywhere. An atom more on its
+place counts for much, a little less noise over all atoms for little. Of two candidates neither is better
+if they lay as many atoms on others (their difference is less than three in the logarithm) and if the
+difference in the noise of the others is less than 2.5 times its own standard error, as Vuong (1989) tests
+models that are no part of each other. Among such equals, which a perfect cluster's symmetry makes, the
 smallest rotation is taken; how many there were is reported.
 
 **Refinement** weighs each pair by its error bars (`statistics.rigid`), and leaves out those whose
@@ -56,7 +56,8 @@ class Registration:
     - `fitted`: the motion and its uncertainty, as the error bars have it.
     - `how`: "given" (frames were left as they are), "agreed" (they agreed, and were refined) or "found".
     - `pairs`: indices of the pairs that the motion was fitted to, in either model.
-    - `scale`: by what factor error bars are too small, as displacements of near pairs have it.
+    - `scale`: by what factor error bars are too small, as displacements of near pairs have it; without
+        error bars the noise of a displacement along an axis (Å).
     - `equals`: other orientations that are as good, of which the chosen one is the smallest rotation.
     - `next_best`: near pairs of the best other orientation that is not as good; None if there is none.
     - `near`: near pairs of the chosen one.
@@ -69,6 +70,12 @@ class Registration:
     equals: int
     next_best: int | None
     near: int
+
+    @property
+    def deviations(self) -> Float[np.ndarray, "6"]:
+        """Standard uncertainties of the small rotation (radians) and the shift (Å), scale included."""
+        scale = self.scale if np.isfinite(self.scale) else 0.0
+        return np.sqrt(np.diagonal(self.fitted.covariance)) * scale
 
     @property
     def motion(self) -> Motion:
@@ -112,11 +119,10 @@ def register(
             "fewer than three atoms of the two models lie near each other, however they are turned",
             "are they one particle? --no-register compares them as they lie",
         )
-    known = covariances_a is not None and covariances_b is not None
     if covariances_a is None or covariances_b is None:
         # Half of one each: the scale of the two together is then their noise in Å.
         covariances_a, covariances_b = (np.tile(0.5 * np.eye(3), (len(x), 1, 1)) for x in (a, b))
-    fitted, pairs, scale = _refined(a, b, start, tolerance, covariances_a, covariances_b, known)
+    fitted, pairs, scale = _refined(a, b, start, tolerance, covariances_a, covariances_b)
     near = len(_near(a, fitted.motion(b), tolerance)[0])
     return Registration(fitted, how, pairs, scale, equals, following, near)
 
@@ -175,7 +181,7 @@ def _choose(
     angles = np.array([motion.angle for motion in motions])
     # Several starts may have come to one orientation.
     chosen = int(np.flatnonzero(equal)[np.argmin(angles[equal])])
-    equals = _distinct([motions[k] for k in np.flatnonzero(equal)]) - 1
+    equals = _distinct([motion for motion, same in zip(motions, equal, strict=True) if same]) - 1
     others = [
         int(count)
         for motion, count, same in zip(motions, counts, equal, strict=True)
@@ -212,7 +218,6 @@ def _refined(
     tolerance: float,
     covariances_a: Float[np.ndarray, "n 3 3"],
     covariances_b: Float[np.ndarray, "m 3 3"],
-    known: bool,
 ) -> tuple[FittedMotion, tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]], float]:
     """The weighted motion, the pairs that it was fitted to, and the scale of the error bars."""
     before: np.ndarray = np.zeros((2, 0), int)
@@ -244,5 +249,7 @@ def mahalanobis(
     """Squared lengths in standard deviations; NaN where a covariance is not known."""
     known = np.all(np.isfinite(covariances), axis=(1, 2))
     safe = np.where(known[:, None, None], covariances, np.eye(3))
+    # A motion of three pairs leaves no uncertainty along some directions, nor any displacement.
+    safe = safe + 1e-9 * np.trace(safe, axis1=1, axis2=2)[:, None, None] * np.eye(3)
     squares = np.einsum("ni,ni->n", vectors, np.linalg.solve(safe, vectors[..., None])[..., 0])
     return np.where(known, squares, np.nan)

@@ -119,9 +119,7 @@ def fit_motion(
         normal = np.sum(weighted @ slopes, axis=0)
         step = np.linalg.solve(normal, np.einsum("nij,nj->i", weighted, a - moved))
         turn = Rotation.from_rotvec(step[:3]).as_matrix()
-        motion = Motion(
-            turn @ motion.rotation, turn @ (motion.translation - centre) + centre + step[3:]
-        )
+        motion = Motion(turn @ motion.rotation, turn @ (motion.translation - centre) + centre + step[3:])
         if np.linalg.norm(step[:3]) * np.abs(moved - centre).max() + np.linalg.norm(step[3:]) < _SETTLED:
             break
     return FittedMotion(motion, centre, np.linalg.inv(normal))

@@ -1,8 +1,8 @@
 """Atoms followed through a series of models.
 
-Each model is compared with the one before, and an atom goes on in the next model as the atom that it is paired
-with there, common or displaced. An atom that is lost ends; one that is gained begins, as it does if it comes
-back: two positions with nothing in between are not known to be one atom.
+Each model is compared with the one before, and an atom goes on in the next model as the atom that it is
+paired with there, common or displaced. An atom that is lost ends; one that is gained begins, as it does
+if it comes back: two positions with nothing in between are not known to be one atom.
 """
 
 from collections.abc import Sequence

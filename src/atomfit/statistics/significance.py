@@ -1,13 +1,13 @@
 """Which displacements are more than noise.
 
-A displacement d with the covariance C has dᵀ C⁻¹ d, which without a real displacement follows chi-square with
-three degrees of freedom; `p_values` is the part of such that are larger. Of many atoms some have a small
-p-value by chance, so atoms are called moved by their q-value, the least rate of false ones among those
-called so (Benjamini & Hochberg 1995).
+A displacement d with the covariance C has dᵀ C⁻¹ d, which without a real displacement follows chi-square
+with three degrees of freedom; `p_values` is the part of such that are larger. Of many atoms some have a
+small p-value by chance, so atoms are called moved by their q-value, the least rate of false ones among
+those called so (Benjamini & Hochberg 1995).
 
-**Error bars may be wrong by a common factor.** Half of all chi-squares of unmoved atoms lie below 2.366. If the
-median is s² times that, error bars are too small by the factor s. A few moved atoms hardly change a median.
-The standard error of s follows from that of a median, 1 / (2 f √n), with f the density there.
+**Error bars may be wrong by a common factor.** Half of all chi-squares of unmoved atoms lie below 2.366.
+If the median is s² times that, error bars are too small by the factor s. A few moved atoms hardly change
+a median. The standard error of s follows from that of a median, 1 / (2 f √n), with f the density there.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from scipy.stats import chi2
 _FREEDOM = 3
 _MEDIAN = float(chi2.ppf(0.5, _FREEDOM))
 _MEDIAN_ERROR = 1 / (4 * float(chi2.pdf(_MEDIAN, _FREEDOM)) * _MEDIAN)
+_LEAST_SCALE = 1e-6
 #: Of a Gaussian, in median absolute deviations.
 _DEVIATIONS = 1.482602218505602
 
@@ -65,11 +66,12 @@ def chi_square_scale(squares: Float[np.ndarray, " n"]) -> Scale:
 
 def p_values(squares: Float[np.ndarray, " n"], scale: float = 1.0) -> Float[np.ndarray, " n"]:
     """Part of unmoved atoms with a larger chi-square, if error bars are too small by `scale`."""
-    return np.asarray(chi2.sf(squares / scale**2, _FREEDOM))
+    # Two copies of one model have no displacements at all, and no scale.
+    return np.asarray(chi2.sf(squares / np.maximum(scale, _LEAST_SCALE) ** 2, _FREEDOM))
 
 
 def q_values(p: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Least false-discovery rates at which each is discovered; NaN where p is (Benjamini & Hochberg 1995)."""
+    """Least false-discovery rate at which each is discovered; NaN where p is."""
     q = np.full(len(p), np.nan)
     known = np.flatnonzero(np.isfinite(p))
     order = known[np.argsort(p[known], kind="stable")]

@@ -108,12 +108,14 @@ def register(
     if not np.isfinite(spacing):
         raise InputError("a model of fewer than two atoms cannot be laid on another", "add --no-register")
     tolerance = _NEAR * spacing
-    start = _settled(a, b, STILL, tolerance)
-    equals, following, how = 0, None, "agreed"
-    if _near(a, start(b), tolerance)[0].size < max(3.0, _AGREE * min(len(a), len(b))):
+    start, equals, following, how = STILL, 0, None, "agreed"
+    # Before anything is moved: a crystal that is far off settles into a wrong orientation as well.
+    if len(_near(a, b, tolerance)[0]) < max(3.0, _AGREE * min(len(a), len(b))):
         motions = [_settled(a, b, motion, tolerance) for motion in candidate_motions(a, b, spacing)]
         start, equals, following = _choose(a, b, motions, tolerance)
         how = "found"
+    else:
+        start = _settled(a, b, STILL, tolerance)
     if len(_near(a, start(b), tolerance)[0]) < 3:
         raise InputError(
             "fewer than three atoms of the two models lie near each other, however they are turned",

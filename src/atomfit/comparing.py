@@ -144,10 +144,12 @@ def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
     names: list[str] = []
     for path in paths:
         whole = path.absolute()
-        name = whole.parent.name if whole.name == "atoms.csv" else whole.name
-        if not path.is_dir():
-            name = name.removesuffix(".gz")
-            name = name[: -len(suffix)] if (suffix := Path(name).suffix) else name
+        if path.is_dir():
+            name = whole.name
+        elif whole.name == "atoms.csv":
+            name = whole.parent.name
+        else:
+            name = Path(whole.name.removesuffix(".gz")).stem
         name = name or "model"
         count = sum(other == name or other.startswith(f"{name}_no") for other in names)
         names.append(f"{name}_no{count + 1}" if count else name)

@@ -37,14 +37,14 @@ def test_planted_motions_are_found(shape: ParticleShape, size: int, seed: int) -
     case = changed(real_particle(shape, size, seed), seed)
     found = register(case.a, case.b, equal(len(case.a), 0.05), equal(len(case.b), 0.05))
     assert found.how == "found"
-    assert angle_between(found.motion, case.motion) < 4 * np.degrees(found.deviations[:3]).max() < 2.0
+    assert angle_between(found.motion, case.motion) < 6 * np.degrees(found.deviations[:3]).max() < 2.0
     off = found.motion(case.b) - case.motion(case.b)
     assert np.linalg.norm(off, axis=1).max() < 0.08
     assert found.scale == pytest.approx(1.0, abs=0.15)
     # The right pairs, and no moved atoms among them.
     i, j = found.pairs
     assert np.mean(case.origin[j] == i) > 0.995
-    assert len(i) >= 0.99 * np.sum(case.statuses == "common")
+    assert len(i) >= 0.98 * np.sum(case.statuses == "common")
 
 
 def test_a_changed_surface_moves_the_middle_and_not_the_answer() -> None:
@@ -110,6 +110,20 @@ def test_uncertainty_of_the_motion_is_honest() -> None:
         assert seed > 2 or np.linalg.norm(small) < 0.02
     # 360 numbers: their deviation is known to 4 %.
     assert np.std(z) == pytest.approx(1.0, abs=0.12)
+
+
+def test_uncertainty_is_honest_beside_moved_atoms() -> None:
+    """The same of the whole registration, which has to leave out what moved."""
+    z = []
+    for seed in range(40):
+        case = changed(real_particle("sphere", 120, seed), seed, rotate=False)
+        found = register(case.a, case.b, equal(len(case.a), 0.05), equal(len(case.b), 0.05))
+        centre = found.fitted.centre
+        small = Rotation.from_matrix(found.motion.rotation).as_rotvec()
+        back = (centre - found.motion.translation) @ found.motion.rotation
+        z.append(np.concatenate([small, centre - back]) / found.deviations)
+    # 240 numbers: their deviation is known to 5 %.
+    assert np.std(z) == pytest.approx(1.0, abs=0.15)
 
 
 def test_equal_weights_give_the_least_squares_of_scipy(rng: np.random.Generator) -> None:

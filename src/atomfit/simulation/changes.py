@@ -45,6 +45,7 @@ def changed(
     moves: tuple[float, float] = (2.0, 3.0),
     rotate: bool = True,
     decidable: bool = True,
+    clearance: float = 0.0,
 ) -> Change:
     """See a particle twice.
 
@@ -57,27 +58,52 @@ def changed(
     - `moves`: least and largest distance of a move (Å).
     - `rotate`: whether the second model is turned and shifted, at random.
     - `decidable`: whether moved atoms keep farther from places that others have left than from their own.
+    - `clearance`: least distance of a moved atom from others (Å).
     """
     rng = np.random.default_rng(seed)
     n = len(positions)
     statuses = np.full(n, "common", dtype=object)
-    order = rng.permutation(n)
-    gone, moving = np.split(order, [round(lost * n)])
-    moving = moving[: round(moved * n)]
-    statuses[gone], statuses[moving] = "lost", "displaced"
-    left = positions[np.concatenate([gone, moving])]
-    after = positions.copy()
-    for i in moving:
-        for _ in range(_TRIALS):
-            step = rng.normal(size=3)
-            step *= rng.uniform(*moves) / np.linalg.norm(step)
-            after[i] = positions[i] + step
-            apart = np.linalg.norm(left - after[i], axis=1)
-            if not decidable or np.sum(apart < np.linalg.norm(step) + 0.3) <= 1:
-                break
+    gone, others = np.split(rng.permutation(n), [round(lost * n)])
+    statuses[gone] = "lost"
+    after, count = positions.copy(), round(moved * n)
+    for i in others:
+        if (
+            count
+            and (place := _place(rng, positions, after, statuses, i, moves, decidable, clearance))
+            is not None
+        ):
+            after[i], statuses[i] = place, "displaced"
+            count -= 1
     a = positions + noise * rng.normal(size=(n, 3))
     seen = after + noise * rng.normal(size=(n, 3))
     origin = rng.permutation(np.setdiff1d(np.arange(n), gone))
     turn = Rotation.random(rng=rng).as_matrix() if rotate else np.eye(3)
     shift = rng.uniform(-20, 20, 3) if rotate else np.zeros(3)
     return Change(a, (seen[origin] - shift) @ turn, origin, statuses, Motion(turn, shift))
+
+
+def _place(
+    rng: np.random.Generator,
+    before: Float[np.ndarray, "n 3"],
+    after: Float[np.ndarray, "n 3"],
+    statuses: np.ndarray,
+    i: np.integer,
+    moves: tuple[float, float],
+    decidable: bool,
+    clearance: float,
+) -> Float[np.ndarray, "3"] | None:
+    """Where an atom moves to (Å); None if there is no such place."""
+    left = before[statuses != "common"]
+    there = after[(statuses != "lost") & (np.arange(len(after)) != i)]
+    for _ in range(_TRIALS):
+        step = rng.normal(size=3)
+        length = rng.uniform(*moves)
+        place = before[i] + step * (length / np.linalg.norm(step))
+        free = np.linalg.norm(there - place, axis=1).min(initial=np.inf) >= clearance
+        taken = np.linalg.norm(left - place, axis=1).min(initial=np.inf) < length + 0.3
+        # Nor may it leave a place to which another has come near.
+        others = after[statuses == "displaced"]
+        came = np.linalg.norm(others - before[i], axis=1).min(initial=np.inf) < moves[1] + 0.3
+        if free and not (decidable and (taken or came)):
+            return place
+    return None

@@ -5,46 +5,30 @@ is only refined. Otherwise every candidate of `statistics.orientations` is: atom
 nearest within a third of a neighbour distance are pairs, the motion follows from the pairs and the pairs
 from the motion, until they stay (Besl & McKay 1992, with pairs one to one).
 
-**Which is right.** In a near-crystal wrong orientations lay nearly all atoms on each other, so candidates
-are judged by their likelihood, atom by atom: an atom lies about its partner as a Gaussian has it, or it
-is one of the tenth that has nothing to do with the other model and lies anywhere. An atom more on its
-place counts for much, a little less noise over all atoms for little. Of two candidates neither is better
-if they lay as many atoms on others (their difference is less than three in the logarithm) and if the
-difference in the noise of the others is less than 2.5 times its own standard error, as Vuong (1989) tests
-models that are no part of each other. Among such equals, which a perfect cluster's symmetry makes, the
-smallest rotation is taken; how many there were is reported.
+Which candidate is right is said by `statistics.likeliest`.
 
 **Refinement** weighs each pair by its error bars (`statistics.rigid`), and leaves out those whose
 displacement is beyond what one atom in a thousand would have by noise: moved atoms. The scale of the error
 bars is estimated from the median at each round, so that wrong ones leave out no more.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
 from scipy.stats import chi2
 
 from atomfit.errors import InputError
 from atomfit.neighbours import nearest_distances
+from atomfit.statistics.likeliest import LEAST_NOISE, NEAR, likeliest, near_pairs
 from atomfit.statistics.orientations import candidate_motions
 from atomfit.statistics.rigid import STILL, FittedMotion, Motion, fit_motion, superpose, unfitted
 
-#: Pairs lie nearer than this, in neighbour distances.
-_NEAR = 0.3
 #: Frames agree if so many of the smaller model's atoms are near one of the other.
 _AGREE = 0.5
 _ROUNDS = 20
 #: Chi-square, of three degrees of freedom, that one atom in a thousand exceeds; and the median.
 _LARGEST, _MEDIAN = float(chi2.ppf(0.999, 3)), float(chi2.ppf(0.5, 3))
-#: Part of the atoms that lie anywhere.
-_ANYWHERE = 0.1
-#: Least noise along an axis (Å): models without any are compared too.
-_LEAST_NOISE = 1e-3
-#: Differences of logarithms, and of noise in its standard errors, up to which candidates are equal.
-_EQUAL, _EQUAL_NOISE = 3.0, 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,16 +91,16 @@ def register(
     spacing = typical_spacing(a, b)
     if not np.isfinite(spacing):
         raise InputError("a model of fewer than two atoms cannot be laid on another", "add --no-register")
-    tolerance = _NEAR * spacing
+    tolerance = NEAR * spacing
     start, equals, following, how = STILL, 0, None, "agreed"
     # Before anything is moved: a crystal that is far off settles into a wrong orientation as well.
-    if len(_near(a, b, tolerance)[0]) < max(3.0, _AGREE * min(len(a), len(b))):
+    if len(near_pairs(a, b, tolerance)[0]) < max(3.0, _AGREE * min(len(a), len(b))):
         motions = [_settled(a, b, motion, tolerance) for motion in candidate_motions(a, b, spacing)]
-        start, equals, following = _choose(a, b, motions, tolerance)
+        start, equals, following = likeliest(a, b, motions, tolerance)
         how = "found"
     else:
         start = _settled(a, b, STILL, tolerance)
-    if len(_near(a, start(b), tolerance)[0]) < 3:
+    if len(near_pairs(a, start(b), tolerance)[0]) < 3:
         raise InputError(
             "fewer than three atoms of the two models lie near each other, however they are turned",
             "are they one particle? --no-register compares them as they lie",
@@ -125,7 +109,7 @@ def register(
         # Half of one each: the scale of the two together is then their noise in Å.
         covariances_a, covariances_b = (np.tile(0.5 * np.eye(3), (len(x), 1, 1)) for x in (a, b))
     fitted, pairs, scale = _refined(a, b, start, tolerance, covariances_a, covariances_b)
-    near = len(_near(a, fitted.motion(b), tolerance)[0])
+    near = len(near_pairs(a, fitted.motion(b), tolerance)[0])
     return Registration(fitted, how, pairs, scale, equals, following, near)
 
 
@@ -134,83 +118,22 @@ def typical_spacing(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"]) ->
     return min((float(np.median(nearest_distances(x))) for x in (a, b) if len(x) > 1), default=np.nan)
 
 
-def _near(
-    a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"], tolerance: float
-) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """Atoms that are each other's nearest, and their distances (Å)."""
-    distances, to_b = cKDTree(b).query(a, distance_upper_bound=tolerance)
-    _, to_a = cKDTree(a).query(b, distance_upper_bound=tolerance)
-    i = np.flatnonzero(np.isfinite(distances))
-    i = i[to_a[to_b[i]] == i]
-    return i, to_b[i], distances[i]
-
-
 def _settled(
     a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"], motion: Motion, tolerance: float
 ) -> Motion:
     """The motion when pairs no longer change."""
     before = np.zeros((2, 0), int)
     for _ in range(_ROUNDS):
-        i, j, distances = _near(a, motion(b), tolerance)
+        i, j, distances = near_pairs(a, motion(b), tolerance)
         pairs = np.stack([i, j])
         if len(i) < 3 or np.array_equal(pairs, before):
             break
         # Half of the pairs at least, so that moved atoms do not pull.
-        kept = distances <= max(3 * float(np.median(distances)), _LEAST_NOISE)
+        kept = distances <= max(3 * float(np.median(distances)), LEAST_NOISE)
         if kept.sum() < 3:
             break
         motion, before = superpose(a[i[kept]], b[j[kept]]), pairs
     return motion
-
-
-def _choose(
-    a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"], motions: Sequence[Motion], tolerance: float
-) -> tuple[Motion, int, int | None]:
-    """The likeliest motion, how many others are as good, and the near pairs of the best that is not."""
-    pairs = [_near(a, motion(b), tolerance) for motion in motions]
-    counts = np.array([len(i) for i, _, _ in pairs])
-    first = int(np.argmax(counts))
-    if counts[first] < 3:
-        return STILL, 0, None
-    noise = max(float(np.median(pairs[first][2])) / _MEDIAN**0.5, _LEAST_NOISE)
-    sparse = (2 / 3**0.5 * tolerance / _NEAR) ** 3
-    by_place = np.log((1 - _ANYWHERE) / _ANYWHERE * sparse / (2 * np.pi * noise**2) ** 1.5)
-    gains = np.zeros((len(motions), len(a)))
-    for row, (i, _, distances) in zip(gains, pairs, strict=True):
-        row[i] = np.maximum(by_place - 0.5 * (distances / noise) ** 2, 0.0)
-    best = int(np.argmax(gains.sum(axis=1)))
-    equal = np.array([_as_good(row, gains[best]) for row in gains])
-    angles = np.array([motion.angle for motion in motions])
-    # Several starts may have come to one orientation.
-    chosen = int(np.flatnonzero(equal)[np.argmin(angles[equal])])
-    equals = _distinct([motion for motion, same in zip(motions, equal, strict=True) if same]) - 1
-    others = [
-        int(count)
-        for motion, count, same in zip(motions, counts, equal, strict=True)
-        if not same and not _alike(motion, motions[chosen])
-    ]
-    return motions[chosen], equals, max(others, default=None)
-
-
-def _as_good(gains: Float[np.ndarray, " n"], best: Float[np.ndarray, " n"]) -> bool:
-    """Whether a candidate cannot be told from the best; see the head of this module."""
-    both, lost = (gains > 0) & (best > 0), best - gains
-    by_noise, error = lost[both].sum(), np.std(lost[both]) * both.sum() ** 0.5 if both.any() else 0.0
-    return bool(lost[~both].sum() <= _EQUAL and by_noise <= _EQUAL_NOISE * max(error, 1.0))
-
-
-def _alike(one: Motion, other: Motion) -> bool:
-    """Whether two motions are one, but for noise: no orientations of a lattice are 5 degrees apart."""
-    cosine = 0.5 * (np.trace(one.rotation @ other.rotation.T) - 1)
-    return bool(np.degrees(np.arccos(np.clip(cosine, -1, 1))) < 5.0)
-
-
-def _distinct(motions: Sequence[Motion]) -> int:
-    kept: list[Motion] = []
-    for motion in motions:
-        if not any(_alike(motion, other) for other in kept):
-            kept.append(motion)
-    return len(kept)
 
 
 def _refined(
@@ -224,7 +147,7 @@ def _refined(
     """The weighted motion, the pairs that it was fitted to, and the scale of the error bars."""
     before: np.ndarray = np.zeros((2, 0), int)
     for _ in range(_ROUNDS):
-        i, j, _ = _near(a, motion(b), tolerance)
+        i, j, _ = near_pairs(a, motion(b), tolerance)
         rest = a[i] - motion(b[j])
         together = covariances_a[i] + motion.turn(covariances_b[j])
         squares = mahalanobis(rest, together)

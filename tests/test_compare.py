@@ -133,7 +133,8 @@ def test_a_series_follows_its_atoms(files: list[str], case: Change, tmp_path: Pa
         (["--fdr", "1"], "--fdr: 1 is no rate"),
         (["map.mrc"], "add --element"),
         (["none.csv"], "no such file"),
-        (["pair.csv"], "fewer than three atoms"),
+        (["pair.csv"], "before.csv and pair.csv: fewer than three atoms"),
+        (["apart.csv"], "50 Å in the other"),
     ],
 )
 def test_refusals(
@@ -141,9 +142,10 @@ def test_refusals(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "map.mrc").write_bytes(bytes(2000))
-    (tmp_path / "pair.csv").write_text("x,y,z\n0,0,0\n50,0,0\n")
+    (tmp_path / "pair.csv").write_text("x,y,z\n0,0,0\n2.7,0,0\n")
+    (tmp_path / "apart.csv").write_text("x,y,z\n0,0,0\n50,0,0\n")
     before = sorted(tmp_path.iterdir())
-    outcome = CliRunner().invoke(app, ["compare", *files, *options])
+    outcome = CliRunner().invoke(app, ["compare", "before.csv", "after.csv", *options])
     assert outcome.exit_code == 2
     sentence = outcome.stderr.strip().splitlines()[-1]
     assert sentence.startswith("atomfit: ")

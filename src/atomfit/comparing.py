@@ -118,9 +118,12 @@ def compare(
             models.append(read_model(path, name))
 
     def two(i: int, j: int) -> Comparison:
-        found = compare_two(
-            models[i], models[j], distance=distance, fdr=fdr, calibrate=calibrate, move=move
-        )
+        try:
+            found = compare_two(
+                models[i], models[j], distance=distance, fdr=fdr, calibrate=calibrate, move=move
+            )
+        except InputError as error:
+            raise error.at(f"{paths[i]} and {paths[j]}") from None
         _say(found)
         return found
 
@@ -191,6 +194,15 @@ def _say(c: Comparison) -> None:
             "agreed" if registration.how == "agreed" else "were found",
             registration.motion.angle,
             len(registration.pairs[0]),
+        )
+    smaller = min(len(c.a), len(c.b))
+    if c.count("common") < 0.5 * smaller:
+        _log.warning(
+            "%s and %s: only %d of %d atoms are common; are they one particle?",
+            c.a.name,
+            c.b.name,
+            c.count("common"),
+            smaller,
         )
     if registration.equals:
         _log.warning(

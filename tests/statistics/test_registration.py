@@ -154,3 +154,24 @@ def test_rotations_leave_no_holes() -> None:
 def test_too_few_atoms_are_refused(n: int) -> None:
     with pytest.raises(InputError, match="--no-register"):
         register(np.eye(3)[:n], np.eye(3)[:n])
+
+
+def test_other_units_are_refused() -> None:
+    a = real_particle("sphere", 60)
+    with pytest.raises(InputError, match=r"0\.2\d+ Å apart in one model and 2\.\d+ Å"):
+        register(a, a / 10)
+
+
+def test_an_atom_far_away_does_no_harm() -> None:
+    case = changed(real_particle("sphere", 100), 2)
+    b = np.concatenate([case.b, [[1e5, 0.0, 0.0]]])
+    assert angle_between(register(case.a, b).motion, case.motion) < 1.0
+
+
+def test_atoms_on_a_line_or_in_a_plane(rng: np.random.Generator) -> None:
+    for used in (1, 2):
+        a = np.cumsum(rng.uniform(2.0, 3.5, (12, 3)), axis=0) * (np.arange(3) < used)
+        turn = Rotation.random(rng=rng)
+        found = register(a, turn.inv().apply(a) + 4.0)
+        np.testing.assert_allclose(found.motion(turn.inv().apply(a) + 4.0), a, atol=1e-6)
+        assert np.all(np.isfinite(found.deviations))

@@ -160,8 +160,7 @@ def compare(
     c_a, c_b = a.covariances(), b.covariances()
     registration = register(a.positions, b.positions, c_a, c_b, move)
     moved_b = registration.motion(b.positions)
-    spacing = typical_spacing(a.positions, moved_b)
-    reach = max(distance, _REACH * spacing) if np.isfinite(spacing) else distance
+    reach = max(distance, _REACH * np.nan_to_num(typical_spacing(a.positions)))
     first, second, statuses = _paired(a.positions, moved_b, distance, reach)
     n, pair = len(first), (first >= 0) & (second >= 0)
     i, j = first[pair], second[pair]

@@ -81,7 +81,7 @@ def translation_function(
     a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"], spacing: float
 ) -> Float[np.ndarray, "k 3"]:
     """Shifts of b that lay most of its atoms on those of a (Å)."""
-    voxel = _VOXEL * spacing
+    voxel, a, b = _VOXEL * spacing, _together(a), _together(b)
     middle_a, middle_b = a.mean(axis=0), b.mean(axis=0)
     # Shifts beyond half of the smaller model leave too little to compare, and may wrap around.
     size = np.maximum(np.ptp(a, axis=0), np.ptp(b, axis=0)) + 0.5 * np.minimum(
@@ -112,6 +112,12 @@ def evenly_spread(n: int) -> Rotation:
     return Rotation.from_quat(
         np.stack([r * np.sin(alpha), r * np.cos(alpha), rest * np.sin(beta), rest * np.cos(beta)], axis=1)
     )
+
+
+def _together(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "k 3"]:
+    """The atoms but for those far from all others, which would make any box too large."""
+    distances = np.linalg.norm(positions - np.median(positions, axis=0), axis=1)
+    return positions[distances <= 4 * np.median(distances)]
 
 
 def _patterson(positions: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "k k k"]:

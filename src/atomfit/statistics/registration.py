@@ -26,6 +26,8 @@ from atomfit.statistics.rigid import STILL, FittedMotion, Motion, fit_motion, su
 
 #: Frames agree if so many of the smaller model's atoms are near one of the other.
 _AGREE = 0.5
+#: Neighbour distances of one particle do not differ by this factor.
+_UNLIKE = 1.8
 _ROUNDS = 20
 #: Chi-square, of three degrees of freedom, that one atom in a thousand exceeds; and the median.
 _LARGEST, _MEDIAN = float(chi2.ppf(0.999, 3)), float(chi2.ppf(0.5, 3))
@@ -83,14 +85,12 @@ def register(
     - `move`: whether frames may differ.
 
     **Raises:** `InputError` if a motion is asked for and fewer than three atoms lie near each other
-        however the models are laid.
+        however the models are laid, or if their neighbour distances cannot be those of one particle.
     """
     if not move:
         none = np.zeros(0, int)
         return Registration(unfitted(STILL), "given", (none, none), np.nan, 0, None, 0)
-    spacing = typical_spacing(a, b)
-    if not np.isfinite(spacing):
-        raise InputError("a model of fewer than two atoms cannot be laid on another", "add --no-register")
+    spacing = _one_spacing(a, b)
     tolerance = NEAR * spacing
     start, equals, following, how = STILL, 0, None, "agreed"
     # Before anything is moved: a crystal that is far off settles into a wrong orientation as well.
@@ -113,9 +113,23 @@ def register(
     return Registration(fitted, how, pairs, scale, equals, following, near)
 
 
-def typical_spacing(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"]) -> float:
-    """Median distance to the nearest atom, the smaller of the two models' (Å); NaN for lone atoms."""
-    return min((float(np.median(nearest_distances(x))) for x in (a, b) if len(x) > 1), default=np.nan)
+def typical_spacing(positions: Float[np.ndarray, "n 3"]) -> float:
+    """Median distance to the nearest atom (Å); NaN for a lone atom."""
+    return float(np.median(nearest_distances(positions))) if len(positions) > 1 else np.nan
+
+
+def _one_spacing(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"]) -> float:
+    less, more = sorted((typical_spacing(a), typical_spacing(b)))
+    if not less > 0 or not more > 0:
+        raise InputError(
+            "a model of fewer than two atoms at two places cannot be laid on another", "add --no-register"
+        )
+    if more > _UNLIKE * less:
+        raise InputError(
+            f"nearest atoms are {less:.3g} Å apart in one model and {more:.3g} Å in the other",
+            "are both in Å, and of one particle? --no-register compares them as they lie",
+        )
+    return less
 
 
 def _settled(

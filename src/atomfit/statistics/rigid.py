@@ -106,7 +106,7 @@ def fit_motion(
 
     **Arguments:**
 
-    - `a`, `b`: positions of the pairs (Å), at least three that are not on a line.
+    - `a`, `b`: positions of the pairs (Å), at least three.
     - `covariances_a`, `covariances_b`: of the positions (Å²), each in its own frame.
     """
     motion = superpose(a, b)
@@ -117,12 +117,14 @@ def fit_motion(
         weights = np.linalg.inv(covariances_a + motion.turn(covariances_b))
         weighted = np.swapaxes(slopes, 1, 2) @ weights
         normal = np.sum(weighted @ slopes, axis=0)
-        step = np.linalg.solve(normal, np.einsum("nij,nj->i", weighted, a - moved))
+        # Atoms on a line leave one rotation open, which is then not made.
+        covariance = np.linalg.pinv(normal, rcond=1e-10, hermitian=True)
+        step = covariance @ np.einsum("nij,nj->i", weighted, a - moved)
         turn = Rotation.from_rotvec(step[:3]).as_matrix()
         motion = Motion(turn @ motion.rotation, turn @ (motion.translation - centre) + centre + step[3:])
         if np.linalg.norm(step[:3]) * np.abs(moved - centre).max() + np.linalg.norm(step[3:]) < _SETTLED:
             break
-    return FittedMotion(motion, centre, np.linalg.inv(normal))
+    return FittedMotion(motion, centre, covariance)
 
 
 def residual_covariances(

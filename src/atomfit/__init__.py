@@ -24,6 +24,7 @@ _HOMES = {
     "InputError": "errors",
     "build": "pipeline",
     "check": "preparation",
+    "compare": "comparing",
     "read_map": "io.mrc",
     "simulate": "simulation",
     "write_map": "io.mrc",
@@ -33,6 +34,7 @@ __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from atomfit.atoms import AnisotropicDisplacements, Atoms, IsotropicDisplacements
+    from atomfit.comparing import compare
     from atomfit.errors import InputError
     from atomfit.grid import DensityMap, Grid
     from atomfit.io.mrc import read_map, write_map

@@ -1,4 +1,4 @@
-"""The command line: `atomfit build`, `atomfit check`, `atomfit simulate`.
+"""The command line: `atomfit build`, `atomfit check`, `atomfit simulate`, `atomfit compare`.
 
 Thin on purpose: it turns words into the options of the Python functions, shows progress, and turns an
 `InputError` into one sentence and exit code 2. Everything heavy is imported when a command runs, so that
@@ -6,8 +6,6 @@ Thin on purpose: it turns words into the options of the Python functions, shows 
 """
 
 import logging
-import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ import typer
 
 from atomfit import process
 from atomfit.arguments import correlation_rule, lengths, numbers, triple
+from atomfit.cli_compare import compare
 from atomfit.errors import InputError
 from atomfit.options import (
     Axis,
@@ -36,6 +35,7 @@ from atomfit.options import (
     Split,
     Voxels,
 )
+from atomfit.terminal import refusals, show_log, to_go_on
 
 app = typer.Typer(
     add_completion=False,
@@ -166,7 +166,7 @@ def build(
 
     directory = out if out is not None else Path(f"{_stem(map)}_atomfit")
     checkpoint = checkpoint_beside(directory)
-    with _refusals(checkpoint):
+    with refusals(checkpoint):
         process.one_thread_for_small_matrices()
         options = BuildOptions(
             voxel_size=lengths(voxel_size),
@@ -200,7 +200,7 @@ def build(
         require_writable(directory, overwrite or resume)
         if resume:
             require_checkpoint(checkpoint)
-        _log(quiet)
+        show_log(quiet)
         if checkpoint.exists() and not resume:
             logging.getLogger("atomfit").warning(
                 "%s is left of an interrupted fit; this one starts anew (--resume goes on from it)",
@@ -219,7 +219,7 @@ def build(
         result.write(directory, overwrite or resume)
     typer.echo(f"{len(result)} atoms: {directory / 'atoms.csv'}")
     if checkpoint.exists():
-        typer.echo(f"the fit has not ended; {_to_go_on()}", err=True)
+        typer.echo(f"the fit has not ended; {to_go_on()}", err=True)
     if result.joint is not None and result.joint.reason == "interrupted":
         raise typer.Exit(130)
 
@@ -233,7 +233,7 @@ def check(
     voxel_size: _VoxelSize = None,
 ) -> None:
     """Tell what is in a map and whether it can be used."""
-    with _refusals():
+    with refusals():
         from atomfit import preparation
         from atomfit.report.check import describe
 
@@ -284,7 +284,7 @@ def simulate(
     overwrite: _Overwrite = False,
 ) -> None:
     """Simulate a particle's map with known truth: map.mrc, truth.csv, simulation.json."""
-    with _refusals():
+    with refusals():
         from atomfit.io.outputs import require_writable
 
         require_writable(out, overwrite)
@@ -320,6 +320,9 @@ def simulate(
     typer.echo(f"{len(simulation.positions)} atoms in {shape_xyz} voxels: {out / 'map.mrc'}")
 
 
+app.command()(compare)
+
+
 def _version(show: bool | None) -> None:
     if show:
         from importlib.metadata import version
@@ -347,31 +350,6 @@ def main() -> None:
 
 
 @contextmanager
-def _refusals(checkpoint: Path | None = None) -> Iterator[None]:
-    """One sentence and exit code 2 for what a user can mend; 130 for Ctrl-C.
-
-    A batch system ends jobs by SIGTERM, which is taken as Ctrl-C.
-    """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except InputError as error:
-        typer.echo(f"atomfit: {error}", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        kept = checkpoint is not None and checkpoint.exists()
-        typer.echo(f"atomfit: interrupted; {_to_go_on() if kept else 'nothing was written'}", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _to_go_on() -> str:
-    words = [word for word in sys.argv[1:] if word != "--resume"]
-    return f"to go on: {shlex.join(['atomfit', *words, '--resume'])}"
-
-
-@contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[int, float], None]]:
     """Progress of the joint fit on standard error: a spinner on a terminal, otherwise nothing."""
     if quiet or not sys.stderr.isatty():
@@ -384,21 +362,6 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, float], None]]:
         yield lambda iteration, value: status.update(
             f"joint fit: iteration {iteration}, misfit {value:.6g} (Ctrl-C keeps the best so far)"
         )
-
-
-class _Echo(logging.Handler):
-    """Log lines on standard error, whatever that is at the time."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        prefix = "warning: " if record.levelno == logging.WARNING else ""
-        typer.echo(prefix + record.getMessage(), err=True)
-
-
-def _log(quiet: bool) -> None:
-    logger = logging.getLogger("atomfit")
-    if not any(isinstance(handler, _Echo) for handler in logger.handlers):
-        logger.addHandler(_Echo())
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 def _stem(path: Path) -> str:

@@ -1,10 +1,8 @@
 """All files of a result, in one place: see `docs/files.md` for what they hold."""
 
-import json
 import math
 import os
 import platform
-import re
 import sys
 import time
 from dataclasses import asdict
@@ -16,9 +14,9 @@ import numpy as np
 
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.objective import region_mask
+from atomfit.io.json_files import write_json
 from atomfit.io.mrc import write_labels, write_map
 from atomfit.io.outputs import staged
-from atomfit.io.plain import plain
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
 from atomfit.io.tables import write_means, write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
@@ -66,11 +64,11 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         level = result.detection.mean_atom.background + 0.35 * result.detection.mean_atom.height
         write_chimerax_script(stage / "view.cxc", map_path, level)
         whole = particle(result)
-        _write_json(stage / "particle.json", whole)
+        write_json(stage / "particle.json", whole)
         found = summary(result, model) | {"warnings": warnings}
-        _write_json(stage / "summary.json", found)
+        write_json(stage / "summary.json", found)
         record = run_record(result, time.perf_counter() - begin)
-        _write_json(stage / "run.json", record)
+        write_json(stage / "run.json", record)
         found |= {"particle": whole}
         write_page(stage / "report.html", result, columns, rejected_table(result), model, found, record)
     return directory
@@ -406,10 +404,3 @@ def _correlation(result: "BuildResult", model: np.ndarray, region: np.ndarray) -
 def _medians(columns: dict[str, np.ndarray]) -> dict[str, float]:
     known = {name: np.asarray(x, float)[np.isfinite(x)] for name, x in columns.items()}
     return {name: float(np.median(x)) if x.size else math.nan for name, x in known.items()}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
-    # Lists of numbers on one line, for those who read the file.
-    text = re.sub(r"\[[-+.\deE,\s]+\]", lambda m: " ".join(m.group().split()), text)
-    path.write_text(text + "\n", encoding="utf-8")

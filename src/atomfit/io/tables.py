@@ -112,7 +112,7 @@ COLUMNS: tuple[Column, ...] = (
 
 def write_table(path: Path, values: dict[str, np.ndarray]) -> None:
     """Write one row an atom; `values` must have exactly the columns of `COLUMNS`."""
-    _write(path, COLUMNS, values)
+    write_columns(path, COLUMNS, values)
 
 
 REJECTED_COLUMNS: tuple[Column, ...] = (
@@ -129,15 +129,16 @@ REJECTED_COLUMNS: tuple[Column, ...] = (
 
 def write_rejected(path: Path, values: dict[str, np.ndarray]) -> None:
     """Write the places that are no atoms."""
-    _write(path, REJECTED_COLUMNS, values)
+    write_columns(path, REJECTED_COLUMNS, values)
 
 
 def write_means(path: Path, values: dict[str, np.ndarray]) -> None:
     """Write means of atoms at one depth, of whichever statistics there are."""
-    _write(path, tuple(Column(name, "", ".6g", "") for name in values), values)
+    write_columns(path, tuple(Column(name, "", ".6g", "") for name in values), values)
 
 
-def _write(path: Path, columns: tuple[Column, ...], values: dict[str, np.ndarray]) -> None:
+def write_columns(path: Path, columns: tuple[Column, ...], values: dict[str, np.ndarray]) -> None:
+    """Write a CSV file; a value that is None or NaN is an empty field."""
     cells = [_cells(values[column.name], column.format) for column in columns]
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -1,0 +1,72 @@
+"""The command `atomfit compare`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atomfit import process
+from atomfit.terminal import refusals, show_log
+
+
+def compare(
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="A B [C ...]",
+            help="Each a directory of atomfit build, an atoms.csv, a .cif, .pdb or .xyz, or a map.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Output directory.  [default: A_vs_B_compare]"),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write into a directory that is not empty.")
+    ] = False,
+    distance: Annotated[
+        float, typer.Option(metavar="ANGSTROM", help="Atoms farther apart than this are different.")
+    ] = 1.76,
+    fdr: Annotated[
+        float, typer.Option(metavar="RATE", help="Part of the atoms called moved that may not be.")
+    ] = 0.05,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Multiply error bars by the factor they are too small by.")
+    ] = False,
+    register: Annotated[
+        bool, typer.Option("--register/--no-register", help="Lay B on A, or leave the frames as they are.")
+    ] = True,
+    element: Annotated[
+        list[str] | None,
+        typer.Option("--element", "-e", metavar="SYMBOL", help="Of the atoms of maps (repeatable)."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+) -> None:
+    """Compare two models of one particle, or a series of them: what moved, was lost, was gained.
+
+    The models may be turned and shifted against each other. Writes compare.csv, compare.json, a.xyz and
+    b.xyz into DIR; of a series a table for each pair of models, their atoms in the frame of A, and
+    series.csv, in which each atom is followed.
+    """
+    with refusals():
+        process.one_thread_for_small_matrices()
+        from atomfit.comparing import compare as run
+        from atomfit.comparing import names_of
+        from atomfit.io.outputs import require_writable
+
+        directory = out if out is not None else Path("_vs_".join(names_of(models)) + "_compare")
+        require_writable(directory, overwrite)
+        show_log(quiet)
+        result = run(
+            models, element=element, distance=distance, fdr=fdr, calibrate=calibrate, move=register
+        )
+        result.write(directory, overwrite)
+    for c in result.comparisons:
+        common = c.count("common")
+        part = 100 * common / len(c.a)
+        typer.echo(
+            f"{c.a.name} and {c.b.name}: {common} of {len(c.a)} atoms common ({part:.1f} %), "
+            f"{c.count('displaced')} displaced, {c.count('lost')} lost, {c.count('gained')} gained, "
+            f"{int(c.moved.sum())} moved significantly"
+        )
+    typer.echo(f"{directory / 'compare.json'}")

@@ -1,0 +1,220 @@
+"""`atomfit.compare`: models of one particle from files, compared, and the results as files.
+
+Two models are compared with each other. Of a series each is compared with the first, which shows what has
+become of the particle, and with the one before, which shows when. Maps are built first, with default
+options; only then is JAX imported.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from atomfit.errors import InputError
+from atomfit.io.comparisons import summary, write_comparison, write_side, write_tracks
+from atomfit.io.json_files import write_json
+from atomfit.io.models import model_of_columns, read_model
+from atomfit.io.outputs import staged
+from atomfit.io.tables import write_table
+from atomfit.statistics.comparison import PAPER_DISTANCE, Comparison, Model
+from atomfit.statistics.comparison import compare as compare_two
+from atomfit.statistics.series import follow
+
+_log = logging.getLogger(__name__)
+MAP_ENDINGS = (".mrc", ".map", ".ccp4", ".npy", ".gz")
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesComparison:
+    """Models of one particle, compared.
+
+    **Fields:**
+
+    - `inputs`, `models`: as they were given.
+    - `comparisons`: of two models one; of a series each with the first, then each with the one before.
+    - `steps`: those of `comparisons` that compare a model with the one before.
+    - `tables`: of models that were built from maps, the columns of their `atoms.csv` by name.
+    - `distance`, `fdr`, `calibrated`: the options.
+    """
+
+    inputs: tuple[Path, ...]
+    models: tuple[Model, ...]
+    comparisons: tuple[Comparison, ...]
+    steps: tuple[Comparison, ...]
+    tables: dict[str, dict[str, np.ndarray]]
+    distance: float
+    fdr: float
+    calibrated: bool
+
+    @property
+    def tracks(self) -> Int[np.ndarray, "atoms models"]:
+        """Index of each atom in every model; -1 where it is not."""
+        return follow(self.steps)
+
+    def write(self, directory: str | Path, overwrite: bool = False) -> Path:
+        """Write every file.
+
+        **Raises:** `InputError` if the directory holds something and `overwrite` is false.
+        """
+        directory = Path(directory)
+        pages = [summary(c, self.distance, self.fdr, self.calibrated) for c in self.comparisons]
+        inputs = {"inputs": list(self.inputs)}
+        with staged(directory, overwrite) as stage:
+            for name, table in self.tables.items():
+                write_table(stage / f"{name}_atoms.csv", table)
+            if len(self.models) == 2:
+                (comparison,) = self.comparisons
+                write_comparison(stage / "compare.csv", comparison)
+                write_side(stage / "a.xyz", comparison, "a")
+                write_side(stage / "b.xyz", comparison, "b")
+                write_json(stage / "compare.json", inputs | pages[0])
+            else:
+                for c in self.comparisons:
+                    write_comparison(stage / f"compare_{c.a.name}_{c.b.name}.csv", c)
+                first = self.comparisons[0].a.name
+                write_side(stage / f"{first}.xyz", self.comparisons[0], "a")
+                for c in (c for c in self.comparisons if c.a.name == first):
+                    write_side(stage / f"{c.b.name}.xyz", c, "b")
+                write_tracks(stage / "series.csv", self.models, self.tracks)
+                write_json(stage / "compare.json", inputs | {"comparisons": pages})
+        return directory
+
+
+def compare(
+    inputs: Sequence[str | Path],
+    *,
+    element: str | Sequence[str] | None = None,
+    distance: float = PAPER_DISTANCE,
+    fdr: float = 0.05,
+    calibrate: bool = False,
+    move: bool = True,
+) -> SeriesComparison:
+    """Compare two models of one particle, or a series.
+
+    **Arguments:**
+
+    - `inputs`: directories of `atomfit build`, tables, structure files or maps.
+    - `element`: of the atoms, if there are maps among them.
+    - `distance`: largest distance of a common pair (Å).
+    - `fdr`: rate of false ones among the atoms called moved.
+    - `calibrate`: whether error bars are multiplied by their scale before atoms are called moved.
+    - `move`: whether models are laid on each other; their frames are one if not.
+
+    **Raises:** `InputError` for what cannot be used.
+    """
+    _require(len(inputs), distance, fdr)
+    paths = [Path(given) for given in inputs]
+    names = names_of(paths)
+    tables: dict[str, dict[str, np.ndarray]] = {}
+    models = []
+    for path, name in zip(paths, names, strict=True):
+        if _is_map(path):
+            tables[name] = _built(path, element)
+            models.append(model_of_columns(name, tables[name]))
+        else:
+            models.append(read_model(path, name))
+
+    def two(i: int, j: int) -> Comparison:
+        try:
+            found = compare_two(
+                models[i], models[j], distance=distance, fdr=fdr, calibrate=calibrate, move=move
+            )
+        except InputError as error:
+            raise error.at(f"{paths[i]} and {paths[j]}") from None
+        _say(found)
+        return found
+
+    last = len(models) - 1
+    with_first = [two(0, k) for k in range(1, last + 1)]
+    with_last = [with_first[0], *(two(k - 1, k) for k in range(2, last + 1))]
+    return SeriesComparison(
+        tuple(paths),
+        tuple(models),
+        (*with_first, *with_last[1:]),
+        tuple(with_last),
+        tables,
+        distance,
+        fdr,
+        calibrate,
+    )
+
+
+def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
+    """What each input is called: its own name, or that of its directory; numbered if there are two."""
+    names: list[str] = []
+    for path in paths:
+        whole = path.absolute()
+        if path.is_dir():
+            name = whole.name
+        elif whole.name == "atoms.csv":
+            name = whole.parent.name
+        else:
+            name = Path(whole.name.removesuffix(".gz")).stem
+        name = name or "model"
+        count = sum(other == name or other.startswith(f"{name}_no") for other in names)
+        names.append(f"{name}_no{count + 1}" if count else name)
+    return tuple(names)
+
+
+def _require(count: int, distance: float, fdr: float) -> None:
+    if count < 2:
+        raise InputError(f"{count} model cannot be compared", "give two or more", "atomfit compare")
+    if not 0 < distance < float("inf"):
+        raise InputError(f"{distance:g} is no distance", "give Å above 0, as 1.76", "--distance")
+    if not 0 < fdr < 1:
+        raise InputError(f"{fdr:g} is no rate", "give a number between 0 and 1, as 0.05", "--fdr")
+
+
+def _is_map(path: Path) -> bool:
+    return not path.is_dir() and path.name.lower().endswith(MAP_ENDINGS)
+
+
+def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndarray]:
+    if not element:
+        raise InputError("this is a map, whose atoms are yet to be found", "add --element, as Pt", path)
+    from atomfit.io.results import table
+    from atomfit.pipeline import build
+
+    columns = table(build(path, element))
+    if not len(columns["x"]):
+        raise InputError("no atom was found in this map", "see atomfit check", path)
+    return columns
+
+
+def _say(c: Comparison) -> None:
+    registration = c.registration
+    if registration.how != "given":
+        _log.info(
+            "%s on %s: frames %s, turned by %.3f degrees, %d pairs",
+            c.b.name,
+            c.a.name,
+            "agreed" if registration.how == "agreed" else "were found",
+            registration.motion.angle,
+            len(registration.pairs[0]),
+        )
+    smaller = min(len(c.a), len(c.b))
+    if c.count("common") < 0.5 * smaller:
+        _log.warning(
+            "%s and %s: only %d of %d atoms are common; are they one particle?",
+            c.a.name,
+            c.b.name,
+            c.count("common"),
+            smaller,
+        )
+    if registration.equals:
+        _log.warning(
+            "%s on %s: %d other orientations are as good; the smallest rotation is taken",
+            c.b.name,
+            c.a.name,
+            registration.equals,
+        )
+    if c.scale.value > 0 and abs(np.log(c.scale.value)) > 3 * c.scale.esd / c.scale.value + 0.1:
+        _log.warning(
+            "%s and %s: error bars are too small by a factor of %.2f; --calibrate allows for it",
+            c.a.name,
+            c.b.name,
+            c.scale.value,
+        )

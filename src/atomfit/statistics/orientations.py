@@ -1,0 +1,208 @@
+"""How one model may lie on another: every orientation and shift worth a closer look.
+
+Particles are nearly crystals, so many wrong orientations look nearly right, and a search that walks
+downhill ends in one of them. So the search is global, in the two steps of molecular replacement.
+
+**Rotation function** (Rossmann & Blow 1962). Vectors between the atoms of one model do not know where the
+model lies, only how it is turned. Those shorter than three neighbour distances, blurred, are its
+Patterson function. The first model's is kept as a grid, the second's as its maxima; these are turned into
+thousands of orientations spread evenly over all rotations (super-Fibonacci spirals, Alexa 2022), and the
+grid is summed at them. A crystal's symmetry gives many equal orientations, which the vectors cannot tell
+apart; all are kept, and improved by laying the maxima of one function on the nearest of the other.
+
+**Translation function.** For each orientation the correlation of the two sets of blurred atoms at all
+shifts, by Fourier transforms; its highest maxima are kept. It needs no centre of mass, which a changed
+surface moves.
+
+What comes out is judged by the atoms that it lays on each other; see `statistics.registration`.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import fft, ndimage
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from atomfit.statistics.rigid import Motion
+
+#: Lengths in nearest-neighbour distances: the longest vector, and the voxel and blur of the two functions.
+_REACH, _PATTERSON_VOXEL, _PATTERSON_BLUR = 3.2, 0.12, 0.15
+_VOXEL, _BLUR = 0.25, 0.2
+#: Atoms, nearest the middle, whose vectors are taken: enough for a sharp function.
+_ATOMS = 4000
+_MAXIMA = 400
+_ORIENTATIONS = 60_000
+#: Orientations that are kept: how many, and how far apart (degrees).
+_KEPT, _APART = 80, 10.0
+#: With what part of the best score, before they are improved and after.
+_ROUGH, _PART = 0.4, 0.7
+#: Shifts that are kept for each orientation.
+_SHIFTS = 4
+
+
+def candidate_motions(
+    a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"], spacing: float
+) -> list[Motion]:
+    """Motions that may lay b on a, to be improved and judged.
+
+    **Arguments:**
+
+    - `a`, `b`: positions of two models (Å).
+    - `spacing`: typical nearest-neighbour distance (Å).
+    """
+    return [
+        Motion(turn, shift)
+        for turn in rotation_function(a, b, spacing)
+        for shift in translation_function(a, b @ turn.T, spacing)
+    ]
+
+
+def rotation_function(
+    a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"], spacing: float
+) -> Float[np.ndarray, "k 3 3"]:
+    """Rotations that turn the vectors of b onto those of a, best first."""
+    grid_a, grid_b = (_patterson(positions, spacing) for positions in (a, b))
+    (maxima_a, _), (maxima_b, heights) = (_maxima(grid, spacing) for grid in (grid_a, grid_b))
+    if not len(maxima_a) or not len(maxima_b):
+        return np.eye(3)[None]
+    turns = evenly_spread(_ORIENTATIONS)
+    scores = _scores(grid_a, turns.as_matrix(), maxima_b, heights, spacing)
+    best = np.argsort(-scores, kind="stable")
+    kept = _apart(turns[best], scores[best], 2 * _KEPT, _ROUGH)
+    improved = np.stack(
+        [_improved(turn, maxima_a, maxima_b, heights, spacing) for turn in kept.as_matrix()]
+    )
+    scores = _scores(grid_a, improved, maxima_b, heights, spacing)
+    order = np.argsort(-scores, kind="stable")
+    return _apart(Rotation.from_matrix(improved[order]), scores[order], _KEPT, _PART).as_matrix()
+
+
+def translation_function(
+    a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"], spacing: float
+) -> Float[np.ndarray, "k 3"]:
+    """Shifts of b that lay most of its atoms on those of a (Å)."""
+    voxel, a, b = _VOXEL * spacing, _together(a), _together(b)
+    middle_a, middle_b = a.mean(axis=0), b.mean(axis=0)
+    # Shifts beyond half of the smaller model leave too little to compare, and may wrap around.
+    size = np.maximum(np.ptp(a, axis=0), np.ptp(b, axis=0)) + 0.5 * np.minimum(
+        np.ptp(a, axis=0), np.ptp(b, axis=0)
+    )
+    shape = [fft.next_fast_len(int(n), real=True) for n in np.ceil(size / voxel) + 4]
+    waves = [fft.fftfreq(n) for n in shape[:2]] + [fft.rfftfreq(shape[2])]
+    squares = sum(w**2 for w in np.meshgrid(*waves, indexing="ij", sparse=True))
+    blur = np.exp(-4 * np.pi**2 * (_BLUR / _VOXEL) ** 2 * squares)
+    spectra = [
+        fft.rfftn(_counts((x / voxel).round().astype(int) % shape, shape))
+        for x in (a - middle_a, b - middle_b)
+    ]
+    values = fft.irfftn(spectra[0] * spectra[1].conj() * blur, shape)
+    peaks = np.argwhere(values == ndimage.maximum_filter(values, 3, mode="wrap"))
+    peaks = peaks[np.argsort(-values[tuple(peaks.T)], kind="stable")[:_SHIFTS]]
+    steps = np.where(peaks > np.array(shape) / 2, peaks - np.array(shape), peaks)
+    return steps * voxel + middle_a - middle_b
+
+
+def evenly_spread(n: int) -> Rotation:
+    """n rotations, evenly spread over all (super-Fibonacci spirals, Alexa 2022)."""
+    # The plastic ratio's relative that solves ψ⁴ = ψ + 4, and √2, as the paper has them.
+    psi = 1.533751168755204288118041
+    s = np.arange(n) + 0.5
+    r, rest = np.sqrt(s / n), np.sqrt(1 - s / n)
+    alpha, beta = 2 * np.pi * s / np.sqrt(2), 2 * np.pi * s / psi
+    return Rotation.from_quat(
+        np.stack([r * np.sin(alpha), r * np.cos(alpha), rest * np.sin(beta), rest * np.cos(beta)], axis=1)
+    )
+
+
+def _together(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "k 3"]:
+    """The atoms but for those far from all others, which would make any box too large."""
+    distances = np.linalg.norm(positions - np.median(positions, axis=0), axis=1)
+    return positions[distances <= 4 * np.median(distances)]
+
+
+def _patterson(positions: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "k k k"]:
+    """Blurred vectors between atoms, on a grid whose middle voxel is no vector at all."""
+    voxel, half = _PATTERSON_VOXEL * spacing, int(np.ceil(_REACH / _PATTERSON_VOXEL)) + 2
+    inward = np.argsort(np.linalg.norm(positions - positions.mean(axis=0), axis=1), kind="stable")
+    kept = positions[inward[:_ATOMS]]
+    pairs = cKDTree(kept).query_pairs(_REACH * spacing, output_type="ndarray")
+    vectors = kept[pairs[:, 0]] - kept[pairs[:, 1]]
+    steps = np.concatenate([vectors, -vectors]) / voxel
+    shape = (2 * half + 1,) * 3
+    counts = _counts(steps.round().astype(int) + half, shape)
+    return ndimage.gaussian_filter(counts, _PATTERSON_BLUR / _PATTERSON_VOXEL)
+
+
+def _counts(
+    voxels: Int[np.ndarray, "n 3"], shape: tuple[int, ...] | list[int]
+) -> Float[np.ndarray, "i j k"]:
+    flat = np.ravel_multi_index(tuple(voxels.T), tuple(shape))
+    return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape).astype(float)
+
+
+def _maxima(
+    grid: Float[np.ndarray, "k k k"], spacing: float
+) -> tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, " p"]]:
+    """Vectors at the highest maxima (Å), and their heights."""
+    half = grid.shape[0] // 2
+    peaks = np.argwhere((grid == ndimage.maximum_filter(grid, 3)) & (grid > 0))
+    peaks = peaks[np.linalg.norm(peaks - half, axis=1) <= _REACH / _PATTERSON_VOXEL]
+    peaks = peaks[np.argsort(-grid[tuple(peaks.T)], kind="stable")[:_MAXIMA]]
+    heights = grid[tuple(peaks.T)]
+    # Between voxels by the centre of mass about each maximum.
+    offsets = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    around = grid[tuple(np.moveaxis(peaks[:, None] + offsets, -1, 0))]
+    finer = peaks + np.einsum("pk,kd->pd", around, offsets) / around.sum(axis=1)[:, None]
+    return (finer - half) * _PATTERSON_VOXEL * spacing, heights
+
+
+def _scores(
+    grid: Float[np.ndarray, "k k k"],
+    turns: Float[np.ndarray, "r 3 3"],
+    vectors: Float[np.ndarray, "p 3"],
+    heights: Float[np.ndarray, " p"],
+    spacing: float,
+) -> Float[np.ndarray, " r"]:
+    """The grid summed at turned vectors."""
+    # The function is the same at opposite vectors: one of each pair will do.
+    one = vectors @ np.array([1.0, 1e-3, 1e-6]) > 0
+    steps = vectors[one] / (_PATTERSON_VOXEL * spacing)
+    half, n = grid.shape[0] // 2, grid.shape[0]
+    scores = np.empty(len(turns))
+    for first in range(0, len(turns), 2000):
+        turned = np.rint(np.einsum("rij,pj->irp", turns[first : first + 2000], steps)).astype(int) + half
+        values = grid.ravel()[(turned[0] * n + turned[1]) * n + turned[2]]
+        scores[first : first + 2000] = values @ heights[one]
+    return scores
+
+
+def _apart(turns: Rotation, scores: Float[np.ndarray, " r"], most: int, part: float) -> Rotation:
+    """The best rotations, none of them near a better one."""
+    quaternions, least = turns.as_quat(), np.cos(np.radians(_APART) / 2)
+    kept: list[int] = []
+    for i in np.flatnonzero(scores >= part * scores.max(initial=0)):
+        if len(kept) == most:
+            break
+        if not kept or np.abs(quaternions[kept] @ quaternions[i]).max() < least:
+            kept.append(int(i))
+    return turns[kept]
+
+
+def _improved(
+    turn: Float[np.ndarray, "3 3"],
+    a: Float[np.ndarray, "p 3"],
+    b: Float[np.ndarray, "q 3"],
+    heights: Float[np.ndarray, " q"],
+    spacing: float,
+) -> Float[np.ndarray, "3 3"]:
+    """The rotation that lays maxima of one function best on the nearest ones of the other."""
+    tree = cKDTree(a)
+    for _ in range(5):
+        distances, nearest = tree.query(b @ turn.T, distance_upper_bound=0.35 * spacing)
+        near = np.isfinite(distances)
+        if near.sum() < 3:
+            break
+        weighted = (a[nearest[near]] * heights[near, None]).T @ b[near]
+        u, _, vt = np.linalg.svd(weighted)
+        turn = (u * np.array([1.0, 1.0, np.linalg.det(u @ vt)])) @ vt
+    return turn

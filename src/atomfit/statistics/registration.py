@@ -1,0 +1,194 @@
+"""Laying one model of a particle on another, without knowing which atom is which.
+
+If most atoms of the two models already lie on each other, their frames are taken to be one and the motion
+is only refined. Otherwise every candidate of `statistics.orientations` is: atoms that are each other's
+nearest within a third of a neighbour distance are pairs, the motion follows from the pairs and the pairs
+from the motion, until they stay (Besl & McKay 1992, with pairs one to one).
+
+Which candidate is right is said by `statistics.likeliest`.
+
+**Refinement** weighs each pair by its error bars (`statistics.rigid`), and leaves out those whose
+displacement is beyond what one atom in a thousand would have by noise: moved atoms. The scale of the error
+bars is estimated from the median at each round, so that wrong ones leave out no more.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.stats import chi2
+
+from atomfit.errors import InputError
+from atomfit.neighbours import nearest_distances
+from atomfit.statistics.likeliest import LEAST_NOISE, NEAR, likeliest, near_pairs
+from atomfit.statistics.orientations import candidate_motions
+from atomfit.statistics.rigid import STILL, FittedMotion, Motion, fit_motion, superpose, unfitted
+
+#: Frames agree if so many of the smaller model's atoms are near one of the other.
+_AGREE = 0.5
+#: Neighbour distances of one particle do not differ by this factor.
+_UNLIKE = 1.8
+_ROUNDS = 20
+#: Chi-square, of three degrees of freedom, that one atom in a thousand exceeds; and the median.
+_LARGEST, _MEDIAN = float(chi2.ppf(0.999, 3)), float(chi2.ppf(0.5, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """The motion of the second model into the frame of the first.
+
+    **Fields:**
+
+    - `fitted`: the motion and its uncertainty, as the error bars have it.
+    - `how`: "given" (frames were left as they are), "agreed" (they agreed, and were refined) or "found".
+    - `pairs`: indices of the pairs that the motion was fitted to, in either model.
+    - `scale`: by what factor error bars are too small, as displacements of near pairs have it; without
+        error bars the noise of a displacement along an axis (Å).
+    - `equals`: other orientations that are as good, of which the chosen one is the smallest rotation.
+    - `next_best`: near pairs of the best other orientation that is not as good; None if there is none.
+    - `near`: near pairs of the chosen one.
+    """
+
+    fitted: FittedMotion
+    how: str
+    pairs: tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]
+    scale: float
+    equals: int
+    next_best: int | None
+    near: int
+
+    @property
+    def deviations(self) -> Float[np.ndarray, "6"]:
+        """Standard uncertainties of the small rotation (radians) and the shift (Å), scale included."""
+        scale = self.scale if np.isfinite(self.scale) else 0.0
+        return np.sqrt(np.diagonal(self.fitted.covariance)) * scale
+
+    @property
+    def motion(self) -> Motion:
+        return self.fitted.motion
+
+
+def register(
+    a: Float[np.ndarray, "n 3"],
+    b: Float[np.ndarray, "m 3"],
+    covariances_a: Float[np.ndarray, "n 3 3"] | None = None,
+    covariances_b: Float[np.ndarray, "m 3 3"] | None = None,
+    move: bool = True,
+) -> Registration:
+    """Find the rigid motion that takes b onto a.
+
+    **Arguments:**
+
+    - `a`, `b`: positions of the atoms of two models (Å).
+    - `covariances_a`, `covariances_b`: of the positions (Å²), each in its own frame; alike and of one
+        unknown size if either is not given.
+    - `move`: whether frames may differ.
+
+    **Raises:** `InputError` if a motion is asked for and fewer than three atoms lie near each other
+        however the models are laid, or if their neighbour distances cannot be those of one particle.
+    """
+    if not move:
+        none = np.zeros(0, int)
+        return Registration(unfitted(STILL), "given", (none, none), np.nan, 0, None, 0)
+    spacing = _one_spacing(a, b)
+    tolerance = NEAR * spacing
+    start, equals, following, how = STILL, 0, None, "agreed"
+    # Before anything is moved: a crystal that is far off settles into a wrong orientation as well.
+    if len(near_pairs(a, b, tolerance)[0]) < max(3.0, _AGREE * min(len(a), len(b))):
+        motions = [_settled(a, b, motion, tolerance) for motion in candidate_motions(a, b, spacing)]
+        start, equals, following = likeliest(a, b, motions, tolerance)
+        how = "found"
+    else:
+        start = _settled(a, b, STILL, tolerance)
+    if len(near_pairs(a, start(b), tolerance)[0]) < 3:
+        raise InputError(
+            "fewer than three atoms of the two models lie near each other, however they are turned",
+            "are they one particle? --no-register compares them as they lie",
+        )
+    if covariances_a is None or covariances_b is None:
+        # Half of one each: the scale of the two together is then their noise in Å.
+        covariances_a, covariances_b = (np.tile(0.5 * np.eye(3), (len(x), 1, 1)) for x in (a, b))
+    fitted, pairs, scale = _refined(a, b, start, tolerance, covariances_a, covariances_b)
+    near = len(near_pairs(a, fitted.motion(b), tolerance)[0])
+    return Registration(fitted, how, pairs, scale, equals, following, near)
+
+
+def typical_spacing(positions: Float[np.ndarray, "n 3"]) -> float:
+    """Median distance to the nearest atom (Å); NaN for a lone atom."""
+    return float(np.median(nearest_distances(positions))) if len(positions) > 1 else np.nan
+
+
+def _one_spacing(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"]) -> float:
+    less, more = sorted((typical_spacing(a), typical_spacing(b)))
+    if not less > 0 or not more > 0:
+        raise InputError(
+            "a model of fewer than two atoms at two places cannot be laid on another", "add --no-register"
+        )
+    if more > _UNLIKE * less:
+        raise InputError(
+            f"nearest atoms are {less:.3g} Å apart in one model and {more:.3g} Å in the other",
+            "are both in Å, and of one particle? --no-register compares them as they lie",
+        )
+    return less
+
+
+def _settled(
+    a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"], motion: Motion, tolerance: float
+) -> Motion:
+    """The motion when pairs no longer change."""
+    before = np.zeros((2, 0), int)
+    for _ in range(_ROUNDS):
+        i, j, distances = near_pairs(a, motion(b), tolerance)
+        pairs = np.stack([i, j])
+        if len(i) < 3 or np.array_equal(pairs, before):
+            break
+        # Half of the pairs at least, so that moved atoms do not pull.
+        kept = distances <= max(3 * float(np.median(distances)), LEAST_NOISE)
+        if kept.sum() < 3:
+            break
+        motion, before = superpose(a[i[kept]], b[j[kept]]), pairs
+    return motion
+
+
+def _refined(
+    a: Float[np.ndarray, "n 3"],
+    b: Float[np.ndarray, "m 3"],
+    motion: Motion,
+    tolerance: float,
+    covariances_a: Float[np.ndarray, "n 3 3"],
+    covariances_b: Float[np.ndarray, "m 3 3"],
+) -> tuple[FittedMotion, tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]], float]:
+    """The weighted motion, the pairs that it was fitted to, and the scale of the error bars."""
+    before: np.ndarray = np.zeros((2, 0), int)
+    for _ in range(_ROUNDS):
+        i, j, _ = near_pairs(a, motion(b), tolerance)
+        rest = a[i] - motion(b[j])
+        together = covariances_a[i] + motion.turn(covariances_b[j])
+        squares = mahalanobis(rest, together)
+        scale = max(float(np.median(squares)) / _MEDIAN, 1e-12)
+        kept = _largest_allowed(squares, scale)
+        pairs = np.stack([i[kept], j[kept]])
+        if np.array_equal(pairs, before):
+            break
+        fitted = fit_motion(a[pairs[0]], b[pairs[1]], covariances_a[pairs[0]], covariances_b[pairs[1]])
+        motion, before = fitted.motion, pairs
+    return fitted, (before[0], before[1]), scale**0.5
+
+
+def _largest_allowed(squares: Float[np.ndarray, " k"], scale: float) -> Bool[np.ndarray, " k"]:
+    """Pairs that noise explains; three at least."""
+    kept = squares <= _LARGEST * scale
+    kept[np.argsort(squares, kind="stable")[:3]] = True
+    return kept
+
+
+def mahalanobis(
+    vectors: Float[np.ndarray, "n 3"], covariances: Float[np.ndarray, "n 3 3"]
+) -> Float[np.ndarray, " n"]:
+    """Squared lengths in standard deviations; NaN where a covariance is not known."""
+    known = np.all(np.isfinite(covariances), axis=(1, 2))
+    safe = np.where(known[:, None, None], covariances, np.eye(3))
+    # A motion of three pairs leaves no uncertainty along some directions, nor any displacement.
+    safe = safe + 1e-9 * np.trace(safe, axis1=1, axis2=2)[:, None, None] * np.eye(3)
+    squares = np.einsum("ni,ni->n", vectors, np.linalg.solve(safe, vectors[..., None])[..., 0])
+    return np.where(known, squares, np.nan)

@@ -1,0 +1,89 @@
+"""Which displacements are more than noise.
+
+A displacement d with the covariance C has dᵀ C⁻¹ d, which without a real displacement follows chi-square
+with three degrees of freedom; `p_values` is the part of such that are larger. Of many atoms some have a
+small p-value by chance, so atoms are called moved by their q-value, the least rate of false ones among
+those called so (Benjamini & Hochberg 1995).
+
+**Error bars may be wrong by a common factor.** Half of all chi-squares of unmoved atoms lie below 2.366.
+If the median is s² times that, error bars are too small by the factor s. A few moved atoms hardly change
+a median. The standard error of s follows from that of a median, 1 / (2 f √n), with f the density there.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import chi2
+
+_FREEDOM = 3
+_MEDIAN = float(chi2.ppf(0.5, _FREEDOM))
+_MEDIAN_ERROR = 1 / (4 * float(chi2.pdf(_MEDIAN, _FREEDOM)) * _MEDIAN)
+_LEAST_SCALE = 1e-6
+#: Of a Gaussian, in median absolute deviations.
+_DEVIATIONS = 1.482602218505602
+
+
+@dataclass(frozen=True)
+class Scale:
+    """By what factor error bars are too small.
+
+    **Fields:**
+
+    - `value`: the factor; NaN if there are no error bars.
+    - `esd`: its standard uncertainty, if all atoms are unmoved.
+    """
+
+    value: float
+    esd: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Differences of one number in their standard uncertainties: mean 0 and deviation 1 if these are right.
+
+    **Fields:**
+
+    - `count`: of the pairs.
+    - `mean`, `deviation`: of the quotients.
+    - `robust_deviation`: the same from their median absolute deviation, which few outliers do not change.
+    """
+
+    count: int
+    mean: float
+    deviation: float
+    robust_deviation: float
+
+
+def chi_square_scale(squares: Float[np.ndarray, " n"]) -> Scale:
+    """By what factor error bars are too small, from chi-squares; those that are NaN are left out."""
+    known = squares[np.isfinite(squares)]
+    if not len(known):
+        return Scale(np.nan, np.nan)
+    value = float(np.sqrt(np.median(known) / _MEDIAN))
+    return Scale(value, value * _MEDIAN_ERROR / len(known) ** 0.5)
+
+
+def p_values(squares: Float[np.ndarray, " n"], scale: float = 1.0) -> Float[np.ndarray, " n"]:
+    """Part of unmoved atoms with a larger chi-square, if error bars are too small by `scale`."""
+    # Two copies of one model have no displacements at all, and no scale.
+    return np.asarray(chi2.sf(squares / np.maximum(scale, _LEAST_SCALE) ** 2, _FREEDOM))
+
+
+def q_values(p: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Least false-discovery rate at which each is discovered; NaN where p is."""
+    q = np.full(len(p), np.nan)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    rates = p[order] * len(order) / np.arange(1, len(order) + 1)
+    q[order] = np.minimum(np.minimum.accumulate(rates[::-1])[::-1], 1.0)
+    return q
+
+
+def agreement(z: Float[np.ndarray, " n"]) -> Agreement:
+    """Mean and deviation of quotients; those that are NaN are left out."""
+    known = z[np.isfinite(z)]
+    if len(known) < 2:
+        return Agreement(len(known), np.nan, np.nan, np.nan)
+    spread = float(np.median(np.abs(known - np.median(known)))) * _DEVIATIONS
+    return Agreement(len(known), float(known.mean()), float(known.std(ddof=1)), spread)

@@ -1,0 +1,55 @@
+"""What every command says and how it ends: refusals, interruptions and the log on standard error."""
+
+import logging
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from atomfit.errors import InputError
+
+
+@contextmanager
+def refusals(checkpoint: Path | None = None) -> Iterator[None]:
+    """One sentence and exit code 2 for what a user can mend; 130 for Ctrl-C.
+
+    A batch system ends jobs by SIGTERM, which is taken as Ctrl-C.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except InputError as error:
+        typer.echo(f"atomfit: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        kept = checkpoint is not None and checkpoint.exists()
+        typer.echo(f"atomfit: interrupted; {to_go_on() if kept else 'nothing was written'}", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def to_go_on() -> str:
+    """The command that goes on with an interrupted one."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    return f"to go on: {shlex.join(['atomfit', *words, '--resume'])}"
+
+
+class _Echo(logging.Handler):
+    """Log lines on standard error, whatever that is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno == logging.WARNING else ""
+        typer.echo(prefix + record.getMessage(), err=True)
+
+
+def show_log(quiet: bool) -> None:
+    """Log lines on standard error; only warnings if `quiet`."""
+    logger = logging.getLogger("atomfit")
+    if not any(isinstance(handler, _Echo) for handler in logger.handlers):
+        logger.addHandler(_Echo())
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)

@@ -88,7 +88,7 @@ def test_an_end_before_the_first_iteration_keeps_the_atoms(
 ) -> None:
     path = tmp_path / "c"
     with monkeypatch.context() as patch:
-        patch.setattr("atomfit.pipeline.fit_jointly", lambda *_, **__: interrupt_at(0)(0, 0.0))
+        patch.setattr("atomfit.refining.fit_jointly", lambda *_, **__: interrupt_at(0)(0, 0.0))
         with pytest.raises(KeyboardInterrupt):
             build(small.map, "Pt", checkpoint=path, **OPTIONS)
     resumed = build(small.map, "Pt", checkpoint=path, resume=True, **OPTIONS)

@@ -42,6 +42,8 @@ from atomfit.scattering import GaussianMixture, matched_to_width
 VALIDATION_RADII = 1.5
 #: A map that atoms describe better than this, by its correlation with them, is not looked at twice.
 WELL_DESCRIBED = 0.8
+#: Changes are slow if a Gaussian of this standard deviation, in neighbour distances, keeps them.
+SLOW = 0.7
 
 log = logging.getLogger("atomfit")
 
@@ -100,8 +102,8 @@ def detect(
     - `min_coordination`: least coordination number; 0 turns the test off.
     - `cutoff`: distance within which atoms are neighbours (Å); found from the atoms by default.
 
-    Atoms on an uneven background are found once what varies over more than a bond length is taken off. The
-    map is tried as it is and, if the atoms do not describe it well, without that; the better one counts.
+    Atoms on an uneven background are found once what varies over more than about two bonds is taken off.
+    The map is tried as it is and, if the atoms do not describe it well, without that; the better one counts.
     """
     tried = partial(
         _detect_in,
@@ -113,7 +115,8 @@ def detect(
     )
     found = tried(density)
     if _described(found) < WELL_DESCRIBED:
-        flat = tried(density.with_values(without_slow_changes(density, element.neighbour_distance)))
+        slow = SLOW * element.neighbour_distance
+        flat = tried(density.with_values(without_slow_changes(density, slow)))
         if _described(flat) > _described(found):
             log.info("the background is uneven: atoms are looked for in the map without its slow changes")
             found = flat

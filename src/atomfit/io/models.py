@@ -59,7 +59,9 @@ def model_of_columns(name: str, columns: dict[str, np.ndarray]) -> Model:
     """A model of the columns of `atoms.csv`, as a build has them."""
     n = len(columns["x"])
     numbers = {
-        key: np.asarray(values, float) for key, values in columns.items() if key not in {*_TEXTS, *"xyz"}
+        key: np.asarray(values, float)
+        for key, values in columns.items()
+        if key not in {*_TEXTS, *"xyz"} and np.asarray(values).dtype.kind in "biuf"
     }
     unknown = np.full(n, np.nan)
     return Model(

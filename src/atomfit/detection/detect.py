@@ -103,7 +103,7 @@ def detect(
     - `cutoff`: distance within which atoms are neighbours (Å); found from the atoms by default.
 
     Atoms on an uneven background are found once what varies over more than about two bonds is taken off.
-    The map is tried as it is and, if the atoms do not describe it well, without that; the better one counts.
+    The map is tried as it is and, if atoms do not describe it well, without that; the better one counts.
     """
     tried = partial(
         _detect_in,

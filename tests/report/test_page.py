@@ -77,7 +77,7 @@ def text(content: dict[str, Any]) -> str:
 def test_the_data_are_those_of_the_result(text: str, small_result: BuildResult) -> None:
     data = json.loads(parsed(text).scripts[0], parse_constant=pytest.fail)
     columns = {column["name"]: column for column in data["columns"]}
-    assert set(table(small_result)) < set(columns)
+    assert set(table(small_result)) == set(columns)
     np.testing.assert_allclose(columns["x"]["values"], small_result.positions[:, 0], atol=6e-6)
     assert columns["u_iso"]["unit"] == "Å²"
     assert columns["element"]["values"] == ["Pt"] * 55
@@ -142,28 +142,13 @@ def test_residuals_are_measured_in_noise(content: dict[str, Any]) -> None:
     assert total == pytest.approx(1)
 
 
-def test_statistics_of_the_particle_are_rows() -> None:
-    particle = {
-        "radius": {"value": 10.2, "esd": 0.1, "unit": "Å"},
-        "shells": {"surface_atoms": 42},
-        "lattices": [
-            {"constant": 3.92, "constant_esd": 0.01, "rotation": np.eye(3), "angles": [90.0, 89.0]}
-        ],
-        "depth_fits": {"u_iso": {"value": 1.0}},
-    }
-    assert [tuple(row.values())[:2] for row in particle_rows(particle)] == [
-        ("radius", 10.2),
-        ("shells: surface atoms", 42),
-        ("lattices 1: constant", 3.92),
-        ("lattices 1: angles 1", 90.0),
-        ("lattices 1: angles 2", 89.0),
-    ]
-    assert particle_rows(particle)[2] == {
-        "name": "lattices 1: constant",
-        "value": 3.92,
-        "esd": 0.01,
-        "unit": "Å",
-    }
+def test_statistics_of_the_particle_are_rows(small_result: BuildResult) -> None:
+    whole = particle(small_result)
+    rows = {row["name"]: row for row in particle_rows(whole)}
+    assert rows["median coordination number"]["value"] == whole["table_1"]["median_cn"]
+    assert "icosahedral" in rows["surroundings of atoms"]["value"]
+    assert any(name.endswith(": lattice constant") for name in rows) == bool(whole["lattices"])
+    assert all(set(row) == {"name", "value", "esd", "unit"} for row in rows.values())
     assert particle_rows(None) == []
 
 

@@ -1,8 +1,7 @@
 """What the page is told: the tables, what its pictures are drawn from, and the records of the run.
 
 Columns are taken as they come. A unit and a meaning are added where `tables` has them, and numbers are
-rounded as in `atoms.csv`, so that the page and the file say the same. One column is the page's own, the
-distance from the particle's centre, which most other numbers are worth comparing with.
+rounded as in `atoms.csv`, so that the page and the file say the same.
 """
 
 import math
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 #: Spheres have this part of the distance between neighbours for a radius: close, and apart.
 _RADIUS = 0.4
-_DISTANCE = Column("centre_distance", "Å", ".3f", "distance from the mean of all positions")
 
 Table = dict[str, np.ndarray]
 
@@ -48,29 +46,20 @@ def contents(
     - `record`: what goes into `run.json`.
     """
     positions = result.positions
-    distances = {} if _DISTANCE.name in columns else {_DISTANCE.name: centre_distances(positions)}
     spacings = result.statistics.neighbours.nearest_distances
     return {
         "headline": headline(found),
-        "columns": _described(columns | distances, (*COLUMNS, _DISTANCE)),
+        "columns": _described(columns, COLUMNS),
         "rejected": _described(rejected, REJECTED_COLUMNS),
         "ellipsoids": ellipsoids(result.statistics.fitted),
         "radius": _RADIUS * _median(spacings, result.element.neighbour_distance),
         "slices": slices(result.density, model, positions),
         "residuals": residual_histogram(result, model),
         "particle": particle_rows(found.get("particle")),
+        "depth_fits": found.get("particle", {}).get("depth_fits", {}),
         "summary": {name: value for name, value in found.items() if name != "particle"},
         "run": record,
     }
-
-
-def centre_distances(positions: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-    """Distances from the mean of all positions (Å)."""
-    return (
-        np.linalg.norm(positions - positions.mean(axis=0, keepdims=True), axis=1)
-        if len(positions)
-        else np.zeros(0)
-    )
 
 
 def ellipsoids(fitted: FittedAtoms) -> Float[np.ndarray, "n 9"]:

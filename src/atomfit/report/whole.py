@@ -1,71 +1,65 @@
-"""Statistics of the whole particle as rows of a table: a name, a value, its standard uncertainty, a unit.
+"""The whole particle as rows of a table: a name in words, a value, its standard uncertainty, a unit.
 
-They come as `particle.json` has them: numbers by name, in groups and lists of groups, and a number's
-standard uncertainty beside it under its name with `_esd`. What the page draws from the atoms themselves
-(statistics of columns, by coordination number) or does not show (fits against depth, histograms) is left
-out.
+Not all of `particle.json` is worth a reader's time: rows are those of the paper's Table 1, the lattice of
+each grain with its errors, and how many atoms have which surroundings. What is drawn elsewhere on the page
+(statistics by coordination number and against depth) is left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-#: Groups that are no rows.
-_LEFT_OUT = ("statistics", "by_cn", "depth_fits", "pair_distribution")
-#: Lists of more numbers than axes are no values.
-_MOST_VALUES = 3
-_UNITS = {
-    "diameter": "Å",
-    "median_nn_distance": "Å",
-    "median_radial_strain_percent": "%",
-    "bulk_lattice_constant": "Å",
-    "constant": "Å",
-    "edges": "Å",
-    "angles": "degrees",
-    "angle": "degrees",
-    "deviation_from_sites": "Å",
-    "kernel_width": "Å",
-}
+#: The paper's Table 1, in words.
+_TABLE_1 = (
+    ("diameter", "diameter: largest distance between two atoms", "Å"),
+    ("median_cn", "median coordination number", ""),
+    ("mean_cn", "mean coordination number", ""),
+    ("median_nn_distance", "median distance to the nearest atom", "Å"),
+    ("median_radial_strain_percent", "median radial strain, from the bulk's lattice", "%"),
+    ("core_atoms", "atoms with 12 neighbours", ""),
+    ("core_ratio", "part of the atoms with 12 neighbours", ""),
+)
+#: Lattices that are shown.
+_MOST_LATTICES = 5
 
 Row = dict[str, Any]
 
 
-def particle_rows(particle: Mapping[str, Any] | None, group: str = "") -> list[Row]:
-    """Statistics of the whole particle as rows: name, value, esd and unit.
+def particle_rows(particle: Mapping[str, Any] | None) -> list[Row]:
+    """Rows with name, value, esd and unit.
 
     **Arguments:**
 
     - `particle`: what goes into `particle.json`; None if there is none.
-    - `group`: put before each name.
     """
-    rows: list[Row] = []
-    for name, entry in (particle or {}).items():
-        if name in _LEFT_OUT or name.endswith("_esd"):
-            continue
-        title = f"{group}{name}".replace("_", " ")
-        if isinstance(entry, Mapping) and "value" in entry:
-            rows += _row(title, entry["value"], entry.get("esd"), entry.get("unit", ""))
-        elif isinstance(entry, Mapping):
-            rows += particle_rows(entry, f"{title}: ")
-        elif isinstance(entry, Sequence) and entry and isinstance(entry[0], Mapping):
-            for number, one in enumerate(entry, start=1):
-                rows += particle_rows(one, f"{title} {number}: ")
-        else:
-            rows += _row(title, entry, (particle or {}).get(f"{name}_esd"), _UNITS.get(name, ""))
+    if particle is None:
+        return []
+    rows = [_row(words, particle["table_1"][name], None, unit) for name, words, unit in _TABLE_1]
+    rows.append(_row("structure", particle["structure"]))
+    local = sorted(particle["local_structure"].items(), key=lambda item: -item[1])
+    rows.append(_row("surroundings of atoms", ", ".join(f"{count} {name}" for name, count in local)))
+    for number, lattice in enumerate(particle["lattices"][:_MOST_LATTICES], start=1):
+        rows += _of_lattice(number, lattice)
+    rows.append(
+        _row(
+            "scatter of radial strain, from the fitted lattice",
+            100 * particle["strain"]["radial_standard_deviation"],
+            None,
+            "%",
+        )
+    )
     return rows
 
 
-def _row(name: str, value: Any, esd: Any, unit: str) -> list[Row]:
-    """One row, or one for each of a few numbers, or none for what is no value."""
-    if value is None or isinstance(value, (str, int, float, np.number)):
-        return [{"name": name, "value": value, "esd": esd, "unit": unit}]
-    values, esds = np.asarray(value), np.asarray(esd)
-    if values.ndim != 1 or len(values) > _MOST_VALUES or values.dtype.kind not in "iuf":
-        return []
-    known = esds if esds.shape == values.shape else np.full(len(values), np.nan)
-    pairs = zip(values.tolist(), known.tolist(), strict=True)
-    return [
-        {"name": f"{name} {number}", "value": one, "esd": error, "unit": unit}
-        for number, (one, error) in enumerate(pairs, start=1)
+def _of_lattice(number: int, lattice: Mapping[str, Any]) -> list[Row]:
+    name = f"grain {number}, {lattice['crystal']}, {lattice['atoms']} atoms"
+    rows = [
+        _row(f"{name}: lattice constant", lattice["constant"], lattice["constant_esd"], "Å"),
     ]
+    for letters, kind, unit in (("abc", "edges", "Å"), ("αβγ", "angles", "degrees")):
+        for letter, value, esd in zip(letters, lattice[kind], lattice[f"{kind}_esd"], strict=True):
+            rows.append(_row(f"{name}: {letter}", float(value), float(esd), unit))
+    return rows
+
+
+def _row(name: str, value: Any, esd: float | None = None, unit: str = "") -> Row:
+    return {"name": name, "value": value, "esd": esd, "unit": unit}

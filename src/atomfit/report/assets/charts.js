@@ -19,7 +19,7 @@ function drawScatter(host, x, y, { diagonal = false } = {}) {
   const ranges = diagonal ? commonRanges(all) : [0, 1].map((k) => rangeOf(all.map((point) => point[k])));
   const within = (point) => ranges.every(([low, high], k) => point[k] >= low && point[k] <= high);
   const points = all.filter(within);
-  const line = diagonal ? ranges[0].map((end) => [end, end]) : [];
+  const line = diagonal ? ranges[0].map((end) => [end, end]) : depthLine(x, y, ranges[0]);
   const { toX, toY, drawing } = chart(host, {
     x: { label: labelOf(x), range: ranges[0] },
     y: { label: labelOf(y), range: ranges[1] },
@@ -51,6 +51,27 @@ function commonRanges(points) {
   return [range, range];
 }
 
+// Linear down to a depth, constant below it (the paper's Eq. 1), where a number is drawn against depth.
+function depthFit(x, y) {
+  const kind = { radial_depth: "radial", hull_depth: "hull" }[x.name];
+  return (kind && report.depth_fits[kind]?.[y.name]) || null;
+}
+
+function depthLine(x, y, [low, high]) {
+  const fitted = depthFit(x, y);
+  if (!fitted) return [];
+  const { delta, slope, constant } = fitted;
+  return [[low, slope * (low - delta) + constant], [delta, constant], [high, constant]];
+}
+
+function depthWords(x, y) {
+  const fitted = depthFit(x, y);
+  if (!fitted) return "";
+  const { delta, delta_esd, smooth_better_by } = fitted;
+  const other = smooth_better_by > 0 ? " A curve without a kink describes the atoms better." : "";
+  return ` The line ends at a depth of ${asFarAsKnown(delta, delta_esd)} Å, with a standard uncertainty of ${asFarAsKnown(delta_esd, delta_esd)} Å.${other}`;
+}
+
 function explained({ name, meaning }) {
   return meaning ? `${name}: ${meaning}.` : "";
 }
@@ -63,7 +84,7 @@ function scatterPanel(host, wantedX, wantedY) {
   const about = (points) => {
     const r = correlation(points.map((point) => point[0]), points.map((point) => point[1]));
     const meant = [columns.get(x.value), columns.get(y.value)].map(explained).join(" ");
-    return `${meant} ${brief(points.length)} atoms; correlation ${brief(r, 2) || "not defined"}.`;
+    return `${meant} ${brief(points.length)} atoms; correlation ${brief(r, 2) || "not defined"}.${depthWords(columns.get(x.value), columns.get(y.value))}`;
   };
   let drawn;
   const draw = () => {

@@ -136,7 +136,7 @@ particleNumbersPanel();
 tablesPanel();
 thresholdPanel();
 scatterPanel(byId("scatter-one"), ["cn"], ["u_iso"]);
-scatterPanel(byId("scatter-two"), ["centre_distance"], ["u_iso"]);
+scatterPanel(byId("scatter-two"), ["radial_depth"], ["u_iso"]);
 histogramPanel(byId("histogram-one"), "u_iso");
 histogramPanel(byId("histogram-two"), "nn_distance");
 coordinationPanel(byId("by-coordination"));

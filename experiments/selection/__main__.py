@@ -4,9 +4,12 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 
+from atomfit import pipeline
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.detection.peaks import local_maxima
@@ -16,7 +19,7 @@ from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc import read_map
 from atomfit.matching import Match, match
 from atomfit.neighbours import find_neighbours
-from atomfit.pipeline import BuildResult, build
+from atomfit.pipeline import BuildResult
 from atomfit.rendering import Gaussians, render_map
 from atomfit.selection.contour import contour
 from atomfit.simulation import Simulation, simulate
@@ -55,6 +58,12 @@ def main() -> None:
         table = Path(__file__).parent / f"{name}.md"
         texts = parts[name](given.data) if name in ("alloy", "film") else parts[name]()
         record(table, f"python -m experiments.selection {name}", *texts)
+
+
+def build(*arguments: Any, **options: Any) -> BuildResult:
+    """A build that leaves no compiled code behind: a process can map only so much of it."""
+    jax.clear_caches()
+    return pipeline.build(*arguments, **options)
 
 
 def particles() -> Iterator[str]:
@@ -223,9 +232,9 @@ def duration() -> Iterator[str]:
         "5 %, correlated over 0.6 Å": {"noise": 0.05, "noise_correlation": 0.6},
     }.items():
         case = simulate(size=309, rotate="random", seed=0, **options)
-        build(case.map, "Pt")
+        pipeline.build(case.map, "Pt")
         begin = time.perf_counter()
-        result = build(case.map, "Pt")
+        result = pipeline.build(case.map, "Pt")
         whole = time.perf_counter() - begin
         assert result.selection is not None
         fit, selection = result.seconds["joint fit"], result.seconds["selection"]

@@ -55,7 +55,7 @@ def _of_lattice(number: int, lattice: Mapping[str, Any]) -> list[Row]:
     rows = [
         _row(f"{name}: lattice constant", lattice["constant"], lattice["constant_esd"], "Å"),
     ]
-    for letters, kind, unit in (("abc", "edges", "Å"), ("αβγ", "angles", "degrees")):
+    for letters, kind, unit in (("abc", "edges", "Å"), ("αβγ", "angles", "°")):
         for letter, value, esd in zip(letters, lattice[kind], lattice[f"{kind}_esd"], strict=True):
             rows.append(_row(f"{name}: {letter}", float(value), float(esd), unit))
     return rows

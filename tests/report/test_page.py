@@ -15,7 +15,7 @@ import pytest
 from atomfit.grid import DensityMap
 from atomfit.io.results import model_density, particle, rejected_table, run_record, summary, table
 from atomfit.pipeline import BuildResult, build
-from atomfit.report.contents import contents
+from atomfit.report.contents import contents, shown
 from atomfit.report.page import page
 from atomfit.report.whole import particle_rows
 from atomfit.report.words import verdict
@@ -140,6 +140,14 @@ def test_residuals_are_measured_in_noise(content: dict[str, Any]) -> None:
     assert found["deviation"] == pytest.approx(1, abs=0.1)
     total = np.sum(found["density"] * np.diff(found["edges"])) + found["beyond"] / found["voxels"]
     assert total == pytest.approx(1)
+
+
+def test_a_page_of_many_atoms_shows_some() -> None:
+    np.testing.assert_array_equal(shown(5), np.arange(5))
+    some = shown(1000, most=100)
+    assert len(np.unique(some)) == 100
+    assert np.all(np.diff(some) > 0)
+    assert some[-1] > 900
 
 
 def test_statistics_of_the_particle_are_rows(small_result: BuildResult) -> None:

@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.io.tables import COLUMNS, REJECTED_COLUMNS, Column
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Spheres have this part of the distance between neighbours for a radius: close, and apart.
 _RADIUS = 0.4
+
+#: Atoms, or rejected places, beyond which a page would take a browser minutes.
+MOST_SHOWN = 10_000
 
 Table = dict[str, np.ndarray]
 
@@ -47,11 +50,19 @@ def contents(
     """
     positions = result.positions
     spacings = result.statistics.neighbours.nearest_distances
+    which = shown(len(positions))
+    if len(which) < len(positions):
+        few = (
+            f"This page shows {len(which)} of {len(positions)} atoms, chosen at random; atoms.csv has all."
+        )
+        found = found | {"warnings": [*found.get("warnings", ()), few]}
     return {
         "headline": headline(found),
-        "columns": _described(columns, COLUMNS),
-        "rejected": _described(rejected, REJECTED_COLUMNS),
-        "ellipsoids": ellipsoids(result.statistics.fitted),
+        "columns": _described({name: values[which] for name, values in columns.items()}, COLUMNS),
+        "rejected": _described(
+            {name: values[:MOST_SHOWN] for name, values in rejected.items()}, REJECTED_COLUMNS
+        ),
+        "ellipsoids": ellipsoids(result.statistics.fitted)[which],
         "radius": _RADIUS * _median(spacings, result.element.neighbour_distance),
         "slices": slices(result.density, model, positions),
         "residuals": residual_histogram(result, model),
@@ -60,6 +71,13 @@ def contents(
         "summary": {name: value for name, value in found.items() if name != "particle"},
         "run": record,
     }
+
+
+def shown(n: int, most: int = MOST_SHOWN, seed: int = 0) -> Int[np.ndarray, " k"]:
+    """Which of n atoms are shown: all, or as many as a browser can hold, in their order."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 
 def ellipsoids(fitted: FittedAtoms) -> Float[np.ndarray, "n 9"]:

@@ -22,8 +22,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-#: Depths of the kink that are tried.
-_STEPS = 400
+#: Depths of the kink that are tried, and how often, between the best one's neighbours.
+_STEPS = 40
+_ROUNDS = 2
 #: Fewer atoms are not fitted.
 _FEWEST = 20
 
@@ -113,17 +114,19 @@ def fit_depth(
     if n < _FEWEST or np.ptp(d) == 0:
         return None
     low, high = np.quantile(d, [0.02, 0.98])
-    tried = np.linspace(low, high, _STEPS)
-    fits = [_linear(np.minimum(d - delta, 0), y, limits) for delta in tried]
-    squares = np.array([fit[0] for fit in fits])
-    best = int(squares.argmin())
+    for _ in range(_ROUNDS):
+        tried = np.linspace(low, high, _STEPS)
+        fits = [_linear(np.minimum(d - delta, 0), y, limits) for delta in tried]
+        squares = np.array([fit[0] for fit in fits])
+        best = int(squares.argmin())
+        low, high = tried[max(best - 1, 0)], tried[min(best + 1, _STEPS - 1)]
     variance = squares[best] / (n - 3)
     delta, (_, slope, constant) = float(tried[best]), fits[best]
     kink = np.minimum(d - delta, 0)
     # Both lines move with the kink: dy/dδ = -m before it.
     design = np.column_stack([kink, np.ones(n), np.where(d < delta, -slope, 0.0)])
     covariance = variance * np.linalg.pinv(design.T @ design)
-    lengths = np.geomspace(0.1, max(2 * np.ptp(d), 0.2), 100)
+    lengths = np.geomspace(0.1, max(2 * np.ptp(d), 0.2), _STEPS)
     smooth = [_linear(np.exp(-d / length), y, limits)[0] for length in lengths]
     gain = n * np.log(max(squares[best], 1e-300) / max(min(smooth), 1e-300))
     return DepthFit(

@@ -97,6 +97,7 @@ def measure_geometry(
         on_lattice[lattice.atoms] = number
     deep = bonds.coordination_numbers >= (INSIDE if grains.crystal is None else _bulk(grains.crystal))
     centre = centre_of(positions)
+    strain = measure_strain(positions, lattices, centre)
     bulk = np.nan if grains.crystal is None else grains.crystal.constant(element.neighbour_distance)
     return Geometry(
         measure_coordination(
@@ -108,8 +109,8 @@ def measure_geometry(
         find_twins(bonds, grains),
         on_lattice,
         float(np.mean(on_lattice[deep] == 0)) if deep.any() else np.nan,
-        measure_strain(positions, lattices, centre),
-        measure_strain(positions, lattices, centre, bulk),
+        strain,
+        strain.from_bulk(bulk),
         float(bulk),
         measure_depths(positions),
     )

@@ -104,11 +104,11 @@ class Lattice:
         angles, errors = np.degrees(np.array(between)).T
         return angles, errors
 
-    def ideal(self, constant: float | None = None) -> Float[np.ndarray, "m 3"]:
-        """Places of the atoms in the ideal crystal (Å), with its fitted constant or another one (Å)."""
-        scale = self.constant if constant is None else constant
+    def ideal(self) -> Float[np.ndarray, "m 3"]:
+        """Places of the atoms in the ideal crystal (Å)."""
         middle = self.sites.mean(axis=0)
-        return self.origin + self.map @ middle + scale * (self.sites - middle) @ self.rotation.T
+        away = self.constant * (self.sites - middle) @ self.rotation.T
+        return np.asarray(self.origin + self.map @ middle + away)
 
 
 def fit_lattices(positions: Float[np.ndarray, "n 3"], bonds: Bonds, grains: Grains) -> tuple[Lattice, ...]:

@@ -14,7 +14,7 @@ An error follows from the scatter about the local fit, which holds noise and dis
 atoms, or atoms on one side only, would make it larger than `LARGEST_ERROR`, there is no strain.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,8 @@ _REACH = 2.6
 LARGEST_ERROR = 0.02
 #: Atoms that determine a linear field with an error.
 _FEWEST = 8
+#: Determinant of the scaled normal matrix below which atoms lie in a plane.
+_FLAT = 1e-4
 #: Pooled scatter counts as so many residuals of an atom's own.
 _POOLED = 30.0
 
@@ -48,6 +50,7 @@ class Strain:
     - `radial`, `radial_errors`: along the direction from the particle's centre.
     - `reference`: whose crystal it is counted from.
     - `kernel`: width of the kernel (Å).
+    - `constants`: a of the ideal crystal of each atom (Å).
     """
 
     displacements: Float[np.ndarray, "n 3"]
@@ -57,13 +60,31 @@ class Strain:
     radial_errors: Float[np.ndarray, " n"]
     reference: StrainReference
     kernel: float
+    constants: Float[np.ndarray, " n"]
+
+    def from_bulk(self, constant: float) -> "Strain":
+        """The same counted from the crystal with the bulk's lattice constant (Å).
+
+        Sites that are k times as far apart make (1 + ε) / k of 1 + ε. There are no displacements: far from
+        the middle of a grain they would be those of its size.
+        """
+        ratio = self.constants / constant
+        one = np.array([1.0, 1, 1, 0, 0, 0])
+        return replace(
+            self,
+            displacements=np.full_like(self.displacements, np.nan),
+            tensors=(one + self.tensors) * ratio[:, None] - one,
+            errors=self.errors * ratio[:, None],
+            radial=(1 + self.radial) * ratio - 1,
+            radial_errors=self.radial_errors * ratio,
+            reference="bulk",
+        )
 
 
 def measure_strain(
     positions: Float[np.ndarray, "n 3"],
     lattices: tuple[Lattice, ...],
     centre: Float[np.ndarray, " 3"],
-    bulk: float | None = None,
 ) -> Strain:
     """Strain of all atoms that have a site in a lattice.
 
@@ -72,13 +93,14 @@ def measure_strain(
     - `positions`: of all atoms (Å).
     - `lattices`: of the grains.
     - `centre`: of the particle (Å).
-    - `bulk`: lattice constant to count from (Å); each grain's own if not given.
     """
     n, nothing = len(positions), np.nan
     displacements, tensors, errors = (np.full((n, k), nothing) for k in (3, 6, 6))
-    radial, radial_errors, kernel = np.full(n, nothing), np.full(n, nothing), nothing
+    radial, radial_errors, constants = (np.full(n, nothing) for _ in range(3))
+    kernel = nothing
     for lattice in lattices:
-        atoms, ideal = lattice.atoms, lattice.ideal(bulk)
+        atoms, ideal = lattice.atoms, lattice.ideal()
+        constants[atoms] = lattice.constant
         u = positions[atoms] - ideal
         displacements[atoms] = u
         kernel = KERNEL * lattice.crystal.bond_length * lattice.constant
@@ -86,8 +108,7 @@ def measure_strain(
         out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
         found = _local_fields(ideal, u, out, kernel)
         tensors[atoms], errors[atoms], radial[atoms], radial_errors[atoms] = found
-    reference: StrainReference = "fitted" if bulk is None else "bulk"
-    return Strain(displacements, tensors, errors, radial, radial_errors, reference, float(kernel))
+    return Strain(displacements, tensors, errors, radial, radial_errors, "fitted", float(kernel), constants)
 
 
 _ELEMENTS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
@@ -108,7 +129,12 @@ def _local_fields(
         weights = np.exp(-np.sum(apart**2, axis=1) / (2 * width**2))
         design = np.column_stack([np.ones(len(near)), apart])
         normal = (weights[:, None] * design).T @ design
-        if len(near) < _FEWEST or np.linalg.cond(normal / np.outer(*2 * [np.sqrt(np.diag(normal))])) > 1e6:
+        scale = np.sqrt(np.diag(normal))
+        if (
+            len(near) < _FEWEST
+            or scale.min() == 0
+            or np.linalg.det(normal / np.outer(scale, scale)) < _FLAT
+        ):
             continue
         inverse = np.linalg.inv(normal)
         gain = inverse @ (weights[:, None] * design).T

@@ -15,7 +15,7 @@ import pytest
 from atomfit.grid import DensityMap
 from atomfit.io.results import model_density, particle, rejected_table, run_record, summary, table
 from atomfit.pipeline import BuildResult, build
-from atomfit.report.contents import contents, shown
+from atomfit.report.contents import atoms_shown, contents
 from atomfit.report.page import page
 from atomfit.report.whole import particle_rows
 from atomfit.report.words import verdict
@@ -143,8 +143,8 @@ def test_residuals_are_measured_in_noise(content: dict[str, Any]) -> None:
 
 
 def test_a_page_of_many_atoms_shows_some() -> None:
-    np.testing.assert_array_equal(shown(5), np.arange(5))
-    some = shown(1000, most=100)
+    np.testing.assert_array_equal(atoms_shown(5), np.arange(5))
+    some = atoms_shown(1000, most=100)
     assert len(np.unique(some)) == 100
     assert np.all(np.diff(some) > 0)
     assert some[-1] > 900

@@ -50,7 +50,7 @@ def contents(
     """
     positions = result.positions
     spacings = result.statistics.neighbours.nearest_distances
-    which = shown(len(positions))
+    which = atoms_shown(len(positions))
     if len(which) < len(positions):
         few = (
             f"This page shows {len(which)} of {len(positions)} atoms, chosen at random; atoms.csv has all."
@@ -73,7 +73,7 @@ def contents(
     }
 
 
-def shown(n: int, most: int = MOST_SHOWN, seed: int = 0) -> Int[np.ndarray, " k"]:
+def atoms_shown(n: int, most: int = MOST_SHOWN, seed: int = 0) -> Int[np.ndarray, " k"]:
     """Which of n atoms are shown: all, or as many as a browser can hold, in their order."""
     if n <= most:
         return np.arange(n)

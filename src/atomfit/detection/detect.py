@@ -42,6 +42,8 @@ from atomfit.scattering import GaussianMixture, matched_to_width
 VALIDATION_RADII = 1.5
 #: A map that atoms describe better than this, by its correlation with them, is not looked at twice.
 WELL_DESCRIBED = 0.8
+#: What is slow counts as background if the atoms describe the rest so much better: an alloy gains 0.09.
+MUCH_BETTER = 0.12
 #: Changes are slow if a Gaussian of this standard deviation, in neighbour distances, keeps them.
 SLOW = 0.7
 
@@ -103,7 +105,8 @@ def detect(
     - `cutoff`: distance within which atoms are neighbours (Å); found from the atoms by default.
 
     Atoms on an uneven background are found once what varies over more than about two bonds is taken off.
-    The map is tried as it is and, if atoms do not describe it well, without that; the better one counts.
+    The map is tried as it is and, if atoms do not describe it well, without that, which counts if it is
+    described much better.
     """
     tried = partial(
         _detect_in,
@@ -117,7 +120,7 @@ def detect(
     if _described(found) < WELL_DESCRIBED:
         slow = SLOW * element.neighbour_distance
         flat = tried(density.with_values(without_slow_changes(density, slow)))
-        if _described(flat) > _described(found):
+        if _described(flat) > _described(found) + MUCH_BETTER:
             log.info("the background is uneven: atoms are looked for in the map without its slow changes")
             found = flat
     return found

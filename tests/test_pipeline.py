@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mrcfile
@@ -391,3 +392,26 @@ def test_a_noise_that_is_not_known_is_null(small: Simulation, tmp_path: Path) ->
     result = build(small.map, "Pt", noise="white", max_iterations=3)
     result.write(tmp_path / "out")
     assert json.loads((tmp_path / "out/summary.json").read_text())["fit"]["chi_square_reduced"] is None
+
+
+@pytest.mark.slow
+def test_an_interrupted_selection_keeps_the_first_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits in which atoms share a shape are none to write, or to go on from."""
+    from atomfit import selecting
+
+    case = simulate(size=55, noise=0.25, rotate="random", seed=0, box=72)
+    whole = build(case.map, "Pt", prior="empirical", selection="paper")
+    assert whole.joint is not None
+    assert whole.joint.prior is not None
+    real = selecting.joint_fit
+    monkeypatch.setattr(
+        selecting, "joint_fit", lambda *arguments: replace(real(*arguments), reason="interrupted")
+    )
+    # One atom less than there are, so that selection asks for it.
+    found = whole.detection
+    fewer = replace(found, positions=found.positions[1:], correlations=found.correlations[1:])
+    monkeypatch.setattr("atomfit.pipeline.detect", lambda *_, **__: fewer)
+    result = build(case.map, "Pt", prior="empirical")
+    assert result.joint is not None
+    assert result.joint.reason == "interrupted"
+    assert len(result) == len(fewer)

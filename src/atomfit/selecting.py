@@ -20,6 +20,10 @@ from atomfit.selection.species import Species, assign
 log = logging.getLogger("atomfit")
 
 
+class _Interrupted(Exception):
+    """A user stopped a fit in which atoms share one shape, which is nothing to go on from."""
+
+
 def select_atoms(
     ready: PreparedMap,
     detection: Detection,
@@ -69,14 +73,22 @@ def select_atoms(
 
     def sharing(changed: Detection) -> JointFit:
         atoms = replace(changed, mean_atom=shared)
-        return joint_fit(ready, atoms, rigid, progress, lambda state: None, None)
+        fit = joint_fit(ready, atoms, rigid, progress, lambda state: None, None)
+        if fit.reason == "interrupted":
+            raise _Interrupted
+        return fit
 
-    if joint.inside is None:
-        stages = [Stage(judgement, sharing), Stage(judgement, refit)]
-        return completed(detection, joint, stages=stages)
-    generous = Stage(partial(judgement, generous=True), sharing)
-    most = completed(detection, sharing(detection), stages=[generous])
-    return without_faint(ready.density, *most[:2], ready.element, most[2], Stage(judgement, refit))
+    try:
+        if joint.inside is None:
+            stages = [Stage(judgement, sharing), Stage(judgement, refit)]
+            return completed(detection, joint, stages=stages)
+        generous = Stage(partial(judgement, generous=True), sharing)
+        most = completed(detection, sharing(detection), stages=[generous])
+        return without_faint(ready.density, *most[:2], ready.element, most[2], Stage(judgement, refit))
+    except _Interrupted:
+        log.warning("interrupted while atoms were selected: these are the atoms as they were detected")
+        stopped = replace(joint, reason="interrupted")
+        return completed(detection, stopped, stages=[Stage(judgement, refit, rounds=0)])
 
 
 def assign_species(ready: PreparedMap, joint: JointFit | None, options: BuildOptions) -> Species | None:

@@ -284,7 +284,10 @@ def film(data: Path) -> Iterator[str]:
         rows.append(_row(folder.name, result, found, seconds))
         print(*rows[-1], sep=" | ", flush=True)
     rows.append(("mean", "", "", f"{np.mean([float(row[3]) for row in rows]):.3f}", "", "", ""))
-    yield "Defaults. Tolerance 1 Å."
+    yield (
+        "Defaults. Tolerance 1 Å. The least score of an atom where noise is not known, 0.6 of the typical "
+        "one, was chosen with these three volumes in view: F1 does not test it."
+    )
     yield markdown(("volume", "found", "false", "F1", "RMSD, pm", "rounds", "seconds"), rows)
 
 

@@ -29,8 +29,8 @@ from atomfit.selection.scores import scores
 #: No atom is fainter than this part of the typical one: where noise is nothing, the model's own small
 #: errors stand out from it.
 FAINTEST = 0.05
-#: Nor than this one, where noise cannot be measured and what the model lacks is no noise. Chosen on one
-#: part of the tantalum film (sub24).
+#: Nor than this one, where noise cannot be measured and what the model lacks is no noise. Chosen with all
+#: three parts of the tantalum film in view.
 FAINTEST_IN_DISORDER = 0.6
 #: There this score is enough for a trial.
 GENEROUS = 3.0

@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
 from atomfit.grid import DensityMap, Grid
+from atomfit.io.columns import table
 from atomfit.io.models import model_of_columns
-from atomfit.io.results import table
 from atomfit.matching import match
 from atomfit.pipeline import build
 from atomfit.rendering import Gaussians, render_map

@@ -35,7 +35,7 @@ from atomfit.options import (
     Split,
     Voxels,
 )
-from atomfit.terminal import refusals, show_log, to_go_on
+from atomfit.terminal import Overwrite, Quiet, refusals, show_log, to_go_on
 
 app = typer.Typer(
     add_completion=False,
@@ -50,8 +50,6 @@ _VoxelSize = Annotated[
     str | None,
     typer.Option(metavar="ANGSTROM", help="Replaces the header's: one edge, or three as X,Y,Z."),
 ]
-_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a directory that is not empty.")]
-_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 
 
 @app.command()
@@ -67,7 +65,7 @@ def build(
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Output directory.  [default: MAP_atomfit]"),
     ] = None,
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
     voxel_size: _VoxelSize = None,
     invert: Annotated[bool, typer.Option("--invert", help="Atoms are dark in this map.")] = False,
     mask_diameter: Annotated[
@@ -154,7 +152,7 @@ def build(
         bool,
         typer.Option("--resume", help="Go on from where an interrupted run of the same command stopped."),
     ] = False,
-    quiet: _Quiet = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find the atoms of a map and refine them jointly.
 
@@ -281,7 +279,7 @@ def simulate(
     ] = 0.0,
     wedge: Annotated[float, typer.Option(help="Missing wedge about z, in degrees.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Simulate a particle's map with known truth: map.mrc, truth.csv, simulation.json."""
     with refusals():

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from atomfit import process
-from atomfit.terminal import refusals, show_log
+from atomfit.terminal import Overwrite, Quiet, refusals, show_log
 
 
 def compare(
@@ -21,9 +21,7 @@ def compare(
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Output directory.  [default: A_vs_B_compare]"),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write into a directory that is not empty.")
-    ] = False,
+    overwrite: Overwrite = False,
     distance: Annotated[
         float, typer.Option(metavar="ANGSTROM", help="Atoms farther apart than this are different.")
     ] = 1.76,
@@ -40,7 +38,7 @@ def compare(
         list[str] | None,
         typer.Option("--element", "-e", metavar="SYMBOL", help="Of the atoms of maps (repeatable)."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare two models of one particle, or a series of them: what moved, was lost, was gained.
 

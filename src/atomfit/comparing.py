@@ -23,7 +23,7 @@ from atomfit.statistics.comparison import PAPER_DISTANCE, Comparison, Model
 from atomfit.statistics.comparison import compare as compare_two
 from atomfit.statistics.series import follow
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger("atomfit")
 MAP_ENDINGS = (".mrc", ".map", ".ccp4", ".npy", ".gz")
 
 
@@ -175,7 +175,7 @@ def _is_map(path: Path) -> bool:
 def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndarray]:
     if not element:
         raise InputError("this is a map, whose atoms are yet to be found", "add --element, as Pt", path)
-    from atomfit.io.results import table
+    from atomfit.io.columns import table
     from atomfit.pipeline import build
 
     columns = table(build(path, element))
@@ -187,7 +187,7 @@ def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndar
 def _say(c: Comparison) -> None:
     registration = c.registration
     if registration.how != "given":
-        _log.info(
+        log.info(
             "%s on %s: frames %s, turned by %.3f degrees, %d pairs",
             c.b.name,
             c.a.name,
@@ -197,7 +197,7 @@ def _say(c: Comparison) -> None:
         )
     smaller = min(len(c.a), len(c.b))
     if c.count("common") < 0.5 * smaller:
-        _log.warning(
+        log.warning(
             "%s and %s: only %d of %d atoms are common; are they one particle?",
             c.a.name,
             c.b.name,
@@ -205,14 +205,14 @@ def _say(c: Comparison) -> None:
             smaller,
         )
     if registration.equals:
-        _log.warning(
+        log.warning(
             "%s on %s: %d other orientations are as good; the smallest rotation is taken",
             c.b.name,
             c.a.name,
             registration.equals,
         )
     if c.scale.value > 0 and abs(np.log(c.scale.value)) > 3 * c.scale.esd / c.scale.value + 0.1:
-        _log.warning(
+        log.warning(
             "%s and %s: error bars are too small by a factor of %.2f; --calibrate allows for it",
             c.a.name,
             c.b.name,

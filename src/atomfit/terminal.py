@@ -7,10 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from atomfit.errors import InputError
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a directory that is not empty.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 
 
 @contextmanager

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from atomfit.grid import DensityMap
-from atomfit.io.results import model_density, particle, rejected_table, run_record, summary, table
+from atomfit.io.columns import particle, rejected_table, table
+from atomfit.io.results import model_density, run_record, summary
 from atomfit.pipeline import BuildResult, build
 from atomfit.report.contents import atoms_shown, contents
 from atomfit.report.page import page
@@ -59,7 +60,7 @@ def parsed(text: str) -> Elements:
 
 def told(result: BuildResult, **changes: Any) -> dict[str, Any]:
     model = model_density(result)
-    found = summary(result, model) | {"warnings": [], "particle": particle(result)} | changes
+    found = summary(result, model) | {"warnings": [], "particle": particle(result, table(result))} | changes
     record = run_record(result, 0.0)
     return contents(result, table(result), rejected_table(result), model, found, record)
 
@@ -151,7 +152,7 @@ def test_a_page_of_many_atoms_shows_some() -> None:
 
 
 def test_statistics_of_the_particle_are_rows(small_result: BuildResult) -> None:
-    whole = particle(small_result)
+    whole = particle(small_result, table(small_result))
     rows = {row["name"]: row for row in particle_rows(whole)}
     assert rows["median coordination number"]["value"] == whole["table_1"]["median_cn"]
     assert "icosahedral" in rows["surroundings of atoms"]["value"]

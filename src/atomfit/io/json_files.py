@@ -1,11 +1,12 @@
 """Results as JSON, for programs and for people: no NaN, and short lists on one line."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
-from atomfit.io.plain import plain
+import numpy as np
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -14,3 +15,20 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     # Lists of numbers on one line, for those who read the file.
     text = re.sub(r"\[[-+.\deE,\s]+\]", lambda m: " ".join(m.group().split()), text)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def plain(value: Any) -> Any:
+    """Only what JSON knows: arrays as lists, and null for what is not a number."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -14,6 +14,7 @@ import numpy as np
 
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.objective import region_mask
+from atomfit.io.columns import depth_table, particle, rejected_table, table
 from atomfit.io.json_files import write_json
 from atomfit.io.mrc import write_labels, write_map
 from atomfit.io.outputs import staged
@@ -21,9 +22,6 @@ from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
 from atomfit.io.tables import write_means, write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
 from atomfit.report.page import write_page
-from atomfit.statistics.depth import running_means
-from atomfit.statistics.particle import particle_report
-from atomfit.statistics.uncertainties import StandardUncertainties
 
 if TYPE_CHECKING:
     from atomfit.pipeline import BuildResult
@@ -42,11 +40,11 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
     """
     begin = time.perf_counter()
     with staged(directory, overwrite) as stage:
-        columns = table(result)
+        columns, rejected = table(result), rejected_table(result)
         structure = _structure(result, columns)
         write_table(stage / "atoms.csv", columns)
-        write_means(stage / "depth.csv", depth_table(result))
-        write_rejected(stage / "rejected.csv", rejected_table(result))
+        write_means(stage / "depth.csv", depth_table(columns))
+        write_rejected(stage / "rejected.csv", rejected)
         write_mmcif(stage / "atoms.cif", structure)
         warnings = list(result.warnings)
         if not write_pdb(stage / "atoms.pdb", structure):
@@ -63,169 +61,15 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         # The contour of a noisy map is so high that it would hide the model's fainter atoms.
         level = result.detection.mean_atom.background + 0.35 * result.detection.mean_atom.height
         write_chimerax_script(stage / "view.cxc", map_path, level)
-        whole = particle(result)
+        whole = particle(result, columns)
         write_json(stage / "particle.json", whole)
         found = summary(result, model) | {"warnings": warnings}
         write_json(stage / "summary.json", found)
         record = run_record(result, time.perf_counter() - begin)
         write_json(stage / "run.json", record)
         found |= {"particle": whole}
-        write_page(stage / "report.html", result, columns, rejected_table(result), model, found, record)
+        write_page(stage / "report.html", result, columns, rejected, model, found, record)
     return directory
-
-
-def table(result: "BuildResult") -> dict[str, np.ndarray]:
-    """The columns of `atoms.csv`."""
-    s, fitted = result.statistics, result.statistics.fitted
-    n = len(fitted)
-    x, y, z = fitted.positions.T
-    com_x, com_y, com_z = result.detection.positions.T
-    u = fitted.matrices
-    maj, med, least = s.principal.values.T
-    log_maj, log_med, log_least = s.baseline.values.T
-    return {
-        "id": np.arange(1, n + 1),
-        "element": result.symbols,
-        "x": x,
-        "y": y,
-        "z": z,
-        "amplitude": fitted.amplitudes,
-        "u11": u[:, 0, 0],
-        "u22": u[:, 1, 1],
-        "u33": u[:, 2, 2],
-        "u12": u[:, 0, 1],
-        "u13": u[:, 0, 2],
-        "u23": u[:, 1, 2],
-        "u_iso": fitted.u_iso,
-        "u_maj": maj,
-        "u_med": med,
-        "u_min": least,
-        "doi": s.principal.degree_of_isotropy,
-        "doi_debiased": s.uncertainties.debiased_isotropy,
-        "cn": s.neighbours.coordination_numbers,
-        "nn_distance": s.neighbours.nearest_distances,
-        "mean_bond_length": s.neighbours.mean_distances,
-        **_geometry(result),
-        "u_maj_angle": s.angles,
-        "peak_intensity": fitted.peak_heights,
-        "max_intensity": s.max_intensities,
-        "max_intensity_z": s.max_intensity_z,
-        "validation_correlation": s.validation_correlations,
-        "com_x": com_x,
-        "com_y": com_y,
-        "com_z": com_z,
-        "logfit_u_iso": result.baseline.fitted.u_iso,
-        "logfit_u_maj": log_maj,
-        "logfit_u_med": log_med,
-        "logfit_u_min": log_least,
-        "logfit_doi": s.baseline.degree_of_isotropy,
-        **_uncertainties(s.uncertainties),
-        **_evidence(result),
-        "flags": np.array(s.flags, dtype=object),
-    }
-
-
-_TENSOR = ("xx", "yy", "zz", "xy", "xz", "yz")
-
-
-def _geometry(result: "BuildResult") -> dict[str, np.ndarray]:
-    """What positions say of each atom."""
-    g = result.statistics.geometry
-    columns: dict[str, np.ndarray] = {
-        "cn_expected": g.coordination.expected,
-        "cn_esd": g.coordination.errors,
-        "gcn": g.coordination.generalised,
-        "gcn_max": g.coordination.generalised_max,
-        "structure": g.structure,
-        "grain": g.grains.membership + 1,
-        "radius": g.depths.radii,
-        "radial_depth": g.depths.radial,
-        "hull_depth": g.depths.hull,
-    }
-    columns |= {f"lattice_d{axis}": x for axis, x in zip("xyz", g.strain.displacements.T, strict=True)}
-    for ij, strain, error in zip(_TENSOR, g.strain.tensors.T, g.strain.errors.T, strict=True):
-        columns |= {f"strain_{ij}": strain, f"strain_{ij}_esd": error}
-    return columns | {
-        "strain_radial": g.strain.radial,
-        "strain_radial_esd": g.strain.radial_errors,
-        "strain_radial_bulk": g.bulk_strain.radial,
-    }
-
-
-#: Columns that `particle.json` summarises, by coordination number and by depth.
-_SUMMARISED = (
-    "cn",
-    "gcn",
-    "gcn_max",
-    "u_iso",
-    "u_maj",
-    "u_min",
-    "doi",
-    "doi_debiased",
-    "u_maj_angle",
-    "nn_distance",
-    "mean_bond_length",
-    "max_intensity",
-    "max_intensity_z",
-    "peak_intensity",
-    "validation_correlation",
-    "strain_radial",
-    "strain_radial_bulk",
-)
-
-
-def depth_table(result: "BuildResult") -> dict[str, np.ndarray]:
-    """The columns of `depth.csv`."""
-    columns = table(result)
-    depth = result.statistics.geometry.depths.radial
-    chosen = {name: np.asarray(columns[name], np.float64) for name in _SUMMARISED}
-    depths, means = running_means(depth, chosen)
-    return {"radial_depth": depths} | means
-
-
-def particle(result: "BuildResult") -> dict[str, Any]:
-    """What `particle.json` holds."""
-    columns = table(result)
-    chosen = {name: np.asarray(columns[name], np.float64) for name in _SUMMARISED}
-    s = result.statistics
-    return particle_report(s.geometry, chosen, result.positions, s.neighbours.cutoff)
-
-
-def _evidence(result: "BuildResult") -> dict[str, np.ndarray]:
-    names = ("score", "evidence", "q_value", "element_probability")
-    if result.selection is None or result.species is None:
-        return dict.fromkeys(names, np.full(len(result), np.nan))
-    judged = result.selection.judgement
-    columns = (judged.scores, judged.evidence, judged.q_values, result.species.probabilities)
-    return dict(zip(names, columns, strict=True))
-
-
-def rejected_table(result: "BuildResult") -> dict[str, np.ndarray]:
-    """The columns of `rejected.csv`."""
-    discarded = result.discarded
-    x, y, z = discarded.positions.T
-    return {
-        "x": x,
-        "y": y,
-        "z": z,
-        "score": discarded.scores,
-        "q_value": discarded.q_values,
-        "reason": np.array(discarded.reasons, dtype=object),
-    }
-
-
-def _uncertainties(esd: StandardUncertainties) -> dict[str, np.ndarray]:
-    columns: dict[str, np.ndarray] = dict(zip("xyz", esd.positions.T, strict=True))
-    columns |= zip(("u11", "u22", "u33", "u12", "u13", "u23"), esd.matrices.T, strict=True)
-    columns |= zip(("u_maj", "u_med", "u_min"), esd.principal.T, strict=True)
-    columns |= {
-        "amplitude": esd.amplitudes,
-        "u_iso": esd.u_iso,
-        "doi": esd.degree_of_isotropy,
-        "nn_distance": esd.nearest_distances,
-        "peak_intensity": esd.peak_heights,
-    }
-    return {f"{name}_esd": values for name, values in columns.items()}
 
 
 def model_density(result: "BuildResult") -> np.ndarray:

@@ -21,6 +21,9 @@ class Column:
     meaning: str
 
 
+#: Elements of a symmetric matrix, in the order of all files.
+TENSOR = ("xx", "yy", "zz", "xy", "xz", "yz")
+
 COLUMNS: tuple[Column, ...] = (
     Column("id", "", "d", "number of the atom, from 1; the same in all files"),
     Column("element", "", "s", "chemical symbol"),
@@ -87,14 +90,8 @@ COLUMNS: tuple[Column, ...] = (
         Column(f"lattice_d{axis}", "Å", ".4f", f"displacement from the ideal crystal, {axis}")
         for axis in "xyz"
     ),
-    *(
-        Column(f"strain_{ij}", "", ".5f", f"strain from the fitted ideal crystal, {ij}")
-        for ij in ("xx", "yy", "zz", "xy", "xz", "yz")
-    ),
-    *(
-        Column(f"strain_{ij}_esd", "", ".5f", f"standard uncertainty of strain_{ij}")
-        for ij in ("xx", "yy", "zz", "xy", "xz", "yz")
-    ),
+    *(Column(f"strain_{ij}", "", ".5f", f"strain from the fitted ideal crystal, {ij}") for ij in TENSOR),
+    *(Column(f"strain_{ij}_esd", "", ".5f", f"standard uncertainty of strain_{ij}") for ij in TENSOR),
     Column("strain_radial", "", ".5f", "the same along the direction from the particle's centre"),
     Column("strain_radial_esd", "", ".5f", "standard uncertainty of strain_radial"),
     Column("strain_radial_bulk", "", ".5f", "radial strain from the bulk's crystal"),

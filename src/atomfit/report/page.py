@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.io.plain import plain
+from atomfit.io.json_files import plain
 from atomfit.report.contents import Table, contents
 
 if TYPE_CHECKING:

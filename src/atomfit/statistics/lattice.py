@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.linalg import polar
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order
 
@@ -76,8 +77,7 @@ class Lattice:
     @property
     def rotation(self) -> Float[np.ndarray, "3 3"]:
         """Of the crystal's frame to the map's."""
-        left, _, right = np.linalg.svd(self.map)
-        return left @ right
+        return np.asarray(polar(self.map)[0])
 
     @property
     def edges(self) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:

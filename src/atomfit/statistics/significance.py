@@ -14,14 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import chi2
+from scipy.stats import chi2, false_discovery_control, median_abs_deviation
 
 _FREEDOM = 3
 _MEDIAN = float(chi2.ppf(0.5, _FREEDOM))
 _MEDIAN_ERROR = 1 / (4 * float(chi2.pdf(_MEDIAN, _FREEDOM)) * _MEDIAN)
 _LEAST_SCALE = 1e-6
-#: Of a Gaussian, in median absolute deviations.
-_DEVIATIONS = 1.482602218505602
 
 
 @dataclass(frozen=True)
@@ -72,11 +70,9 @@ def p_values(squares: Float[np.ndarray, " n"], scale: float = 1.0) -> Float[np.n
 
 def q_values(p: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Least false-discovery rate at which each is discovered; NaN where p is."""
-    q = np.full(len(p), np.nan)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    rates = p[order] * len(order) / np.arange(1, len(order) + 1)
-    q[order] = np.minimum(np.minimum.accumulate(rates[::-1])[::-1], 1.0)
+    q, known = np.full(len(p), np.nan), np.isfinite(p)
+    if known.any():
+        q[known] = false_discovery_control(p[known])
     return q
 
 
@@ -85,5 +81,5 @@ def agreement(z: Float[np.ndarray, " n"]) -> Agreement:
     known = z[np.isfinite(z)]
     if len(known) < 2:
         return Agreement(len(known), np.nan, np.nan, np.nan)
-    spread = float(np.median(np.abs(known - np.median(known)))) * _DEVIATIONS
+    spread = float(median_abs_deviation(known, scale="normal"))
     return Agreement(len(known), float(known.mean()), float(known.std(ddof=1)), spread)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import polar
 from scipy.spatial.transform import Rotation
 
 from atomfit.statistics.bonds import Bonds
@@ -46,7 +47,7 @@ def find_twins(bonds: Bonds, grains: Grains) -> tuple[TwinPlane, ...]:
     begin, end = grains.membership[bonds.begin], grains.membership[bonds.end]
     crossing = (begin >= 0) & (end > begin)
     pairs, counts = np.unique(np.stack([begin, end])[:, crossing], axis=1, return_counts=True)
-    turns = [_rotation(grain.map) for grain in grains.grains]
+    turns = [polar(grain.map)[0] for grain in grains.grains]
     twin = Rotation.from_rotvec(np.radians(60) * np.array([1, 1, 1]) / 3**0.5).as_matrix()
     found = []
     for (first, second), count in zip(pairs.T, counts, strict=True):
@@ -63,8 +64,3 @@ def find_twins(bonds: Bonds, grains: Grains) -> tuple[TwinPlane, ...]:
                 TwinPlane((int(first), int(second)), axis, float(np.degrees(np.linalg.norm(turn))))
             )
     return tuple(found)
-
-
-def _rotation(map: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
-    left, _, right = np.linalg.svd(map)
-    return np.asarray(left @ right)

@@ -91,6 +91,16 @@ def elements_of(
     return tuple(sorted(found, key=lambda one: -one.number))
 
 
+def dimmest(elements: tuple[Element, ...]) -> float:
+    """How bright atoms of the lightest element are beside those of the heaviest, about.
+
+    By their atomic numbers: in a map from dark-field images the contrast is stronger, but neighbours lend
+    faint atoms some of their density.
+    """
+    numbers = [element.number for element in elements]
+    return min(numbers) / max(numbers)
+
+
 def symbol_of(number: int) -> str:
     """Chemical symbol of an atomic number."""
     from ase.data import chemical_symbols

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.detect import Detection, detect
-from atomfit.elements import Element, symbol_of
+from atomfit.elements import Element, dimmest, symbol_of
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.fitting.resolution import NARROWER
@@ -144,7 +144,7 @@ def build(
     kept = Checkpoint(None if checkpoint is None else Path(checkpoint), density, kind, options)
     before = kept.load() if resume else None
     with clock("detect"):
-        detection = _detect(density, kind, options) if before is None else before.detection
+        detection = _detect(ready, options) if before is None else before.detection
     _describe(detection)
     with clock("joint fit"):
         state = None if before is None else before.state
@@ -182,14 +182,16 @@ def build(
     )
 
 
-def _detect(density: DensityMap, element: Element, options: BuildOptions) -> Detection:
+def _detect(ready: PreparedMap, options: BuildOptions) -> Detection:
     return detect(
-        density,
-        element,
+        ready.density,
+        ready.element,
         split=options.split,
         min_correlation=options.min_correlation,
         min_coordination=options.min_cn,
         cutoff=options.cn_cutoff,
+        # The paper's threshold knows one kind of atoms; what is too faint is the selection's to find out.
+        faintest=dimmest(ready.elements) if options.selection == "fit" else 1.0,
     )
 
 

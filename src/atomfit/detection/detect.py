@@ -90,6 +90,7 @@ def detect(
     min_correlation: CorrelationRule = "auto",
     min_coordination: int = 3,
     cutoff: float | None = None,
+    faintest: float = 1.0,
 ) -> Detection:
     """Find the atoms of a map in which atoms are bright.
 
@@ -103,6 +104,8 @@ def detect(
     - `min_correlation`: least validation correlation: a number, "auto", "paper" or "off".
     - `min_coordination`: least coordination number; 0 turns the test off.
     - `cutoff`: distance within which atoms are neighbours (Å); found from the atoms by default.
+    - `faintest`: how bright the faintest kind of atoms is beside the brightest. The threshold, which is
+        chosen as if all were alike, is lowered by as much, but not into the noise.
 
     Atoms on an uneven background are found once what varies over more than about two bonds is taken off.
     The map is tried as it is and, if atoms do not describe it well, without that, which counts if it is
@@ -115,6 +118,7 @@ def detect(
         min_correlation=min_correlation,
         min_coordination=min_coordination,
         cutoff=cutoff,
+        faintest=faintest,
     )
     found = tried(density)
     if _described(found) < WELL_DESCRIBED:
@@ -139,6 +143,7 @@ def _detect_in(
     min_correlation: CorrelationRule,
     min_coordination: int,
     cutoff: float | None,
+    faintest: float,
 ) -> Detection:
     contrast = measure_contrast(density, element)
     mean_atom = measure_mean_atom(density, element)
@@ -149,17 +154,21 @@ def _detect_in(
     if not contrast.decided or mean_atom.count == 0 or lowest >= highest:
         return _nothing(density, mean_atom, denoised, floor)
 
-    pieces = find_pieces(
+    pieces_above = partial(
+        find_pieces,
         density,
         denoised,
-        lowest,
         separation=CLOSEST * element.neighbour_distance,
         reach=1.5 * element.radius,
         background=mean_atom.background,
     )
+    pieces = pieces_above(lowest)
     while_searching = pieces.split_centres if split == "each" else pieces.component_centres
     search = search_threshold(lowest, highest, while_searching, SimulatedMapCorrelation(denoised, template))
-    positions = _final_centres(pieces, search.best.threshold, split, element)
+    threshold = max(faintest * search.best.threshold, floor)
+    if threshold < lowest:
+        pieces = pieces_above(threshold)
+    positions = _final_centres(pieces, threshold, split, element)
     correlations = correlations_with_identical_atoms(density, positions, mean_atom, element)
     keep, rejected = _validate(positions, correlations, min_correlation, min_coordination, cutoff, element)
     return Detection(positions[keep], correlations[keep], mean_atom, denoised, search, floor, rejected)

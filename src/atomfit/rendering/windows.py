@@ -5,7 +5,7 @@ Three choices make this fast:
 1. A Gaussian of any orientation is a product of two-dimensional tables, one for each pair of axes. So a
    window of W³ voxels needs 3 W² exponentials, of numbers that are a small matrix product
    (`polynomials`). The tangent of a Gaussian is the Gaussian times such a polynomial, which makes the
-   gradient of an atom ten moments of (residual x window), another matrix product; `_fill_windows` tells
+   gradient of an atom ten moments of (residual x window), another matrix product; `fill_windows` tells
    JAX so.
 2. Windows are added one after the other with `dynamic_update_slice`, which is far faster than a scatter of
    voxels; on an accelerator, where it is slower, all at once. The addition is linear, so it is declared
@@ -192,14 +192,27 @@ def _draw(
 ) -> Float[Array, "..."]:
     """A map with one block's windows added."""
     middle = np.array(window) // 2
-    values = _fill_windows(window, (starts + middle) - centres, precisions, peaks)
-    return jax.custom_derivatives.linear_call(
-        _add_windows, partial(_read_windows, window=window), starts, (density, values)
-    )
+    values = fill_windows(window, (starts + middle) - centres, precisions, peaks)
+    return add_windows(density, values, starts)
+
+
+def add_windows(
+    density: Float[Array, "..."], values: Float[Array, "n ..."], starts: Int[Array, "n d"]
+) -> Float[Array, "..."]:
+    """A map or image with windows added; they must lie inside.
+
+    **Arguments:**
+
+    - `density`: what they are added to.
+    - `values`: of each window's voxels.
+    - `starts`: array index of the first voxel of each window.
+    """
+    read = partial(_read_windows, window=values.shape[1:])
+    return jax.custom_derivatives.linear_call(_add_windows, read, starts, (density, values))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _fill_windows(
+def fill_windows(
     window: tuple[int, ...],
     offsets: Float[Array, "n d"],
     precisions: Float[Array, "n d d"],
@@ -220,13 +233,13 @@ def _fill_windows(
     return values
 
 
-@_fill_windows.defjvp
+@fill_windows.defjvp
 def _fill_windows_jvp(
     window: tuple[int, ...], primals: tuple[Array, ...], tangents: tuple[Array, ...]
 ) -> tuple[Array, Array]:
     offsets, precisions, peaks = primals
     # As if no exponent were cut: where one is, the Gaussian has faded away.
-    shapes = _fill_windows(window, offsets, precisions, jnp.ones_like(peaks))
+    shapes = fill_windows(window, offsets, precisions, jnp.ones_like(peaks))
     slopes = jax.jvp(coefficients, (offsets, precisions), tangents[:2])[1] * peaks[:, None]
     factors = _exponents(slopes.at[:, 0].add(tangents[2]), window)
     return shapes * peaks.reshape(-1, *[1] * len(window)), shapes * factors.reshape(-1, *window)

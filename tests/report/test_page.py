@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from atomfit.grid import DensityMap
-from atomfit.io.columns import particle, rejected_table, table
+from atomfit.io.columns import depth_table, particle, rejected_table, table
 from atomfit.io.results import model_density, run_record, summary
 from atomfit.pipeline import BuildResult, build
 from atomfit.report.contents import atoms_shown, contents
-from atomfit.report.page import page
+from atomfit.report.page import REPORT, page
 from atomfit.report.whole import particle_rows
 from atomfit.report.words import verdict
 from atomfit.simulation import Simulation
@@ -72,7 +72,7 @@ def content(small_result: BuildResult) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def text(content: dict[str, Any]) -> str:
-    return page(content)
+    return page(content, REPORT)
 
 
 def test_the_data_are_those_of_the_result(text: str, small_result: BuildResult) -> None:
@@ -93,7 +93,7 @@ def test_what_is_not_known_is_null(small_result: BuildResult) -> None:
     columns["u_iso"] = np.where(np.arange(55) == 3, np.nan, columns["u_iso"])
     columns["strain"] = np.full(55, np.inf)
     found, record = summary(small_result, model), run_record(small_result, 0.0)
-    made = page(contents(small_result, columns, rejected_table(small_result), model, found, record))
+    made = page(contents(small_result, columns, rejected_table(small_result), model, found, record), REPORT)
     data = json.loads(parsed(made).scripts[0], parse_constant=pytest.fail)
     values = {column["name"]: column["values"] for column in data["columns"]}
     assert values["u_iso"][3] is None
@@ -112,10 +112,10 @@ def test_nothing_is_loaded(text: str) -> None:
 def test_a_hostile_file_name_stays_text(small_result: BuildResult) -> None:
     found = summary(small_result, model_density(small_result))
     changed = told(small_result, map=found["map"] | {"file": HOSTILE}, warnings=[HOSTILE])
-    elements = parsed(page(changed))
+    elements = parsed(page(changed, REPORT))
     assert "img" not in {tag for tag, _ in elements.found}
     assert len(elements.scripts) == 2
-    assert json.loads(elements.scripts[0])["headline"]["file"] == HOSTILE
+    assert json.loads(elements.scripts[0])["headline"]["source"].endswith(HOSTILE)
 
 
 def test_map_is_model_plus_residual_within_a_level(
@@ -231,9 +231,30 @@ def test_the_page_is_drawn(opened: Any) -> None:
     assert "55 of 55 atoms shown" in opened.inner_text("#shown")
     assert opened.locator("#atoms-table tbody tr:not([hidden])").count() > 10
     charts = (
-        "#threshold, #scatter-one, #scatter-two, #histogram-one, #by-coordination, #residuals, #baseline"
+        "#threshold, #scatter-one, #scatter-two, #histogram-one, #pair-distances, #bond-lengths, "
+        "#by-coordination, #residuals, #baseline"
     )
-    assert opened.locator(charts).locator("svg").count() == 7
+    assert opened.locator(charts).locator("svg[role]").count() == 9
+
+
+def test_both_optima_of_the_threshold_are_in_one_frame(opened: Any, content: dict[str, Any]) -> None:
+    detection = content["summary"]["detection"]
+    paper, model = detection["threshold"]["threshold"], detection["model_threshold"]["threshold"]
+    marks = [
+        float(x)
+        for x in opened.eval_on_selector_all("#threshold .mark", "m => m.map(e => e.getAttribute('x1'))")
+    ]
+    assert np.sign(marks[1] - marks[0]) == np.sign(model - paper)
+    heights = opened.eval_on_selector_all("#threshold circle", "m => m.map(e => +e.getAttribute('cy'))")
+    curve = opened.get_attribute("#threshold .curve.other", "points")
+    assert min(float(point.split(",")[1]) for point in curve.split()) >= heights[1] - 0.02
+    assert "F1" in opened.inner_text("#threshold .key")
+
+
+def test_five_atoms_in_a_row_have_one_mean(opened: Any, small_result: BuildResult) -> None:
+    points = opened.get_attribute("#scatter-two .means", "points").split()
+    assert len(points) == len(depth_table(table(small_result))["radial_depth"]) == 51
+    assert opened.locator("#scatter-one .means").get_attribute("points") == ""
 
 
 def test_colour_shape_and_cut_change_the_picture(opened: Any) -> None:
@@ -294,7 +315,7 @@ def test_the_table_sorts_filters_and_is_saved(opened: Any, small_result: BuildRe
 def test_a_page_without_some_of_the_numbers(
     browser: Any, small: Simulation, tmp_path: Path, changes: dict[str, str]
 ) -> None:
-    text = page(told(build(small.map, "Pt", max_iterations=2, selection="paper", **changes)))
+    text = page(told(build(small.map, "Pt", max_iterations=2, selection="paper", **changes)), REPORT)
     for shown in shown_without_complaint(browser, text, tmp_path / "report.html"):
         assert shown.inner_text("h1") == "55 Pt atoms"
         assert "NaN" not in shown.inner_text("body")
@@ -305,7 +326,7 @@ def test_a_page_without_atoms(browser: Any, rng: np.random.Generator, tmp_path: 
     result = build(noise, "Pt")
     if len(result):
         pytest.skip("atoms were found in noise")
-    for shown in shown_without_complaint(browser, page(told(result)), tmp_path / "report.html"):
+    for shown in shown_without_complaint(browser, page(told(result), REPORT), tmp_path / "report.html"):
         assert shown.inner_text("h1") == "0 Pt atoms"
         assert "stands out" in shown.inner_text(".verdict")
         assert "NaN" not in shown.inner_text("body")

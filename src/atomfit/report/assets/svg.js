@@ -68,10 +68,19 @@ function chart(host, { x, y, draw, name, width = 520, height = 330 }) {
 }
 
 // Dots as one path of lines without length: thousands cost as little as one.
-function dots(points, toX, toY) {
-  return mark("path", { class: "dots", d: points.map(([x, y]) => `M${rounded(toX(x))} ${rounded(toY(y))}h0`).join("") });
+function dots(points, toX, toY, name = "dots") {
+  return mark("path", { class: name, d: points.map(([x, y]) => `M${rounded(toX(x))} ${rounded(toY(y))}h0`).join("") });
 }
 
 function curve(points, toX, toY, name = "curve") {
   return mark("polyline", { class: name, points: points.map(([x, y]) => `${rounded(toX(x))},${rounded(toY(y))}`).join(" ") });
+}
+
+// Which line is which, by the lines' classes.
+function lineKey(entries) {
+  const key = element("p", { className: "note key" });
+  key.innerHTML = entries
+    .map(([text, name]) => `<span><svg viewBox="0 0 26 10">${mark("line", { class: name, x1: 1, x2: 25, y1: 5, y2: 5 })}</svg>${escaped(text)}</span>`)
+    .join(" ");
+  return key;
 }

@@ -42,9 +42,9 @@ def compare(
 ) -> None:
     """Compare two models of one particle, or a series of them: what moved, was lost, was gained.
 
-    The models may be turned and shifted against each other. Writes compare.csv, compare.json, a.xyz and
-    b.xyz into DIR; of a series a table for each pair of models, their atoms in the frame of A, and
-    series.csv, in which each atom is followed.
+    The models may be turned and shifted against each other. Writes compare.html (open it in a browser),
+    compare.csv, compare.json, a.xyz and b.xyz into DIR; of a series a table and a page for each pair of
+    models, their atoms in the frame of A, and series.csv, in which each atom is followed.
     """
     with refusals():
         process.one_thread_for_small_matrices()
@@ -67,4 +67,4 @@ def compare(
             f"{c.count('displaced')} displaced, {c.count('lost')} lost, {c.count('gained')} gained, "
             f"{int(c.moved.sum())} moved significantly"
         )
-    typer.echo(f"{directory / 'compare.json'}")
+    typer.echo(f"{directory / 'compare.html'}")

@@ -3,14 +3,13 @@
 import base64
 import json
 import re
-import shutil
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browsing import parsed, picture, shown_without_complaint
 
 from atomfit.grid import DensityMap
 from atomfit.io.columns import depth_table, particle, rejected_table, table
@@ -24,38 +23,6 @@ from atomfit.simulation import Simulation
 from atomfit.units import HALF_PROBABILITY_SCALE
 
 HOSTILE = '</script><img src=x onerror="alert(1)"><!-- {{data}}.mrc'
-
-
-class Elements(HTMLParser):
-    """Elements with their attributes, and the text of each script."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.scripts: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "input", "br", "img"):
-            self.open.append(tag)
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "script":
-            self.scripts[-1] += data
-
-
-def parsed(text: str) -> Elements:
-    elements = Elements()
-    elements.feed(text)
-    elements.close()
-    assert not elements.open
-    return elements
 
 
 def told(result: BuildResult, **changes: Any) -> dict[str, Any]:
@@ -180,50 +147,10 @@ def test_the_verdict_without_a_joint_fit() -> None:
     assert "one by one" in verdict({"correlation": 0.9})
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium: playwright's own, or one that is installed."""
-    api = pytest.importorskip("playwright.sync_api")
-    programs = [None, *map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))]
-    with api.sync_playwright() as playwright:
-        for program in programs:
-            try:
-                opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-            except api.Error:
-                continue
-            yield opened
-            opened.close()
-            return
-        pytest.skip("no Chromium can be started")
-
-
 @pytest.fixture
 def opened(browser: Any, text: str, tmp_path: Path) -> Iterator[Any]:
     """The page in a browser, which is to say nothing on its console and to ask for nothing else."""
     yield from shown_without_complaint(browser, text, tmp_path / "report.html")
-
-
-def shown_without_complaint(browser: Any, text: str, path: Path) -> Iterator[Any]:
-    path.write_text(text, encoding="utf-8")
-    shown = browser.new_page(viewport={"width": 1280, "height": 800})
-    complaints: list[str] = []
-    requests: list[str] = []
-    shown.on("console", lambda message: complaints.append(message.text))
-    shown.on("pageerror", lambda error: complaints.append(str(error)))
-    shown.on("request", lambda request: requests.append(request.url))
-    shown.goto(path.as_uri())
-    shown.wait_for_selector("html[data-ready]", state="attached", timeout=20_000)
-    yield shown
-    shown.wait_for_timeout(100)
-    assert complaints == []
-    assert requests == [path.as_uri()]
-    shown.close()
-
-
-def picture(opened: Any, canvas: str) -> str:
-    # After the next frame, for it is drawn once a frame.
-    opened.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return opened.evaluate(f"document.querySelector('{canvas}').toDataURL()")
 
 
 def test_the_page_is_drawn(opened: Any) -> None:

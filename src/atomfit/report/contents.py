@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.io.tables import COLUMNS, REJECTED_COLUMNS
-from atomfit.report.described import Table, described
+from atomfit.report.described import MOST_SHOWN, RADIUS, Table, described
 from atomfit.report.residuals import residual_histogram
 from atomfit.report.slices import slices
 from atomfit.report.whole import particle_rows
@@ -16,12 +16,6 @@ from atomfit.units import HALF_PROBABILITY_SCALE
 
 if TYPE_CHECKING:
     from atomfit.pipeline import BuildResult
-
-#: Spheres have this part of the distance between neighbours for a radius: close, and apart.
-_RADIUS = 0.4
-
-#: Atoms, or rejected places, beyond which a page would take a browser minutes.
-MOST_SHOWN = 10_000
 
 
 def contents(
@@ -57,7 +51,7 @@ def contents(
             {name: values[:MOST_SHOWN] for name, values in rejected.items()}, REJECTED_COLUMNS
         ),
         "ellipsoids": ellipsoids(result.statistics.fitted)[which],
-        "radius": _RADIUS * _median(spacings, result.element.neighbour_distance),
+        "radius": RADIUS * _median(spacings, result.element.neighbour_distance),
         "slices": slices(result.density, model, positions),
         "residuals": residual_histogram(result, model),
         "particle": particle_rows(found.get("particle")),

@@ -11,6 +11,11 @@ import numpy as np
 
 from atomfit.io.tables import Column
 
+#: Spheres have this part of the distance between neighbours for a radius: close, and apart.
+RADIUS = 0.4
+#: Rows, and atoms, beyond which a page would take a browser minutes.
+MOST_SHOWN = 10_000
+
 Table = dict[str, np.ndarray]
 
 

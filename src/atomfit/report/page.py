@@ -43,10 +43,11 @@ REPORT = Layout(
 )
 #: Of two models.
 COMPARISON = Layout(
-    "comparison.html", (*_BASE, "pairs.js", *_PARTICLE, "table.js", "record.js", "comparison.js")
+    "comparison.html",
+    (*_BASE, "pairs.js", *_PARTICLE, "table.js", "record.js", "models.js", "comparison.js"),
 )
 #: Of a series of models.
-SERIES = Layout("series.html", (*_BASE, "table.js", "record.js", "series.js"))
+SERIES = Layout("series.html", (*_BASE, "table.js", "record.js", "models.js", "series.js"))
 
 
 def write_page(path: Path, content: dict[str, Any], layout: Layout) -> None:

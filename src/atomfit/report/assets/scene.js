@@ -99,7 +99,8 @@ function drawScene() {
   paint.setTransform(ratio, 0, 0, ratio, 0, 0);
   drawAxes(paint, height);
   drawScaleBar(paint, width, height, scale);
-  const said = [`${brief(scene.drawn.length)} of ${brief(scene.atoms.length)} atoms shown`, cut.words].filter(Boolean);
+  const rows = new Set(scene.drawn.map(({ index }) => index)).size;
+  const said = [`${brief(rows)} of ${brief(atomCount)} atoms shown`, cut.words].filter(Boolean);
   byId("shown").textContent = `${said.join(": ")}. ${describeSelected()}`;
 }
 

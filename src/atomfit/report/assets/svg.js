@@ -45,7 +45,7 @@ function chart(host, { x, y, draw, name, width = 520, height = 330 }) {
   const { left, right, top, bottom } = frameMargin;
   const toX = (value) => left + ((value - x.range[0]) / (x.range[1] - x.range[0])) * (width - left - right);
   const toY = (value) => height - bottom - ((value - y.range[0]) / (y.range[1] - y.range[0])) * (height - top - bottom);
-  const across = ticksOf(...x.range, 6).map((value) => {
+  const across = ticksOf(...x.range, 6).filter((value) => !x.whole || Number.isInteger(value)).map((value) => {
     const at = toX(value);
     const line = mark("line", { x1: at, x2: at, y1: height - bottom, y2: height - bottom + 5, class: "tick" });
     return line + words(at, height - bottom + 19, brief(value, 6), { "text-anchor": "middle" });

@@ -41,7 +41,7 @@ function download(name, text) {
 
 function widthOf(column) {
   const longest = column.values.reduce((most, value) => Math.max(most, cellText(column, value).length), 0);
-  return Math.min(Math.max(longest, column.name.length + 1, column.unit.length) * 7.4 + 18, 460);
+  return Math.min(Math.max(longest, column.name.length + 2, column.unit.length) * 7.4 + 18, 460);
 }
 
 class Table {

@@ -53,14 +53,21 @@ class SeriesComparison:
         """Index of each atom in every model; -1 where it is not."""
         return follow(self.steps)
 
-    def write(self, directory: str | Path, overwrite: bool = False) -> Path:
+    def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
         """Write every file.
 
-        **Raises:** `InputError` if the directory holds something and `overwrite` is false.
+        **Arguments:**
+
+        - `directory`: where to; created if need be.
+        - `overwrite`: whether files of an earlier result may be replaced.
+        - `figures`: whether figures for print are drawn as well, which needs matplotlib.
+
+        **Raises:** `InputError` if the directory holds something and `overwrite` is false, or if figures
+            cannot be drawn.
         """
         from atomfit.io.comparison_files import write_series
 
-        return write_series(self, Path(directory), overwrite)
+        return write_series(self, Path(directory), overwrite, figures)
 
 
 def compare(

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from atomfit.figures import require_matplotlib
 from atomfit.io.comparisons import summary, write_comparison, write_side, write_tracks
 from atomfit.io.json_files import write_json
 from atomfit.io.outputs import staged
 from atomfit.io.record import hash_of, made_by
 from atomfit.io.tables import write_table
-from atomfit.report.comparison import comparison_contents, page_name, series_contents
+from atomfit.report.comparison import comparison_contents, page_name, placed, series_contents
 from atomfit.report.page import COMPARISON, SERIES, write_page
 from atomfit.statistics.comparison import Comparison
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 _LIBRARIES = ("atomfit", "numpy", "scipy")
 
 
-def write_series(result: "SeriesComparison", directory: Path, overwrite: bool = False) -> Path:
+def write_series(
+    result: "SeriesComparison", directory: Path, overwrite: bool = False, figures: bool = False
+) -> Path:
     """Write every file of compared models.
 
     **Arguments:**
@@ -26,7 +29,12 @@ def write_series(result: "SeriesComparison", directory: Path, overwrite: bool = 
     - `result`: of `compare`.
     - `directory`: where to; created if need be.
     - `overwrite`: whether files of an earlier result may be replaced.
+    - `figures`: whether figures are drawn as well.
+
+    **Raises:** `InputError` if the directory may not be written to, or figures cannot be drawn.
     """
+    if figures:
+        require_matplotlib()
     pairs = [(c, summary(c, result.distance, result.fdr, result.calibrated)) for c in result.comparisons]
     record = compare_record(result)
     inputs = {"inputs": list(result.inputs), "run": record}
@@ -37,6 +45,8 @@ def write_series(result: "SeriesComparison", directory: Path, overwrite: bool = 
             _write_pair(stage, *pairs[0], record, inputs)
         else:
             _write_pairs(stage, result, pairs, record, inputs)
+        if figures:
+            _draw(stage / "figures", pairs, [model.name for model in result.models])
     return directory
 
 
@@ -68,6 +78,15 @@ def _write_pairs(
     write_json(stage / "compare.json", inputs | {"comparisons": [found for _, found in pairs]})
     told = series_contents(result.models, pairs, result.tracks, record)
     write_page(stage / "compare.html", told, SERIES)
+
+
+def _draw(directory: Path, pairs: list[tuple[Comparison, dict[str, Any]]], names: list[str]) -> None:
+    from atomfit.figures.comparison import write_comparison_figures, write_course_figure
+
+    for c, _ in pairs:
+        write_comparison_figures(directory, c, "" if len(pairs) == 1 else f"_{c.a.name}_{c.b.name}")
+    if len(pairs) > 1:
+        write_course_figure(directory, [placed(c, found, names) for c, found in pairs])
 
 
 def compare_record(result: "SeriesComparison") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from atomfit.detection.threshold import ThresholdSearch
+from atomfit.figures import require_matplotlib
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.objective import region_mask
 from atomfit.io.columns import depth_table, particle, rejected_table, table
@@ -27,10 +28,14 @@ from atomfit.selection.contour import agreements, best_level
 if TYPE_CHECKING:
     from atomfit.pipeline import BuildResult
 
+#: Thresholds at which the refined model is asked.
+_LEVELS = 41
 _LIBRARIES = ("atomfit", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "gemmi")
 
 
-def write_results(result: "BuildResult", directory: Path, overwrite: bool = False) -> Path:
+def write_results(
+    result: "BuildResult", directory: Path, overwrite: bool = False, figures: bool = False
+) -> Path:
     """Write every file of a result.
 
     **Arguments:**
@@ -38,7 +43,12 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
     - `result`: of `build`.
     - `directory`: where to; created if need be.
     - `overwrite`: whether files of an earlier result may be replaced.
+    - `figures`: whether figures are drawn as well.
+
+    **Raises:** `InputError` if the directory may not be written to, or figures cannot be drawn.
     """
+    if figures:
+        require_matplotlib()
     begin = time.perf_counter()
     with staged(directory, overwrite) as stage:
         columns, rejected = table(result), rejected_table(result)
@@ -71,6 +81,10 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         found |= {"particle": whole}
         told = contents(result, columns, rejected, model, found, record)
         write_page(stage / "report.html", told, REPORT)
+        if figures:
+            from atomfit.figures.build import write_build_figures
+
+            write_build_figures(stage / "figures", result, columns, model, found)
     return directory
 
 
@@ -196,7 +210,10 @@ def _thresholds(result: "BuildResult", search: ThresholdSearch) -> dict[str, Any
     if inside.any():
         level, f1 = best_level(denoised, inside)
         found["model_threshold"] = {"threshold": level, "f1": f1}
-        curve["f1"] = agreements(denoised, inside, np.array(curve["threshold"])).tolist()
+        # The model may ask for a threshold below all that were tried.
+        first, last = min(level, curve["threshold"][0]), curve["threshold"][-1]
+        levels = np.linspace(first - 0.1 * (last - first), last, _LEVELS)
+        found["model_curve"] = {"threshold": levels, "f1": agreements(denoised, inside, levels)}
     return found
 
 

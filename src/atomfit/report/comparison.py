@@ -128,12 +128,14 @@ def series_contents(
         ),
         "names": names,
         "atoms": [len(model) for model in models],
-        "pairs": [
-            found | {"page": page_name(c), "places": [names.index(c.a.name), names.index(c.b.name)]}
-            for c, found in comparisons
-        ],
+        "pairs": [placed(c, found, names) | {"page": page_name(c)} for c, found in comparisons],
         "run": record,
     }
+
+
+def placed(c: Comparison, found: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A summary, with the `places` of its two models in a series."""
+    return found | {"places": [names.index(c.a.name), names.index(c.b.name)]}
 
 
 def _coordination(model: Model) -> Float[np.ndarray, " n"]:

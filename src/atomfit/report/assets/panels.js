@@ -35,16 +35,16 @@ function byModel(optimum) {
 }
 
 // The paper's curve and the model's in one frame, each with its optimum.
-function drawThresholds({ threshold, correlation: r, f1 }, best) {
+function drawThresholds({ threshold, correlation: r }, best) {
   const byMap = { points: threshold.map((value, i) => [value, r[i]]), optimum: [best.threshold, best.correlation], kind: "" };
-  const { model_threshold: own } = detection;
-  const byFit = f1 && { points: threshold.map((value, i) => [value, f1[i]]), optimum: [own.threshold, own.f1], kind: " other" };
+  const { model_threshold: own, model_curve: model } = detection;
+  const byFit = own && { points: model.threshold.map((value, i) => [value, model.f1[i]]), optimum: [own.threshold, own.f1], kind: " other" };
   const shown = byFit ? [byMap, byFit] : [byMap];
   const all = shown.flatMap(({ points, optimum }) => [...points, optimum]);
   const drawn = ({ points, optimum, kind }, toX, toY) => {
     const [x, y] = [toX(optimum[0]), toY(optimum[1])];
     const line = mark("line", { class: `mark${kind}`, x1: x, x2: x, y1: y, y2: 330 - frameMargin.bottom });
-    return curve(points, toX, toY, `curve${kind}`) + dots(points, toX, toY, `dots${kind}`) + line + mark("circle", { class: `best${kind}`, cx: x, cy: y, r: 5 });
+    return curve(points, toX, toY, `curve${kind}`) + (kind ? "" : dots(points, toX, toY)) + line + mark("circle", { class: `best${kind}`, cx: x, cy: y, r: 5 });
   };
   chart(byId("threshold"), {
     x: { label: "threshold (units of the denoised map)", range: rangeOf(all.map(([x]) => x)) },

@@ -28,23 +28,21 @@ def save_planes(
     model: Float[np.ndarray, "z y x"],
     positions: Float[np.ndarray, "n 3"],
 ) -> None:
-    """Write three planes of map, model and residual; nothing if there are no atoms.
+    """Write three planes of map, model and residual.
 
     **Arguments:**
 
     - `directory`: where to.
     - `density`, `model`: the map, and its model on the same grid (map units).
-    - `positions`: of the atoms (Å).
+    - `positions`: of the atoms (Å); the whole box is shown if there are none.
     """
-    if not len(positions):
-        return
-    grid = density.grid
-    middle = 0.5 * (positions.min(axis=0) + positions.max(axis=0))
-    through = positions[np.argmin(np.linalg.norm(positions - middle, axis=1))]
-    at = grid.nearest_voxels(through)
-    last = np.array(grid.shape) - 1
-    first = np.clip(grid.nearest_voxels(positions.min(axis=0) - _MARGIN), 0, last)
-    end = np.clip(grid.nearest_voxels(positions.max(axis=0) + _MARGIN), 0, last) + 1
+    grid, last = density.grid, np.array(density.grid.shape) - 1
+    shown = positions if len(positions) else grid.positions_of(np.stack([np.zeros(3, int), last]))
+    middle = 0.5 * (shown.min(axis=0) + shown.max(axis=0))
+    central = positions[np.argsort(np.linalg.norm(positions - middle, axis=1))[:1]]
+    at = grid.nearest_voxels(central[0] if len(central) else middle)
+    first = np.clip(grid.nearest_voxels(shown.min(axis=0) - _MARGIN), 0, last)
+    end = np.clip(grid.nearest_voxels(shown.max(axis=0) + _MARGIN), 0, last) + 1
     box = tuple(slice(a, b) for a, b in zip(first, end, strict=True))
     left = density.values - model
     spread = float(left[box].std()) or 1.0

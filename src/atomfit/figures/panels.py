@@ -58,7 +58,8 @@ def threshold(detection: dict[str, Any]) -> list[Panel]:
 def _optimum(axes: Axes, x: float, y: float, colour: str) -> None:
     axes.plot([x, x], [-1, y], ls=(0, (3, 2)), lw=0.8, color=colour)
     axes.plot([x], [y], "D", ms=4.5, mfc="white", mew=1.1, color=colour, zorder=4)
-    axes.annotate(f"{x:.3g}", (x, y), (3, -10), textcoords="offset points", color=colour)
+    # Below the mark, where neither curve is.
+    axes.annotate(f"{x:.3g}", (x, 0.5 * y), (3, -3), textcoords="offset points", color=colour)
 
 
 def histogram(quantity: Quantity, columns: Table, counted: str = "atoms") -> list[Panel]:

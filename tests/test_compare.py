@@ -1,6 +1,7 @@
 """The command `atomfit compare`, from files to files."""
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def test_two_models(files: list[str], case: Change, tmp_path: Path) -> None:
     out = tmp_path / "out"
     outcome = CliRunner().invoke(app, ["compare", *files, "--out", str(out)])
     assert outcome.exit_code == 0, outcome.output
-    assert sorted(path.name for path in out.iterdir()) == ["a.xyz", "b.xyz", "compare.csv", "compare.json"]
+    names = ["a.xyz", "b.xyz", "compare.csv", "compare.html", "compare.json"]
+    assert sorted(path.name for path in out.iterdir()) == names
     table = rows(out / "compare.csv")
     assert list(table[0]) == [column.name for column in COMPARE_COLUMNS]
     found = {int(row["id_a"]): row for row in table if row["id_a"]}
@@ -82,6 +84,10 @@ def test_two_models(files: list[str], case: Change, tmp_path: Path) -> None:
     np.testing.assert_allclose(rotation, case.motion.rotation, atol=0.01)
     assert report["significance"]["error_bars_too_small_by"] == pytest.approx(1.0, abs=0.2)
     assert report["z"]["u_iso"]["deviation"] == 0.0
+    assert report["warnings"] == []
+    before = Path(files[0])
+    assert report["run"]["files"][0]["sha256"] == hashlib.sha256(before.read_bytes()).hexdigest()
+    assert report["run"]["options"]["distance"] == 1.76
 
     from ase.io import read
 
@@ -108,9 +114,10 @@ def test_a_series_follows_its_atoms(files: list[str], case: Change, tmp_path: Pa
     arguments = ["compare", *files, str(tmp_path / "last.csv"), "-o", str(out), "--calibrate"]
     outcome = CliRunner().invoke(app, arguments)
     assert outcome.exit_code == 0, outcome.output
-    names = {"after.xyz", "before.xyz", "last.xyz", "compare.json", "series.csv"}
+    names = {"after.xyz", "before.xyz", "last.xyz", "compare.html", "compare.json", "series.csv"}
     pairs = ("before_after", "before_last", "after_last")
-    assert {path.name for path in out.iterdir()} == names | {f"compare_{pair}.csv" for pair in pairs}
+    each = {f"compare_{pair}.{kind}" for pair in pairs for kind in ("csv", "html")}
+    assert {path.name for path in out.iterdir()} == names | each
     report = json.loads((out / "compare.json").read_text())
     assert [(c["a"]["name"], c["b"]["name"]) for c in report["comparisons"]] == [
         ("before", "after"),

@@ -18,6 +18,7 @@ from atomfit import process
 from atomfit.arguments import correlation_rule, lengths, numbers, triple
 from atomfit.cli_compare import compare
 from atomfit.errors import InputError
+from atomfit.figures import require_matplotlib
 from atomfit.options import (
     Axis,
     Background,
@@ -35,7 +36,7 @@ from atomfit.options import (
     Split,
     Voxels,
 )
-from atomfit.terminal import Overwrite, Quiet, refusals, show_log, to_go_on
+from atomfit.terminal import Figures, Overwrite, Quiet, refusals, show_log, to_go_on
 
 app = typer.Typer(
     add_completion=False,
@@ -152,6 +153,7 @@ def build(
         bool,
         typer.Option("--resume", help="Go on from where an interrupted run of the same command stopped."),
     ] = False,
+    figures: Figures = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the atoms of a map and refine them jointly.
@@ -196,6 +198,8 @@ def build(
             max_iterations=max_iterations,
         )
         require_writable(directory, overwrite or resume)
+        if figures:
+            require_matplotlib()
         if resume:
             require_checkpoint(checkpoint)
         show_log(quiet)
@@ -214,7 +218,7 @@ def build(
             result = pipeline.build(
                 prepared, element, options, progress=progress, checkpoint=checkpoint, resume=resume
             )
-        result.write(directory, overwrite or resume)
+        result.write(directory, overwrite or resume, figures)
     typer.echo(f"{len(result)} atoms: {directory / 'atoms.csv'}")
     if checkpoint.exists():
         typer.echo(f"the fit has not ended; {to_go_on()}", err=True)

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from atomfit import process
-from atomfit.terminal import Overwrite, Quiet, refusals, show_log
+from atomfit.figures import require_matplotlib
+from atomfit.terminal import Figures, Overwrite, Quiet, refusals, show_log
 
 
 def compare(
@@ -38,13 +39,14 @@ def compare(
         list[str] | None,
         typer.Option("--element", "-e", metavar="SYMBOL", help="Of the atoms of maps (repeatable)."),
     ] = None,
+    figures: Figures = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare two models of one particle, or a series of them: what moved, was lost, was gained.
 
-    The models may be turned and shifted against each other. Writes compare.csv, compare.json, a.xyz and
-    b.xyz into DIR; of a series a table for each pair of models, their atoms in the frame of A, and
-    series.csv, in which each atom is followed.
+    The models may be turned and shifted against each other. Writes compare.html (open it in a browser),
+    compare.csv, compare.json, a.xyz and b.xyz into DIR; of a series a table and a page for each pair of
+    models, their atoms in the frame of A, and series.csv, in which each atom is followed.
     """
     with refusals():
         process.one_thread_for_small_matrices()
@@ -54,11 +56,13 @@ def compare(
 
         directory = out if out is not None else Path("_vs_".join(names_of(models)) + "_compare")
         require_writable(directory, overwrite)
+        if figures:
+            require_matplotlib()
         show_log(quiet)
         result = run(
             models, element=element, distance=distance, fdr=fdr, calibrate=calibrate, move=register
         )
-        result.write(directory, overwrite)
+        result.write(directory, overwrite, figures)
     for c in result.comparisons:
         common = c.count("common")
         part = 100 * common / len(c.a)
@@ -67,4 +71,4 @@ def compare(
             f"{c.count('displaced')} displaced, {c.count('lost')} lost, {c.count('gained')} gained, "
             f"{int(c.moved.sum())} moved significantly"
         )
-    typer.echo(f"{directory / 'compare.json'}")
+    typer.echo(f"{directory / 'compare.html'}")

@@ -14,11 +14,8 @@ import numpy as np
 from jaxtyping import Int
 
 from atomfit.errors import InputError
-from atomfit.io.comparisons import summary, write_comparison, write_side, write_tracks
-from atomfit.io.json_files import write_json
 from atomfit.io.models import model_of_columns, read_model
-from atomfit.io.outputs import staged
-from atomfit.io.tables import write_table
+from atomfit.report.comparison_words import registered, warnings
 from atomfit.statistics.comparison import PAPER_DISTANCE, Comparison, Model
 from atomfit.statistics.comparison import compare as compare_two
 from atomfit.statistics.series import follow
@@ -37,7 +34,7 @@ class SeriesComparison:
     - `comparisons`: of two models one; of a series each with the first, then each with the one before.
     - `steps`: those of `comparisons` that compare a model with the one before.
     - `tables`: of models that were built from maps, the columns of their `atoms.csv` by name.
-    - `distance`, `fdr`, `calibrated`: the options.
+    - `element`, `distance`, `fdr`, `calibrated`, `moved`: the options.
     """
 
     inputs: tuple[Path, ...]
@@ -45,42 +42,32 @@ class SeriesComparison:
     comparisons: tuple[Comparison, ...]
     steps: tuple[Comparison, ...]
     tables: dict[str, dict[str, np.ndarray]]
+    element: str | Sequence[str] | None
     distance: float
     fdr: float
     calibrated: bool
+    moved: bool
 
     @property
     def tracks(self) -> Int[np.ndarray, "atoms models"]:
         """Index of each atom in every model; -1 where it is not."""
         return follow(self.steps)
 
-    def write(self, directory: str | Path, overwrite: bool = False) -> Path:
+    def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
         """Write every file.
 
-        **Raises:** `InputError` if the directory holds something and `overwrite` is false.
+        **Arguments:**
+
+        - `directory`: where to; created if need be.
+        - `overwrite`: whether files of an earlier result may be replaced.
+        - `figures`: whether figures for print are drawn as well, which needs matplotlib.
+
+        **Raises:** `InputError` if the directory holds something and `overwrite` is false, or if figures
+            cannot be drawn.
         """
-        directory = Path(directory)
-        pages = [summary(c, self.distance, self.fdr, self.calibrated) for c in self.comparisons]
-        inputs = {"inputs": list(self.inputs)}
-        with staged(directory, overwrite) as stage:
-            for name, table in self.tables.items():
-                write_table(stage / f"{name}_atoms.csv", table)
-            if len(self.models) == 2:
-                (comparison,) = self.comparisons
-                write_comparison(stage / "compare.csv", comparison)
-                write_side(stage / "a.xyz", comparison, "a")
-                write_side(stage / "b.xyz", comparison, "b")
-                write_json(stage / "compare.json", inputs | pages[0])
-            else:
-                for c in self.comparisons:
-                    write_comparison(stage / f"compare_{c.a.name}_{c.b.name}.csv", c)
-                first = self.comparisons[0].a.name
-                write_side(stage / f"{first}.xyz", self.comparisons[0], "a")
-                for c in (c for c in self.comparisons if c.a.name == first):
-                    write_side(stage / f"{c.b.name}.xyz", c, "b")
-                write_tracks(stage / "series.csv", self.models, self.tracks)
-                write_json(stage / "compare.json", inputs | {"comparisons": pages})
-        return directory
+        from atomfit.io.comparison_files import write_series
+
+        return write_series(self, Path(directory), overwrite, figures)
 
 
 def compare(
@@ -136,9 +123,11 @@ def compare(
         (*with_first, *with_last[1:]),
         tuple(with_last),
         tables,
+        element,
         distance,
         fdr,
         calibrate,
+        move,
     )
 
 
@@ -185,36 +174,6 @@ def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndar
 
 
 def _say(c: Comparison) -> None:
-    registration = c.registration
-    if registration.how != "given":
-        log.info(
-            "%s on %s: frames %s, turned by %.3f degrees, %d pairs",
-            c.b.name,
-            c.a.name,
-            "agreed" if registration.how == "agreed" else "were found",
-            registration.motion.angle,
-            len(registration.pairs[0]),
-        )
-    smaller = min(len(c.a), len(c.b))
-    if c.count("common") < 0.5 * smaller:
-        log.warning(
-            "%s and %s: only %d of %d atoms are common; are they one particle?",
-            c.a.name,
-            c.b.name,
-            c.count("common"),
-            smaller,
-        )
-    if registration.equals:
-        log.warning(
-            "%s on %s: %d other orientations are as good; the smallest rotation is taken",
-            c.b.name,
-            c.a.name,
-            registration.equals,
-        )
-    if c.scale.value > 0 and abs(np.log(c.scale.value)) > 3 * c.scale.esd / c.scale.value + 0.1:
-        log.warning(
-            "%s and %s: error bars are too small by a factor of %.2f; --calibrate allows for it",
-            c.a.name,
-            c.b.name,
-            c.scale.value,
-        )
+    log.info("%s on %s: %s", c.b.name, c.a.name, registered(c))
+    for warning in warnings(c):
+        log.warning("%s and %s: %s", c.a.name, c.b.name, warning)

@@ -101,14 +101,21 @@ class BuildResult:
             return Discarded.of(self.detection.rejected)
         return self.selection.discarded
 
-    def write(self, directory: str | Path, overwrite: bool = False) -> Path:
+    def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
         """Write all files into a directory, which appears when they are complete.
 
-        **Raises:** `InputError` if the directory holds something and `overwrite` is false.
+        **Arguments:**
+
+        - `directory`: where to; created if need be.
+        - `overwrite`: whether files of an earlier result may be replaced.
+        - `figures`: whether figures for print are drawn as well, which needs matplotlib.
+
+        **Raises:** `InputError` if the directory holds something and `overwrite` is false, or if figures
+            cannot be drawn.
         """
         from atomfit.io.results import write_results
 
-        return write_results(self, Path(directory), overwrite)
+        return write_results(self, Path(directory), overwrite, figures)
 
 
 def build(

@@ -14,6 +14,9 @@ import typer
 from atomfit.errors import InputError
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a directory that is not empty.")]
+Figures = Annotated[
+    bool, typer.Option("--figures", help="Draw figures for print too (PNG and PDF), into DIR/figures.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 
 

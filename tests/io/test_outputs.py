@@ -39,3 +39,14 @@ def test_overwriting_replaces_ours_and_keeps_theirs(tmp_path: Path) -> None:
 def test_an_empty_directory_may_be_used(tmp_path: Path) -> None:
     require_writable(tmp_path, overwrite=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_within_keeps_what_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "out" / "figures").mkdir(parents=True)
+    (tmp_path / "out" / "figures" / "theirs").write_text("kept")
+    for text in ("old", "new"):
+        with staged(tmp_path / "out", overwrite=True) as stage:
+            (stage / "figures").mkdir()
+            (stage / "figures" / "ours").write_text(text)
+    found = {path.name: path.read_text() for path in (tmp_path / "out" / "figures").iterdir()}
+    assert found == {"ours": "new", "theirs": "kept"}

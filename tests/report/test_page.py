@@ -3,59 +3,26 @@
 import base64
 import json
 import re
-import shutil
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browsing import parsed, picture, shown_without_complaint
 
 from atomfit.grid import DensityMap
-from atomfit.io.columns import particle, rejected_table, table
+from atomfit.io.columns import depth_table, particle, rejected_table, table
 from atomfit.io.results import model_density, run_record, summary
 from atomfit.pipeline import BuildResult, build
 from atomfit.report.contents import atoms_shown, contents
-from atomfit.report.page import page
+from atomfit.report.page import REPORT, page
 from atomfit.report.whole import particle_rows
 from atomfit.report.words import verdict
 from atomfit.simulation import Simulation
 from atomfit.units import HALF_PROBABILITY_SCALE
 
 HOSTILE = '</script><img src=x onerror="alert(1)"><!-- {{data}}.mrc'
-
-
-class Elements(HTMLParser):
-    """Elements with their attributes, and the text of each script."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.scripts: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "input", "br", "img"):
-            self.open.append(tag)
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "script":
-            self.scripts[-1] += data
-
-
-def parsed(text: str) -> Elements:
-    elements = Elements()
-    elements.feed(text)
-    elements.close()
-    assert not elements.open
-    return elements
 
 
 def told(result: BuildResult, **changes: Any) -> dict[str, Any]:
@@ -72,7 +39,7 @@ def content(small_result: BuildResult) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def text(content: dict[str, Any]) -> str:
-    return page(content)
+    return page(content, REPORT)
 
 
 def test_the_data_are_those_of_the_result(text: str, small_result: BuildResult) -> None:
@@ -93,7 +60,7 @@ def test_what_is_not_known_is_null(small_result: BuildResult) -> None:
     columns["u_iso"] = np.where(np.arange(55) == 3, np.nan, columns["u_iso"])
     columns["strain"] = np.full(55, np.inf)
     found, record = summary(small_result, model), run_record(small_result, 0.0)
-    made = page(contents(small_result, columns, rejected_table(small_result), model, found, record))
+    made = page(contents(small_result, columns, rejected_table(small_result), model, found, record), REPORT)
     data = json.loads(parsed(made).scripts[0], parse_constant=pytest.fail)
     values = {column["name"]: column["values"] for column in data["columns"]}
     assert values["u_iso"][3] is None
@@ -112,10 +79,10 @@ def test_nothing_is_loaded(text: str) -> None:
 def test_a_hostile_file_name_stays_text(small_result: BuildResult) -> None:
     found = summary(small_result, model_density(small_result))
     changed = told(small_result, map=found["map"] | {"file": HOSTILE}, warnings=[HOSTILE])
-    elements = parsed(page(changed))
+    elements = parsed(page(changed, REPORT))
     assert "img" not in {tag for tag, _ in elements.found}
     assert len(elements.scripts) == 2
-    assert json.loads(elements.scripts[0])["headline"]["file"] == HOSTILE
+    assert json.loads(elements.scripts[0])["headline"]["source"].endswith(HOSTILE)
 
 
 def test_map_is_model_plus_residual_within_a_level(
@@ -180,50 +147,10 @@ def test_the_verdict_without_a_joint_fit() -> None:
     assert "one by one" in verdict({"correlation": 0.9})
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium: playwright's own, or one that is installed."""
-    api = pytest.importorskip("playwright.sync_api")
-    programs = [None, *map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))]
-    with api.sync_playwright() as playwright:
-        for program in programs:
-            try:
-                opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-            except api.Error:
-                continue
-            yield opened
-            opened.close()
-            return
-        pytest.skip("no Chromium can be started")
-
-
 @pytest.fixture
 def opened(browser: Any, text: str, tmp_path: Path) -> Iterator[Any]:
     """The page in a browser, which is to say nothing on its console and to ask for nothing else."""
     yield from shown_without_complaint(browser, text, tmp_path / "report.html")
-
-
-def shown_without_complaint(browser: Any, text: str, path: Path) -> Iterator[Any]:
-    path.write_text(text, encoding="utf-8")
-    shown = browser.new_page(viewport={"width": 1280, "height": 800})
-    complaints: list[str] = []
-    requests: list[str] = []
-    shown.on("console", lambda message: complaints.append(message.text))
-    shown.on("pageerror", lambda error: complaints.append(str(error)))
-    shown.on("request", lambda request: requests.append(request.url))
-    shown.goto(path.as_uri())
-    shown.wait_for_selector("html[data-ready]", state="attached", timeout=20_000)
-    yield shown
-    shown.wait_for_timeout(100)
-    assert complaints == []
-    assert requests == [path.as_uri()]
-    shown.close()
-
-
-def picture(opened: Any, canvas: str) -> str:
-    # After the next frame, for it is drawn once a frame.
-    opened.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return opened.evaluate(f"document.querySelector('{canvas}').toDataURL()")
 
 
 def test_the_page_is_drawn(opened: Any) -> None:
@@ -231,9 +158,30 @@ def test_the_page_is_drawn(opened: Any) -> None:
     assert "55 of 55 atoms shown" in opened.inner_text("#shown")
     assert opened.locator("#atoms-table tbody tr:not([hidden])").count() > 10
     charts = (
-        "#threshold, #scatter-one, #scatter-two, #histogram-one, #by-coordination, #residuals, #baseline"
+        "#threshold, #scatter-one, #scatter-two, #histogram-one, #pair-distances, #bond-lengths, "
+        "#by-coordination, #residuals, #baseline"
     )
-    assert opened.locator(charts).locator("svg").count() == 7
+    assert opened.locator(charts).locator("svg[role]").count() == 9
+
+
+def test_both_optima_of_the_threshold_are_in_one_frame(opened: Any, content: dict[str, Any]) -> None:
+    detection = content["summary"]["detection"]
+    paper, model = detection["threshold"]["threshold"], detection["model_threshold"]["threshold"]
+    marks = [
+        float(x)
+        for x in opened.eval_on_selector_all("#threshold .mark", "m => m.map(e => e.getAttribute('x1'))")
+    ]
+    assert np.sign(marks[1] - marks[0]) == np.sign(model - paper)
+    heights = opened.eval_on_selector_all("#threshold circle", "m => m.map(e => +e.getAttribute('cy'))")
+    curve = opened.get_attribute("#threshold .curve.other", "points")
+    assert min(float(point.split(",")[1]) for point in curve.split()) >= heights[1] - 0.02
+    assert "F1" in opened.inner_text("#threshold .key")
+
+
+def test_five_atoms_in_a_row_have_one_mean(opened: Any, small_result: BuildResult) -> None:
+    points = opened.get_attribute("#scatter-two .means", "points").split()
+    assert len(points) == len(depth_table(table(small_result))["radial_depth"]) == 51
+    assert opened.locator("#scatter-one .means").get_attribute("points") == ""
 
 
 def test_colour_shape_and_cut_change_the_picture(opened: Any) -> None:
@@ -294,7 +242,7 @@ def test_the_table_sorts_filters_and_is_saved(opened: Any, small_result: BuildRe
 def test_a_page_without_some_of_the_numbers(
     browser: Any, small: Simulation, tmp_path: Path, changes: dict[str, str]
 ) -> None:
-    text = page(told(build(small.map, "Pt", max_iterations=2, selection="paper", **changes)))
+    text = page(told(build(small.map, "Pt", max_iterations=2, selection="paper", **changes)), REPORT)
     for shown in shown_without_complaint(browser, text, tmp_path / "report.html"):
         assert shown.inner_text("h1") == "55 Pt atoms"
         assert "NaN" not in shown.inner_text("body")
@@ -305,7 +253,7 @@ def test_a_page_without_atoms(browser: Any, rng: np.random.Generator, tmp_path: 
     result = build(noise, "Pt")
     if len(result):
         pytest.skip("atoms were found in noise")
-    for shown in shown_without_complaint(browser, page(told(result)), tmp_path / "report.html"):
+    for shown in shown_without_complaint(browser, page(told(result), REPORT), tmp_path / "report.html"):
         assert shown.inner_text("h1") == "0 Pt atoms"
         assert "stands out" in shown.inner_text(".verdict")
         assert "NaN" not in shown.inner_text("body")

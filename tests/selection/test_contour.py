@@ -5,7 +5,7 @@ import pytest
 
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.grid import DensityMap, Grid
-from atomfit.selection.contour import contour
+from atomfit.selection.contour import agreements, best_level, contour
 
 GRID = Grid((30, 32, 34), np.array([0.4, 0.45, 0.5]), np.array([1.0, -2.0, 3.0]))
 
@@ -62,3 +62,15 @@ def test_no_atom_has_no_voxel() -> None:
     assert np.isnan(found.level)
     unknown = atoms_of(np.full((1, 3), 2.0), np.full(1, np.nan))
     assert not contour(DensityMap(np.zeros(GRID.shape, np.float32), GRID), unknown).labels.any()
+
+
+def test_cuts_agree_with_voxels_as_counting_has_it() -> None:
+    rng = np.random.default_rng(2)
+    inside = rng.random((6, 7, 8)) < 0.2
+    values = np.float32(inside + rng.normal(0, 0.5, inside.shape))
+    levels = np.linspace(-2, 3, 40)
+    counted = [2 * np.sum((values >= x) & inside) / (np.sum(values >= x) + inside.sum()) for x in levels]
+    np.testing.assert_allclose(agreements(values, inside, levels), counted)
+    level, f1 = best_level(values, inside)
+    assert f1 >= max(counted) - 0.01
+    assert agreements(values, inside, np.array([level]))[0] == pytest.approx(f1)

@@ -13,7 +13,7 @@ from atomfit.simulation.particles import particle
 from atomfit.statistics.coordination import measure_coordination
 from atomfit.statistics.depth import fit_depth, measure_depths, running_means
 from atomfit.statistics.geometry import Geometry, measure_geometry
-from atomfit.statistics.particle import by_coordination, pair_distribution, particle_report
+from atomfit.statistics.particle import bond_lengths, by_coordination, pair_distribution, particle_report
 
 PT = element("Pt")
 SHAPES: list[tuple[ParticleShape, int]] = [
@@ -192,3 +192,15 @@ def test_pairs_are_counted_once() -> None:
     found = pair_distribution(positions, 6.0)
     distances = np.linalg.norm(positions[:, None] - positions, axis=2)[np.triu_indices(55, 1)]
     assert found["pairs"].sum() == np.sum(distances <= found["edges"][-1])
+
+
+def test_bonds_are_pairs_within_the_cutoff(rng: np.random.Generator) -> None:
+    positions = rng.uniform(0, 12, (80, 3))
+    apart = np.linalg.norm(positions[:, None] - positions, axis=-1)[np.triu_indices(80, 1)]
+    bonds = apart[apart < 4]
+    found = bond_lengths(positions, 4.0)
+    assert found["bonds"].sum() == len(bonds)
+    assert found["mean"] == pytest.approx(bonds.mean())
+    assert found["standard_deviation"] == pytest.approx(bonds.std(ddof=1))
+    np.testing.assert_array_equal(found["bonds"], np.histogram(bonds, found["edges"])[0])
+    assert not bond_lengths(positions[:1], 4.0)["bonds"].size

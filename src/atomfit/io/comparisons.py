@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from atomfit.io.tables import Column, write_columns
+from atomfit.report.comparison_words import warnings
 from atomfit.statistics.comparison import STATUSES, Comparison, Model
 
 COMPARE_COLUMNS: tuple[Column, ...] = (
@@ -132,16 +133,28 @@ def summary(comparison: Comparison, distance: float, fdr: float, calibrated: boo
             "equal_orientations": registration.equals,
             "pairs_near_next_best": registration.next_best,
         },
+        "warnings": warnings(c),
     }
 
 
 def write_tracks(path: Path, models: Sequence[Model], tracks: Int[np.ndarray, "atoms models"]) -> None:
     """Write `series.csv`: the id of each atom in every model, and in how many it is."""
-    described = tuple(Column(model.name, "", "d", "id of the atom in this model") for model in models)
-    table = {model.name: _picked(model.ids, tracks[:, k], None) for k, model in enumerate(models)}
-    table |= {"track": np.arange(1, len(tracks) + 1), "models": np.sum(tracks >= 0, axis=1)}
-    number = Column("track", "", "d", "number of the atom in the series")
-    write_columns(path, (number, Column("models", "", "d", "models that have it"), *described), table)
+    write_columns(path, track_columns(models), tracks_table(models, tracks))
+
+
+def track_columns(models: Sequence[Model]) -> tuple[Column, ...]:
+    """The columns of `series.csv`."""
+    return (
+        Column("track", "", "d", "number of the atom in the series"),
+        Column("models", "", "d", "models that have it"),
+        *(Column(model.name, "", "d", "id of the atom in this model") for model in models),
+    )
+
+
+def tracks_table(models: Sequence[Model], tracks: Int[np.ndarray, "atoms models"]) -> dict[str, np.ndarray]:
+    """What `series.csv` holds."""
+    numbers = {"track": np.arange(1, len(tracks) + 1), "models": np.sum(tracks >= 0, axis=1)}
+    return numbers | {model.name: _picked(model.ids, tracks[:, k], None) for k, model in enumerate(models)}
 
 
 def write_side(path: Path, comparison: Comparison, side: str) -> None:

@@ -22,6 +22,7 @@ from jaxtyping import Int, Shaped
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc_header import HEADER_BYTES, MapHeader, parse_header
+from atomfit.io.record import hash_of
 
 _CHUNK = 16 * 2**20
 _NUMPY_MAGIC = b"\x93NUMPY"
@@ -151,7 +152,7 @@ def _read(path: Path, voxel_size: tuple[float, float, float] | None) -> MapFile:
         if magic == _NUMPY_MAGIC:
             array = _read_numpy(file)
             result = from_array(array, voxel_size)
-            return MapFile(result.map, path, _file_hash(path), result.notes)
+            return MapFile(result.map, path, hash_of(path), result.notes)
         if magic.startswith(_GZIP_MAGIC):
             return _read_mrc(gzip.GzipFile(fileobj=file), None, path, voxel_size)
         return _read_mrc(file, size, path, voxel_size)
@@ -196,7 +197,7 @@ def _read_mrc(
     stored = np.frombuffer(data, header.dtype).reshape(header.stored_shape)
     values = np.ascontiguousarray(stored.transpose(header.to_zyx), dtype=np.float32)
     grid = Grid(values.shape, header.spacing, header.origin)
-    return MapFile(DensityMap(values, grid), path, _file_hash(path), header.notes, header.warnings)
+    return MapFile(DensityMap(values, grid), path, hash_of(path), header.notes, header.warnings)
 
 
 def _read_up_to(file: _Readable, n: int) -> bytearray:
@@ -218,8 +219,3 @@ def _refuse_truncated(size: int, expected: int, header: MapHeader) -> None:
         f"after {header.data_offset})",
         "copy the map again, or write it again with the program that made it",
     )
-
-
-def _file_hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -63,8 +63,11 @@ def staged(directory: Path, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         directory.mkdir(parents=True, exist_ok=True)
-        for path in sorted(temporary.iterdir()):
-            os.replace(path, directory / path.name)
+        # File by file, so that those of a directory within that are not ours stay as well.
+        for path in sorted(path for path in temporary.rglob("*") if path.is_file()):
+            target = directory / path.relative_to(temporary)
+            target.parent.mkdir(exist_ok=True)
+            os.replace(path, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

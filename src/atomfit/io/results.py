@@ -2,34 +2,40 @@
 
 import math
 import os
-import platform
-import sys
 import time
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from atomfit.detection.threshold import ThresholdSearch
+from atomfit.figures import require_matplotlib
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.objective import region_mask
 from atomfit.io.columns import depth_table, particle, rejected_table, table
 from atomfit.io.json_files import write_json
 from atomfit.io.mrc import write_labels, write_map
 from atomfit.io.outputs import staged
+from atomfit.io.record import made_by
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
 from atomfit.io.tables import write_means, write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
-from atomfit.report.page import write_page
+from atomfit.report.contents import contents
+from atomfit.report.page import REPORT, write_page
+from atomfit.selection.contour import agreements, best_level
 
 if TYPE_CHECKING:
     from atomfit.pipeline import BuildResult
 
+#: Thresholds at which the refined model is asked.
+_LEVELS = 41
 _LIBRARIES = ("atomfit", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "gemmi")
 
 
-def write_results(result: "BuildResult", directory: Path, overwrite: bool = False) -> Path:
+def write_results(
+    result: "BuildResult", directory: Path, overwrite: bool = False, figures: bool = False
+) -> Path:
     """Write every file of a result.
 
     **Arguments:**
@@ -37,7 +43,12 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
     - `result`: of `build`.
     - `directory`: where to; created if need be.
     - `overwrite`: whether files of an earlier result may be replaced.
+    - `figures`: whether figures are drawn as well.
+
+    **Raises:** `InputError` if the directory may not be written to, or figures cannot be drawn.
     """
+    if figures:
+        require_matplotlib()
     begin = time.perf_counter()
     with staged(directory, overwrite) as stage:
         columns, rejected = table(result), rejected_table(result)
@@ -68,7 +79,12 @@ def write_results(result: "BuildResult", directory: Path, overwrite: bool = Fals
         record = run_record(result, time.perf_counter() - begin)
         write_json(stage / "run.json", record)
         found |= {"particle": whole}
-        write_page(stage / "report.html", result, columns, rejected, model, found, record)
+        told = contents(result, columns, rejected, model, found, record)
+        write_page(stage / "report.html", told, REPORT)
+        if figures:
+            from atomfit.figures.build import write_build_figures
+
+            write_build_figures(stage / "figures", result, columns, model, found)
     return directory
 
 
@@ -156,11 +172,7 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
             "decoys": asdict(judged.decoys),
         }
     if detection.search is not None:
-        report["detection"]["threshold"] = asdict(detection.search.best)
-        report["detection"]["threshold_curve"] = {
-            name: [getattr(trial, name) for trial in detection.search.trials]
-            for name in ("threshold", "atoms", "correlation")
-        }
+        report["detection"] |= _thresholds(result, detection.search)
     if joint is not None:
         report["fit"] |= {
             "reason": joint.reason,
@@ -187,6 +199,24 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
     return report
 
 
+def _thresholds(result: "BuildResult", search: ThresholdSearch) -> dict[str, Any]:
+    """The paper's optimum, its curve, and what the refined model says of the same thresholds."""
+    curve = {
+        name: [getattr(trial, name) for trial in search.trials]
+        for name in ("threshold", "atoms", "correlation")
+    }
+    found: dict[str, Any] = {"threshold": asdict(search.best), "threshold_curve": curve}
+    denoised, inside = result.detection.denoised.values, result.contour.labels > 0
+    if inside.any():
+        level, f1 = best_level(denoised, inside)
+        found["model_threshold"] = {"threshold": level, "f1": f1}
+        # The model may ask for a threshold below all that were tried.
+        first, last = min(level, curve["threshold"][0]), curve["threshold"][-1]
+        levels = np.linspace(first - 0.1 * (last - first), last, _LEVELS)
+        found["model_curve"] = {"threshold": levels, "f1": agreements(denoised, inside, levels)}
+    return found
+
+
 def _elements(result: "BuildResult") -> str | list[str]:
     symbols = [one.symbol for one in result.elements]
     return symbols[0] if len(symbols) == 1 else symbols
@@ -198,15 +228,13 @@ def run_record(result: "BuildResult", writing: float) -> dict[str, Any]:
 
     device = jax.devices()[0]
     return {
-        "versions": {name: version(name) for name in _LIBRARIES} | {"python": sys.version.split()[0]},
-        "command": sys.argv,
+        **made_by(_LIBRARIES),
         "options": {"element": _elements(result)} | asdict(result.options),
         "input": {
             "path": None if result.source.path is None else str(result.source.path.absolute()),
             "sha256": result.source.sha256,
         },
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
         "seconds": result.seconds | {"write": writing},
     }
 

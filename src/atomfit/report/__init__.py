@@ -1,1 +1,1 @@
-"""What is told to a person: `check` in a few lines of text, `page` on a page that any browser opens."""
+"""What is told to a person: `check` in a few lines of text, `page` on pages that any browser opens."""

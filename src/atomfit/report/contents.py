@@ -1,17 +1,13 @@
-"""What the page is told: the tables, what its pictures are drawn from, and the records of the run.
+"""What `report.html` is told: the tables, what its pictures are drawn from, and the records of the run."""
 
-Columns are taken as they come. A unit and a meaning are added where `tables` has them, and numbers are
-rounded as in `atoms.csv`, so that the page and the file say the same.
-"""
-
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.io.tables import COLUMNS, REJECTED_COLUMNS, Column
+from atomfit.io.tables import COLUMNS, REJECTED_COLUMNS
+from atomfit.report.described import MOST_SHOWN, RADIUS, Table, described
 from atomfit.report.residuals import residual_histogram
 from atomfit.report.slices import slices
 from atomfit.report.whole import particle_rows
@@ -20,14 +16,6 @@ from atomfit.units import HALF_PROBABILITY_SCALE
 
 if TYPE_CHECKING:
     from atomfit.pipeline import BuildResult
-
-#: Spheres have this part of the distance between neighbours for a radius: close, and apart.
-_RADIUS = 0.4
-
-#: Atoms, or rejected places, beyond which a page would take a browser minutes.
-MOST_SHOWN = 10_000
-
-Table = dict[str, np.ndarray]
 
 
 def contents(
@@ -58,16 +46,18 @@ def contents(
         found = found | {"warnings": [*found.get("warnings", ()), few]}
     return {
         "headline": headline(found),
-        "columns": _described({name: values[which] for name, values in columns.items()}, COLUMNS),
-        "rejected": _described(
+        "columns": described({name: values[which] for name, values in columns.items()}, COLUMNS),
+        "rejected": described(
             {name: values[:MOST_SHOWN] for name, values in rejected.items()}, REJECTED_COLUMNS
         ),
         "ellipsoids": ellipsoids(result.statistics.fitted)[which],
-        "radius": _RADIUS * _median(spacings, result.element.neighbour_distance),
+        "radius": RADIUS * _median(spacings, result.element.neighbour_distance),
         "slices": slices(result.density, model, positions),
         "residuals": residual_histogram(result, model),
         "particle": particle_rows(found.get("particle")),
         "depth_fits": found.get("particle", {}).get("depth_fits", {}),
+        "pair_distribution": found.get("particle", {}).get("pair_distribution"),
+        "bond_lengths": found.get("particle", {}).get("bond_lengths"),
         "summary": {name: value for name, value in found.items() if name != "particle"},
         "run": record,
     }
@@ -93,33 +83,6 @@ def ellipsoids(fitted: FittedAtoms) -> Float[np.ndarray, "n 9"]:
     lengths = HALF_PROBABILITY_SCALE * np.sqrt(np.where(known[:, None], values, np.nan))
     axes = np.swapaxes(vectors * lengths[:, None, :], 1, 2)
     return axes.reshape(len(axes), 9).round(4)
-
-
-def _described(columns: Table, known: tuple[Column, ...]) -> list[dict[str, Any]]:
-    meanings = {column.name: column for column in known}
-    return [
-        _column(meanings.get(name, Column(name, "", ".6g", "")), np.asarray(values))
-        for name, values in columns.items()
-    ]
-
-
-def _column(column: Column, values: np.ndarray) -> dict[str, Any]:
-    numeric = values.dtype.kind in "iuf" and column.format != "s"
-    decimals = int(column.format[1:-1]) if column.format.endswith("f") else None
-    return {
-        "name": column.name,
-        "unit": column.unit,
-        "meaning": column.meaning,
-        "numeric": numeric,
-        "decimals": decimals,
-        "values": _rounded(values, column.format) if numeric else [str(value) for value in values],
-    }
-
-
-def _rounded(values: np.ndarray, how: str) -> list[float | int | None]:
-    if how == "d":
-        return [int(value) if math.isfinite(value) else None for value in values.tolist()]
-    return [float(format(value, how)) if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _median(values: np.ndarray, otherwise: float) -> float:

@@ -1,8 +1,10 @@
-"""`report.html`: the result on one page, for those who want to see it before they compute with it.
+"""Pages that show a result to those who want to see it before they compute with it.
 
-The page is one file that holds everything: its data as JSON, its style and its programs. It asks for
+A page is one file that holds everything: its data as JSON, its style and its programs. It asks for
 nothing from anywhere, and its own policy forbids that it does, so that it opens from a disk, from an
-e-mail and in ten years. What it draws and how is in `assets`; what it is told, in `contents`.
+e-mail and in ten years. What is drawn and how is in `assets`: a frame that all pages share (`page.html`),
+the sections of each kind of page, and programs, most of which are shared as well. What a page is told is
+made by `contents` and `comparison`.
 
 Names of files and whatever else comes from outside reach the page as data or escaped, never as HTML.
 """
@@ -10,73 +12,75 @@ Names of files and whatever else comes from outside reach the page as data or es
 import html
 import json
 import re
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from jaxtyping import Float
+from typing import Any
 
 from atomfit.io.json_files import plain
-from atomfit.report.contents import Table, contents
 
-if TYPE_CHECKING:
-    from atomfit.pipeline import BuildResult
 
-#: In the order in which they need each other.
-_SCRIPTS = (
-    "data.js",
-    "colours.js",
-    "svg.js",
-    "charts.js",
-    "balls.js",
-    "scene.js",
-    "particle.js",
-    "slices.js",
-    "table.js",
-    "panels.js",
+@dataclass(frozen=True)
+class Layout:
+    """A kind of page.
+
+    **Fields:**
+
+    - `sections`: the asset with its sections.
+    - `scripts`: its programs, in the order in which they need each other.
+    """
+
+    sections: str
+    scripts: tuple[str, ...]
+
+
+_BASE = ("data.js", "colours.js", "svg.js", "charts.js")
+_PARTICLE = ("balls.js", "scene.js", "particle.js")
+
+#: Of a particle that was built.
+REPORT = Layout(
+    "report.html", (*_BASE, "atoms.js", *_PARTICLE, "slices.js", "table.js", "record.js", "panels.js")
 )
+#: Of two models.
+COMPARISON = Layout(
+    "comparison.html",
+    (*_BASE, "pairs.js", *_PARTICLE, "table.js", "record.js", "models.js", "comparison.js"),
+)
+#: Of a series of models.
+SERIES = Layout("series.html", (*_BASE, "table.js", "record.js", "models.js", "series.js"))
 
 
-def write_page(
-    path: Path,
-    result: "BuildResult",
-    columns: Table,
-    rejected: Table,
-    model: Float[np.ndarray, "..."],
-    found: dict[str, Any],
-    record: dict[str, Any],
-) -> None:
-    """Write the page of a result.
-
-    **Arguments:**
-
-    - `path`: of the page.
-    - `result`: of `build`.
-    - `columns`, `rejected`: the tables of atoms and of places that are none, of any columns.
-    - `model`: density of the model on the map's grid (map units).
-    - `found`: what goes into `summary.json`; what goes into `particle.json` as `particle`, if there is any.
-    - `record`: what goes into `run.json`.
-    """
-    path.write_text(page(contents(result, columns, rejected, model, found, record)), encoding="utf-8")
+def write_page(path: Path, content: dict[str, Any], layout: Layout) -> None:
+    """Write a page of some content, of `contents` or `comparison`."""
+    path.write_text(page(content, layout), encoding="utf-8")
 
 
-def page(content: dict[str, Any]) -> str:
-    """The page, as HTML.
+def page(content: dict[str, Any], layout: Layout) -> str:
+    """A page, as HTML.
 
     **Arguments:**
 
-    - `content`: of `contents`.
+    - `content`: what it is told, with its `headline`.
+    - `layout`: which kind of page.
     """
+    sections = _asset(layout.sections)
     parts = {
         "title": html.escape(content["headline"]["title"]),
         "headline": _headline(content["headline"]),
+        "contents": _contents(sections),
         "style": _asset("page.css"),
+        "sections": sections,
         "data": _json(content),
-        "script": "\n".join(_asset(name) for name in _SCRIPTS),
+        "script": "\n".join(_asset(name) for name in layout.scripts),
     }
     # In one pass, so that what is put in is not searched for more.
     return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], _asset("page.html"))
+
+
+def _contents(sections: str) -> str:
+    named = re.findall(r'<section id="(\w+)" data-name="([^"]+)">', sections)
+    links = " ".join(f'<a href="#{name}">{title}</a>' for name, title in named)
+    return f'<nav aria-label="Sections">{links}</nav>'
 
 
 def _asset(name: str) -> str:
@@ -87,8 +91,8 @@ def _headline(words: dict[str, Any]) -> str:
     warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in words["warnings"])
     lines = [
         f"<h1>{html.escape(words['title'])}</h1>",
-        f'<p class="file">found and refined in {html.escape(words["file"])}</p>',
-        f'<p class="verdict">{html.escape(words["verdict"])}</p>',
+        f'<p class="file">{html.escape(words["source"])}</p>',
+        *(f'<p class="verdict">{html.escape(sentence)}</p>' for sentence in words["verdict"]),
         f'<ul class="warnings" aria-label="Warnings">{warnings}</ul>'
         if warnings
         else '<p class="fine">There are no warnings.</p>',

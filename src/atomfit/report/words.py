@@ -1,4 +1,4 @@
-"""The first lines of the page: how many atoms of what, in which file, and how well they describe it."""
+"""The first lines of `report.html`: atoms of what, in which file, and how well they describe it."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ def headline(found: dict[str, Any]) -> dict[str, Any]:
 
     - `found`: what goes into `summary.json`.
 
-    **Returns:** `title`, `file`, `verdict` in a sentence, and `warnings`.
+    **Returns:** `title`, `source`, `verdict` as sentences, and `warnings`.
     """
     return {
         "title": _atoms(found),
-        "file": found["map"]["file"] or "a map without a file",
-        "verdict": verdict(found["fit"])
-        if found["atoms"]
-        else "Nothing in the map stands out from its noise.",
+        "source": f"found and refined in {found['map']['file'] or 'a map without a file'}",
+        "verdict": [
+            verdict(found["fit"]) if found["atoms"] else "Nothing in the map stands out from its noise."
+        ],
         "warnings": list(found.get("warnings", ())),
     }
 

@@ -13,13 +13,14 @@ through the map: noise does not tear it.
 
 The contour level is the cut through the map that agrees best with these voxels: it has the largest F1, the
 harmonic mean of the part of the cut-out voxels that belong to atoms and the part of the atoms' voxels that
-are cut out.
+are cut out. The same cut through the denoised map stands beside the paper's threshold, in its units: there
+the model says which threshold would have been the best.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.grid import DensityMap
@@ -57,7 +58,7 @@ def contour(density: DensityMap, fitted: FittedAtoms) -> Contour:
     - `fitted`: its atoms.
     """
     labels = _labels(density, fitted)
-    level, f1 = _best_level(density.values, labels > 0)
+    level, f1 = best_level(density.values, labels > 0)
     values = density.values
     spread = float(values.std(dtype=np.float64))
     sigma = (level - float(values.mean(dtype=np.float64))) / spread if spread else float("nan")
@@ -90,15 +91,29 @@ def _labels(density: DensityMap, fitted: FittedAtoms) -> Int[np.ndarray, "..."]:
     return np.where(total > half[labels], labels, 0).astype(np.int32).reshape(grid.shape)
 
 
-def _best_level(values: Float[np.ndarray, "..."], inside: np.ndarray) -> tuple[float, float]:
-    """The level whose cut agrees best with some voxels, and its F1."""
-    wanted = np.sort(values[inside].astype(np.float64))
-    if not len(wanted):
+def best_level(values: Float[np.ndarray, "..."], inside: Bool[np.ndarray, "..."]) -> tuple[float, float]:
+    """The level whose cut through a map agrees best with some voxels, and its F1; NaN if there are none."""
+    if not inside.any():
         return float("nan"), float("nan")
-    levels = np.unique(np.quantile(wanted, np.linspace(0, 1, _LEVELS)))
-    true = len(wanted) - np.searchsorted(wanted, levels)
-    others = np.sort(values[~inside & (values >= levels[0])])
-    false = len(others) - np.searchsorted(others, levels)
-    f1 = 2 * true / (true + false + len(wanted))
+    levels = np.unique(np.quantile(values[inside].astype(np.float64), np.linspace(0, 1, _LEVELS)))
+    f1 = agreements(values, inside, levels)
     best = int(np.argmax(f1))
     return float(levels[best]), float(f1[best])
+
+
+def agreements(
+    values: Float[np.ndarray, "..."], inside: Bool[np.ndarray, "..."], levels: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, " k"]:
+    """F1 of cuts through a map with some voxels, which are at least one.
+
+    **Arguments:**
+
+    - `values`: of the map.
+    - `inside`: which voxels are wanted.
+    - `levels`: of the cuts (map units).
+    """
+    wanted = np.sort(values[inside].astype(np.float64))
+    others = np.sort(values[~inside & (values >= levels.min())])
+    true = len(wanted) - np.searchsorted(wanted, levels)
+    false = len(others) - np.searchsorted(others, levels)
+    return 2 * true / (true + false + len(wanted))

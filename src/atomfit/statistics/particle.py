@@ -18,6 +18,8 @@ FEWEST_IN_BIN = 5
 _PLATEAU = (10.0, 12.0)
 #: Width of the bins of the pair distribution (Å), and up to where pairs are counted, in neighbour cutoffs.
 _BIN = 0.05
+#: Bins of the bond lengths at most.
+_MOST_BINS = 60
 _FAR = 3.0
 
 
@@ -71,6 +73,7 @@ def particle_report(
             for twin in geometry.twins
         ],
         "pair_distribution": pair_distribution(positions, _FAR * cutoff),
+        "bond_lengths": bond_lengths(positions, cutoff),
         "strain": {
             "kernel_width": geometry.strain.kernel,
             "columns_reference": geometry.strain.reference,
@@ -100,17 +103,30 @@ def pair_distribution(positions: Float[np.ndarray, "n 3"], reach: float) -> dict
     return {"edges": edges.round(3), "pairs": counts, "pairs_per_atom_and_angstrom": per_atom}
 
 
+def bond_lengths(positions: Float[np.ndarray, "n 3"], cutoff: float) -> dict[str, Any]:
+    """Distances of atoms closer than the cutoff (Å), each pair once: edges of bins (Å), and counts."""
+    pairs = np.zeros((0, 2), int)
+    if len(positions) > 1 and np.isfinite(cutoff):
+        pairs = cKDTree(positions).query_pairs(cutoff, output_type="ndarray")
+    lengths = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
+    if not len(lengths):
+        return {"edges": np.zeros(1), "bonds": np.zeros(0, int), **_moments(lengths)}
+    # Freedman and Diaconis.
+    edges = np.histogram_bin_edges(lengths, "fd")
+    if len(edges) > _MOST_BINS + 1:
+        edges = np.linspace(edges[0], edges[-1], _MOST_BINS + 1)
+    return {"edges": edges, "bonds": np.histogram(lengths, edges)[0], **_moments(lengths)}
+
+
 def summarise(values: Float[np.ndarray, " n"]) -> dict[str, float]:
     """Mean, median and standard deviation of what is known, and of how many atoms."""
+    return {"atoms": int(np.isfinite(values).sum())} | _moments(values)
+
+
+def _moments(values: Float[np.ndarray, " n"]) -> dict[str, float]:
     known = values[np.isfinite(values)]
-    if not len(known):
-        return {"atoms": 0, "mean": np.nan, "median": np.nan, "standard_deviation": np.nan}
-    return {
-        "atoms": len(known),
-        "mean": float(known.mean()),
-        "median": float(np.median(known)),
-        "standard_deviation": _deviation(values),
-    }
+    mean = float(known.mean()) if len(known) else np.nan
+    return {"mean": mean, "median": _median(values), "standard_deviation": _deviation(values)}
 
 
 def by_coordination(

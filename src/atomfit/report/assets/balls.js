@@ -49,6 +49,27 @@ function drawAtom(paint, atom, ratio) {
   paint.setTransform(ratio * a, ratio * b, ratio * b, ratio * d, ratio * atom.x, ratio * atom.y);
   paint.drawImage(sprite(scene.colours[atom.index], atom.fog), -1, -1, 2, 2);
   if (atom.axes && a > 5 && scene.drawn.length < mostWithEquators) drawEquators(paint, atom, ratio);
+  if (atom.arrow) drawArrow(paint, atom, ratio);
+}
+
+// From the middle of a ball; its head is as long as there is room for.
+function drawArrow(paint, { x, y, arrow: [dx, dy] }, ratio) {
+  const length = Math.hypot(dx, dy);
+  if (length < 1) return;
+  const [ux, uy] = [dx / length, dy / length];
+  const head = Math.min(7, 0.6 * length);
+  paint.setTransform(ratio, 0, 0, ratio, ratio * x, ratio * y);
+  paint.lineWidth = 1.5;
+  paint.strokeStyle = paint.fillStyle = "#14181c";
+  paint.beginPath();
+  paint.moveTo(0, 0);
+  paint.lineTo(dx - head * ux, dy - head * uy);
+  paint.stroke();
+  paint.beginPath();
+  paint.moveTo(dx, dy);
+  paint.lineTo(dx - head * ux - 0.4 * head * uy, dy - head * uy + 0.4 * head * ux);
+  paint.lineTo(dx - head * ux + 0.4 * head * uy, dy - head * uy - 0.4 * head * ux);
+  paint.fill();
 }
 
 // The front halves of the three principal ellipses.

@@ -20,11 +20,12 @@ function drawScatter(host, x, y, { diagonal = false } = {}) {
   const within = (point) => ranges.every(([low, high], k) => point[k] >= low && point[k] <= high);
   const points = all.filter(within);
   const line = diagonal ? ranges[0].map((end) => [end, end]) : depthLine(x, y, ranges[0]);
+  const means = isDepth(x) ? runningMeans(points) : [];
   const { toX, toY, drawing } = chart(host, {
     x: { label: labelOf(x), range: ranges[0] },
     y: { label: labelOf(y), range: ranges[1] },
     draw: (toX, toY) =>
-      curve(line, toX, toY, "guide") + dots(points, toX, toY) + mark("circle", { class: "chosen", r: 0, cx: 0, cy: 0 }),
+      dots(points, toX, toY) + curve(means, toX, toY, "means") + curve(line, toX, toY, "guide") + mark("circle", { class: "chosen", r: 0, cx: 0, cy: 0 }),
   });
   const ring = drawing.querySelector(".chosen");
   const show = (index) => {
@@ -51,10 +52,21 @@ function commonRanges(points) {
   return [range, range];
 }
 
+function isDepth({ name }) {
+  return /^(radial|hull)_depth/.test(name);
+}
+
+// Means of every five points that follow each other, as the paper has them.
+function runningMeans(points, count = 5) {
+  const sorted = [...points].sort((a, b) => a[0] - b[0]);
+  const windows = sorted.slice(count - 1).map((_, i) => sorted.slice(i, i + count));
+  return windows.map((window) => [0, 1].map((k) => mean(window.map((point) => point[k]))));
+}
+
 // Linear down to a depth, constant below it (the paper's Eq. 1), where a number is drawn against depth.
 function depthFit(x, y) {
   const kind = { radial_depth: "radial", hull_depth: "hull" }[x.name];
-  return (kind && report.depth_fits[kind]?.[y.name]) || null;
+  return (kind && report.depth_fits?.[kind]?.[y.name]) || null;
 }
 
 function depthLine(x, y, [low, high]) {
@@ -121,6 +133,17 @@ function bars({ start, step, counts }, toX, toY) {
   return counts.map(bar).join("");
 }
 
+// A histogram that was counted before.
+function drawCounts(host, edges, counts, x, y, name) {
+  const bins = { start: edges[0], step: edges[1] - edges[0], counts };
+  return chart(host, {
+    x: { label: x, range: [edges[0], edges.at(-1)] },
+    y: { label: y, range: [0, Math.max(...counts) * 1.06 || 1] },
+    draw: (toX, toY) => bars(bins, toX, toY),
+    name,
+  });
+}
+
 function histogramPanel(host, ...wanted) {
   const select = element("select");
   offerColumns(select, ...wanted);
@@ -152,11 +175,11 @@ function groupsBy(keys, values) {
   return [...groups].sort(([a], [b]) => a - b);
 }
 
-function coordinationPanel(host) {
-  const numbers = columns.get("cn");
+function coordinationPanel(host, key, ...wanted) {
+  const numbers = columns.get(key);
   if (!numbers || !finite(numbers.values).length) return nothing(host, "Coordination numbers are not known.");
   const select = element("select");
-  offerColumns(select, "u_iso");
+  offerColumns(select, ...wanted);
   const [area, list] = [element("div"), element("div")];
   const draw = () => {
     const column = columns.get(select.value);
@@ -166,13 +189,13 @@ function coordinationPanel(host) {
     });
     const ends = rows.flatMap(({ middle, error }) => [middle - (error ?? 0), middle + (error ?? 0)]);
     chart(area, {
-      x: { label: "cn (coordination number)", range: rangeOf(rows.map((row) => row.cn), 0.06) },
+      x: { label: `${key} (coordination number)`, range: rangeOf(rows.map((row) => row.cn), 0.06) },
       y: { label: `mean ${labelOf(column)}`, range: rangeOf(ends, 0.08) },
       draw: (toX, toY) => rows.map((row) => meanWithError(row, toX, toY)).join(""),
     });
     const unit = column.unit ? ` (${column.unit})` : "";
     list.replaceChildren(
-      factTable(["cn", "N", `mean${unit}`, `S${unit}`, `S/√N${unit}`], rows.map((row) => [row.cn, row.n, row.middle, row.spread, row.error])),
+      factTable([key, "N", `mean${unit}`, `S${unit}`, `S/√N${unit}`], rows.map((row) => [row.cn, row.n, row.middle, row.spread, row.error])),
     );
   };
   const controls = element("div", { className: "controls" }, element("label", {}, "Number ", select));

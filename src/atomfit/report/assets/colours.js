@@ -47,8 +47,10 @@ function colourBar(scale, [low, high], label) {
 
 // Which colour stands for which name.
 function colourKey(entries) {
-  const entry = ([name, colour], i) =>
-    mark("circle", { cx: 22 + 135 * (i % 3), cy: 14 + 22 * Math.floor(i / 3), r: 8, fill: cssOf(colour) }) +
-    words(36 + 135 * (i % 3), 18 + 22 * Math.floor(i / 3), name || "none");
-  return svg(420, Math.max(52, 6 + 22 * Math.ceil(entries.length / 3)), entries.map(entry).join(""));
+  const across = entries.length === 4 ? 4 : 3;
+  const entry = ([name, colour], i) => {
+    const [x, y] = [22 + (405 / across) * (i % across), 14 + 22 * Math.floor(i / across)];
+    return mark("circle", { cx: x, cy: y, r: 8, fill: cssOf(colour) }) + words(x + 14, y + 4, name || "none");
+  };
+  return svg(420, Math.max(52, 6 + 22 * Math.ceil(entries.length / across)), entries.map(entry).join(""));
 }

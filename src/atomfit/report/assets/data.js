@@ -6,7 +6,7 @@ const atomCount = report.columns[0].values.length;
 
 // An identifier orders nothing; a column without numbers shows nothing.
 const numericNames = report.columns
-  .filter((column) => column.numeric && column.name !== "id" && column.values.some((value) => value !== null))
+  .filter((column) => column.numeric && !/^id(_[ab])?$/.test(column.name) && column.values.some((value) => value !== null))
   .map((column) => column.name);
 
 const selection = {

@@ -14,8 +14,9 @@ function thresholdPanel() {
   if (curveOf) {
     const { threshold, atoms, correlation: r } = detection.threshold;
     paragraphs.unshift(
-      `The optimum by the published procedure, of ${curveOf.threshold.length} thresholds tried, is ${brief(threshold)} (dashed line): it gives ${brief(atoms)} atoms, ` +
+      `The optimum by the published procedure, of ${curveOf.threshold.length} thresholds tried, is ${brief(threshold)} (red): it gives ${brief(atoms)} atoms, ` +
         `whose simulated map correlates with the denoised map to ${brief(r)}.`,
+      ...byModel(detection.model_threshold),
       `The refined model has ${brief(report.summary.atoms)} atoms, after those that the fit added or removed; ` +
         `${brief(report.summary.discarded)} places were considered and are no atoms.`,
     );
@@ -24,17 +25,34 @@ function thresholdPanel() {
   byId("threshold-words").append(...paragraphs.map((text) => element("p", { textContent: text })));
 }
 
-function drawThresholds(curveOf, best) {
-  const points = curveOf.threshold.map((threshold, i) => [threshold, curveOf.correlation[i]]);
+function byModel(optimum) {
+  if (!optimum) return [];
+  return [
+    `By the refined model it would be ${brief(optimum.threshold)} (green): there the voxels that are cut out of the denoised map agree best ` +
+      `with those that the model gives to atoms (F1 = ${brief(optimum.f1, 3)}: the harmonic mean of the part of the cut-out voxels ` +
+      `that are an atom's and the part of the atoms' voxels that are cut out).`,
+  ];
+}
+
+// The paper's curve and the model's in one frame, each with its optimum.
+function drawThresholds({ threshold, correlation: r }, best) {
+  const byMap = { points: threshold.map((value, i) => [value, r[i]]), optimum: [best.threshold, best.correlation], kind: "" };
+  const { model_threshold: own, model_curve: model } = detection;
+  const byFit = own && { points: model.threshold.map((value, i) => [value, model.f1[i]]), optimum: [own.threshold, own.f1], kind: " other" };
+  const shown = byFit ? [byMap, byFit] : [byMap];
+  const all = shown.flatMap(({ points, optimum }) => [...points, optimum]);
+  const drawn = ({ points, optimum, kind }, toX, toY) => {
+    const [x, y] = [toX(optimum[0]), toY(optimum[1])];
+    const line = mark("line", { class: `mark${kind}`, x1: x, x2: x, y1: y, y2: 330 - frameMargin.bottom });
+    return curve(points, toX, toY, `curve${kind}`) + (kind ? "" : dots(points, toX, toY)) + line + mark("circle", { class: `best${kind}`, cx: x, cy: y, r: 5 });
+  };
   chart(byId("threshold"), {
-    x: { label: "threshold (units of the denoised map)", range: rangeOf(curveOf.threshold) },
-    y: { label: "correlation with the map", range: rangeOf(curveOf.correlation, 0.08) },
-    draw: (toX, toY) => {
-      const [x, y] = [toX(best.threshold), toY(best.correlation)];
-      const line = mark("line", { class: "mark", x1: x, x2: x, y1: y, y2: 330 - frameMargin.bottom });
-      return curve(points, toX, toY) + dots(points, toX, toY) + line + mark("circle", { class: "best", cx: x, cy: y, r: 5 });
-    },
+    x: { label: "threshold (units of the denoised map)", range: rangeOf(all.map(([x]) => x)) },
+    y: { label: byFit ? "agreement (1 is perfect)" : "correlation with the map", range: rangeOf(all.map(([, y]) => y), 0.08) },
+    draw: (toX, toY) => shown.map((one) => drawn(one, toX, toY)).join(""),
+    name: "Agreement with the map against threshold",
   });
+  if (byFit) byId("threshold").append(lineKey([["correlation of simulated atoms with the map (paper)", "curve"], ["F1 with the refined model's voxels", "curve other"]]));
 }
 
 function convergencePanel() {
@@ -105,30 +123,53 @@ function particleNumbersPanel() {
   );
 }
 
-// Values of any depth as rows of two: a name and what it is.
-function flat(record, prefix = "") {
-  return Object.entries(record).flatMap(([name, value]) => {
-    if (value !== null && typeof value === "object" && !Array.isArray(value)) return flat(value, `${prefix}${name}: `);
-    return [[prefix + name, Array.isArray(value) ? value.join(" ") : value === null ? "not set" : String(value)]];
-  });
+function distancesPanel() {
+  const { pair_distribution: pairs, bond_lengths: bonds } = report;
+  if (!pairs?.pairs.length || !bonds.bonds.length) {
+    for (const id of ["pair-distances", "bond-lengths"]) nothing(byId(id), "There are no pairs of atoms.");
+    return;
+  }
+  const first = pairs.pairs.findIndex((count) => count > 0);
+  const from = Math.max(first - 4, 0);
+  drawCounts(
+    byId("pair-distances"),
+    pairs.edges.slice(from),
+    pairs.pairs_per_atom_and_angstrom.slice(from),
+    "distance (Å)",
+    "pairs per atom and Å",
+    "Pair distribution",
+  );
+  drawCounts(byId("bond-lengths"), bonds.edges, bonds.bonds, "bond length (Å)", "bonds", "Distribution of bond lengths");
+  const count = bonds.bonds.reduce((sum, one) => sum + one, 0);
+  byId("bond-lengths").append(
+    element("p", {
+      className: "note",
+      textContent:
+        `${brief(count)} bonds shorter than ${brief(report.summary.cn_cutoff)} Å: mean ${brief(bonds.mean)} Å, ` +
+        `median ${brief(bonds.median)} Å, standard deviation ${brief(bonds.standard_deviation, 3)} Å.`,
+    }),
+  );
 }
 
-function recordPanel() {
+function tablesPanel() {
+  mainTable(byId("atoms-table"), "atoms.csv", ({ name }) => /_esd$|^logfit_|^com_|^u\d\d$/.test(name));
+  if (report.rejected[0].values.length) new Table(byId("rejected-table"), report.rejected, { file: "rejected.csv" });
+  else nothing(byId("rejected-table"), "There are none.");
+}
+
+function madePanel() {
   const { versions, options, input, command, device, machine, seconds } = report.run;
-  const titled = (title, rows) => element("div", {}, element("h3", { textContent: title }), factTable(null, rows));
-  const timings = Object.entries(seconds).map(([stage, spent]) => [stage, `${spent.toFixed(2)} s`]);
-  const notes = report.summary.map.notes.map((note) => [note]);
-  byId("record-tables").append(
-    titled("Input", [...flat(input), ["command", command.join(" ")]]),
-    titled("How the map was read", notes),
-    element(
-      "div",
-      { className: "columns" },
-      titled("Options", flat(options)),
-      titled("Versions", flat(versions)),
-      titled("Time", timings),
-      titled("Computer", flat({ device, machine })),
-    ),
+  recordPanel(
+    [
+      ["Input", [...flat(input), ["command", command.join(" ")]]],
+      ["How the map was read", report.summary.map.notes.map((note) => [note])],
+    ],
+    [
+      ["Options", flat(options)],
+      ["Versions", flat(versions)],
+      ["Time", Object.entries(seconds).map(([stage, spent]) => [stage, `${spent.toFixed(2)} s`])],
+      ["Computer", flat({ device, machine })],
+    ],
   );
 }
 
@@ -139,11 +180,12 @@ scatterPanel(byId("scatter-one"), ["cn"], ["u_iso"]);
 scatterPanel(byId("scatter-two"), ["radial_depth"], ["u_iso"]);
 histogramPanel(byId("histogram-one"), "u_iso");
 histogramPanel(byId("histogram-two"), "nn_distance");
-coordinationPanel(byId("by-coordination"));
+distancesPanel();
+coordinationPanel(byId("by-coordination"), "cn", "u_iso");
 convergencePanel();
 residualsPanel();
 baselinePanel();
-recordPanel();
-particlePanel();
+madePanel();
+particlePanel("u_iso", "cn");
 slicesPanel();
 document.documentElement.dataset.ready = "true";

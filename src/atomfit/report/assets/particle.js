@@ -5,7 +5,7 @@ function describeSelected() {
   const column = columns.get(byId("colour").value);
   const value = brief(column?.values[selection.index] ?? null);
   const words = value ? `: ${column.name} ${value}${column.unit ? ` ${column.unit}` : ""}` : "";
-  return `Atom ${columns.get("id").values[selection.index]} is selected${words}.`;
+  return `${nameOf(selection.index)} is selected${words}.`;
 }
 
 function recolour() {
@@ -26,14 +26,16 @@ function paintNumbers(column) {
 }
 
 // Words that sort atoms into a few kinds: the element of an alloy, the structure about an atom.
-function tellsKinds({ numeric, values }) {
+function tellsKinds({ name, numeric, values }) {
   const { size } = numeric ? new Set() : new Set(values);
-  return size > 1 && size <= kindColours.length;
+  return (size > 1 || name in (report.kinds ?? {})) && size <= kindColours.length;
 }
 
+// Kinds that have colours of their own keep them, whichever are there.
 function paintKinds(column) {
-  const names = [...new Set(column.values)].sort();
-  const colourOf = (name) => kindColours[names.indexOf(name) % kindColours.length];
+  const own = report.kinds?.[column.name];
+  const names = own ? Object.keys(own) : [...new Set(column.values)].sort();
+  const colourOf = (name) => (own ? rgbOf(own[name]) : kindColours[names.indexOf(name)]);
   return { colours: column.values.map(colourOf), bar: colourKey(names.map((name) => [name, colourOf(name)])) };
 }
 
@@ -75,13 +77,15 @@ function followPointer(canvas) {
   canvas.addEventListener("pointercancel", () => (from = null));
 }
 
-function particlePanel() {
+function particlePanel(...wanted) {
   prepareScene();
   const { canvas } = scene;
-  offerColumns(byId("colour"), "u_iso", "cn");
-  for (const { name } of report.columns.filter(tellsKinds)) byId("colour").append(element("option", { value: name, textContent: name }));
+  const kinds = report.columns.filter(tellsKinds).map(({ name }) => name);
+  offerColumns(byId("colour"), ...wanted);
+  for (const name of kinds) byId("colour").append(element("option", { value: name, textContent: name }));
+  if (kinds.includes(wanted[0])) byId("colour").value = wanted[0];
   byId("colour").onchange = recolour;
-  byId("shape").onchange = redraw;
+  for (const control of document.querySelectorAll("[data-drawing]")) control.onchange = redraw;
   byId("cut-at").oninput = redraw;
   byId("cut").onchange = () => {
     byId("cut-at").disabled = !byId("cut").value;

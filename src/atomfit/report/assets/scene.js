@@ -1,5 +1,6 @@
-// The particle from a direction: which atoms are seen, where, and from back to front. A direction of view is a
-// rotation matrix.
+// The particle from a direction: which balls are seen, where, and from back to front. A direction of view is a
+// rotation matrix. Each page tells what its balls are (`ballsOfPage`), how each looks (`shapeOf`: a radius or the axes
+// of an ellipsoid, nothing if it is not to be seen, and perhaps an arrow), and what a row is called (`nameOf`).
 
 function times(a, b) {
   return [0, 1, 2].map((i) => [0, 1, 2].map((j) => a[i][0] * b[0][j] + a[i][1] * b[1][j] + a[i][2] * b[2][j]));
@@ -30,15 +31,11 @@ const scene = {
 };
 
 function prepareScene() {
-  const at = ["x", "y", "z"].map((name) => columns.get(name).values);
-  if (!atomCount) return;
-  scene.centre = at.map((values) => mean(endsOf(values)));
-  for (let i = 0; i < atomCount; i += 1) {
-    const place = at.map((values, k) => values[i] - scene.centre[k]);
-    const axes = [0, 3, 6].map((from) => report.ellipsoids[i].slice(from, from + 3));
-    scene.atoms.push({ index: i, place, axes: axes[0][0] === null ? null : axes });
-    scene.extent = Math.max(scene.extent, Math.hypot(...place) + 2 * report.radius);
-  }
+  const balls = ballsOfPage();
+  if (!balls.length) return;
+  scene.centre = [0, 1, 2].map((k) => mean(endsOf(balls.map((ball) => ball.place[k]))));
+  scene.atoms = balls.map((ball) => ({ ...ball, place: ball.place.map((value, k) => value - scene.centre[k]) }));
+  for (const { place } of scene.atoms) scene.extent = Math.max(scene.extent, Math.hypot(...place) + 2 * report.radius);
 }
 
 // Where the cut is: a function that tells whether an atom is kept, and words that say so.
@@ -61,18 +58,18 @@ function seenFrom(vector) {
   return scene.rotation.map((row) => row[0] * vector[0] + row[1] * vector[1] + row[2] * vector[2]);
 }
 
-function outline(atom, scale) {
-  const round = byId("shape").value === "spheres";
-  if (round || !atom.axes) {
-    const r = (round ? report.radius : 0.25 * report.radius) * scale;
-    return { root: [r, 0, r], axes: null };
-  }
-  const axes = atom.axes.map((axis) => {
-    const [x, y, z] = seenFrom(axis);
-    return [x * scale, -y * scale, z * scale];
-  });
-  const sum = (i, j) => axes.reduce((total, axis) => total + axis[i] * axis[j], 0);
-  return { root: rootOf(sum(0, 0), sum(0, 1), sum(1, 1)), axes };
+function outline({ radius, axes, arrow }, scale) {
+  const pointing = arrow && onScreen(arrow, scale);
+  if (!axes) return { root: [radius * scale, 0, radius * scale], axes: null, arrow: pointing };
+  const seen = axes.map((axis) => onScreen(axis, scale));
+  const sum = (i, j) => seen.reduce((total, axis) => total + axis[i] * axis[j], 0);
+  return { root: rootOf(sum(0, 0), sum(0, 1), sum(1, 1)), axes: seen, arrow: pointing };
+}
+
+// A vector in pixels: right, down and towards you.
+function onScreen(vector, scale) {
+  const [x, y, z] = seenFrom(vector);
+  return [x * scale, -y * scale, z * scale];
 }
 
 function drawScene() {
@@ -86,15 +83,15 @@ function drawScene() {
   const scale = (0.46 * Math.min(width, height) * scene.zoom) / scene.extent;
   const cut = cutPlane();
   scene.drawn = scene.atoms
-    .map((atom) => ({ atom, seen: seenFrom(atom.place) }))
-    .filter(({ atom, seen }) => cut.keeps(atom.place, seen))
+    .map((atom) => ({ atom, seen: seenFrom(atom.place), shape: shapeOf(atom) }))
+    .filter(({ atom, seen, shape }) => shape && cut.keeps(atom.place, seen))
     .sort((a, b) => a.seen[2] - b.seen[2])
-    .map(({ atom, seen }) => ({
+    .map(({ atom, seen, shape }) => ({
       index: atom.index,
       x: width / 2 + scale * seen[0],
       y: height / 2 - scale * seen[1],
       fog: Math.round((fogSteps - 1) * Math.min(Math.max(0.5 - (0.5 * seen[2]) / scene.extent, 0), 1)),
-      ...outline(atom, scale),
+      ...outline(shape, scale),
     }));
   for (const atom of scene.drawn) drawAtom(paint, atom, ratio);
   const chosen = scene.drawn.find((atom) => atom.index === selection.index);
@@ -102,7 +99,8 @@ function drawScene() {
   paint.setTransform(ratio, 0, 0, ratio, 0, 0);
   drawAxes(paint, height);
   drawScaleBar(paint, width, height, scale);
-  const said = [`${brief(scene.drawn.length)} of ${brief(atomCount)} atoms shown`, cut.words].filter(Boolean);
+  const rows = new Set(scene.drawn.map(({ index }) => index)).size;
+  const said = [`${brief(rows)} of ${brief(atomCount)} atoms shown`, cut.words].filter(Boolean);
   byId("shown").textContent = `${said.join(": ")}. ${describeSelected()}`;
 }
 

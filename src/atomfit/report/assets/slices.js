@@ -169,6 +169,17 @@ function clickPlane(plane, canvas, event) {
   throughPlace(place);
 }
 
+function placeOf(index) {
+  return ["x", "y", "z"].map((name) => columns.get(name).values[index]);
+}
+
+// The place of the atom nearest to another; nothing without atoms.
+function atomNearest(place) {
+  const away = (at) => Math.hypot(...at.map((value, k) => value - place[k]));
+  const places = Array.from({ length: atomCount }, (_, index) => placeOf(index));
+  return places.length ? places.reduce((best, at) => (away(at) < away(best) ? at : best)) : null;
+}
+
 function slicesPanel() {
   const heads = volumes.pictures.map(({ title, scale, range }) => {
     const bar = element("div");
@@ -183,13 +194,14 @@ function slicesPanel() {
       ? `The map is shown on voxels of ${brief(volumes.spacing[0], 3)} Å, larger than its own; residual.mrc has all of them.`
       : "Squares are the map's own voxels.");
   const middle = volumes.counts.map((count, axis) => coordinate(axis, (count - 1) / 2));
-  byId("centre").onclick = () => throughPlace(middle);
+  const central = atomNearest(middle);
+  byId("centre").onclick = () => throughPlace(central ?? middle);
   const redrawPlanes = () => planes.forEach(drawPlane);
   byId("marks").onchange = redrawPlanes;
   window.addEventListener("resize", redrawPlanes);
   selection.listeners.push((index) => {
     if (index === null) redrawPlanes();
-    else throughPlace(["x", "y", "z"].map((name) => columns.get(name).values[index]));
+    else throughPlace(placeOf(index));
   });
-  redrawPlanes();
+  throughPlace(central ?? middle);
 }

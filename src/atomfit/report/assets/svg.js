@@ -45,7 +45,7 @@ function chart(host, { x, y, draw, name, width = 520, height = 330 }) {
   const { left, right, top, bottom } = frameMargin;
   const toX = (value) => left + ((value - x.range[0]) / (x.range[1] - x.range[0])) * (width - left - right);
   const toY = (value) => height - bottom - ((value - y.range[0]) / (y.range[1] - y.range[0])) * (height - top - bottom);
-  const across = ticksOf(...x.range, 6).map((value) => {
+  const across = ticksOf(...x.range, 6).filter((value) => !x.whole || Number.isInteger(value)).map((value) => {
     const at = toX(value);
     const line = mark("line", { x1: at, x2: at, y1: height - bottom, y2: height - bottom + 5, class: "tick" });
     return line + words(at, height - bottom + 19, brief(value, 6), { "text-anchor": "middle" });
@@ -68,10 +68,19 @@ function chart(host, { x, y, draw, name, width = 520, height = 330 }) {
 }
 
 // Dots as one path of lines without length: thousands cost as little as one.
-function dots(points, toX, toY) {
-  return mark("path", { class: "dots", d: points.map(([x, y]) => `M${rounded(toX(x))} ${rounded(toY(y))}h0`).join("") });
+function dots(points, toX, toY, name = "dots") {
+  return mark("path", { class: name, d: points.map(([x, y]) => `M${rounded(toX(x))} ${rounded(toY(y))}h0`).join("") });
 }
 
 function curve(points, toX, toY, name = "curve") {
   return mark("polyline", { class: name, points: points.map(([x, y]) => `${rounded(toX(x))},${rounded(toY(y))}`).join(" ") });
+}
+
+// Which line is which, by the lines' classes.
+function lineKey(entries) {
+  const key = element("p", { className: "note key" });
+  key.innerHTML = entries
+    .map(([text, name]) => `<span><svg viewBox="0 0 26 10">${mark("line", { class: name, x1: 1, x2: 25, y1: 5, y2: 5 })}</svg>${escaped(text)}</span>`)
+    .join(" ");
+  return key;
 }

@@ -41,7 +41,7 @@ function download(name, text) {
 
 function widthOf(column) {
   const longest = column.values.reduce((most, value) => Math.max(most, cellText(column, value).length), 0);
-  return Math.min(Math.max(longest, column.name.length + 1, column.unit.length) * 7.4 + 18, 460);
+  return Math.min(Math.max(longest, column.name.length + 2, column.unit.length) * 7.4 + 18, 460);
 }
 
 class Table {
@@ -56,7 +56,7 @@ class Table {
     this.table = element("table");
     this.scroll = element("div", { className: onRow ? "scroll" : "scroll still", tabIndex: 0 }, this.table);
     const save = element("button", { type: "button", textContent: "Save as CSV" });
-    const more = element("label", {}, this.all, " standard uncertainties, log-fit and other details");
+    const more = element("label", {}, this.all, " standard uncertainties and other details");
     more.hidden = !listed.some(details);
     host.replaceChildren(element("div", { className: "controls" }, this.filter, more, save, this.count), this.scroll);
     this.filter.oninput = () => this.refresh();
@@ -134,15 +134,9 @@ class Table {
   }
 }
 
-function tablesPanel() {
-  const details = ({ name }) => /_esd$|^logfit_|^com_|^u\d\d$/.test(name);
-  const atoms = new Table(byId("atoms-table"), report.columns, {
-    file: "atoms.csv",
-    onRow: (row) => selection.set(row, "table"),
-    details,
-  });
-  selection.listeners.push((index, source) => atoms.choose(index, source !== "table"));
+// The main table: a row selects what belongs to it in all pictures. Tells what its columns mean.
+function mainTable(host, file, details) {
+  const table = new Table(host, report.columns, { file, onRow: (row) => selection.set(row, "table"), details });
+  selection.listeners.push((index, source) => table.choose(index, source !== "table"));
   byId("meanings").append(factTable(["column", "unit", "meaning"], report.columns.map(({ name, unit, meaning }) => [name, unit, meaning])));
-  if (report.rejected[0].values.length) new Table(byId("rejected-table"), report.rejected, { file: "rejected.csv" });
-  else nothing(byId("rejected-table"), "There are none.");
 }

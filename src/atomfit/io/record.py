@@ -1,0 +1,25 @@
+"""How a result was made: the command, the versions of what computed it, and on what machine."""
+
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def made_by(libraries: Iterable[str]) -> dict[str, Any]:
+    """Versions of libraries and of Python, the command, and the machine."""
+    return {
+        "versions": {name: version(name) for name in libraries} | {"python": sys.version.split()[0]},
+        "command": sys.argv,
+        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

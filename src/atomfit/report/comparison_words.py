@@ -1,0 +1,118 @@
+"""What is said of two models compared: the first lines of `compare.html`, and what to beware of.
+
+Warnings are the same in the log, in `compare.json` and on the page.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from atomfit.statistics.comparison import Comparison
+
+#: Fewer common atoms, of the smaller model's, are hardly those of one particle.
+_FEW = 0.5
+#: Displacements so much smaller than their error bars are those of a copy, by rounding.
+_COPY = 1e-6
+
+
+def headline(c: Comparison, found: dict[str, Any]) -> dict[str, Any]:
+    """The page's first lines.
+
+    **Arguments:**
+
+    - `c`: the comparison.
+    - `found`: its `summary`.
+
+    **Returns:** `title`, `source`, `verdict` as sentences, and `warnings`.
+    """
+    return {
+        "title": f"{found['counts']['common']:,} of {len(c.a):,} atoms are common",
+        "source": f"A is {c.a.name} ({len(c.a):,} atoms), B is {c.b.name} ({len(c.b):,} atoms)",
+        "verdict": [_statuses(found), _significance(found), _registration(c), _error_bars(c)],
+        "warnings": warnings(c),
+    }
+
+
+def warnings(c: Comparison) -> list[str]:
+    """What a user should know before trusting the numbers."""
+    found, registration = [], c.registration
+    common, smaller = c.count("common"), min(len(c.a), len(c.b))
+    if common < _FEW * smaller:
+        found.append(f"only {common} of {smaller} atoms are common; are they one particle?")
+    if registration.equals:
+        found.append(
+            f"{registration.equals} other orientations are as good; the smallest rotation is taken"
+        )
+    if _wrong(c):
+        found.append(f"error bars are {_off(c)}; --calibrate allows for it")
+    return found
+
+
+def registered(c: Comparison) -> str:
+    """How B was laid on A, in a sentence without its end."""
+    registration = c.registration
+    if registration.how == "given":
+        return "frames were left as they are"
+    frames = "agreed" if registration.how == "agreed" else "were found"
+    return (
+        f"frames {frames}, turned by {registration.motion.angle:.3f} degrees, "
+        f"{len(registration.pairs[0])} pairs"
+    )
+
+
+def _statuses(found: dict[str, Any]) -> str:
+    counts, parts = found["counts"], found["percentages"]
+    return (
+        f"Common atoms, not farther apart than {found['distance']:g} Å, are "
+        f"{parts['common_of_a']:.1f}\u00a0% of A's and {parts['common_of_b']:.1f}\u00a0% of B's; "
+        f"{counts['displaced']:,} atoms were displaced, "
+        f"{counts['lost']:,} lost and {counts['gained']:,} gained."
+    )
+
+
+def _significance(found: dict[str, Any]) -> str:
+    test = found["significance"]
+    if not test["tested"]:
+        return "Whether atoms moved more than by noise is not known: not both models have error bars."
+    bars = "calibrated error bars" if test["calibrated"] else "error bars as they are"
+    return (
+        f"Of {test['tested']:,} pairs, {test['moved']:,} moved by more than noise, "
+        f"{test['moved_common']:,} of them common (false-discovery rate "
+        f"{100 * test['fdr']:g}\u00a0%, {bars})."
+    )
+
+
+def _registration(c: Comparison) -> str:
+    registration = c.registration
+    if registration.how == "given":
+        return "The frames were left as they are."
+    fitted = f"{len(registration.pairs[0]):,} pairs fix the motion"
+    if registration.how == "agreed":
+        return f"The frames agreed; refined, B is turned by {registration.motion.angle:.2f}° ({fitted})."
+    return f"To lie on A, B was turned by {registration.motion.angle:.2f}° and shifted ({fitted})."
+
+
+def _error_bars(c: Comparison) -> str:
+    if not np.isfinite(c.scale.value):
+        return "How large error bars should be is not known."
+    if c.scale.value < _COPY:
+        return "Common atoms lie at the same places: these are copies of one model."
+    judged = _off(c) if _wrong(c) else "right"
+    return (
+        f"Error bars are {judged}: common atoms lie {c.scale.value:.2f} ± {c.scale.esd:.2f} times as far "
+        "apart as these say."
+    )
+
+
+def _wrong(c: Comparison) -> bool:
+    value, esd = c.scale.value, c.scale.esd
+    return bool(value >= _COPY and abs(np.log(value)) > 3 * esd / value + 0.1)
+
+
+def _off(c: Comparison) -> str:
+    value = c.scale.value
+    return (
+        f"too small by a factor of {value:.2f}"
+        if value > 1
+        else f"too large by a factor of {1 / value:.2f}"
+    )

@@ -1,0 +1,1 @@
+"""The same atoms against images: views, probe, forward model, refinement."""

@@ -1,0 +1,90 @@
+"""What a tilt series is made of: atoms, a probe, and a few numbers of each view.
+
+    image_v(r) = gain_v Σ_i A_i Σ_k c_k(w_iv) N(r - r_iv; P R_v U_i R_vᵀ Pᵀ + s_k) + background_v
+
+`r_iv` is where atom i is seen in view v, shifted by the view's drift, and `w_iv` its depth. A is the
+integral of an atom's image (image units x Å²) for a probe of integral one.
+
+`Drawn` is what all views share and `EachView` what each has for itself: the renderer and its derivatives
+go through the series view by view, and memory does not grow with their number.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atomfit.atoms import Atoms, IsotropicDisplacements, Leaf
+from atomfit.projection.probe import Probe
+
+
+class Drawn(NamedTuple):
+    """What all views share.
+
+    **Fields:**
+
+    - `positions`: from the particle's centre (Å).
+    - `spreads`: variances (Å²) of round atoms, or displacement matrices.
+    - `amplitudes`: integrals of the atoms' images.
+    - `probe`: what a point looks like.
+    """
+
+    positions: Float[Array, "n 3"]
+    spreads: Float[Array, " n"] | Float[Array, "n 3 3"]
+    amplitudes: Float[Array, " n"]
+    probe: Probe
+
+
+class EachView(NamedTuple):
+    """What each view has for itself, one row a view (of a single view, without the first axis).
+
+    **Fields:**
+
+    - `turns`: rotation after the nominal one, a rotation vector in the view's frame (radians).
+    - `shifts`: of the image, along u and v (Å).
+    - `gains`: factors on the atoms' amplitudes.
+    - `backgrounds`: in image units.
+    """
+
+    turns: Float[Leaf, "*v 3"]
+    shifts: Float[Leaf, "*v 2"]
+    gains: Float[Leaf, "*v"]
+    backgrounds: Float[Leaf, "*v"]
+
+
+class TiltModel(eqx.Module):
+    """Atoms, probe and views.
+
+    **Fields:**
+
+    - `atoms`: positions from the particle's centre; amplitudes are integrals of images.
+    - `probe`: what a point looks like, by its depth.
+    - `views`: numbers of each view.
+    """
+
+    atoms: Atoms
+    probe: Probe
+    views: EachView
+
+    def drawn(self) -> Drawn:
+        """What all views share."""
+        displacements = self.atoms.displacements
+        if isinstance(displacements, IsotropicDisplacements):
+            spreads = jnp.exp(2 * jnp.asarray(displacements.log_widths)[:, 0])
+        else:
+            spreads = jnp.asarray(displacements.matrices(3))
+        positions, amplitudes = jnp.asarray(self.atoms.positions), jnp.asarray(self.atoms.amplitudes)
+        return Drawn(positions, spreads, amplitudes, self.probe)
+
+
+def turned(turn: Float[Array, " 3"], rotation: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
+    """A rotation followed by a small one, given as a rotation vector (Rodrigues' formula)."""
+    x, y, z = turn
+    zero = jnp.zeros_like(x)
+    cross = jnp.stack([jnp.stack([zero, -z, y]), jnp.stack([z, zero, -x]), jnp.stack([-y, x, zero])])
+    square = jnp.sum(turn**2)
+    # Series of sin(t)/t and (1 - cos t)/t², which have derivatives at zero; exact to 1e-7 below 30 degrees.
+    first = 1 - square / 6 * (1 - square / 20 * (1 - square / 42))
+    second = 0.5 * (1 - square / 12 * (1 - square / 30 * (1 - square / 56)))
+    return rotation + (first * cross + second * cross @ cross) @ rotation

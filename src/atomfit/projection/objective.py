@@ -1,0 +1,144 @@
+"""The misfit of a tilt series and its derivatives, one view after the other.
+
+The objective is a sum over views, and everything that a solver asks for is one too: value, gradient and
+products with the Gauss-Newton matrix JᵀWJ. Each is a scan in which a view's image is drawn, compared and
+differentiated before the next one is looked at. So nothing that grows with the number of views is kept,
+and no image is drawn a second time for its derivative, as it would be if the whole series were
+differentiated.
+
+What is known beforehand is a quadratic term in each atom's own free numbers: how far it may have moved
+and how much its amplitude may differ.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from atomfit.atoms import Leaf
+from atomfit.fitting.likelihood import AbstractLoss
+from atomfit.fitting.posterior import Evaluation
+from atomfit.projection.images import Camera, draw_view
+from atomfit.projection.model import Drawn, EachView, TiltModel
+from atomfit.projection.parameters import Free, TiltParametrisation
+
+
+class Seen(eqx.Module):
+    """A tilt series as the objective needs it.
+
+    **Fields:**
+
+    - `images`: in units of a typical peak.
+    - `weights`: of each pixel; zero where nothing was measured.
+    - `rotations`, `centres`: of the views.
+    """
+
+    images: Float[Leaf, "v rows columns"]
+    weights: Float[Leaf, "v rows columns"]
+    rotations: Float[Leaf, "v 3 3"]
+    centres: Float[Leaf, "v 2"]
+
+
+class TiltPosterior(eqx.Module):
+    """The objective as a function of the free numbers.
+
+    **Fields:**
+
+    - `parametrisation`: from free numbers to a model.
+    - `seen`: the images.
+    - `loss`: what a difference costs; half its square if None.
+    - `precisions`: of what is known of each free number beforehand, in the order of `flat`.
+    - `known`: what they are expected to be, in the same order.
+    - `camera`: how views are drawn.
+    """
+
+    parametrisation: TiltParametrisation
+    seen: Seen
+    loss: AbstractLoss | None
+    precisions: Float[Leaf, " k"]
+    known: Float[Leaf, " k"]
+    camera: Camera = eqx.field(static=True)
+
+    def __call__(self, free: Free) -> Float[Array, ""]:
+        return self.evaluate(free).value
+
+    def evaluate(self, free: Free) -> Evaluation:
+        """Objective and gradient."""
+        parts, pull = jax.vjp(lambda free: _parts(self.parametrisation(free)), free)
+
+        def view(drawn: Drawn, each: EachView, data: Seen) -> Float[Array, ""]:
+            image = self._draw(drawn, each, data)
+            return jnp.sum(data.weights * self._cost(image, data.images))
+
+        def add(total: Any, one: Any) -> Any:
+            each, data = one
+            value, (of_drawn, of_each) = jax.value_and_grad(view, argnums=(0, 1))(parts[0], each, data)
+            return jax.tree.map(jnp.add, total, (value, of_drawn)), of_each
+
+        (value, of_drawn), of_views = lax.scan(
+            add, (jnp.zeros(()), jax.tree.map(jnp.zeros_like, parts[0])), (parts[1], self._data())
+        )
+        gradient = self.parametrisation.flat(pull((of_drawn, of_views))[0])
+        off = self.parametrisation.flat(free) - jnp.asarray(self.known)
+        pulled = jnp.asarray(self.precisions) * off
+        return Evaluation(value + 0.5 * jnp.vdot(off, pulled), gradient + pulled)
+
+    def curvature(
+        self, free: Free
+    ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
+        """Products with the Gauss-Newton matrix, and about its diagonal."""
+        at = self.parametrisation.flat(free)
+
+        def of_vector(vector: Float[Array, " k"]) -> tuple[Drawn, EachView]:
+            return _parts(self.parametrisation(self.parametrisation.unflat(vector)))
+
+        parts, push = jax.linearize(of_vector, at)
+        pull = jax.linear_transpose(push, at)
+
+        def product(vector: Float[Array, " k"]) -> Float[Array, " k"]:
+            changes = push(vector)
+
+            def add(total: Any, one: Any) -> Any:
+                each, change, data = one
+                image, along = jax.jvp(
+                    lambda drawn, each: self._draw(drawn, each, data),
+                    (parts[0], each),
+                    (changes[0], change),
+                )
+                _, back = jax.vjp(lambda drawn, each: self._draw(drawn, each, data), parts[0], each)
+                of_drawn, of_each = back(data.weights * self._curvature(image, data.images) * along)
+                return jax.tree.map(jnp.add, total, of_drawn), of_each
+
+            pulled = lax.scan(
+                add, jax.tree.map(jnp.zeros_like, parts[0]), (parts[1], changes[1], self._data())
+            )
+            return pull(pulled)[0] + jnp.asarray(self.precisions) * vector
+
+        return product, jnp.ones_like(at) + jnp.asarray(self.precisions)
+
+    def images(self, free: Free) -> Float[Array, "v rows columns"]:
+        """The model's images."""
+        drawn, each = _parts(self.parametrisation(free))
+        return lax.map(lambda one: self._draw(drawn, *one), (each, self._data()))
+
+    def _draw(self, drawn: Drawn, each: EachView, data: Seen) -> Float[Array, "rows columns"]:
+        return draw_view(drawn, each, data.rotations, data.centres, self.camera)
+
+    def _data(self) -> Seen:
+        return jax.tree.map(jnp.asarray, self.seen)
+
+    def _cost(self, image: Array, values: Leaf) -> Array:
+        return 0.5 * (image - values) ** 2 if self.loss is None else self.loss.value(image, values)
+
+    def _curvature(self, image: Array, values: Leaf) -> Array:
+        return jnp.ones_like(image) if self.loss is None else self.loss.curvature(image, values)
+
+
+def _parts(model: TiltModel) -> tuple[Drawn, EachView]:
+    """What all views share, and what each has."""
+    return model.drawn(), jax.tree.map(lambda leaf: jnp.asarray(leaf, np.float32), model.views)

@@ -181,7 +181,7 @@ def by_cn(studies: Sequence[Study], columns: Mapping[str, str]) -> Any:
                 axes[i, j].errorbar(cn, mean, error, fmt=".-", ms=4, lw=1, color=colour, label=name)
             axes[i, 0].set_ylabel(label)
         axes[0, j].set_title(study.case.name)
-        axes[-1, j].set_xlabel("CN")
+        axes[-1, j].set(xlabel="CN", xticks=range(4, 14, 2))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure
 

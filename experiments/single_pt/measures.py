@@ -4,17 +4,19 @@ Core atoms are those with twelve neighbours, as in the paper; everything else is
 sorts its own atoms by its own coordination numbers, as it must where no truth is known.
 
 That is a user's comparison; atoms that are not found, or hop, are part of it. A stricter one takes `alike`
-atoms on both sides: those that are found and never leave home, sorted by their true coordination number.
+atoms on all sides: those that both procedures find and that never leave home, sorted by their true
+coordination number.
 
 A ratio has two error bars. The paper's follows from S/√N in either group, and holds how much atoms differ
 besides how well each is known. The other follows from the atoms' own standard uncertainties, which only
 atomfit has; the truth is that of the same particle, so this is the one that z should be judged by.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from atomfit.io.columns import Table
 from atomfit.matching import Match, match
@@ -99,10 +101,18 @@ def errors(columns: Table, known: Table, truth: Truth) -> Errors:
     return Errors(pairs, core(known)[pairs.known], visited, pairs.false - visited)
 
 
-def alike(columns: Table, known: Table, truth: Truth) -> tuple[Table, Table]:
-    """Of found and true atoms those that are the same and never leave home, in one order."""
+def alike(columns: Table, known: Table, truth: Truth, others: Sequence[Table]) -> tuple[Table, Table]:
+    """Of found and true atoms those that everyone has found and that never leave home, in one order."""
+    partner = partners(columns, known)
+    everywhere = np.all([partners(table, known) >= 0 for table in (columns, *others)], axis=0)
+    these = np.flatnonzero(everywhere & (truth.at_home == 1))
+    true = {name: values[these] for name, values in known.items()}
+    return {name: values[partner[these]] for name, values in columns.items()} | {"cn": true["cn"]}, true
+
+
+def partners(columns: Table, known: Table) -> Int[np.ndarray, " n"]:
+    """Which found atom each true one is; -1 for none."""
     pairs = match(positions_of(columns), positions_of(known))
-    settled = truth.at_home[pairs.known] == 1
-    found, true = pairs.found[settled], pairs.known[settled]
-    of_truth = {name: values[true] for name, values in known.items()}
-    return {name: values[found] for name, values in columns.items()} | {"cn": of_truth["cn"]}, of_truth
+    found = np.full(len(known["x"]), -1)
+    found[pairs.known] = pairs.found
+    return found

@@ -7,7 +7,7 @@ import numpy as np
 from atomfit.io.columns import Table
 from experiments.recording import markdown
 from experiments.single_pt.measures import alike, surface_to_core
-from experiments.single_pt.procedures import Study
+from experiments.single_pt.procedures import NAMES, Study
 
 #: Statistics, and the columns in which who has them.
 COLUMNS = {
@@ -45,7 +45,8 @@ def _as_found(study: Study, name: str, part: int) -> tuple[Table, Table]:
 
 
 def _alike(study: Study, name: str, part: int) -> tuple[Table, Table]:
-    return alike(*_as_found(study, name, part), study.case.truths[part])
+    others = [study.tables[other][part] for other in NAMES[1:]]
+    return alike(*_as_found(study, name, part), study.case.truths[part], others)
 
 
 def _cell(found: Table, true: Table, column: str) -> tuple[str, str, str]:

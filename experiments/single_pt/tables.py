@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from atomfit.io.columns import Table
+from atomfit.statistics.comparison import Comparison
 from atomfit.statistics.depth import measure_depths
 from experiments.recording import markdown
 from experiments.single_pt.measures import Errors, core, errors, penetration
@@ -79,15 +80,22 @@ def halves(studies: Sequence[Study]) -> Iterator[str]:
                 " / ".join(f"{len(c.a)}, {len(c.b)}" for c in of),
                 " / ".join(f"{100 * c.count('common') / len(c.a):.1f}" for c in of),
                 " / ".join(f"{c.count('displaced')}, {c.count('lost')}, {c.count('gained')}" for c in of),
+                " / ".join(f"{_typical_move(c):.1f}" for c in of),
                 f"{int(of[1].moved.sum())}, {of[1].scale.value:.2f}",
             )
         )
     yield "**Fig. 3**: part 2 compared with part 1; truth / atomfit / the paper's procedure."
     yield markdown(
         ("particle", "atoms of parts 1, 2", "common, %", "displaced, lost, gained")
+        + ("median move of common atoms, pm",)
         + ("atomfit: moved significantly, error bars' scale",),
         rows,
     )
+
+
+def _typical_move(comparison: Comparison) -> float:
+    common = np.array(comparison.statuses, dtype=object) == "common"
+    return 100 * float(np.median(comparison.distances[common]))
 
 
 def depths(studies: Sequence[Study]) -> Iterator[str]:

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.calculators.emt import EMT
 
 from atomfit.errors import InputError
 from atomfit.grid import Grid
 from atomfit.simulation import simulate
 from atomfit.simulation.disturbances import noise, without_wedge
 from atomfit.simulation.dynamics import molecular_dynamics
+from atomfit.simulation.effective_medium import PairwiseEMT
 from atomfit.simulation.particles import orientation, particle
 
 GRID = Grid((40, 44, 48), np.array([0.4, 0.36, 0.3]), np.zeros(3))
@@ -87,6 +90,22 @@ def test_orientations() -> None:
     np.testing.assert_allclose(orientation("0,0,90", 0).apply([1, 0, 0]), [0, 1, 0], atol=1e-12)
     with pytest.raises(InputError):
         orientation("1,2", 0)
+
+
+@pytest.mark.parametrize("symbol", ["Pt", "Cu"])
+def test_the_pairwise_potential_is_that_of_ase(symbol: str) -> None:
+    """Energies and forces, of disordered atoms and one on its own, also after moves that change pairs."""
+    rng = np.random.default_rng(0)
+    sites = np.concatenate([particle("sphere", symbol, 60), [[40.0, 0.0, 0.0]]])
+    theirs = Atoms([symbol] * len(sites), sites, calculator=EMT())
+    mine = Atoms([symbol] * len(sites), sites, calculator=PairwiseEMT())
+    for size in (0.15, 0.02, 0.3):
+        for atoms, move in zip((theirs, mine), [rng.normal(0, size, sites.shape)] * 2, strict=True):
+            atoms.positions += move
+        np.testing.assert_allclose(mine.get_forces(), theirs.get_forces(), atol=1e-10)
+        np.testing.assert_allclose(
+            mine.get_potential_energies(), theirs.get_potential_energies(), atol=1e-10
+        )
 
 
 def test_dynamics_gives_a_truth_without_drift() -> None:

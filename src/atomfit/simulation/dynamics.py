@@ -4,7 +4,7 @@ A reconstruction shows the time-average of a particle. Here the particle moves u
 effective-medium potential (EMT: Ag, Al, Au, Cu, Ni, Pd, Pt) in a Langevin thermostat; each frame is laid
 back by the rotation that fits best, because a free particle drifts and turns; the map is the mean of the
 frames' densities and the true U of an atom is the covariance of its places. Motion is anisotropic and
-anharmonic at the surface, as in reality. It takes minutes, so it is for experiments and slow tests.
+anharmonic at the surface, as in reality. It takes seconds to minutes: it is for experiments and tests.
 """
 
 from dataclasses import dataclass
@@ -80,13 +80,14 @@ def molecular_dynamics(
     - `seed`: of velocities and thermostat.
     """
     from ase import Atoms, units
-    from ase.calculators.emt import EMT
     from ase.md.langevin import Langevin
     from ase.md.velocitydistribution import Stationary, ZeroRotation
 
+    from atomfit.simulation.effective_medium import PairwiseEMT
+
     rng = np.random.default_rng(seed)
     atoms = Atoms([symbol] * len(positions), positions)
-    atoms.calc = EMT()
+    atoms.calc = PairwiseEMT()
     spread = np.sqrt(atoms.get_masses() * units.kB * temperature)
     atoms.set_momenta(spread[:, None] * rng.standard_normal(positions.shape))
     Stationary(atoms)

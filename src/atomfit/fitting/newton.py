@@ -32,8 +32,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from atomfit.fitting.parameters import Free, Parametrisation
-from atomfit.fitting.posterior import Evaluation, Posterior
+from atomfit.fitting.parameters import AbstractParametrisation, Free
+from atomfit.fitting.posterior import AbstractPosterior, Evaluation
 from atomfit.fitting.solvers import AbstractSolver, Objective, Step, moved
 
 _MOST_DAMPING = 1e6
@@ -62,8 +62,8 @@ class Damping(NamedTuple):
 class GaussNewton(AbstractSolver):
     """Gauss-Newton steps with damping (Levenberg 1944, Marquardt 1963), solved by conjugate gradients.
 
-    Its transformation, of a `Posterior`, is one for a loop of one's own as well, if it is followed: updates
-    must be applied as they come.
+    Its transformation, of an `AbstractPosterior`, is one for a loop of one's own as well, if it is followed:
+    updates must be applied as they come.
 
     **Fields:**
 
@@ -87,7 +87,7 @@ class GaussNewton(AbstractSolver):
         return self._init(objective, params)  # type: ignore[arg-type]
 
     @eqx.filter_jit
-    def _init(self, posterior: Posterior, params: Free) -> Damping:
+    def _init(self, posterior: AbstractPosterior, params: Free) -> Damping:
         flat, unknown = posterior.parametrisation.flat(params), jnp.float32(jnp.inf)
         return Damping(jnp.float32(self.damping), unknown, Evaluation(unknown, jnp.zeros_like(flat)))
 
@@ -95,7 +95,7 @@ class GaussNewton(AbstractSolver):
         return self._update(objective, state, params)  # type: ignore[arg-type]
 
     @eqx.filter_jit
-    def _update(self, posterior: Posterior, state: Damping, params: Free) -> tuple[Free, Damping]:
+    def _update(self, posterior: AbstractPosterior, state: Damping, params: Free) -> tuple[Free, Damping]:
         parametrisation, here = posterior.parametrisation, state.evaluation
         product, diagonal = posterior.curvature(params)
 
@@ -125,7 +125,7 @@ class GaussNewton(AbstractSolver):
         return update, Damping(strength, promise, evaluation)
 
     def within_reach(
-        self, step: Float[Array, " k"], parametrisation: Parametrisation
+        self, step: Float[Array, " k"], parametrisation: AbstractParametrisation
     ) -> Float[Array, " k"]:
         """A step in which no atom goes too far."""
         n, p = parametrisation.columns

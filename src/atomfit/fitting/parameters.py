@@ -21,6 +21,7 @@ further than `bounds.move` from where it was found, widths stay within a factor 
 positive. A fit that ends at a bound says that the map does not determine that number.
 """
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,28 @@ class Bounds:
     amplitude_factor: float = 20.0
 
 
-class Parametrisation(eqx.Module):
+class AbstractParametrisation(eqx.Module):
+    """Free numbers, all zero at the start, of which some belong to atoms."""
+
+    @property
+    @abc.abstractmethod
+    def columns(self) -> tuple[int, int]:
+        """Number of atoms, and of free numbers that each has for itself."""
+
+    @abc.abstractmethod
+    def zeros(self) -> Free:
+        """The free numbers of the start."""
+
+    @abc.abstractmethod
+    def flat(self, free: Free) -> Float[Array, " k"]:
+        """Free numbers as one vector: atom by atom, then the others."""
+
+    @abc.abstractmethod
+    def unflat(self, vector: Float[Array, " k"]) -> Free:
+        """The inverse of `flat`."""
+
+
+class Parametrisation(AbstractParametrisation):
     """The map from free numbers, all zero at the start, to a model.
 
     **Fields:**

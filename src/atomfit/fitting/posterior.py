@@ -7,6 +7,7 @@ natural parameters (`prior`). A term is anything that turns a model into a numbe
 restraint by an interatomic potential, say. It needs no derivatives of its own; those of JAX serve.
 """
 
+import abc
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from jaxtyping import Array, Float, Int
 from atomfit.fitting.curvature import Curvature, curvature_of_atoms, natural_of
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.objective import AbstractLeastSquares, AbstractMisfit, Pointwise
-from atomfit.fitting.parameters import Free, Parametrisation
+from atomfit.fitting.parameters import AbstractParametrisation, Free, Parametrisation
 from atomfit.fitting.prior import AtomPrior
 
 Term = Callable[[MapModel], Float[Array, ""]]
@@ -38,7 +39,32 @@ class Evaluation(NamedTuple):
     gradient: Float[Array, " k"]
 
 
-class Posterior(eqx.Module):
+class AbstractPosterior(eqx.Module):
+    """An objective whose curvature is known, up to what Gauss-Newton leaves out.
+
+    **Fields:**
+
+    - `parametrisation`: of its free numbers.
+    """
+
+    parametrisation: eqx.AbstractVar[AbstractParametrisation]
+
+    @abc.abstractmethod
+    def __call__(self, free: Free) -> Float[Array, ""]:
+        """The objective."""
+
+    @abc.abstractmethod
+    def evaluate(self, free: Free) -> Evaluation:
+        """Objective and gradient."""
+
+    @abc.abstractmethod
+    def curvature(
+        self, free: Free
+    ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
+        """Products with the curvature, and its diagonal, about."""
+
+
+class Posterior(AbstractPosterior):
     """The objective as a function of the free numbers.
 
     **Fields:**

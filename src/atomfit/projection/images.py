@@ -10,12 +10,15 @@ and no derivative is taken of it. A window is as wide as the widest Gaussian nee
 the image's edge is shifted inwards.
 """
 
+from collections.abc import Callable
+from functools import reduce
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from atomfit.atoms import Leaf
 from atomfit.projection.model import Drawn, EachView, turned
@@ -24,8 +27,8 @@ from atomfit.rendering.windows import add_windows, fill_windows
 
 #: Atoms drawn at a time: their windows stay in a processor's cache.
 _BLOCK = 128
-#: What fills the last block: starts, offsets, spreads, weights.
-_PADDING = ("edge", "edge", "edge", "constant")
+#: Windows at least this part of the widest one's size share it.
+_ALIKE = 0.6
 
 
 class Camera(eqx.Module):
@@ -35,21 +38,41 @@ class Camera(eqx.Module):
 
     - `pixel`: edge of a pixel (Å).
     - `shape`: rows and columns of an image.
-    - `window`: rows and columns of an atom's window.
+    - `windows`: which of the probe's Gaussians are drawn together, and rows and columns of their window.
     """
 
     pixel: float = eqx.field(static=True)
     shape: tuple[int, int] = eqx.field(static=True)
-    window: tuple[int, int] = eqx.field(static=True)
+    windows: tuple[tuple[tuple[int, ...], tuple[int, int]], ...] = eqx.field(static=True)
 
     @classmethod
     def for_widths(
-        cls, pixel: float, shape: tuple[int, int], widest: float, cutoff: float = 4.0
+        cls,
+        pixel: float,
+        shape: tuple[int, int],
+        spread: float,
+        variances: Float[np.ndarray, " k"],
+        cutoff: float = 4.0,
     ) -> "Camera":
-        """A camera whose windows hold Gaussians of a standard deviation (Å), out to `cutoff` of them."""
+        """A camera whose windows hold atoms of a variance seen through Gaussians of others (Å²).
+
+        **Arguments:**
+
+        - `pixel`, `shape`: of the images.
+        - `spread`: variance of the widest atoms.
+        - `variances`: of the probe's Gaussians.
+        - `cutoff`: standard deviations that a window holds to each side.
+        """
+        order = np.argsort(variances)[::-1]
         # Even numbers, so that a little more width need not be compiled anew.
-        edge = 2 * int(np.ceil(cutoff * widest / pixel)) + 2
-        return cls(float(pixel), shape, (min(edge, shape[0]), min(edge, shape[1])))
+        edges = 2 * np.ceil(cutoff * np.sqrt(spread + variances[order]) / pixel).astype(int) + 2
+        windows = []
+        while len(order):
+            together = edges > _ALIKE * edges[0]
+            window = (min(int(edges[0]), shape[0]), min(int(edges[0]), shape[1]))
+            windows.append((tuple(sorted(int(k) for k in order[together])), window))
+            order, edges = order[~together], edges[~together]
+        return cls(float(pixel), shape, tuple(windows))
 
 
 def draw_view(
@@ -73,52 +96,94 @@ def draw_view(
     weights = drawn.probe.weights(seen[:, 2]) * drawn.amplitudes[:, None]
     # [row, column], in pixels.
     places = ((seen[:, :2] + view.shifts) / camera.pixel + centre)[:, ::-1]
-    window, shape = np.array(camera.window), np.array(camera.shape)
-    first = jnp.round(lax.stop_gradient(places)).astype(int) - window // 2
-    starts = jnp.clip(first, 0, shape - window)
-    variances = jnp.asarray(drawn.probe.variances)
-    if drawn.spreads.ndim == 1:
-        spreads, fill = drawn.spreads, _round_windows
-    else:
-        spreads, fill = (frame[:2] @ drawn.spreads @ frame[:2].T)[:, ::-1, ::-1], _oblique_windows
-    empty = jnp.zeros(camera.shape, jnp.float32) + 0 * weights[0, 0]
-
-    @jax.checkpoint
-    def block(image: Array, some: tuple[Array, ...]) -> tuple[Array, None]:
-        starts, offsets, spreads, weights = some
-        return add_windows(image, fill(offsets, spreads, weights, variances, camera), starts), None
-
-    # Atoms that fill the last block have no weight, and a shape that can be drawn.
-    numbers = (starts, starts - places, spreads, weights)
-    blocks = tuple(_in_blocks(x, like) for x, like in zip(numbers, _PADDING, strict=True))
-    image, _ = lax.scan(block, empty, blocks)
-    return jnp.asarray(view.gains * image + view.backgrounds)
+    spreads = drawn.spreads / camera.pixel**2
+    oblique = spreads.ndim == 3
+    if oblique:
+        spreads = (frame[:2] @ spreads @ frame[:2].T)[:, ::-1, ::-1]
+    variances = jnp.asarray(drawn.probe.variances) / camera.pixel**2
+    image = jnp.zeros(camera.shape, jnp.float32) + 0 * weights[0, 0]
+    for some, window in camera.windows:
+        chosen = np.array(some)
+        first = jnp.round(lax.stop_gradient(places)).astype(int) - np.array(window) // 2
+        starts = jnp.clip(first, 0, np.array(camera.shape) - np.array(window))
+        numbers = (starts - places, spreads, weights[:, chosen], variances[chosen], window)
+        if oblique:
+            image = _drawn(image, starts, (_oblique_windows(*numbers),), lambda values: values)
+        else:
+            # Tables of all atoms at once: XLA would compute them anew for every pixel of a block.
+            image = _drawn(image, starts, _tables(*numbers), _sum_of_products)
+    return jnp.asarray(view.gains * image / camera.pixel**2 + view.backgrounds)
 
 
-def _in_blocks(x: Array, mode: str) -> Array:
-    count = -(-len(x) // _BLOCK)
-    padding = [(0, count * _BLOCK - len(x))] + [(0, 0)] * (x.ndim - 1)
-    return jnp.pad(x, padding, mode=mode).reshape(count, _BLOCK, *x.shape[1:])
+def _drawn(
+    image: Float[Array, "rows columns"],
+    starts: Int[Array, "n 2"],
+    numbers: tuple[Float[Array, "n ..."], ...],
+    fill: Callable[..., Float[Array, "m r c"]],
+) -> Float[Array, "rows columns"]:
+    """An image with all atoms' windows added, some at a time."""
+
+    def block(image: Array, some: tuple[Array, tuple[Array, ...]]) -> tuple[Array, None]:
+        starts, numbers = some
+        return add_windows(image, fill(*numbers), starts), None
+
+    def in_blocks(x: Array) -> Array:
+        # Zeros, where the last block is not full, add nothing.
+        count = -(-len(x) // _BLOCK)
+        padding = [(0, count * _BLOCK - len(x))] + [(0, 0)] * (x.ndim - 1)
+        return jnp.pad(x, padding).reshape(count, _BLOCK, *x.shape[1:])
+
+    return lax.scan(block, image, jax.tree.map(in_blocks, (starts, numbers)))[0]
 
 
-def _round_windows(
+def _tables(
     offsets: Float[Array, "n 2"],
     spreads: Float[Array, " n"],
     weights: Float[Array, "n k"],
     variances: Float[Array, " k"],
-    camera: Camera,
-) -> Float[Array, "n rows columns"]:
-    total = (spreads[:, None] + variances) / camera.pixel**2
-    down, across = (
-        jnp.exp(
-            -0.5
-            * (jnp.arange(size, dtype=jnp.float32) + offsets[:, axis, None])[:, None, :] ** 2
-            / total[..., None]
-        )
-        for axis, size in enumerate(camera.window)
+    window: tuple[int, int],
+) -> tuple[Float[Array, "n k rows"], Float[Array, "n k columns"]]:
+    """Round atoms, in pixels: what each of their Gaussians is along the window's axes."""
+    total = spreads[:, None] + variances
+    rows, columns = (
+        jnp.arange(size, dtype=jnp.float32) + offsets[:, axis, None] for axis, size in enumerate(window)
     )
-    down = down * (weights / (2 * np.pi * camera.pixel**2 * total))[..., None]
-    return jnp.einsum("nkr,nkc->nrc", down, across)
+    down = jnp.exp(rows[:, None] ** 2 * (-0.5 / total[..., None]))
+    across = jnp.exp(columns[:, None] ** 2 * (-0.5 / total[..., None]))
+    return down * (weights / (2 * np.pi * total))[..., None], across
+
+
+@jax.custom_jvp
+def _sum_of_products(
+    down: Float[Array, "n k rows"], across: Float[Array, "n k columns"]
+) -> Float[Array, "n rows columns"]:
+    """Products of columns and rows, summed over the Gaussians.
+
+    Written out, because XLA's product of many small matrices takes five times as long where the inner
+    dimension is short; in the derivatives it is not.
+    """
+    return reduce(jnp.add, (down[:, k, :, None] * across[:, k, None, :] for k in range(down.shape[1])))
+
+
+@_sum_of_products.defjvp
+def _sum_of_products_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    down, across = primals
+    linear = jax.custom_derivatives.linear_call
+    of_down = linear(
+        lambda fixed, change: _sum_of_products(change, fixed),
+        lambda fixed, values: jnp.einsum("nrc,nkc->nkr", values, fixed),
+        across,
+        tangents[0],
+    )
+    of_across = linear(
+        lambda fixed, change: _sum_of_products(fixed, change),
+        lambda fixed, values: jnp.einsum("nrc,nkr->nkc", values, fixed),
+        down,
+        tangents[1],
+    )
+    return _sum_of_products(down, across), of_down + of_across
 
 
 def _oblique_windows(
@@ -126,13 +191,13 @@ def _oblique_windows(
     spreads: Float[Array, "n 2 2"],
     weights: Float[Array, "n k"],
     variances: Float[Array, " k"],
-    camera: Camera,
+    window: tuple[int, int],
 ) -> Float[Array, "n rows columns"]:
-    middle = np.array(camera.window, np.float32) // 2
-    values = jnp.zeros((len(offsets), *camera.window), jnp.float32)
+    """Atoms of any shape, in pixels, in their windows."""
+    middle = np.array(window, np.float32) // 2
+    values = jnp.zeros((len(offsets), *window), jnp.float32)
     for k in range(len(variances)):
-        total = (spreads + variances[k] * np.eye(2, dtype=np.float32)) / camera.pixel**2
-        precisions, determinants = inverse_and_determinant(total)
-        peaks = weights[:, k] / (2 * np.pi * camera.pixel**2 * jnp.sqrt(determinants))
-        values += fill_windows(camera.window, offsets + middle, precisions, peaks)
+        precisions, determinants = inverse_and_determinant(spreads + variances[k] * jnp.eye(2))
+        peaks = weights[:, k] / (2 * np.pi * jnp.sqrt(jnp.asarray(determinants)))
+        values += fill_windows(window, offsets + middle, jnp.asarray(precisions), peaks)
     return values

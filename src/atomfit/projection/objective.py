@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 
 from atomfit.atoms import Leaf
 from atomfit.fitting.likelihood import AbstractLoss
-from atomfit.fitting.posterior import Evaluation
+from atomfit.fitting.posterior import AbstractPosterior, Evaluation
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
 from atomfit.projection.parameters import Free, TiltParametrisation
@@ -44,7 +44,7 @@ class Seen(eqx.Module):
     centres: Float[Leaf, "v 2"]
 
 
-class TiltPosterior(eqx.Module):
+class TiltPosterior(AbstractPosterior):
     """The objective as a function of the free numbers.
 
     **Fields:**

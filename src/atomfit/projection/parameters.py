@@ -22,9 +22,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from atomfit.atoms import AnisotropicDisplacements, Leaf
+from atomfit.fitting.parameters import AbstractParametrisation, Free
 from atomfit.projection.model import TiltModel
-
-Free = dict[str, Leaf]
 
 #: Free numbers of atoms, in the order in which `flat` has them.
 OF_ATOMS = ("positions", "log_widths", "shears", "strengths")
@@ -32,7 +31,7 @@ OF_ATOMS = ("positions", "log_widths", "shears", "strengths")
 OF_SERIES = ("backgrounds", "gains", "probe", "profile", "shifts", "turns")
 
 
-class TiltParametrisation(eqx.Module):
+class TiltParametrisation(AbstractParametrisation):
     """The map from free numbers, all zero at the start, to a model.
 
     **Fields:**

@@ -32,8 +32,8 @@ from atomfit.atoms import Leaf
 
 ProbeKind = Literal["direct", "fixed", "rigid", "adaptive"]
 
-#: Variances of the Gaussians (Å²), which reproduce probes of 20 to 40 mrad at 300 kV within 0.3 % of their
-#: peak over 40 Å of depth.
+#: Variances of the Gaussians (Å²). Seen by an atom of 0.03 Å² they reproduce probes of 20 to 40 mrad at
+#: 300 kV within 1.5 % of their peak over 40 Å of depth.
 VARIANCES = (0.01, 0.05, 0.15, 0.4, 1.0)
 #: Rest energy of an electron (keV) and the product of Planck's constant and the speed of light (keV Å).
 _REST_ENERGY = 510.99895

@@ -306,9 +306,10 @@ class _Run:
 
     def camera(self, model: TiltModel) -> Camera:
         """Windows for a model's atoms, with room to grow."""
-        spread = float(np.quantile(np.exp(2 * np.asarray(_log_widths(model))), 0.95))
-        widest = np.sqrt(1.3 * spread + float(np.max(model.probe.variances)))
-        return Camera.for_widths(self.series.pixel, self.series.shape, widest)
+        spread = 1.3 * float(np.quantile(np.exp(2 * np.asarray(_log_widths(model))), 0.95))
+        return Camera.for_widths(
+            self.series.pixel, self.series.shape, spread, np.asarray(model.probe.variances, np.float64)
+        )
 
     def images(self, model: TiltModel) -> Float[np.ndarray, "v rows columns"]:
         """A model's images (units of a peak)."""

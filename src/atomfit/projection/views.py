@@ -66,7 +66,8 @@ class Views:
         """
         from scipy.spatial.transform import Rotation
 
-        rotations = Rotation.from_euler(axis, angles, degrees=True).as_matrix()
+        about = np.eye(3)["xyz".index(axis)]
+        rotations = Rotation.from_rotvec(np.radians(angles)[:, None] * about).as_matrix()
         middle = np.array([shape[1] // 2, shape[0] // 2], float)
         return cls(rotations, np.tile(middle, (len(angles), 1)))
 

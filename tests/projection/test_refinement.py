@@ -1,0 +1,213 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from atomfit.atoms import Atoms, IsotropicDisplacements
+from atomfit.errors import InputError
+from atomfit.projection.images import Camera, draw_view
+from atomfit.projection.model import Drawn, EachView, TiltModel
+from atomfit.projection.objective import Seen, TiltPosterior
+from atomfit.projection.parameters import parametrise
+from atomfit.projection.probe import make_probe
+from atomfit.projection.refinement import refine_against
+from atomfit.projection.views import TiltSeries, Views
+from atomfit.simulation.particles import particle
+
+PIXEL = 0.4
+SHAPE = (44, 44)
+
+
+def series_of(
+    positions: np.ndarray,
+    views: int = 10,
+    shifts: np.ndarray | None = None,
+    noise: float = 0.0,
+    seed: int = 0,
+    gains: np.ndarray | None = None,
+) -> TiltSeries:
+    """Images of platinum atoms."""
+    rng = np.random.default_rng(seed)
+    angles = np.linspace(-70, 70, views)
+    geometry = Views.from_tilts(angles, "y", SHAPE)
+    probe = jax.tree.map(jnp.asarray, make_probe("direct", 10.0))
+    drawn = Drawn(
+        jnp.asarray(positions, jnp.float32),
+        jnp.full(len(positions), 0.25),
+        jnp.full(len(positions), 7.0),
+        probe,
+    )
+    camera = Camera.for_widths(PIXEL, SHAPE, 0.25, np.zeros(1), cutoff=6.0)
+    images = []
+    for k in range(views):
+        shift = np.zeros(2) if shifts is None else shifts[k]
+        each = (np.zeros(3), shift, 1.0 if gains is None else gains[k], 0.5)
+        view = EachView(*(jnp.asarray(x, jnp.float32) for x in each))
+        images.append(draw_view(drawn, view, geometry.rotations[k], geometry.centres[k], camera))
+    stack = np.asarray(images, np.float64)
+    stack = stack + noise * stack.max() * rng.normal(size=stack.shape)
+    return TiltSeries(stack.astype(np.float32), np.ones(stack.shape, bool), PIXEL, geometry, np.zeros(3))
+
+
+@pytest.fixture(scope="module")
+def truth() -> np.ndarray:
+    positions = particle("sphere", "Pt", 55)
+    tilted = Rotation.from_rotvec([0.3, 0.5, 0.2]).apply(positions - positions.mean(axis=0))
+    return np.asarray(tilted)
+
+
+def rmsd(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.sum((a - b) ** 2, axis=1))))
+
+
+def posterior_of(series: TiltSeries, positions: np.ndarray) -> TiltPosterior:
+    n, v = len(positions), len(series)
+    atoms = Atoms(
+        positions.astype(np.float32),
+        IsotropicDisplacements(np.full((n, 1), np.log(0.5), np.float32)),
+        np.full(n, 1.0, np.float32),
+        np.full(n, 78),
+    )
+    zeros = [np.zeros((v, *tail), np.float32) for tail in ((3,), (2,), ())]
+    model = TiltModel(
+        atoms, make_probe("rigid", 10.0), EachView(zeros[0], zeros[1], zeros[2] + 1, zeros[2])
+    )
+    names = frozenset(
+        {"positions", "strengths", "log_widths", "probe", "shifts", "gains", "backgrounds", "turns"}
+    )
+    parameters = parametrise(model, names, frozenset({"positions", "strengths"}), np.zeros(n, int), PIXEL)
+    count = len(parameters.flat(parameters.zeros()))
+    counted = series.counted.astype(np.float32)
+    seen = Seen(
+        series.images,
+        counted,
+        *(np.asarray(x, np.float32) for x in (series.views.rotations, series.views.centres)),
+    )
+    camera = Camera.for_widths(PIXEL, SHAPE, 0.3, np.asarray(model.probe.variances))
+    rng = np.random.default_rng(0)
+    return TiltPosterior(
+        parameters,
+        seen,
+        None,
+        rng.uniform(0, 1, count).astype(np.float32),
+        np.zeros(count, np.float32),
+        camera,
+    )
+
+
+def test_gradient_and_gauss_newton_products_are_those_of_jax(truth: np.ndarray) -> None:
+    posterior = posterior_of(series_of(truth[:6], views=3), truth[:6] + 0.1)
+    parameters = posterior.parametrisation
+    rng = np.random.default_rng(1)
+    at = jnp.asarray(rng.normal(size=len(parameters.flat(parameters.zeros()))) * 0.5, jnp.float32)
+
+    def images(vector: jax.Array) -> jax.Array:
+        return posterior.images(parameters.unflat(vector))
+
+    def objective(vector: jax.Array) -> jax.Array:
+        residual = images(vector) - posterior.seen.images
+        return 0.5 * jnp.sum(residual**2) + 0.5 * jnp.vdot(vector, posterior.precisions * vector)
+
+    found = eqx.filter_jit(posterior.evaluate)(parameters.unflat(at))
+    wanted = jax.jit(jax.grad(objective))(at)
+    assert float(found.value) == pytest.approx(float(objective(at)), rel=1e-4)
+    np.testing.assert_allclose(found.gradient, wanted, atol=2e-3 * float(jnp.abs(wanted).max()))
+    product, _ = posterior.curvature(parameters.unflat(at))
+    column = jax.jit(lambda direction: jax.jvp(images, (at,), (direction,))[1].ravel())
+    jacobian = jnp.stack([column(direction) for direction in jnp.eye(len(at))], axis=1)
+    direction = jnp.asarray(rng.normal(size=len(at)), jnp.float32)
+    expected = jacobian.T @ (jacobian @ direction) + posterior.precisions * direction
+    np.testing.assert_allclose(
+        jax.jit(product)(direction), expected, atol=2e-3 * float(jnp.abs(expected).max())
+    )
+
+
+def test_atoms_are_found_again_from_far_off(truth: np.ndarray) -> None:
+    series = series_of(truth)
+    start = truth + np.random.default_rng(0).normal(size=truth.shape) * 0.35
+    fit = refine_against(series, start, np.full(len(truth), 78), 2.77)
+    assert rmsd(fit.atoms.positions, truth) < 0.002
+    np.testing.assert_allclose(np.exp(2 * fit.atoms.displacements.log_widths), 0.25, atol=1e-3)
+    np.testing.assert_allclose(fit.atoms.amplitudes, 7.0, rtol=2e-3)
+    np.testing.assert_allclose(fit.views.backgrounds, 0.5, atol=0.01)
+    assert fit.correlations.min() > 0.9999
+    assert fit.r_factors.max() < 0.01
+
+
+def test_drift_and_gains_are_told_from_atoms(truth: np.ndarray) -> None:
+    rng = np.random.default_rng(5)
+    shifts, gains = rng.normal(size=(10, 2)) * 0.4, rng.uniform(0.8, 1.2, 10)
+    series = series_of(truth, shifts=shifts, gains=gains)
+    start = truth + rng.normal(size=truth.shape) * 0.1
+    fit = refine_against(
+        series, start, np.full(len(truth), 78), 2.77, free_views=("shifts", "gains", "backgrounds")
+    )
+    # Drift that a shift of all atoms would make cannot be told from one.
+    found = fit.atoms.positions - fit.atoms.positions.mean(axis=0)
+    assert rmsd(found, truth - truth.mean(axis=0)) < 0.003
+    np.testing.assert_allclose(fit.views.gains, gains / gains.mean(), rtol=2e-3)
+    across = series.views.rotations[:, :2].reshape(-1, 3)
+    np.testing.assert_allclose(across.T @ fit.views.shifts.ravel(), 0, atol=1e-3)
+
+
+def test_views_that_are_held_out_are_predicted(truth: np.ndarray) -> None:
+    series = series_of(truth, noise=0.05)
+    held = np.arange(10) % 5 == 2
+    spoilt = series.images.copy()
+    spoilt[held] += 100
+    start = truth + 0.05
+    numbers = np.full(len(truth), 78)
+    fit = refine_against(series, start, numbers, 2.77, held_out=held, anneal=False)
+    other = TiltSeries(spoilt, series.counted, PIXEL, series.views, series.centre)
+    same = refine_against(other, start, numbers, 2.77, held_out=held, anneal=False)
+    # The unit is that of all images, so the two fits differ by rounding errors.
+    np.testing.assert_allclose(fit.atoms.positions, same.atoms.positions, atol=1e-3)
+    assert fit.correlations[held].min() > 0.9
+
+
+def test_pixels_that_do_not_count_may_hold_anything(truth: np.ndarray) -> None:
+    series = series_of(truth)
+    counted = np.ones(series.images.shape, bool)
+    counted[:, :, :12] = False
+    images = np.where(counted, series.images, np.nan).astype(np.float32)
+    masked = TiltSeries(images, counted, PIXEL, series.views, np.zeros(3))
+    fit = refine_against(masked, truth + 0.05, np.full(len(truth), 78), 2.77, anneal=False)
+    assert rmsd(fit.atoms.positions, truth) < 0.002
+
+
+def test_frozen_atoms_stay(truth: np.ndarray) -> None:
+    start = truth + np.random.default_rng(0).normal(size=truth.shape) * 0.1
+    frozen = np.arange(len(truth)) % 3 == 0
+    start[frozen] = truth[frozen]
+    fit = refine_against(
+        series_of(truth), start, np.full(len(truth), 78), 2.77, frozen=frozen, anneal=False
+    )
+    np.testing.assert_allclose(fit.atoms.positions[frozen], truth[frozen], atol=1e-5)
+    assert rmsd(fit.atoms.positions, truth) < 0.002
+
+
+def test_what_is_known_of_moves_holds_atoms_back(truth: np.ndarray) -> None:
+    series = series_of(truth, noise=0.3)
+    start = truth + np.random.default_rng(0).normal(size=truth.shape) * 0.02
+    numbers = np.full(len(truth), 78)
+    free, held = (
+        refine_against(series, start, numbers, 2.77, anneal=False, known_positions=sigma)
+        for sigma in (None, 0.02)
+    )
+    assert rmsd(held.atoms.positions, start) < 0.6 * rmsd(free.atoms.positions, start)
+    assert rmsd(held.atoms.positions, truth) < rmsd(free.atoms.positions, truth)
+
+
+def test_what_is_no_series_is_refused() -> None:
+    views = Views.from_tilts(np.array([0.0, 10.0]), "y", (4, 4))
+    images = np.zeros((3, 4, 4), np.float32)
+    with pytest.raises(InputError, match="3 images and 2 views"):
+        TiltSeries(images, np.ones(images.shape, bool), 0.4, views, np.zeros(3))
+    with pytest.raises(InputError, match="view 1 is no rotation"):
+        Views(np.stack([np.eye(3), np.diag([1.0, 1, -1])]), np.zeros((2, 2)))
+    spoilt = np.zeros((2, 4, 4), np.float32)
+    spoilt[1, 2, 2] = np.nan
+    with pytest.raises(InputError, match="image 1"):
+        TiltSeries(spoilt, np.ones(spoilt.shape, bool), 0.4, views, np.zeros(3))

@@ -62,7 +62,7 @@ class Damping(NamedTuple):
 class GaussNewton(AbstractSolver):
     """Gauss-Newton steps with damping (Levenberg 1944, Marquardt 1963), solved by conjugate gradients.
 
-    Its transformation, of an `AbstractPosterior`, is one for a loop of one's own as well, if it is followed:
+    Its transformation, of an `AbstractPosterior`, is one for a loop of one's own too, if it is followed:
     updates must be applied as they come.
 
     **Fields:**

@@ -12,9 +12,10 @@ import gzip
 import hashlib
 import warnings as python_warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -139,44 +140,74 @@ def checked_voxel_size(
 
 
 def _read(path: Path, voxel_size: tuple[float, float, float] | None) -> MapFile:
+    require_file(path)
+    if is_numpy(path):
+        result = from_array(read_numpy(path), voxel_size)
+        return MapFile(result.map, path, hash_of(path), result.notes)
+    header, stored = read_stored(path, lambda raw: parse_header(raw, voxel_size))
+    values = np.ascontiguousarray(stored.transpose(header.to_zyx), dtype=np.float32)
+    grid = Grid(values.shape, header.spacing, header.origin)
+    return MapFile(DensityMap(values, grid), path, hash_of(path), header.notes, header.warnings)
+
+
+def require_file(path: Path) -> None:
+    """**Raises:** `InputError` unless there is a file that holds something."""
     if path.is_dir():
-        raise InputError("this is a directory", "give the map's file")
+        raise InputError("this is a directory", "give the file in it")
     if not path.exists():
         raise InputError("there is no such file", "check the path")
-    size = path.stat().st_size
-    if size == 0:
-        raise InputError("the file is empty", "give a complete MRC map")
+    if path.stat().st_size == 0:
+        raise InputError("the file is empty", "give a complete MRC file")
+
+
+def is_numpy(path: Path) -> bool:
+    """Whether a file is an array as `numpy.save` writes it, by its first bytes."""
     with open(path, "rb") as file:
-        magic = file.read(len(_NUMPY_MAGIC))
-        file.seek(0)
-        if magic == _NUMPY_MAGIC:
-            array = _read_numpy(file)
-            result = from_array(array, voxel_size)
-            return MapFile(result.map, path, hash_of(path), result.notes)
-        if magic.startswith(_GZIP_MAGIC):
-            return _read_mrc(gzip.GzipFile(fileobj=file), None, path, voxel_size)
-        return _read_mrc(file, size, path, voxel_size)
+        return file.read(len(_NUMPY_MAGIC)) == _NUMPY_MAGIC
 
 
-def _read_numpy(file: IO[bytes]) -> np.ndarray:
+def read_numpy(path: Path) -> np.ndarray:
+    """An array in a .npy file.
+
+    **Raises:** `InputError` if it cannot be read.
+    """
     try:
-        return np.load(file, allow_pickle=False)
+        return np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(
             f"the .npy file cannot be read ({error})", "save the array again with numpy.save"
         ) from None
 
 
+def read_stored(
+    path: Path, judge: Callable[[bytes], MapHeader]
+) -> tuple[MapHeader, Shaped[np.ndarray, "sections rows columns"]]:
+    """The header of an MRC file, gzipped or not, and its numbers as they are stored.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `judge`: turns the first bytes into a header, or refuses them.
+
+    **Raises:** `InputError` if the header is refused or the file does not hold what it promises.
+    """
+    with open(path, "rb") as file:
+        magic = file.read(len(_GZIP_MAGIC))
+        file.seek(0)
+        if magic == _GZIP_MAGIC:
+            return _read_mrc(gzip.GzipFile(fileobj=file), None, judge)
+        return _read_mrc(file, path.stat().st_size, judge)
+
+
 def _read_mrc(
     file: _Readable,
     size: int | None,
-    path: Path,
-    voxel_size: tuple[float, float, float] | None,
-) -> MapFile:
+    judge: Callable[[bytes], MapHeader],
+) -> tuple[MapHeader, Shaped[np.ndarray, "sections rows columns"]]:
     """Read an MRC stream of known size, or of unknown size if it is compressed."""
     try:
         raw = bytes(_read_up_to(file, HEADER_BYTES))
-        header = parse_header(raw, voxel_size)
+        header = judge(raw)
         expected = header.data_offset + header.data_bytes
         if size is not None and size < expected:
             _refuse_truncated(size, expected, header)
@@ -189,15 +220,12 @@ def _read_mrc(
         trailing = len(_read_up_to(file, _CHUNK))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
-            f"the gzip file is truncated or damaged ({error})", "compress or copy the map again"
+            f"the gzip file is truncated or damaged ({error})", "compress or copy it again"
         ) from None
     if trailing:
         more = "at least " if trailing == _CHUNK else ""
         header.warnings.append(f"{more}{trailing} bytes after the data are ignored")
-    stored = np.frombuffer(data, header.dtype).reshape(header.stored_shape)
-    values = np.ascontiguousarray(stored.transpose(header.to_zyx), dtype=np.float32)
-    grid = Grid(values.shape, header.spacing, header.origin)
-    return MapFile(DensityMap(values, grid), path, hash_of(path), header.notes, header.warnings)
+    return header, np.frombuffer(data, header.dtype).reshape(header.stored_shape)
 
 
 def _read_up_to(file: _Readable, n: int) -> bytearray:
@@ -217,5 +245,5 @@ def _refuse_truncated(size: int, expected: int, header: MapHeader) -> None:
         f"the file holds {size} bytes, but its header promises {expected} "
         f"({columns} x {rows} x {sections} voxels of {header.dtype.itemsize} bytes, "
         f"after {header.data_offset})",
-        "copy the map again, or write it again with the program that made it",
+        "copy it again, or write it again with the program that made it",
     )

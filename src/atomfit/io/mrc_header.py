@@ -9,7 +9,8 @@ its value and the remedy. The rules (MRC2014, Cheng et al. 2015, and what progra
 - Origin: a non-zero ORIGIN wins (Å); otherwise NSTART x voxel size, which is how the CCP4 lineage
   places a map. NSTART runs along columns, rows and sections.
 - An image stack (space group 0 and one interval along z) and a volume stack (space group >= 401)
-  are not maps.
+  are not maps. Where a stack of images is asked for, any file of several sections is one, because few
+  programs set the space group.
 """
 
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ _MAX_EDGE = 65_535
 _MAX_EXTENDED_HEADER = 2**31 - 1
 _MAX_START = 1_000_000
 _MAX_ORIGIN = 1e5
+#: How far the edges of a square pixel may differ, as part of their length.
+_SQUARE = 1e-3
 _IMOD_STAMP = 1146047817
 
 
@@ -92,35 +95,105 @@ def parse_header(raw: bytes, voxel_size: tuple[float, float, float] | None = Non
 
     **Raises:** `InputError` where the header cannot be that of a map.
     """
+    header, byte_order, notes, warnings = _opened(raw)
+    stored_shape = _shape(header)
+    if 1 in stored_shape:
+        raise InputError(
+            f"{' x '.join(str(n) for n in stored_shape[::-1])} voxels are a 2D image, not a 3D map",
+            "give the reconstructed volume",
+        )
+    dtype = _dtype(header, byte_order, stored_shape, notes)
+    offset = _data_offset(header)
+    to_zyx, axes = _axes(header, notes)
+    _refuse_stacks(header, stored_shape)
+    spacing = _spacing(header, voxel_size, notes, warnings)
+    origin = _origin(header, axes, spacing, notes, warnings)
+    return MapHeader(dtype, stored_shape, to_zyx, offset, spacing, origin, notes, warnings)
+
+
+def parse_stack_header(raw: bytes, pixel_size: float | None = None) -> MapHeader:
+    """Read and judge the header of a stack of images.
+
+    **Arguments:**
+
+    - `raw`: the first bytes of the (uncompressed) file.
+    - `pixel_size`: replaces the header's (Å).
+
+    **Returns:** the header; `spacing` is the edge of a pixel, three times.
+
+    **Raises:** `InputError` where the header cannot be that of images with square pixels.
+    """
+    header, byte_order, notes, warnings = _opened(raw)
+    stored_shape = _shape(header)
+    sections, rows, columns = stored_shape
+    if 1 in (rows, columns) or sections == 1:
+        raise InputError(
+            f"{columns} x {rows} x {sections} pixels are not several images",
+            "give a stack of the images of all views",
+        )
+    dtype = _dtype(header, byte_order, stored_shape, notes)
+    group = int(header["ispg"])
+    if 401 <= group <= 630:
+        raise InputError(f"ISPG {group} means a stack of volumes", "give a stack of images")
+    to_zyx, _ = _axes(header, [])
+    if to_zyx != (0, 1, 2):
+        raise InputError(
+            "MAPC, MAPR, MAPS say that columns, rows and sections are not u, v and the views",
+            "write the images again with columns along x and rows along y",
+        )
+    edge = _pixel(header, pixel_size, notes, warnings)
+    offset = _data_offset(header)
+    return MapHeader(dtype, stored_shape, to_zyx, offset, np.full(3, edge), np.zeros(3), notes, warnings)
+
+
+def _opened(raw: bytes) -> tuple[Any, ByteOrder, list[str], list[str]]:
+    """The header's fields and byte order, and the beginnings of notes and warnings."""
     _refuse_other_formats(raw)
     if len(raw) < HEADER_BYTES:
         raise InputError(
             f"{len(raw)} bytes are shorter than an MRC header ({HEADER_BYTES} bytes)",
-            "give a complete MRC map",
+            "give a complete MRC file",
         )
     header, byte_order = _decode(raw)
-    notes: list[str] = []
-    warnings: list[str] = []
+    warnings = []
     if bytes(header["map"]) != b"MAP ":
         warnings.append("the header lacks the word MAP; reading it as MRC all the same")
-    stored_shape = _shape(header)
-    dtype = _dtype(header, byte_order, notes)
-    sections, rows, columns = stored_shape
-    notes.append(
-        f"data: {columns} x {rows} x {sections} voxels, {dtype.name}, "
-        f"{'big' if byte_order == '>' else 'little'}-endian"
-    )
+    return header, byte_order, [], warnings
+
+
+def _data_offset(header: Any) -> int:
     extended = int(header["nsymbt"])
     if not 0 <= extended <= _MAX_EXTENDED_HEADER:
         raise InputError(
             f"NSYMBT says that the extended header has {extended} bytes",
             "repair the header, or write the map again with the program that made it",
         )
-    to_zyx, axes = _axes(header, notes)
-    _refuse_stacks(header, stored_shape)
-    spacing = _spacing(header, voxel_size, notes, warnings)
-    origin = _origin(header, axes, spacing, notes, warnings)
-    return MapHeader(dtype, stored_shape, to_zyx, HEADER_BYTES + extended, spacing, origin, notes, warnings)
+    return HEADER_BYTES + extended
+
+
+def _pixel(header: Any, pixel_size: float | None, notes: list[str], warnings: list[str]) -> float:
+    """Edge of a pixel (Å). What the header says along the views means nothing."""
+    if pixel_size is not None:
+        notes.append(f"pixel size: {pixel_size:g} Å, as given (the header's is not used)")
+        return pixel_size
+    cell = np.array([float(header["cella"][axis]) for axis in "xy"])
+    intervals = np.array([int(header[name]) for name in ("mx", "my")])
+    if not np.all(np.isfinite(cell)) or np.any(cell <= 0) or np.any(intervals <= 0):
+        raise InputError(
+            f"the cell (CELLA) is {_triple(cell)} Å of {_triple(intervals)} pixels, so the pixel size is "
+            "unknown",
+            "give it with --pixel-size, in Å",
+        )
+    across, down = (cell / intervals).tolist()
+    if abs(across / down - 1) > _SQUARE:
+        raise InputError(
+            f"a pixel is {across:.6g} Å along rows and {down:.6g} Å from row to row",
+            "resample the images on square pixels, or give the right size with --pixel-size",
+        )
+    notes.append(f"pixel size: {across:.6g} Å, from CELLA / M")
+    if across == 1:
+        warnings.append("a pixel of exactly 1 Å often means that it was never set; --pixel-size")
+    return float(across)
 
 
 def _refuse_other_formats(raw: bytes) -> None:
@@ -155,15 +228,22 @@ def _shape(header: Any) -> tuple[int, int, int]:
                 f"{name} is {n}, which is no number of voxels",
                 "check that this is an MRC map, or write it again with the program that made it",
             )
-    if 1 in (columns, rows, sections):
-        raise InputError(
-            f"{columns} x {rows} x {sections} voxels are a 2D image, not a 3D map",
-            "give the reconstructed volume",
-        )
     return sections, rows, columns
 
 
-def _dtype(header: Any, byte_order: ByteOrder, notes: list[str]) -> np.dtype:
+def _dtype(
+    header: Any, byte_order: ByteOrder, stored_shape: tuple[int, int, int], notes: list[str]
+) -> np.dtype:
+    dtype = _kind(header, byte_order, notes)
+    notes.insert(
+        0,
+        f"data: {' x '.join(str(n) for n in stored_shape[::-1])} voxels, {dtype.name}, "
+        f"{'big' if byte_order == '>' else 'little'}-endian",
+    )
+    return dtype
+
+
+def _kind(header: Any, byte_order: ByteOrder, notes: list[str]) -> np.dtype:
     mode = int(header["mode"])
     if mode in _UNSUPPORTED:
         raise InputError(

@@ -1,0 +1,228 @@
+"""From where each image was taken, as files say it; all of it ends as `projection.views.Views`.
+
+Tilt conventions are where people go wrong, so each is named and none is guessed:
+
+- *Matrices* (CSV): columns `r11` to `r33`, row by row, of (u, v, w) = R (x - centre); u along an image's
+  rows, v from row to row, w along the beam. `centre_u_px`, `centre_v_px` is the pixel, counted from 0, at
+  which the specimen's centre is seen; the images' middle, size // 2, if there are no such columns.
+- *Tilt angles* (.tlt, .rawtlt): degrees, one a line. The specimen is turned right-handedly about an axis of
+  the images: about y (v), R = [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]].
+- *Euler angles* (CSV): three columns named `phi`, `theta`, `psi` (or `rot`, `tilt`, `psi`; `alpha`, `beta`,
+  `gamma`), in degrees. The specimen is turned by them in the order in which the columns stand, about the
+  axes that the convention's letters name: capitals for axes that turn with it (ZYZ), small ones for axes
+  that stay (zyz), as in scipy's `Rotation.from_euler`.
+
+A column `view` says which image a row belongs to, from 0. Where angles turn the microscope and not the
+specimen, the inverse rotations are meant.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.errors import InputError
+from atomfit.io.tables import Column, write_columns
+from atomfit.io.tilts import read_angles
+from atomfit.projection.views import Views
+
+MATRIX = tuple(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))
+CENTRE = ("centre_u_px", "centre_v_px")
+_EULER = (("phi", "theta", "psi"), ("rot", "tilt", "psi"), ("alpha", "beta", "gamma"))
+_KINDS = (
+    "give a table with the columns r11 to r33, one with phi, theta, psi and --convention, or angles (.tlt)"
+)
+_ANGLES = (".tlt", ".rawtlt")
+#: Angles of a file in which none is larger are in radians, as a rule.
+_RADIANS = 3.2
+_MOST_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class ViewsFile:
+    """Views and the convention by which they were read.
+
+    **Fields:**
+
+    - `views`: from where each image was taken.
+    - `notes`, `warnings`: what was understood, and what looks odd.
+    """
+
+    views: Views
+    notes: list[str]
+    warnings: list[str]
+
+
+def read_views(
+    path: str | Path,
+    shape: tuple[int, int],
+    axis: str = "y",
+    convention: str | None = None,
+    inverse: bool = False,
+) -> ViewsFile:
+    """Read the views of a tilt series.
+
+    **Arguments:**
+
+    - `path`: a table (.csv) or tilt angles (.tlt, .rawtlt).
+    - `shape`: rows and columns of the images.
+    - `axis`: of the images, "x" or "y", that tilt angles are about.
+    - `convention`: axes that Euler angles are about, as "ZYZ".
+    - `inverse`: whether the inverse of each rotation is meant.
+
+    **Raises:** `InputError` for what cannot be understood, by row and column.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() in _ANGLES:
+            found = _from_angles(path, shape, axis)
+        else:
+            found = _from_table(path, shape, convention)
+    except InputError as error:
+        raise (error if error.where not in (None, "--views") else _moved(error, path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the file cannot be read ({error})", _KINDS, path) from None
+    if not inverse:
+        return found
+    turned = Views(np.swapaxes(found.views.rotations, 1, 2), found.views.centres)
+    return ViewsFile(turned, [*found.notes, "views: the inverse of each rotation is used"], found.warnings)
+
+
+def write_views(path: Path, views: Views, further: dict[str, np.ndarray] | None = None) -> None:
+    """Write a table that `read_views` reads, with further columns by name."""
+    values: dict[str, np.ndarray] = {"view": np.arange(len(views))}
+    values |= zip(MATRIX, views.rotations.reshape(-1, 9).T, strict=True)
+    values |= zip(CENTRE, views.centres.T, strict=True)
+    values |= further or {}
+    formats = {np.dtype(bool): "d", np.dtype(int): "d"}
+    columns = tuple(
+        Column(name, "", formats.get(x.dtype, ".10f" if name in MATRIX else ".9g"), "")
+        for name, x in values.items()
+    )
+    write_columns(path, columns, values)
+
+
+def _moved(error: InputError, path: Path) -> InputError:
+    return InputError(error.problem, error.remedy, path)
+
+
+def _from_angles(path: Path, shape: tuple[int, int], axis: str) -> ViewsFile:
+    if axis not in ("x", "y"):
+        raise InputError(f"{axis!r} is no axis of an image", "give x or y", "--tilt-axis")
+    angles = read_angles(path, "--views")
+    wrong = np.flatnonzero(~(np.abs(angles) <= 360))
+    if len(wrong):
+        raise InputError(f"{angles[wrong[0]]:g} is no tilt angle", "give degrees", path)
+    along = "u, along its rows" if axis == "x" else "v, from row to row"
+    note = f"views: tilt angles, the specimen turned right-handedly about {axis} of the images ({along})"
+    return ViewsFile(Views.from_tilts(angles, axis, shape), [note], _odd(angles))
+
+
+def _from_table(path: Path, shape: tuple[int, int], convention: str | None) -> ViewsFile:
+    rows, columns = _columns(path)
+    n = len(rows)
+    order = _order(path, rows, columns.get("view", np.arange(n)))
+    columns = {name: values[order] for name, values in columns.items()}
+    middle = np.array([shape[1] // 2, shape[0] // 2], float)
+    given = [name in columns for name in CENTRE]
+    if any(given) and not all(given):
+        missing = CENTRE[given.index(False)]
+        raise InputError(f"the table has no column {missing!r}", "give both centres, or neither", path)
+    centres = (
+        np.stack([columns[name] for name in CENTRE], axis=1) if all(given) else np.tile(middle, (n, 1))
+    )
+    if all(name in columns for name in MATRIX):
+        rotations = np.stack([columns[name] for name in MATRIX], axis=1).reshape(n, 3, 3)
+        return ViewsFile(Views(rotations, centres), ["views: a rotation matrix for each image"], [])
+    for triple in _EULER:
+        names = tuple(name for name in columns if name in triple)
+        if len(names) == len(triple):
+            angles = np.stack([columns[name] for name in names], axis=1)
+            matrices = _from_euler(angles, names, convention)
+            note = (
+                f"views: Euler angles {', '.join(names)} about the axes {convention}, turning the specimen"
+            )
+            return ViewsFile(Views(matrices, centres), [note], _odd(angles))
+    raise InputError("the table has neither matrices nor angles", _KINDS, path)
+
+
+def _from_euler(
+    angles: Float[np.ndarray, "v 3"], names: tuple[str, ...], convention: str | None
+) -> Float[np.ndarray, "v 3 3"]:
+    from scipy.spatial.transform import Rotation
+
+    remedy = f"give three axes as ZYZ (turning with the specimen) or zyz (fixed), for {', '.join(names)}"
+    if convention is None:
+        raise InputError("Euler angles mean nothing without their axes", remedy, "--convention")
+    try:
+        if len(convention) != 3:
+            raise ValueError
+        return Rotation.from_euler(convention, angles, degrees=True).as_matrix()
+    except ValueError:
+        raise InputError(f"{convention!r} names no axes", remedy, "--convention") from None
+
+
+def _columns(path: Path) -> tuple[list[int], dict[str, np.ndarray]]:
+    """Line numbers of the rows, and all columns that tell of views, as they stand in the file."""
+    if path.is_dir() or not path.exists():
+        raise InputError("there is no such file", _KINDS, path)
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError("the file is too long for a table of views", _KINDS, path)
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        try:
+            lines = [(i, row) for i, row in enumerate(csv.reader(file), 1) if any(x.strip() for x in row)]
+        except csv.Error as error:
+            raise InputError(f"this is no table ({error})", _KINDS, path) from None
+    if len(lines) < 2:
+        raise InputError("the table has no views", _KINDS, path)
+    header = [title.strip() for title in lines[0][1]]
+    wanted = {"view", *MATRIX, *CENTRE, *(name for names in _EULER for name in names)}
+    for number, row in lines[1:]:
+        if len(row) != len(header):
+            raise InputError(
+                f"row {number} has {len(row)} fields where the first line has {len(header)}",
+                "mend that row",
+                path,
+            )
+    found: dict[str, np.ndarray] = {}
+    for place, title in enumerate(header):
+        if title in found:
+            raise InputError(f"two columns are named {title!r}", "rename one of them", path)
+        if title in wanted:
+            found[title] = np.array([_number(path, i, title, row[place]) for i, row in lines[1:]])
+    return [number for number, _ in lines[1:]], found
+
+
+def _number(path: Path, row: int, title: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise InputError(
+            f"row {row}, column {title!r}: {text.strip()[:20]!r} is not a number", "correct it", path
+        )
+    return value
+
+
+def _order(path: Path, rows: list[int], views: np.ndarray) -> np.ndarray:
+    """Rows in the order of the images."""
+    n = len(rows)
+    seen = np.zeros(n, bool)
+    for row, view in zip(rows, views.tolist(), strict=True):
+        if view != int(view) or not 0 <= view < n or seen[int(view)]:
+            raise InputError(
+                f"row {row}, column 'view': {view:g} is not one of 0 to {n - 1}, or is there twice",
+                "number the views as the images are, from 0, or leave that column out",
+                path,
+            )
+        seen[int(view)] = True
+    return np.argsort(views)
+
+
+def _odd(angles: Float[np.ndarray, "..."]) -> list[str]:
+    if len(angles) > 3 and 0 < np.abs(angles).max() < _RADIANS:
+        return [f"no angle is larger than {np.abs(angles).max():.3g} degrees: are they radians?"]
+    return []

@@ -22,11 +22,15 @@ _HOMES = {
     "DensityMap": "grid",
     "Grid": "grid",
     "InputError": "errors",
+    "TiltOptions": "tilt_options",
+    "TiltResult": "tilting",
+    "Views": "projection.views",
     "build": "pipeline",
     "check": "preparation",
     "compare": "comparing",
     "read_map": "io.mrc",
     "simulate": "simulation",
+    "tilt": "tilting",
     "write_map": "io.mrc",
 }
 
@@ -41,7 +45,10 @@ if TYPE_CHECKING:
     from atomfit.options import BuildOptions
     from atomfit.pipeline import BuildResult, build
     from atomfit.preparation import check
+    from atomfit.projection.views import Views
     from atomfit.simulation import simulate
+    from atomfit.tilt_options import TiltOptions
+    from atomfit.tilting import TiltResult, tilt
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

@@ -17,6 +17,17 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     return found
 
 
+def number(text: str, option: str) -> float:
+    """One number, which may be nan.
+
+    **Raises:** `InputError` if it is none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{text!r} is no number", "write 0 or nan", option) from None
+
+
 def lengths(text: str | None) -> float | tuple[float, ...] | None:
     """One voxel edge or three (Å)."""
     if text is None:

@@ -1,4 +1,4 @@
-"""The command line: `atomfit build`, `atomfit check`, `atomfit simulate`, `atomfit compare`.
+"""The command line: `atomfit build`, `check`, `simulate`, `tilt` and `compare`.
 
 Thin on purpose: it turns words into the options of the Python functions, shows progress, and turns an
 `InputError` into one sentence and exit code 2. Everything heavy is imported when a command runs, so that
@@ -6,9 +6,6 @@ Thin on purpose: it turns words into the options of the Python functions, shows 
 """
 
 import logging
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +14,7 @@ import typer
 from atomfit import process
 from atomfit.arguments import correlation_rule, lengths, numbers, triple
 from atomfit.cli_compare import compare
+from atomfit.cli_tilt import tilt
 from atomfit.errors import InputError
 from atomfit.figures import require_matplotlib
 from atomfit.options import (
@@ -36,7 +34,7 @@ from atomfit.options import (
     Split,
     Voxels,
 )
-from atomfit.terminal import Figures, Overwrite, Quiet, refusals, show_log, to_go_on
+from atomfit.terminal import Figures, Overwrite, Quiet, refusals, show_log, spinner, to_go_on
 
 app = typer.Typer(
     add_completion=False,
@@ -214,9 +212,16 @@ def build(
         from atomfit import compiled, pipeline
 
         compiled.keep_in(process.programs_directory())
-        with _progress(quiet) as progress:
+        with spinner(quiet, "reading and detecting ...") as tell:
             result = pipeline.build(
-                prepared, element, options, progress=progress, checkpoint=checkpoint, resume=resume
+                prepared,
+                element,
+                options,
+                progress=lambda iteration, value: tell(
+                    f"joint fit: iteration {iteration}, misfit {value:.6g} (Ctrl-C keeps the best so far)"
+                ),
+                checkpoint=checkpoint,
+                resume=resume,
             )
         result.write(directory, overwrite or resume, figures)
     typer.echo(f"{len(result)} atoms: {directory / 'atoms.csv'}")
@@ -322,6 +327,7 @@ def simulate(
     typer.echo(f"{len(simulation.positions)} atoms in {shape_xyz} voxels: {out / 'map.mrc'}")
 
 
+app.command()(tilt)
 app.command()(compare)
 
 
@@ -349,21 +355,6 @@ def main() -> None:
         app()
     except SystemExit as end:
         process.leave(end.code)
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, float], None]]:
-    """Progress of the joint fit on standard error: a spinner on a terminal, otherwise nothing."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda iteration, value: None
-        return
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    with console.status("reading and detecting ...") as status:
-        yield lambda iteration, value: status.update(
-            f"joint fit: iteration {iteration}, misfit {value:.6g} (Ctrl-C keeps the best so far)"
-        )
 
 
 def _stem(path: Path) -> str:

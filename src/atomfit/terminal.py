@@ -4,7 +4,7 @@ import logging
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -60,3 +60,21 @@ def show_log(quiet: bool) -> None:
     if not any(isinstance(handler, _Echo) for handler in logger.handlers):
         logger.addHandler(_Echo())
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+@contextmanager
+def spinner(quiet: bool, first: str) -> Iterator[Callable[[str], None]]:
+    """How far a fit has come, on standard error: a spinner on a terminal, otherwise nothing.
+
+    **Arguments:**
+
+    - `quiet`: show nothing.
+    - `first`: what is said at first.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda words: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(first) as status:
+        yield status.update

@@ -20,6 +20,7 @@ from atomfit.errors import InputError
 from atomfit.io.image_stacks import ImageStack, read_images, stack_of
 from atomfit.io.models import read_model
 from atomfit.io.views import ViewsFile, read_views
+from atomfit.preparation import prepare
 from atomfit.projection.agreement import Agreement, agreement, seen_at
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.report.views import describe_views
@@ -140,6 +141,17 @@ def start_from_file(path: str | Path, ready: PreparedSeries, options: TiltOption
     """
     model = read_model(Path(path), "start")
     return with_surroundings(model.positions, numbers_of(model, path, ready), model.ids, ready, options)
+
+
+def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
+    """Find out before JAX is imported whether there is something to start from.
+
+    **Raises:** `InputError` if the start, the map or the surroundings cannot be read.
+    """
+    if options.start is not None:
+        start_from_file(options.start, ready, options)
+    if options.map is not None:
+        prepare(options.map, [one.symbol for one in ready.elements])
 
 
 def with_surroundings(

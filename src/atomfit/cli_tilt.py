@@ -1,0 +1,166 @@
+"""The command `atomfit tilt`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atomfit import process
+from atomfit.arguments import number, triple
+from atomfit.options import Likelihood
+from atomfit.terminal import Overwrite, Quiet, refusals, show_log, spinner
+from atomfit.tilt_options import Amplitudes, ProbeKind, TiltAxis, TiltDisplacements, TiltOptions
+
+
+def tilt(
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="MRC stack (may be gzipped), or .npy [view, v, u].")
+    ],
+    views: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="A table (.csv) with r11 to r33 or with Euler angles, or tilt angles (.tlt, .rawtlt).",
+        ),
+    ],
+    element: Annotated[
+        list[str],
+        typer.Option(
+            "--element", "-e", metavar="SYMBOL", help="Chemical symbol of the atoms (repeatable)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Output directory.")],
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="Atoms to start from: a result, .csv, .cif, .pdb or .xyz."),
+    ] = None,
+    map: Annotated[
+        Path | None,
+        typer.Option(metavar="MAP", help="A reconstruction whose atoms are found first (atomfit build)."),
+    ] = None,
+    surroundings: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="Further atoms that are in the images and do not move."),
+    ] = None,
+    overwrite: Overwrite = False,
+    probe: Annotated[
+        ProbeKind,
+        typer.Option(help="Part of the atom, the same at all depths, as it propagates, or refined."),
+    ] = "direct",
+    voltage: Annotated[float, typer.Option(metavar="KV", help="Acceleration voltage.")] = 300.0,
+    convergence: Annotated[float, typer.Option(metavar="MRAD", help="Semi-angle of the probe.")] = 25.0,
+    defocus: Annotated[
+        float, typer.Option(metavar="ANGSTROM", help="Depth of the focus from the specimen's centre.")
+    ] = 0.0,
+    spherical: Annotated[
+        float, typer.Option(metavar="ANGSTROM", help="Third-order spherical aberration.")
+    ] = 0.0,
+    amplitudes: Annotated[
+        Amplitudes, typer.Option(help="One an element or an atom; auto: an atom with adaptive.")
+    ] = "auto",
+    displacements: Annotated[
+        TiltDisplacements, typer.Option(help="Shared by an element, or each atom's own.")
+    ] = "shared",
+    refine: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help="Of each view: backgrounds, gains, shifts, turns (repeatable).  [default: the first two]",
+        ),
+    ] = None,
+    held_out: Annotated[
+        int | None, typer.Option(metavar="N", help="Leave every Nth view out of the fit, to judge it by.")
+    ] = None,
+    likelihood: Annotated[
+        Likelihood, typer.Option(help="poisson for counts; robust if other things are in the images.")
+    ] = "gaussian",
+    gain: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Image units per count, for poisson.")
+    ] = None,
+    known_positions: Annotated[
+        float | None, typer.Option(metavar="ANGSTROM", help="How far atoms may be from the start (sigma).")
+    ] = None,
+    known_amplitudes: Annotated[
+        float | None,
+        typer.Option(metavar="FRACTION", help="How much amplitudes of an element may differ (sigma)."),
+    ] = None,
+    mask_value: Annotated[
+        str | None, typer.Option(metavar="VALUE", help="Pixels equal to it were not measured (0, nan).")
+    ] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(metavar="ANGSTROM", help="Replaces the header's.")
+    ] = None,
+    centre: Annotated[
+        str, typer.Option(metavar="X,Y,Z", help="Point that the views turn about, in Å.")
+    ] = "0,0,0",
+    tilt_axis: Annotated[
+        TiltAxis, typer.Option(help="Of the images, that tilt angles are about (right-handed).")
+    ] = "y",
+    convention: Annotated[
+        str | None,
+        typer.Option(metavar="AXES", help="Of Euler angles: ZYZ (turning axes), zyz (fixed axes), ..."),
+    ] = None,
+    inverse_views: Annotated[
+        bool, typer.Option("--inverse-views", help="Angles turn the microscope, not the specimen.")
+    ] = False,
+    anneal: Annotated[
+        bool, typer.Option("--anneal/--no-anneal", help="Draw atoms wide at first, so that none is lost.")
+    ] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Refine atoms jointly against the images of a tilt series.
+
+    Writes atoms.csv, atoms.cif, atoms.pdb, atoms.xyz, model_images.mrc, residual_images.mrc,
+    views_refined.csv, views.svg (the atoms over the first, middle and last image: look at it), probe.csv,
+    summary.json and run.json into DIR.
+    """
+    with refusals():
+        process.one_thread_for_small_matrices()
+        options = TiltOptions(
+            pixel_size=pixel_size,
+            mask_value=None if mask_value is None else number(mask_value, "--mask-value"),
+            tilt_axis=tilt_axis,
+            convention=convention,
+            inverse_views=inverse_views,
+            centre=triple(centre, "--centre"),
+            start=start,
+            map=map,
+            surroundings=surroundings,
+            probe=probe,
+            voltage=voltage,
+            convergence=convergence,
+            defocus=defocus,
+            spherical=spherical,
+            amplitudes=amplitudes,
+            displacements=displacements,
+            refine=tuple(refine) if refine else ("backgrounds", "gains"),
+            held_out=held_out,
+            likelihood=likelihood,
+            gain=gain,
+            known_positions=known_positions,
+            known_amplitudes=known_amplitudes,
+            anneal=anneal,
+        )
+        from atomfit.io.outputs import require_writable
+
+        require_writable(out, overwrite)
+        show_log(quiet)
+        from atomfit.tilt_preparation import prepare_series, require_start
+
+        prepared = prepare_series(images, views, element, options)
+        require_start(prepared, options)
+        from atomfit import compiled, tilting
+
+        compiled.keep_in(process.programs_directory())
+        with spinner(quiet, "reading ...") as tell:
+            result = tilting.tilt(
+                prepared,
+                None,
+                element,
+                options,
+                progress=lambda stage, iteration, value: tell(
+                    f"{stage}: iteration {iteration}, misfit {value:.6g}"
+                ),
+            )
+        result.write(out, overwrite)
+    typer.echo(f"{len(result)} atoms: {out / 'atoms.csv'}")

@@ -1,0 +1,245 @@
+"""All files of a fit to a tilt series: see `docs/files.md` for what they hold.
+
+They are those of `build` where they mean the same, with the same names, so that `compare` and whatever
+else reads a directory of atoms reads these; and beside them what only a series has: its views with what
+was refined of them, the probe, and images of model and residual.
+"""
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from atomfit.io.image_stacks import write_images
+from atomfit.io.json_files import write_json
+from atomfit.io.outputs import staged
+from atomfit.io.pictures import Panel, write_panels
+from atomfit.io.record import hash_of, made_by
+from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
+from atomfit.io.tables import COLUMNS, Column, write_columns
+from atomfit.io.views import write_views
+from atomfit.projection.agreement import seen_at
+from atomfit.report.views import describe_views
+from atomfit.statistics.displacements import principal_displacements
+
+if TYPE_CHECKING:
+    from atomfit.tilting import TiltResult
+
+_LIBRARIES = ("atomfit", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "gemmi")
+_NAMES = (
+    *("id", "element", "x", "y", "z", "amplitude", "u11", "u22", "u33", "u12", "u13", "u23", "u_iso"),
+    *("u_maj", "u_med", "u_min", "doi", "cn", "nn_distance", "mean_bond_length"),
+)
+#: The columns of `atoms.csv`: those of `build`, as far as a series knows them.
+TILT_COLUMNS: tuple[Column, ...] = tuple(
+    replace(column, unit="image units x Å²", meaning="integral of the atom's image")
+    if column.name == "amplitude"
+    else column
+    for column in COLUMNS
+    if column.name in _NAMES
+)
+PROBE_COLUMNS: tuple[Column, ...] = (
+    Column("depth", "Å", ".4f", "along the beam from the specimen's centre; empty: at all depths"),
+    Column("variance", "Å²", ".6g", "of the Gaussian, in each direction of the image"),
+    Column("weight", "", ".6g", "of the Gaussian"),
+)
+
+
+def write_tilt_results(result: "TiltResult", directory: Path, overwrite: bool = False) -> Path:
+    """Write every file of a result.
+
+    **Arguments:**
+
+    - `result`: of `tilt`.
+    - `directory`: where to; created if need be.
+    - `overwrite`: whether files of an earlier result may be replaced.
+
+    **Raises:** `InputError` if the directory may not be written to.
+    """
+    begin = time.perf_counter()
+    fit, series = result.fit, result.prepared.series
+    with staged(directory, overwrite) as stage:
+        columns = table(result)
+        structure = _structure(result, columns)
+        write_columns(stage / "atoms.csv", TILT_COLUMNS, columns)
+        write_mmcif(stage / "atoms.cif", structure)
+        warnings = list(result.warnings)
+        if not write_pdb(stage / "atoms.pdb", structure):
+            warnings.append("atoms.pdb is missing: its columns cannot hold these coordinates")
+        write_xyz(stage / "atoms.xyz", structure)
+        write_images(stage / "model_images.mrc", fit.images, series.pixel)
+        write_images(stage / "residual_images.mrc", result.residual, series.pixel)
+        write_views(stage / "views_refined.csv", result.views, _of_views(result))
+        write_columns(stage / "probe.csv", PROBE_COLUMNS, probe_table(result))
+        write_panels(stage / "views.svg", panels(result), _LEGEND)
+        write_json(stage / "summary.json", summary(result) | {"warnings": warnings})
+        write_json(stage / "run.json", run_record(result, time.perf_counter() - begin))
+    return directory
+
+
+def table(result: "TiltResult") -> dict[str, np.ndarray]:
+    """The columns of `atoms.csv`."""
+    atoms, u, neighbours = result.atoms, result.matrices, result.neighbours
+    u_iso = np.trace(u, axis1=1, axis2=2) / 3
+    if not result.anisotropic:
+        # One number says nothing of a shape.
+        u = np.full_like(u, np.nan)
+    principal = principal_displacements(u)
+    values = (
+        *(result.start.ids, result.symbols, *result.positions.T, np.asarray(atoms.amplitudes)),
+        *(u[:, 0, 0], u[:, 1, 1], u[:, 2, 2], u[:, 0, 1], u[:, 0, 2], u[:, 1, 2], u_iso),
+        *(*principal.values.T, principal.degree_of_isotropy),
+        *(neighbours.coordination_numbers, neighbours.nearest_distances, neighbours.mean_distances),
+    )
+    return dict(zip(_NAMES, values, strict=True))
+
+
+def probe_table(result: "TiltResult") -> dict[str, np.ndarray]:
+    """The columns of `probe.csv`: weights of each Gaussian at each knot."""
+    probe = result.fit.probe
+    weights = np.asarray(probe.table, np.float64) + np.asarray(probe.profile, np.float64)
+    knots, count = weights.shape
+    reach = float(probe.reach)
+    depths = np.linspace(-reach, reach, knots) if knots > 1 else np.full(1, np.nan)
+    return {
+        "depth": np.repeat(depths, count),
+        "variance": np.tile(np.asarray(probe.variances, np.float64), knots),
+        "weight": weights.ravel(),
+    }
+
+
+def _of_views(result: "TiltResult") -> dict[str, np.ndarray]:
+    fit = result.fit
+    return {
+        "shift_u": fit.views.shifts[:, 0],
+        "shift_v": fit.views.shifts[:, 1],
+        "turn": np.degrees(np.linalg.norm(fit.views.turns, axis=1)),
+        "gain": np.asarray(fit.views.gains),
+        "background": np.asarray(fit.views.backgrounds),
+        "correlation": fit.correlations,
+        "r_factor": fit.r_factors,
+        "held_out": fit.held_out,
+    }
+
+
+_LEGEND = "rings: atoms as the fit began with them; dots: refined. If rings miss the atoms, see --views."
+
+
+def panels(result: "TiltResult") -> list[Panel]:
+    """First, middle and last image with the atoms before and after the fit."""
+    series, views, moving = result.prepared.series, result.views, ~result.start.frozen
+    nominal = series.views
+
+    def panel(k: int) -> Panel:
+        begun, ended = (
+            seen_at(positions - series.centre, v.rotations[k], v.centres[k], series.pixel)
+            for positions, v in ((result.start.positions[moving], nominal), (result.positions, views))
+        )
+        title = f"view {k}: correlation {result.fit.correlations[k]:.3f} (u to the right, v downwards)"
+        return Panel(title, series.images[k], begun, ended)
+
+    return [panel(k) for k in sorted({0, len(series) // 2, len(series) - 1})]
+
+
+def summary(result: "TiltResult") -> dict[str, Any]:
+    """What was found, in numbers that fit on a page."""
+    from atomfit.tilting import held_out_drop
+
+    fit, series, prepared = result.fit, result.prepared.series, result.prepared
+    fitted, held = ~fit.held_out, fit.held_out
+    moves = np.linalg.norm(result.positions - result.start.positions[~result.start.frozen], axis=1)
+    residual = result.residual[series.counted].astype(np.float64)
+    columns = table(result)
+    drop = held_out_drop(fit.correlations, held)
+    return {
+        "atoms": len(result),
+        "surroundings": int(result.start.frozen.sum()),
+        "element": [one.symbol for one in prepared.elements],
+        "images": {
+            "file": None if prepared.stack.path is None else prepared.stack.path.name,
+            "shape": list(series.images.shape),
+            "pixel_size": series.pixel,
+            "counted": float(np.mean(series.counted)),
+        },
+        "views": {
+            "count": len(series),
+            "held_out": np.flatnonzero(held),
+            "description": describe_views(series),
+            "centre": series.centre,
+        },
+        "start": {
+            "correlation": result.agreement.correlation,
+            "moved_rms": float(np.sqrt(np.mean(moves**2))),
+            "moved_most": float(moves.max(initial=0.0)),
+        },
+        "fit": {
+            "probe": result.options.probe,
+            "reason": fit.reason,
+            "iterations_of_last_stage": len(fit.history),
+            "history": fit.history,
+            "residual_rms": float(np.sqrt(np.mean(residual**2))),
+            "fitted": _quality(result, fitted),
+            "held_out": _quality(result, held) if held.any() else None,
+            "held_out_drop": None if drop is None else {"mean": drop[0], "error": drop[1]},
+        },
+        "medians": {
+            name: float(np.nanmedian(columns[name]))
+            for name in ("amplitude", "u_iso", "cn", "nn_distance")
+            if np.any(np.isfinite(columns[name]))
+        },
+        "cn_cutoff": result.neighbours.cutoff,
+        "notes": prepared.notes,
+    }
+
+
+def _quality(result: "TiltResult", which: np.ndarray) -> dict[str, float]:
+    """Agreement of images and model over some views."""
+    correlations, r_factors = result.fit.correlations[which], result.fit.r_factors[which]
+    return {
+        "views": int(which.sum()),
+        "correlation_mean": float(np.mean(correlations)),
+        "correlation_least": float(np.min(correlations)),
+        "r_factor_mean": float(np.mean(r_factors)),
+    }
+
+
+def run_record(result: "TiltResult", writing: float) -> dict[str, Any]:
+    """How the result was made: versions, options, inputs, device and timings."""
+    import jax
+
+    device, stack, options = jax.devices()[0], result.prepared.stack, result.options
+    given = {"start": options.start, "map": options.map, "surroundings": options.surroundings}
+    return {
+        **made_by(_LIBRARIES),
+        "options": {"element": [one.symbol for one in result.prepared.elements]} | asdict(options),
+        "input": {
+            "images": {
+                "path": None if stack.path is None else str(stack.path.absolute()),
+                "sha256": stack.sha256,
+            },
+            **{
+                name: {"path": str(Path(path).absolute()), "sha256": _hash(Path(path))}
+                for name, path in given.items()
+                if path is not None
+            },
+        },
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "seconds": result.seconds | {"write": writing},
+    }
+
+
+def _hash(path: Path) -> str:
+    return hash_of(path / "atoms.csv" if path.is_dir() else path)
+
+
+def _structure(result: "TiltResult", columns: dict[str, np.ndarray]) -> Structure:
+    matrices = result.matrices if result.anisotropic else np.full_like(result.matrices, np.nan)
+    return Structure(
+        result.symbols.tolist(),
+        result.positions,
+        matrices,
+        columns["u_iso"],
+        {name: columns[name] for name in ("amplitude", "u_iso", "cn", "nn_distance")},
+    )

@@ -68,12 +68,14 @@ class PreparedSeries:
     **Fields:**
 
     - `stack`: the images as they were read.
+    - `views_file`: that the views are from; None if they were given as an object.
     - `series`: images and views.
     - `elements`, `element`: what its atoms are; what stands for all of them.
     - `notes`, `warnings`: what was understood, and what looks odd.
     """
 
     stack: ImageStack
+    views_file: Path | None
     series: TiltSeries
     elements: tuple[Element, ...]
     element: Element
@@ -130,7 +132,13 @@ def prepare_series(
         )
     notes = (*stack.notes, *found.notes, describe_views(series))
     return PreparedSeries(
-        stack, series, elements, typical(elements), notes, (*stack.warnings, *found.warnings)
+        stack,
+        None if isinstance(views, Views) else Path(views),
+        series,
+        elements,
+        typical(elements),
+        notes,
+        (*stack.warnings, *found.warnings),
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 #: Edge of a panel, space around it, and height of the words above it (px).
-_EDGE, _SPACE, _WORDS = 420, 16, 40
+_EDGE, _SPACE, _WORDS = 420, 16, 36
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,33 +50,40 @@ def png(levels: UInt8[np.ndarray, "rows columns"]) -> bytes:
 
 
 def grey(image: Float[np.ndarray, "rows columns"]) -> UInt8[np.ndarray, "rows columns"]:
-    """Values as grey levels, from the darkest hundredth to the brightest thousandth."""
+    """Square roots of values as grey levels, from the darkest hundredth to the brightest thousandth."""
     finite = image[np.isfinite(image)]
     low, high = np.quantile(finite, [0.01, 0.999]) if len(finite) else (0.0, 1.0)
     scaled = (np.nan_to_num(image, nan=low) - low) / max(float(high - low), 1e-30)
-    return np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+    return np.rint(255 * np.sqrt(np.clip(scaled, 0, 1))).astype(np.uint8)
 
 
-def write_panels(path: Path, panels: Sequence[Panel], legend: str) -> None:
-    """Write images with marks, side by side, as one SVG file that any browser opens."""
-    width = len(panels) * (_EDGE + _SPACE) + _SPACE
-    heights = [_EDGE * panel.image.shape[0] / panel.image.shape[1] for panel in panels]
-    height = max(heights) + 2 * _WORDS + _SPACE
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height:.0f}" '
-        f'viewBox="0 0 {width} {height:.0f}" font-family="sans-serif" font-size="13">',
+def write_panels(path: Path, rows: Sequence[Sequence[Panel]], legend: str) -> None:
+    """Write rows of images with marks as one SVG file, which any browser opens."""
+    width = max(len(row) for row in rows) * (_EDGE + _SPACE) + _SPACE
+    parts: list[str] = []
+    top = 0.0
+    for row in rows:
+        for k, panel in enumerate(row):
+            parts += _panel(panel, _SPACE + k * (_EDGE + _SPACE), top)
+        top += _WORDS + max(_height(panel) for panel in row)
+    height = round(top + _WORDS)
+    begin = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="white"/>',
     ]
-    for k, panel in enumerate(panels):
-        parts += _panel(panel, _SPACE + k * (_EDGE + _SPACE), heights[k])
-    parts += [f'<text x="{_SPACE}" y="{height - _SPACE:.0f}">{escape(legend)}</text>', "</svg>"]
-    path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    end = [f'<text x="{_SPACE}" y="{height - _SPACE}">{escape(legend)}</text>', "</svg>"]
+    path.write_text("\n".join(begin + parts + end) + "\n", encoding="utf-8")
 
 
-def _panel(panel: Panel, left: float, height: float) -> list[str]:
-    scale = _EDGE / panel.image.shape[1]
+def _height(panel: Panel) -> float:
+    return _EDGE * panel.image.shape[0] / panel.image.shape[1]
+
+
+def _panel(panel: Panel, left: float, top: float) -> list[str]:
+    scale, height = _EDGE / panel.image.shape[1], _height(panel)
     data = base64.b64encode(png(grey(panel.image))).decode("ascii")
-    radius = max(1.5, min(6.0, 0.9 * scale))
+    radius = max(1.5, min(6.0, scale))
 
     def circles(places: Float[np.ndarray, "n 2"], style: str, size: float) -> list[str]:
         # A pixel's number is that of its middle.
@@ -84,11 +91,11 @@ def _panel(panel: Panel, left: float, height: float) -> list[str]:
         return [f'<circle cx="{u:.2f}" cy="{v:.2f}" r="{size:.2f}" {style}/>' for u, v in middles.tolist()]
 
     return [
-        f'<text x="{left}" y="{_WORDS - 14}">{escape(panel.title)}</text>',
-        f'<svg x="{left}" y="{_WORDS}" width="{_EDGE}" height="{height:.2f}">',
+        f'<text x="{left}" y="{top + _WORDS - 10:.2f}">{escape(panel.title)}</text>',
+        f'<svg x="{left}" y="{top + _WORDS:.2f}" width="{_EDGE}" height="{height:.2f}">',
         f'<image width="{_EDGE}" height="{height:.2f}" style="image-rendering:pixelated" '
         f'href="data:image/png;base64,{data}"/>',
-        *circles(panel.rings, 'fill="none" stroke="#ffb000" stroke-width="0.8"', 1.6 * radius),
-        *circles(panel.dots, 'fill="#ff5a5f"', 0.7 * radius),
+        *circles(panel.rings, 'fill="none" stroke="#ffb000" stroke-width="0.8"', radius),
+        *circles(panel.dots, 'fill="#ff5a5f"', 0.35 * radius),
         "</svg>",
     ]

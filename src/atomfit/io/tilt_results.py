@@ -21,6 +21,7 @@ from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
 from atomfit.io.tables import COLUMNS, Column, write_columns
 from atomfit.io.views import write_views
 from atomfit.projection.agreement import seen_at
+from atomfit.projection.views import Views
 from atomfit.report.views import describe_views
 from atomfit.statistics.displacements import principal_displacements
 
@@ -124,23 +125,41 @@ def _of_views(result: "TiltResult") -> dict[str, np.ndarray]:
     }
 
 
-_LEGEND = "rings: atoms as the fit began with them; dots: refined. If rings miss the atoms, see --views."
+_LEGEND = (
+    "u to the right, v downwards. Rings: atoms as the fit began, over what was measured; dots: as it ended,"
+    " over the model. If rings miss the atoms, the views are not what they are taken for."
+)
 
 
-def panels(result: "TiltResult") -> list[Panel]:
-    """First, middle and last image with the atoms before and after the fit."""
+def panels(result: "TiltResult") -> list[list[Panel]]:
+    """First, middle and last image with the atoms before the fit, and of the model with those after it."""
     series, views, moving = result.prepared.series, result.views, ~result.start.frozen
-    nominal = series.views
+    shown = sorted({0, len(series) // 2, len(series) - 1})
+    none = np.zeros((0, 2))
 
-    def panel(k: int) -> Panel:
-        begun, ended = (
-            seen_at(positions - series.centre, v.rotations[k], v.centres[k], series.pixel)
-            for positions, v in ((result.start.positions[moving], nominal), (result.positions, views))
-        )
-        title = f"view {k}: correlation {result.fit.correlations[k]:.3f} (u to the right, v downwards)"
-        return Panel(title, series.images[k], begun, ended)
+    def places(positions: np.ndarray, views: Views, k: int) -> np.ndarray:
+        return seen_at(positions - series.centre, views.rotations[k], views.centres[k], series.pixel)
 
-    return [panel(k) for k in sorted({0, len(series) // 2, len(series) - 1})]
+    return [
+        [
+            Panel(
+                f"view {k}: measured",
+                series.images[k],
+                places(result.start.positions[moving], series.views, k),
+                none,
+            )
+            for k in shown
+        ],
+        [
+            Panel(
+                f"view {k}: model, correlation {result.fit.correlations[k]:.3f}",
+                result.fit.images[k],
+                none,
+                places(result.positions, views, k),
+            )
+            for k in shown
+        ],
+    ]
 
 
 def summary(result: "TiltResult") -> dict[str, Any]:
@@ -210,7 +229,12 @@ def run_record(result: "TiltResult", writing: float) -> dict[str, Any]:
     import jax
 
     device, stack, options = jax.devices()[0], result.prepared.stack, result.options
-    given = {"start": options.start, "map": options.map, "surroundings": options.surroundings}
+    given = {
+        "views": result.prepared.views_file,
+        "start": options.start,
+        "map": options.map,
+        "surroundings": options.surroundings,
+    }
     return {
         **made_by(_LIBRARIES),
         "options": {"element": [one.symbol for one in result.prepared.elements]} | asdict(options),

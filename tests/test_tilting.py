@@ -1,0 +1,312 @@
+"""The command `atomfit tilt` on a small series of known truth: refined, told, written, refused."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import gemmi
+import mrcfile
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import atomfit
+from atomfit.cli import app
+from atomfit.errors import InputError
+from atomfit.io.image_stacks import write_images
+from atomfit.io.models import read_model
+from atomfit.io.tilt_results import PROBE_COLUMNS, TILT_COLUMNS
+from atomfit.io.views import read_views, write_views
+from atomfit.projection.views import Views
+from atomfit.tilt_options import TiltOptions
+from atomfit.tilting import TiltResult, held_out_drop, tilt, view_warnings
+from simulated_series import PIXEL, Planted, U, planted
+from test_bad_input import refused
+
+DOCUMENTED = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
+FILES = {
+    *("atoms.csv", "atoms.cif", "atoms.pdb", "atoms.xyz", "model_images.mrc", "residual_images.mrc"),
+    *("views_refined.csv", "views.svg", "probe.csv", "summary.json", "run.json"),
+}
+
+
+@pytest.fixture(scope="module")
+def truth() -> Planted:
+    return planted()
+
+
+@pytest.fixture(scope="module")
+def start(truth: Planted) -> np.ndarray:
+    return truth.positions + np.random.default_rng(5).normal(0, 0.15, truth.positions.shape)
+
+
+@pytest.fixture(scope="module")
+def run(truth: Planted, start: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output directory of the command, every fourth view held out."""
+    home = tmp_path_factory.mktemp("tilt")
+    arguments = [*truth.write(home, start), "--held-out", "4", "--out", str(home / "out")]
+    outcome = CliRunner().invoke(app, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    assert "43 atoms" in outcome.stdout
+    assert "tilted from -70.0 to 70.0° about y of the specimen, which is v of the images" in outcome.stderr
+    assert "warning" not in outcome.stderr
+    return home / "out"
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_files_are_there_and_documented(run: Path) -> None:
+    assert {path.name for path in run.iterdir()} == FILES
+    for name in FILES:
+        assert f"`{name}`" in DOCUMENTED
+
+
+def test_atoms_are_where_they_were_planted(run: Path, truth: Planted) -> None:
+    table = rows(run / "atoms.csv")
+    assert list(table[0]) == [column.name for column in TILT_COLUMNS]
+    model = read_model(run, "refined")
+    assert model.ids.tolist() == list(range(1, 44))
+    off = np.linalg.norm(model.positions - truth.positions, axis=1)
+    assert np.sqrt(np.mean(off**2)) < 0.01
+    assert float(np.median(model.numbers["u_iso"])) == pytest.approx(U, rel=0.03)
+    assert table[0]["u11"] == ""
+    assert {row["element"] for row in table} == {"Pt"}
+    assert max(int(row["cn"]) for row in table) == 12
+
+
+def test_structures_hold_the_same_atoms(run: Path) -> None:
+    from ase.io import read
+
+    positions = read_model(run, "refined").positions
+    for name in ("atoms.cif", "atoms.pdb"):
+        structure = gemmi.read_structure(str(run / name))
+        found = np.array([site.atom.pos.tolist() for site in structure[0].all()])
+        np.testing.assert_allclose(found, positions, atol=6e-4)
+    np.testing.assert_allclose(read(run / "atoms.xyz").positions, positions, atol=1e-5)
+
+
+def test_model_and_residual_make_the_images(run: Path, truth: Planted) -> None:
+    both = mrcfile.read(run / "model_images.mrc") + mrcfile.read(run / "residual_images.mrc")
+    np.testing.assert_allclose(both, truth.images, atol=1e-5)
+    with mrcfile.open(run / "model_images.mrc") as file:
+        assert file.is_image_stack()
+        assert float(file.voxel_size.x) == pytest.approx(PIXEL)
+
+
+def test_views_are_told_and_can_be_read_again(run: Path, truth: Planted) -> None:
+    found = read_views(run / "views_refined.csv", (1, 1)).views
+    np.testing.assert_allclose(found.rotations, truth.views.rotations, atol=1e-6)
+    np.testing.assert_allclose(found.centres, truth.views.centres, atol=1e-6)
+    table = rows(run / "views_refined.csv")
+    assert [k for k, row in enumerate(table) if row["held_out"] == "1"] == [2, 6, 10]
+    assert min(float(row["correlation"]) for row in table) > 0.99
+    gains = np.array([float(row["gain"]) for row in table])
+    np.testing.assert_allclose(gains / gains.mean(), truth.gains / truth.gains.mean(), atol=0.02)
+    for name in table[0]:
+        assert f"`{name}`" in DOCUMENTED
+
+
+def test_the_summary_tells_of_views_that_were_held_out(run: Path) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["atoms"] == 43
+    assert summary["views"]["held_out"] == [2, 6, 10]
+    assert summary["fit"]["held_out"]["views"] == 3
+    assert summary["fit"]["held_out"]["correlation_mean"] > 0.99
+    assert summary["warnings"] == []
+    record = json.loads((run / "run.json").read_text())
+    assert len(record["input"]["images"]["sha256"]) == 64
+    assert {"images", "views", "start"} <= record["input"].keys()
+    assert set(record["options"]) >= {field.name for field in fields(TiltOptions)}
+
+
+def test_the_picture_and_the_probe(run: Path) -> None:
+    text = (run / "views.svg").read_text(encoding="utf-8")
+    ElementTree.fromstring(text)
+    # Before the fit over three images, after it over three of the model.
+    assert len(re.findall("<image", text)) == 6
+    assert len(re.findall("<circle", text)) == 6 * 43
+    probe = rows(run / "probe.csv")
+    assert list(probe[0]) == [column.name for column in PROBE_COLUMNS]
+    assert [(row["depth"], float(row["weight"])) for row in probe] == [("", 1.0)]
+
+
+def test_drifts_are_found_and_surroundings_stay(tmp_path: Path) -> None:
+    """Atoms on one side are given as surroundings, one of them twice; shifts up to what atoms absorb."""
+    truth = planted(views=16, shift=0.3, seed=3)
+    side = truth.positions[:, 0] > 3
+    found = tilt_of(
+        truth, tmp_path, truth.positions[~side], truth.positions, refine=("backgrounds", "gains", "shifts")
+    )
+    assert len(found) == int(np.sum(~side))
+    np.testing.assert_array_equal(found.start.positions[found.start.frozen], truth.positions[side])
+    # The gauge: what a shift of all atoms would undo is none of the views'.
+    across = truth.views.rotations[:, :2]
+    common = np.linalg.lstsq(across.reshape(-1, 3), truth.shifts.ravel(), rcond=None)[0]
+    expected = truth.shifts - np.einsum("vkm,m->vk", across, common)
+    assert np.sqrt(np.mean((found.fit.views.shifts - expected) ** 2)) < 0.02
+    moved = found.positions - truth.positions[~side] - common
+    assert np.sqrt(np.mean(np.sum(moved**2, axis=1))) < 0.02
+    np.testing.assert_allclose(
+        found.views.centres, truth.views.centres + found.fit.views.shifts / PIXEL, atol=1e-6
+    )
+
+
+def tilt_of(
+    truth: Planted, folder: Path, start: np.ndarray, around: np.ndarray | None = None, **options: Any
+) -> TiltResult:
+    truth.write(folder, start)
+    if around is not None:
+        (folder / "around").mkdir()
+        truth.write(folder / "around", around)
+        options["surroundings"] = folder / "around" / "start.csv"
+    path = folder / "start.csv"
+    return tilt(truth.images, truth.views, "Pt", pixel_size=PIXEL, start=path, anneal=False, **options)
+
+
+def test_shapes_of_their_own_are_written(truth: Planted, tmp_path: Path) -> None:
+    found = tilt_of(truth, tmp_path, truth.positions, displacements="anisotropic")
+    found.write(tmp_path / "out")
+    table = rows(tmp_path / "out" / "atoms.csv")
+    assert np.median([float(row["u_min"]) for row in table]) == pytest.approx(U, rel=0.1)
+    structure = gemmi.read_structure(str(tmp_path / "out" / "atoms.cif"))
+    assert all(site.atom.aniso.nonzero() for site in structure[0].all())
+
+
+@pytest.mark.slow
+def test_a_probe_that_changes_with_depth_is_written(truth: Planted, tmp_path: Path) -> None:
+    found = tilt_of(truth, tmp_path, truth.positions, probe="rigid")
+    found.write(tmp_path / "out")
+    probe = rows(tmp_path / "out" / "probe.csv")
+    depths, weights = (np.array([float(row[name]) for row in probe]) for name in ("depth", "weight"))
+    assert depths[0] == -depths[-1] < 0
+    sums = [weights[depths == depth].sum() for depth in np.unique(depths)]
+    np.testing.assert_allclose(sums, sums[0], rtol=0.01)
+
+
+def test_the_wrong_convention_is_named_before_the_fit(truth: Planted, tmp_path: Path) -> None:
+    from atomfit.tilt_preparation import judged, prepare_series, start_from_file
+
+    arguments = truth.write(tmp_path, truth.positions)
+    options = TiltOptions(start=arguments[-1], inverse_views=True)
+    ready = prepare_series(arguments[1], arguments[3], "Pt", options)
+    agreement, warnings = judged(start_from_file(arguments[-1], ready, options), ready)
+    assert agreement.better is not None
+    assert "--inverse-views" in warnings[0]
+    right = replace(options, inverse_views=False)
+    ready = prepare_series(arguments[1], arguments[3], "Pt", right)
+    assert judged(start_from_file(arguments[-1], ready, right), ready)[1] == []
+
+
+def test_views_that_disagree_are_warned_of() -> None:
+    good = np.full(20, 0.95) + np.linspace(0, 0.01, 20)
+    none = np.zeros(20, bool)
+    assert view_warnings(good, none) == []
+    odd = good.copy()
+    odd[[3, 7]] = 0.5
+    assert "views 3 (0.50), 7 (0.50)" in view_warnings(odd, none)[0]
+    assert "0.20 only" in view_warnings(np.full(20, 0.2), none)[0]
+
+
+def test_an_overfit_is_warned_of() -> None:
+    rng = np.random.default_rng(0)
+    held = np.arange(40) % 5 == 2
+    level = 0.9 + 0.05 * np.cos(np.linspace(-1, 1, 40)) + rng.normal(0, 1e-3, 40)
+    assert view_warnings(level, held) == []
+    drop = held_out_drop(level - 0.02 * held, held)
+    assert drop is not None
+    assert drop[0] == pytest.approx(0.02, abs=0.002)
+    assert "the fit describes noise" in view_warnings(level - 0.02 * held, held)[0]
+    assert held_out_drop(level, np.zeros(40, bool)) is None
+
+
+OPTIONS = [
+    (["--pixel-size", "-1"], "a pixel of -1 Å is none"),
+    (["--mask-value", "zero"], "'zero' is no number"),
+    (["--centre", "1,2"], "neither one number nor three"),
+    (["--centre", "500,0,0"], "43 of 43 atoms are in no image"),
+    (["--held-out", "1"], "cannot be left out"),
+    (["--held-out", "99"], "cannot be left out of 12"),
+    (["--refine", "everything"], "no number of a view"),
+    (["--gain", "2"], "only counts have a gain"),
+    (["--likelihood", "poisson"], "below zero"),
+    (["--voltage", "0"], "no voltage"),
+    (["--convergence", "nan"], "no convergence angle"),
+    (["--known-positions", "0"], "no deviation"),
+    (["--surroundings", "nowhere.csv"], "no such file"),
+    (["--map", "map.mrc"], "both a model and a map"),
+    (["-e", "Zz"], "unknown element"),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), OPTIONS)
+def test_options_that_are_refused(
+    options: list[str], expected: str, truth: Planted, tmp_path: Path
+) -> None:
+    arguments = truth.write(tmp_path, truth.positions)
+    before = sorted(tmp_path.iterdir())
+    assert expected in refused([*arguments, "--out", str(tmp_path / "out"), *options])
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_files_that_do_not_belong_together(truth: Planted, tmp_path: Path) -> None:
+    arguments = [*truth.write(tmp_path, truth.positions), "--out", str(tmp_path / "out")]
+    write_views(tmp_path / "views.csv", truth.views[:5])
+    assert "12 images and 5 views" in refused(arguments)
+    write_views(tmp_path / "views.csv", truth.views)
+    broken = truth.images.copy()
+    broken[3, 4, 5] = np.nan
+    (tmp_path / "images.mrc").unlink()
+    write_images(tmp_path / "images.mrc", broken, PIXEL)
+    assert "image 3 are no numbers; mend them, or mask" in refused(arguments)
+    (tmp_path / "images.mrc").write_bytes((tmp_path / "images.mrc").read_bytes()[:5000])
+    assert "promises" in refused(arguments)
+    (tmp_path / "images.mrc").unlink()
+    write_images(tmp_path / "images.mrc", truth.images, PIXEL)
+    (tmp_path / "start.csv").write_text("id,element,x,y,z\n7,Si,0,0,0\n")
+    assert "atom 7 is Si, not Pt" in refused(arguments)
+    assert "nothing to start from" in refused([*arguments[:6], *arguments[8:]])
+    assert not (tmp_path / "out").exists()
+
+
+def test_python_refuses_as_the_command_does(truth: Planted) -> None:
+    with pytest.raises(InputError, match="no views"):
+        tilt(truth.images, None, "Pt", start="x")
+    assert atomfit.tilt is tilt
+
+
+def test_help_and_refusals_do_not_wait_for_jax() -> None:
+    for arguments, code, heavy in (
+        (["--help"], 0, "{'jax', 'numpy', 'scipy'}"),
+        (["none.mrc", "--views", "v.csv", "-e", "Pt", "-o", "o", "--start", "s"], 2, "{'jax'}"),
+    ):
+        program = (
+            "import sys; from typer.testing import CliRunner; from atomfit.cli import app;"
+            f"r = CliRunner().invoke(app, ['tilt', *{arguments!r}]); assert r.exit_code == {code};"
+            f"sys.exit(bool({heavy} & set(sys.modules)))"
+        )
+        assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_a_third_partys_series(real_data: Path, tmp_path: Path) -> None:
+    """Every sixth view of a multislice simulation, from 0.2 Å off: 2 pm with the probe in the atoms."""
+    folder = real_data / "tilt_pt389_25mrad"
+    known = read_model(folder / "atoms_truth.xyz", "truth").positions
+    start = known + np.random.default_rng(0).normal(0, 0.2 / 3**0.5, known.shape)
+    np.savetxt(tmp_path / "start.csv", start, delimiter=",", header="x,y,z", comments="")
+    with mrcfile.open(folder / "images.mrc") as file:
+        images = file.data[::6].copy()
+    views: Views = read_views(folder / "views.csv", images.shape[1:]).views[::6]
+    found = tilt(images, views, "Pt", pixel_size=0.4, mask_value=0.0, start=tmp_path / "start.csv")
+    assert np.sqrt(np.mean(np.sum((found.positions - known) ** 2, axis=1))) < 0.03
+    assert found.warnings == ()

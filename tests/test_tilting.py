@@ -25,7 +25,7 @@ from atomfit.io.tilt_results import PROBE_COLUMNS, TILT_COLUMNS
 from atomfit.io.views import read_views, write_views
 from atomfit.projection.views import Views
 from atomfit.tilt_options import TiltOptions
-from atomfit.tilting import TiltResult, held_out_drop, tilt, view_warnings
+from atomfit.tilting import TiltResult, tilt
 from simulated_series import PIXEL, Planted, U, planted
 from test_bad_input import refused
 
@@ -193,7 +193,8 @@ def test_a_probe_that_changes_with_depth_is_written(truth: Planted, tmp_path: Pa
 
 
 def test_the_wrong_convention_is_named_before_the_fit(truth: Planted, tmp_path: Path) -> None:
-    from atomfit.tilt_preparation import judged, prepare_series, start_from_file
+    from atomfit.tilt_preparation import prepare_series
+    from atomfit.tilt_starts import judged, start_from_file
 
     arguments = truth.write(tmp_path, truth.positions)
     options = TiltOptions(start=arguments[-1], inverse_views=True)
@@ -204,28 +205,6 @@ def test_the_wrong_convention_is_named_before_the_fit(truth: Planted, tmp_path: 
     right = replace(options, inverse_views=False)
     ready = prepare_series(arguments[1], arguments[3], "Pt", right)
     assert judged(start_from_file(arguments[-1], ready, right), ready)[1] == []
-
-
-def test_views_that_disagree_are_warned_of() -> None:
-    good = np.full(20, 0.95) + np.linspace(0, 0.01, 20)
-    none = np.zeros(20, bool)
-    assert view_warnings(good, none) == []
-    odd = good.copy()
-    odd[[3, 7]] = 0.5
-    assert "views 3 (0.50), 7 (0.50)" in view_warnings(odd, none)[0]
-    assert "0.20 only" in view_warnings(np.full(20, 0.2), none)[0]
-
-
-def test_an_overfit_is_warned_of() -> None:
-    rng = np.random.default_rng(0)
-    held = np.arange(40) % 5 == 2
-    level = 0.9 + 0.05 * np.cos(np.linspace(-1, 1, 40)) + rng.normal(0, 1e-3, 40)
-    assert view_warnings(level, held) == []
-    drop = held_out_drop(level - 0.02 * held, held)
-    assert drop is not None
-    assert drop[0] == pytest.approx(0.02, abs=0.002)
-    assert "the fit describes noise" in view_warnings(level - 0.02 * held, held)[0]
-    assert held_out_drop(level, np.zeros(40, bool)) is None
 
 
 OPTIONS = [

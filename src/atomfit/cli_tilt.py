@@ -145,7 +145,8 @@ def tilt(
 
         require_writable(out, overwrite)
         show_log(quiet)
-        from atomfit.tilt_preparation import prepare_series, require_start
+        from atomfit.tilt_preparation import prepare_series
+        from atomfit.tilt_starts import require_start
 
         prepared = prepare_series(images, views, element, options)
         require_start(prepared, options)

@@ -21,6 +21,7 @@ from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
 from atomfit.io.tables import COLUMNS, Column, write_columns
 from atomfit.io.views import write_views
 from atomfit.projection.agreement import seen_at
+from atomfit.projection.verdict import held_out_drop
 from atomfit.projection.views import Views
 from atomfit.report.views import describe_views
 from atomfit.statistics.displacements import principal_displacements
@@ -164,8 +165,6 @@ def panels(result: "TiltResult") -> list[list[Panel]]:
 
 def summary(result: "TiltResult") -> dict[str, Any]:
     """What was found, in numbers that fit on a page."""
-    from atomfit.tilting import held_out_drop
-
     fit, series, prepared = result.fit, result.prepared.series, result.prepared
     fitted, held = ~fit.held_out, fit.held_out
     moves = np.linalg.norm(result.positions - result.start.positions[~result.start.frozen], axis=1)
@@ -209,7 +208,7 @@ def summary(result: "TiltResult") -> dict[str, Any]:
             if np.any(np.isfinite(columns[name]))
         },
         "cn_cutoff": result.neighbours.cutoff,
-        "notes": prepared.notes,
+        "notes": [*prepared.notes, *result.start.notes],
     }
 
 

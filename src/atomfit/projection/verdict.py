@@ -1,0 +1,65 @@
+"""What the correlations of images and model tell: views that do not belong, and a fit that describes noise.
+
+A view that is far below the others was read with a wrong angle, has drifted out, or shows something else.
+And a fit with enough freedom describes noise: then views that it has not seen agree worse than those beside
+them that it has. Beside them, because the correlation changes with the tilt whether or not a view was fitted.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+#: A view is far below the others if its correlation is by so much, and by so many deviations of the others.
+_FAR, _DEVIATIONS = 0.1, 6.0
+#: Below this median of correlations a model does not describe the images.
+_NONE_AT_ALL = 0.5
+#: Held-out views are worse than their neighbours by at least this, and by so many standard errors.
+_WORSE, _ERRORS = 0.003, 2.0
+
+
+def view_warnings(correlations: Float[np.ndarray, " v"], held_out: Bool[np.ndarray, " v"]) -> list[str]:
+    """What the correlations of images and model tell of views and of the fit.
+
+    **Arguments:**
+
+    - `correlations`: of each view.
+    - `held_out`: views that were not fitted.
+    """
+    warnings = []
+    median = float(np.median(correlations))
+    deviation = 1.4826 * float(np.median(np.abs(correlations - median)))
+    below = np.flatnonzero(correlations < median - max(_FAR, _DEVIATIONS * deviation))
+    if len(below):
+        listed = ", ".join(f"{k} ({correlations[k]:.2f})" for k in below[:10])
+        more = f" and {len(below) - 10} more" if len(below) > 10 else ""
+        warnings.append(
+            f"the model disagrees with the images of views {listed}{more}; the median is {median:.2f}: "
+            "check their angles, or leave them out"
+        )
+    if median < _NONE_AT_ALL:
+        warnings.append(
+            f"images and model correlate by {median:.2f} only: check the views' convention, the centre and "
+            "the start (views.svg shows them)"
+        )
+    drop = held_out_drop(correlations, held_out)
+    if drop is not None and drop[0] > max(_WORSE, _ERRORS * drop[1]):
+        warnings.append(
+            f"views that were held out correlate by {drop[0]:.3f} less than their neighbours that were "
+            "fitted: the fit describes noise (give --known-positions and --known-amplitudes, or fit less)"
+        )
+    return warnings
+
+
+def held_out_drop(
+    correlations: Float[np.ndarray, " v"], held_out: Bool[np.ndarray, " v"]
+) -> tuple[float, float] | None:
+    """By how much views that were held out correlate worse than their fitted neighbours, with its error.
+
+    Neighbours, because the correlation changes with the tilt whether or not a view was fitted. None if
+    there are fewer than two.
+    """
+    fitted = np.flatnonzero(~held_out)
+    if np.sum(held_out) < 2 or not len(fitted):
+        return None
+    expected = np.interp(np.flatnonzero(held_out), fitted, correlations[fitted])
+    drops = expected - correlations[held_out]
+    return float(np.mean(drops)), float(np.std(drops, ddof=1) / np.sqrt(len(drops)))

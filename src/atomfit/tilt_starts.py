@@ -1,0 +1,189 @@
+"""Atoms that a fit to a tilt series begins with, and whether they and the images belong together.
+
+Atoms come from a model, or from a map; around them there may be others that the images show and that do not
+move, as those of a film around the part that was cut out of it. All must be in the images, and be of the
+elements that were given. Then they are compared with the images, before time is spent on a fit.
+"""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
+
+from atomfit.errors import InputError
+from atomfit.io.models import read_model
+from atomfit.preparation import prepare
+from atomfit.projection.agreement import Agreement, agreement, seen_at
+from atomfit.projection.views import TiltSeries
+from atomfit.statistics.comparison import Model
+from atomfit.tilt_options import TiltOptions
+from atomfit.tilt_preparation import PreparedSeries
+
+log = logging.getLogger("atomfit")
+
+#: Atoms of the surroundings nearer than this to one of the start are taken to be it (neighbour distances).
+_SAME = 0.5
+#: How far outside of an image an atom still shows (Å).
+_MARGIN = 3.0
+#: Bytes of memory of a fit: of the program, of each pixel of all views, and of each atom (measured).
+_BYTES_AT_LEAST, _BYTES_PER_PIXEL, _BYTES_PER_ATOM = 500e6, 40, 20e3
+#: Most pixels around an atom that a fit draws, and what it draws in a second on one core (measured).
+_WINDOW, _DRAWN_PER_SECOND = 17**2, 1.2e7
+#: Images that a fit draws of each view.
+_DRAWINGS = 1500
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Atoms to start from.
+
+    **Fields:**
+
+    - `positions`: in the specimen's frame (Å).
+    - `numbers`: atomic numbers.
+    - `frozen`: those that are drawn and do not move; they come last.
+    - `ids`: of those that move, as in the file they are from.
+    - `notes`: what is said of them.
+    """
+
+    positions: Float[np.ndarray, "n 3"]
+    numbers: Int[np.ndarray, " n"]
+    frozen: Bool[np.ndarray, " n"]
+    ids: Int[np.ndarray, " m"]
+    notes: tuple[str, ...] = ()
+
+
+def start_from_file(path: str | Path, ready: PreparedSeries, options: TiltOptions) -> Start:
+    """Atoms of a model's file.
+
+    **Raises:** `InputError` if it is no model of these elements.
+    """
+    model = read_model(Path(path), "start")
+    return with_surroundings(model.positions, numbers_of(model, path, ready), model.ids, ready, options)
+
+
+def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
+    """Find out before JAX is imported whether there is something to start from.
+
+    **Raises:** `InputError` if the start, the map or the surroundings cannot be read.
+    """
+    if options.start is not None:
+        start_from_file(options.start, ready, options)
+    if options.map is not None:
+        prepare(options.map, [one.symbol for one in ready.elements])
+
+
+def with_surroundings(
+    positions: Float[np.ndarray, "n 3"],
+    numbers: Int[np.ndarray, " n"],
+    ids: Int[np.ndarray, " n"],
+    ready: PreparedSeries,
+    options: TiltOptions,
+) -> Start:
+    """Atoms to start from, and those around them that do not move.
+
+    Atoms of the surroundings that are at the place of one to start from, or in no image, are left out.
+
+    **Raises:** `InputError` if atoms are in no image.
+    """
+    series = ready.series
+    outside = ~shown(positions, series, _MARGIN)
+    if outside.any():
+        raise InputError(
+            f"{int(outside.sum())} of {len(positions)} atoms are in no image",
+            "give the point that the views turn about with --centre, in Å, or leave these atoms out",
+            options.start or options.map,
+        )
+    if options.surroundings is None:
+        return Start(positions, numbers, np.zeros(len(positions), bool), ids)
+    around = read_model(Path(options.surroundings), "surroundings")
+    apart = cKDTree(positions).query(around.positions)[0] > _SAME * ready.element.neighbour_distance
+    kept = apart & shown(around.positions, series, _MARGIN)
+    note = (
+        f"surroundings: {int(kept.sum())} of {len(around)} atoms ({int(np.sum(~apart))} are those of the "
+        f"start, {int(np.sum(apart & ~kept))} in no image)"
+    )
+    return Start(
+        np.concatenate([positions, around.positions[kept]]),
+        np.concatenate([numbers, numbers_of(around, options.surroundings, ready)[kept]]),
+        np.arange(len(positions) + int(kept.sum())) >= len(positions),
+        ids,
+        (note,),
+    )
+
+
+def numbers_of(model: Model, path: str | Path, ready: PreparedSeries) -> Int[np.ndarray, " n"]:
+    """Atomic numbers of a model's atoms.
+
+    **Raises:** `InputError` if one is of an element that was not given.
+    """
+    known = {one.symbol: one.number for one in ready.elements}
+    if len(known) == 1:
+        # A model that does not know its elements.
+        known["X"] = ready.element.number
+    symbols = [symbol.capitalize() for symbol in model.symbols]
+    for i, symbol in enumerate(symbols):
+        if symbol not in known:
+            raise InputError(
+                f"atom {model.ids[i]} is {symbol}, not {' or '.join(one.symbol for one in ready.elements)}",
+                "give all elements of the model with --element",
+                path,
+            )
+    return np.array([known[symbol] for symbol in symbols])
+
+
+def shown(positions: Float[np.ndarray, "n 3"], series: TiltSeries, margin: float) -> Bool[np.ndarray, " n"]:
+    """Atoms that at least one image shows, or would if it reached farther by a margin (Å)."""
+    edge = margin / series.pixel
+    size = np.array(series.shape[::-1]) - 1
+    seen = np.zeros(len(positions), bool)
+    for rotation, centre in zip(series.views.rotations, series.views.centres, strict=True):
+        places = seen_at(positions - series.centre, rotation, centre, series.pixel)
+        seen |= np.all((places >= -edge) & (places <= size + edge), axis=1)
+    return seen
+
+
+def judged(start: Start, ready: PreparedSeries) -> tuple[Agreement, list[str]]:
+    """Whether images and start agree, and what to warn of."""
+    found = agreement(ready.series, start.positions, ready.element.neighbour_distance)
+    log.info("the start and the images correlate by %.3f (identical round atoms)", found.correlation)
+    if found.better is None:
+        return found, []
+    words, correlation = found.better
+    return found, [
+        f"the start agrees with the images by a correlation of {found.correlation:.2f} only, and would by "
+        f"{correlation:.2f} with {words}"
+    ]
+
+
+def require_memory(start: Start, ready: PreparedSeries) -> float:
+    """Memory (bytes) that a fit will need; it is told, and about how long it takes.
+
+    **Raises:** `InputError` if the machine has less.
+    """
+    atoms, views = len(start.positions), len(ready.series)
+    needed = _BYTES_AT_LEAST + _BYTES_PER_PIXEL * ready.series.images.size + _BYTES_PER_ATOM * atoms
+    minutes = atoms * views * _WINDOW * _DRAWINGS / _DRAWN_PER_SECOND / 60 / 100
+    log.info(
+        "%d atoms in %d views: about %.1f GB of memory and, on a processor, %s",
+        atoms,
+        views,
+        needed / 1e9,
+        "a minute or less" if minutes < 1 else f"{minutes:.0f} minutes",
+    )
+    try:
+        present = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return needed
+    if needed > present:
+        raise InputError(
+            f"fitting {views} images needs about {needed / 1e9:.1f} GB of memory, and this machine has "
+            f"{present / 1e9:.1f} GB",
+            "crop or bin the images",
+            ready.stack.path,
+        )
+    return needed

@@ -2,7 +2,7 @@
 
 A view that is far below the others was read with a wrong angle, has drifted out, or shows something else.
 And a fit with enough freedom describes noise: then views that it has not seen agree worse than those beside
-them that it has. Beside them, because the correlation changes with the tilt whether or not a view was fitted.
+them that it has. Beside them, because the correlation changes with the tilt anyway.
 """
 
 import numpy as np

@@ -1,5 +1,8 @@
 """What other atoms say of an atom, and the noise that a fit leaves: planted truth and exact algebra."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +11,10 @@ from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import element
 from atomfit.fitting.hyperparameters import estimate_prior
 from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.fitting.overlaps import derivatives_of_gaussian
 from atomfit.fitting.prior import DisplacementPrior, MapAlone
+from atomfit.fitting.scatterers import OneGaussian
+from atomfit.fitting.uncertainty import covariances_of_lone_atoms
 from atomfit.options import Prior
 from atomfit.simulation import Simulation, simulate
 
@@ -24,6 +30,12 @@ def planted(rng: np.random.Generator, n: int, spreads: tuple[float, float], slop
     errors = np.einsum("nab,nb->na", roots, rng.normal(size=(n, 6)))
     fitted = np.tile(0.26 * (np.arange(6) < 3), (n, 1))
     return MapAlone(true + errors, np.linalg.inv(roots @ np.swapaxes(roots, 1, 2)), fitted)
+
+
+def white(which: np.ndarray, elements: np.ndarray) -> np.ndarray:
+    """What white noise does to lone atoms, relative to their displacements, is the same for all."""
+    s = elements.shape[1]
+    return np.mean(elements[:, : min(s, 3)], axis=1)[:, None, None] ** 2 * np.eye(s)
 
 
 def coordination(n: int) -> np.ndarray:
@@ -44,7 +56,7 @@ def test_hyperparameters_are_recovered(
     spreads: tuple[float, float], slope: float, rng: np.random.Generator
 ) -> None:
     alone = planted(rng, 800, spreads, slope)
-    found = estimate_prior(alone, coordination(800), np.ones(800, bool))
+    found = estimate_prior(alone, coordination(800), np.ones(800, bool), white)
     assert found is not None
     np.testing.assert_allclose(found.mean, MEAN, atol=0.006)
     np.testing.assert_allclose((found.spread_isotropic, found.spread_anisotropic), spreads, rtol=0.12)
@@ -54,7 +66,7 @@ def test_hyperparameters_are_recovered(
 
 def test_a_spread_that_is_only_noise_is_small(rng: np.random.Generator) -> None:
     alone = planted(rng, 400, (1e-4, 1e-4), 0.0)
-    found = estimate_prior(alone, coordination(400), np.ones(400, bool))
+    found = estimate_prior(alone, coordination(400), np.ones(400, bool), white)
     assert found is not None
     # Errors are about 0.02 Å².
     assert found.spread_isotropic < 0.01
@@ -62,7 +74,8 @@ def test_a_spread_that_is_only_noise_is_small(rng: np.random.Generator) -> None:
 
 
 def test_few_atoms_say_nothing(rng: np.random.Generator) -> None:
-    assert estimate_prior(planted(rng, 10, (0.1, 0.1), 0.0), coordination(10), np.ones(10, bool)) is None
+    alone = planted(rng, 10, (0.1, 0.1), 0.0)
+    assert estimate_prior(alone, coordination(10), np.ones(10, bool), white) is None
 
 
 def test_what_a_prior_put_in_is_taken_out_again(rng: np.random.Generator) -> None:
@@ -107,6 +120,53 @@ def test_a_clear_map_needs_no_prior() -> None:
     assert refined(case, "auto").prior is None
 
 
+def test_a_few_stray_atoms_in_a_clear_map_need_no_prior() -> None:
+    case = simulate(size=135, noise=0.03, rotate="random", box=80)
+    strays = case.positions.copy()
+    # As far as they may move, and farther.
+    strays[:3, 0] += 0.7
+    fit = refined(replace(case, positions=strays), "auto")
+    assert fit.at_bound.sum() >= 2
+    assert fit.prior is None
+
+
+def test_a_wide_spread_is_found_beneath_coloured_noise(rng: np.random.Generator) -> None:
+    """Errors grow with U less 0.16 Å², which is what sharpening leaves of an atom."""
+    n, s = 400, 0.16
+    true = s + 0.02 * np.exp(rng.normal(0, 1.0, (n, 1)))
+
+    def errors(u: np.ndarray) -> np.ndarray:
+        return np.maximum(0.2 * (u - s), 0.002)
+
+    found = true + errors(true) * rng.normal(size=(n, 1))
+    alone = MapAlone(found, 1 / errors(found)[:, :, None] ** 2, found)
+
+    def spread(of_lone: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
+        prior = estimate_prior(alone, coordination(n), np.ones(n, bool), of_lone)
+        assert prior is not None
+        return prior.spread_isotropic
+
+    assert spread(lambda which, u: errors(u)[:, :, None] ** 2) == pytest.approx(true.std(), rel=0.15)
+    assert spread(white) < 0.8 * true.std()
+
+
+def test_noise_of_lone_atoms_grows_with_what_sharpening_leaves() -> None:
+    u, s = np.array([0.2, 0.4])[:, None, None] * np.eye(3), 0.16
+
+    def sharpened(apart: np.ndarray, variances: np.ndarray) -> np.ndarray:
+        return np.asarray(derivatives_of_gaussian(apart, variances - 2 * s * np.eye(3)))
+
+    in_white = covariances_of_lone_atoms(u, OneGaussian())
+    np.testing.assert_allclose(in_white[1], 2**2 * in_white[0], rtol=1e-6, atol=1e-9)
+    coloured = covariances_of_lone_atoms(u, OneGaussian(), overlap=sharpened)
+    # Errors of U less s grow as its 7/4th power over the amplitude, which grows as U to the 3/4.
+    expected = (6**1.75 / 2**0.75) ** 2 * coloured[0]
+    np.testing.assert_allclose(coloured[1], expected, rtol=1e-6, atol=1e-9)
+    round_ones = covariances_of_lone_atoms(u, OneGaussian(), isotropic=True)
+    assert round_ones.shape == (2, 1, 1)
+    assert round_ones[0, 0, 0] < in_white[0, 0, 0]
+
+
 def test_mean_is_not_that_of_what_noise_has_narrowed() -> None:
     """Atoms whose errors are 15 % of U: weights by their own uncertainties would say 4 % too little."""
     n, u = 2000, 0.25
@@ -114,6 +174,6 @@ def test_mean_is_not_that_of_what_noise_has_narrowed() -> None:
     information = 1 / (0.15 * found)[:, :, None] ** 2
     weights = information[:, 0, 0]
     assert np.average(found[:, 0], weights=weights) < 0.97 * u
-    prior = estimate_prior(MapAlone(found, information, found), coordination(n), np.ones(n, bool))
+    prior = estimate_prior(MapAlone(found, information, found), coordination(n), np.ones(n, bool), white)
     assert prior is not None
     assert prior.mean[0] == pytest.approx(u, rel=0.01)

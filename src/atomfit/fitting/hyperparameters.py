@@ -2,24 +2,37 @@
 
 For given spreads τ and τ' the mean M and its change with coordination follow from weighted least squares;
 the two spreads are searched for. See `prior` for the model.
+
+What is needed of an atom is how probable its U is among the others, so the noise that counts is that of
+an atom which is as they are. At its own U it would be another. An atom that noise has narrowed looks better
+known than it is, and would draw the others after it. And one that is truly wide is known worse, by far
+where noise is coloured: weights sharpen the map, and U less the width of the noise is what is left of an
+atom. With its own covariance such an atom would pass for one of the others to which noise was unkind, and
+no spread would be found where there is a wide one. So each covariance is taken to the expected U, in the
+proportion in which that of a lone atom changes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize
 
 from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.fitting.prior import DisplacementPrior, MapAlone, dimensions, parts
 
+OfLoneAtoms = Callable[[Float[np.ndarray, "n s"]], Float[np.ndarray, "n s s"]]
+
 #: Atoms that widths are estimated from, at most.
 _MOST_ATOMS = 5000
 #: Atoms that are needed to say anything of the others.
 _FEWEST_ATOMS = 20
-#: Times that covariances are taken at the displacements that were found expected, and how far they may go.
+#: Times that covariances are taken at the displacements that were found expected, and the least of these,
+#: as a part of typical ones.
 _REPETITIONS = 3
-_MOST_SCALING = 4.0
+_NARROWEST = 0.25
 #: A spread below this part of a typical standard uncertainty is as good as none.
 _LEAST_SPREAD = 0.2
 #: A change with coordination must gain so much in twice the log likelihood for each of its numbers, times
@@ -28,7 +41,10 @@ _GAIN = 1.0
 
 
 def estimate_prior(
-    alone: MapAlone, coordination: Float[np.ndarray, " n"], kept: Bool[np.ndarray, " n"]
+    alone: MapAlone,
+    coordination: Float[np.ndarray, " n"],
+    kept: Bool[np.ndarray, " n"],
+    of_lone: Callable[[Int[np.ndarray, " k"], Float[np.ndarray, "k s"]], Float[np.ndarray, "k s s"]],
 ) -> DisplacementPrior | None:
     """What the displacements have in common; None if there are too few atoms to say.
 
@@ -37,6 +53,8 @@ def estimate_prior(
     - `alone`: displacements as the map alone has them.
     - `coordination`: coordination numbers.
     - `kept`: atoms to be believed.
+    - `of_lone`: covariances, in any unit, that some of the atoms would have without neighbours, had they
+        given displacements.
     """
     which = np.flatnonzero(kept & np.all(np.isfinite(alone.information), axis=(1, 2)))
     if len(which) < _FEWEST_ATOMS:
@@ -51,7 +69,7 @@ def estimate_prior(
     designs = [constant]
     if np.ptp(away) > 0:
         designs.append(np.column_stack([constant, away]))
-    fits = [_most_probable(u, covariances, fitted, design) for design in designs]
+    fits = [_most_probable(u, covariances, fitted, design, partial(of_lone, which)) for design in designs]
     best = fits[0]
     if len(fits) > 1 and fits[0].loss - fits[1].loss > _GAIN * s * np.log(len(u)):
         best = fits[1]
@@ -73,47 +91,30 @@ def _most_probable(
     covariances: Float[np.ndarray, "n s s"],
     fitted: Float[np.ndarray, "n s"],
     design: Float[np.ndarray, "n c"],
+    of_lone: OfLoneAtoms,
 ) -> _Hyperparameters:
     """Maximise the marginal likelihood; the regression is solved for at each pair of spreads.
 
-    An atom that noise has made narrower than it is, along any axis, looks better known than it is, and
-    would draw the others after it. What noise does to U, relative to U, hardly depends on U, so each
-    covariance is taken from the U that it was computed at to the expected one, found by repetition.
+    Each covariance is taken from the U that it was computed at to the expected one, found by repetition.
     """
     d = dimensions(u.shape[1])
-    middle = np.median(fitted[:, :d].mean(axis=1))
-    expected = np.tile(middle * (np.arange(u.shape[1]) < d), (len(u), 1))
+    typical = np.median(fitted[:, :d].mean(axis=1))
+    expected = np.tile(typical * (np.arange(u.shape[1]) < d), (len(u), 1))
+    inverse = np.linalg.inv(np.linalg.cholesky(of_lone(fitted)))
     for _ in range(_REPETITIONS):
-        taken = _stretches(fitted, expected)
+        taken = np.linalg.cholesky(of_lone(_no_narrower(expected, _NARROWEST * typical))) @ inverse
         found = _at_given_covariances(u, taken @ covariances @ np.swapaxes(taken, 1, 2), design)
         expected = design @ found.coefficients
     return found
 
 
-def _stretches(
-    before: Float[np.ndarray, "n s"], after: Float[np.ndarray, "n s"]
-) -> Float[np.ndarray, "n s s"]:
-    """What stretching space, so that it takes one matrix to another, does to a small change of it.
-
-    It does not stretch variances by more than `_MOST_SCALING` along any axis.
-    """
-    values, vectors = np.linalg.eigh(np.asarray(matrices_of_elements(before)))
-    root, inverse = (_power(values, vectors, power) for power in (0.5, -0.5))
-    ratios, axes = np.linalg.eigh(inverse @ np.asarray(matrices_of_elements(after)) @ inverse)
-    ratios = np.clip(ratios, 1 / _MOST_SCALING, _MOST_SCALING)
-    # Without turning: U^½ R^½ U^-½ takes U to what is wanted.
-    stretch = root @ _power(ratios, axes, 0.5) @ inverse
-    units = np.asarray(matrices_of_elements(np.eye(before.shape[1])))
-    changed = stretch[:, None] @ units @ np.swapaxes(stretch, 1, 2)[:, None]
-    return np.swapaxes(np.asarray(elements_of_matrices(changed)), 1, 2)
-
-
-def _power(
-    values: Float[np.ndarray, "n d"], vectors: Float[np.ndarray, "n d d"], power: float
-) -> Float[np.ndarray, "n d d"]:
-    """A power of symmetric matrices, by their eigenvalues and eigenvectors."""
-    least = 1e-3 * values[:, -1:]
-    return (vectors * np.maximum(values, least)[:, None] ** power) @ np.swapaxes(vectors, 1, 2)
+def _no_narrower(elements: Float[np.ndarray, "n s"], least: float) -> Float[np.ndarray, "n s"]:
+    """Matrices with no eigenvalue below the least."""
+    if elements.shape[1] == 1:
+        return np.maximum(elements, least)
+    values, vectors = np.linalg.eigh(np.asarray(matrices_of_elements(elements)))
+    widened = (vectors * np.maximum(values, least)[:, None]) @ np.swapaxes(vectors, 1, 2)
+    return np.asarray(elements_of_matrices(widened))
 
 
 def _at_given_covariances(

@@ -71,7 +71,7 @@ class Information:
         neighbours = neighbour_table(atoms.positions, float(np.median(atoms.reach_variances)), n)
         neighbours = neighbours[:, :CLUSTER]
         missing = (neighbours == np.arange(n)[:, None]) & (np.arange(neighbours.shape[1]) > 0)
-        blocks_of = blocks_of or partial(_blocks, overlap=overlap)
+        blocks_of = blocks_of or partial(overlap_blocks, overlap=overlap)
         blocks = _freely(blocks_of(atoms, neighbours) / unit, basis, missing, prior)
         scale = np.sqrt(np.maximum(np.diagonal(blocks[:, 0], axis1=1, axis2=2), 1e-300))
         blocks = blocks / (scale[:, None, :, None] * scale[neighbours][:, :, None, :])
@@ -82,7 +82,7 @@ class Information:
     ) -> Float[np.ndarray, "n m p p"]:
         """Blocks of the same, with the noise's covariance between, in the same units."""
         blocks = _freely(
-            _blocks(atoms, self.neighbours, overlap) / self.unit, self.basis, self.missing, prior
+            overlap_blocks(atoms, self.neighbours, overlap) / self.unit, self.basis, self.missing, prior
         )
         return blocks / (self.scale[:, None, :, None] * self.scale[self.neighbours][:, :, None, :])
 
@@ -110,7 +110,7 @@ def free_directions(d: int, isotropic: bool, frozen: Collection[str]) -> Float[n
     )
 
 
-def _blocks(
+def overlap_blocks(
     atoms: FittedAtoms, neighbours: Int[np.ndarray, "n m"], overlap: Overlap
 ) -> Float[np.ndarray, "n m q q"]:
     """Inner products of each atom's derivatives with its neighbours' (per unit of voxel volume)."""

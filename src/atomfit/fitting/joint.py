@@ -49,10 +49,9 @@ log = logging.getLogger("atomfit")
 _ROUNDS = 2
 #: Chi-square for each atom, as in `refine`: what the prior put in cannot be taken out of a rough solution.
 _TOLERANCE = 1e-3
-#: The map alone leaves displacements uncertain where half of them are known worse than this, relatively,
-#: or where more than this part of the atoms went to a bound.
+#: The map alone leaves displacements uncertain where half of them are known worse than this, relatively, or
+#: not at all.
 _UNCERTAIN = 0.1
-_UNBOUND = 0.01
 #: A prior that moves displacements by less than this, in standard uncertainties, is left out.
 _LEAST_SHIFT = 0.1
 
@@ -208,7 +207,10 @@ def fit_jointly(
     for _ in range(_ROUNDS if wanted and "displacements" not in frozen else 0):
         if found.reason != "converged":
             break
-        estimate = estimate_prior(alone, coordination, ~_at_bound(found))
+        of_lone = partial(
+            found.covariances_if_alone, u=mean_atom.u, noise=spectrum, inside=inside, frozen=frozen
+        )
+        estimate = estimate_prior(alone, coordination, ~_at_bound(found), of_lone)
         if estimate is None or alone.shift(estimate, coordination) < _LEAST_SHIFT:
             break
         drawn = estimate
@@ -277,11 +279,18 @@ def _map_alone(
 
 
 def _uncertain(found: Refinement, known: Uncertainty) -> bool:
-    """Whether plain maximum likelihood leaves displacements uncertain."""
+    """Whether plain maximum likelihood leaves displacements uncertain.
+
+    That is asked of the typical atom. A few at a bound, where the map is clear, are no reason to draw the
+    others: they hop, or are two, or none.
+    """
     d = found.atoms.ndim
     variances = known.covariances[:, d : 2 * d, d : 2 * d].sum(axis=(1, 2)) / d**2
-    relative = np.sqrt(np.nanmedian(variances / found.fitted.u_iso**2)) if np.any(variances > 0) else 0.0
-    return bool(relative > _UNCERTAIN or np.mean(_at_bound(found)) > _UNBOUND)
+    if not np.any(variances > 0):
+        return False
+    relative = np.sqrt(variances) / found.fitted.u_iso
+    unknown = _at_bound(found) | ~np.isfinite(relative)
+    return bool(np.median(np.where(unknown, np.inf, relative)) > _UNCERTAIN)
 
 
 def _at_bound(found: Refinement, part: float = 0.9) -> Bool[np.ndarray, " n"]:

@@ -11,9 +11,9 @@ from functools import cached_property, partial
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from atomfit.atoms import Atoms, IsotropicDisplacements
+from atomfit.atoms import Atoms, IsotropicDisplacements, matrices_of_elements
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.noise import NoiseSpectrum
@@ -26,7 +26,7 @@ from atomfit.fitting.residual_noise import SmoothNoise, noise_left, taper
 from atomfit.fitting.scatterers import AbstractScattering, Overlap
 from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.fitting.start import cast
-from atomfit.fitting.uncertainty import Uncertainty, uncertainty
+from atomfit.fitting.uncertainty import Uncertainty, covariances_of_lone_atoms, uncertainty
 
 #: A fit ends when a chunk of iterations lowers chi-square by less than this for each atom.
 CHI_SQUARE_PER_ATOM = 1e-2
@@ -132,18 +132,10 @@ class Refinement:
                 prior=prior,
                 blocks_of=partial(information_blocks, precision=precision, grid=grid),
             )
-        overlap: Overlap | None = None
-        noise_overlap: Overlap | None = None
-        deviation = self.strength_of_noise(inside)
-        if noise is not None and problem.coloured:
-            frequencies, parts, noisy = noise.sampled(u)
-            overlap = partial(weighted_derivatives, frequencies=frequencies, parts=parts)
-            noise_overlap = partial(weighted_derivatives, frequencies=frequencies, parts=noisy)
-        elif inside is not None:
-            noise_overlap = inside.times(1 / deviation**2).overlap
+        overlap, noise_overlap = self._overlaps(u, noise, inside)
         return uncertainty(
             self.fitted,
-            deviation,
+            self.strength_of_noise(inside),
             grid.voxel_volume,
             isotropic=isotropic,
             frozen=frozen,
@@ -152,6 +144,46 @@ class Refinement:
             noise_overlap=None if curvature_only else noise_overlap,
             prior=prior,
         )
+
+    def covariances_if_alone(
+        self,
+        which: Int[np.ndarray, " k"],
+        elements: Float[np.ndarray, "k s"],
+        u: float,
+        noise: NoiseSpectrum | None = None,
+        inside: SmoothNoise | None = None,
+        frozen: Collection[str] = (),
+    ) -> Float[np.ndarray, "k s s"]:
+        """Covariances that displacements of atoms would have without neighbours, in a unit of their own.
+
+        **Arguments:** those of `uncertainty`, and
+
+        - `which`: atoms.
+        - `elements`: displacements that they are to have (Å²; 11, 22, 33, 12, 13, 23, or U_iso).
+        """
+        isotropic = isinstance(self.atoms.displacements, IsotropicDisplacements)
+        unit = np.eye(self.atoms.ndim)
+        overlap, noise_overlap = self._overlaps(u, noise, inside)
+        return covariances_of_lone_atoms(
+            elements[..., None] * unit if isotropic else np.asarray(matrices_of_elements(elements)),
+            self.fitted.scattering[which],
+            isotropic=isotropic,
+            frozen=frozen,
+            overlap=overlap,
+            noise_overlap=noise_overlap,
+        )
+
+    def _overlaps(
+        self, u: float, noise: NoiseSpectrum | None, inside: SmoothNoise | None
+    ) -> tuple[Overlap | None, Overlap | None]:
+        """`overlap` and `noise_overlap` of `uncertainty`."""
+        if noise is not None and self.problem.coloured:
+            frequencies, parts, noisy = noise.sampled(u)
+            overlap = partial(weighted_derivatives, frequencies=frequencies, parts=parts)
+            return overlap, partial(weighted_derivatives, frequencies=frequencies, parts=noisy)
+        if inside is not None:
+            return None, inside.times(1 / self.strength_of_noise(inside) ** 2).overlap
+        return None, None
 
     def strength_of_noise(self, inside: SmoothNoise | None) -> float:
         """Standard deviation of the white noise that would do to displacements what the noise does.

@@ -13,6 +13,9 @@ finds is H⁻¹ (JᵀWCWJ) H⁻¹ with H = JᵀWJ, which is what is computed the
 information like that of the map, and is added to both.
 
 Not in it is whatever the model cannot describe.
+
+What noise would do to an atom of another width is asked of a lone atom (`covariances_of_lone_atoms`): what
+neighbours add to it hardly changes.
 """
 
 from collections.abc import Collection, Iterator
@@ -23,9 +26,9 @@ from jaxtyping import Bool, Float, Int
 
 from atomfit.fitting.bias import second_order_bias
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.information import Blocks, Information, free_directions
+from atomfit.fitting.information import Blocks, Information, free_directions, overlap_blocks
 from atomfit.fitting.overlaps import derivatives_of_gaussian
-from atomfit.fitting.scatterers import Overlap
+from atomfit.fitting.scatterers import AbstractScattering, Overlap
 
 #: Numbers in the matrices that are inverted at a time.
 _NUMBERS_AT_A_TIME = 2e7
@@ -155,6 +158,40 @@ def uncertainty(
     if blocks_of is None:
         bias = second_order_bias(atoms, covariances, known, overlap, lifts)
     return Uncertainty(covariances, neighbours, between, bias)
+
+
+def covariances_of_lone_atoms(
+    matrices: Float[np.ndarray, "n d d"],
+    scattering: AbstractScattering,
+    *,
+    isotropic: bool = False,
+    frozen: Collection[str] = (),
+    overlap: Overlap | None = None,
+    noise_overlap: Overlap | None = None,
+) -> Float[np.ndarray, "n s s"]:
+    """What noise does to the displacements of atoms without neighbours, in a unit of its own.
+
+    All have one strength in the sense of `parameters`: amplitudes grow with widths as noise would have it.
+
+    **Arguments:** those of `uncertainty`, and
+
+    - `matrices`: displacements (Å²).
+    - `scattering`: what each atom looks like at rest.
+    """
+    n, d = matrices.shape[:2]
+    basis = free_directions(d, isotropic, frozen)
+    amplitudes = np.linalg.det(matrices) ** 0.25
+    u_iso = np.trace(matrices, axis1=1, axis2=2) / d
+    atoms = FittedAtoms(np.zeros((n, d)), amplitudes, u_iso, matrices, scattering)
+    itself = np.arange(n)[:, None]
+
+    def seen(by: Overlap) -> Float[np.ndarray, "n p p"]:
+        return basis.T @ overlap_blocks(atoms, itself, by)[:, 0] @ basis
+
+    inverse = np.linalg.inv(seen(overlap or derivatives_of_gaussian))
+    found = inverse if noise_overlap is None else inverse @ seen(noise_overlap) @ inverse
+    widths = slice(d, d + 1 if isotropic else -1)
+    return (basis @ found @ basis.T)[:, widths, widths]
 
 
 def _alike(sizes: Int[np.ndarray, " n"], p: int) -> Iterator[tuple[Int[np.ndarray, " c"], int]]:

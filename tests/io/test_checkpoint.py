@@ -158,14 +158,14 @@ import contextlib, time
 from atomfit import cli
 
 @contextlib.contextmanager
-def waiting(quiet):
-    def progress(iteration, value):
-        if iteration == 1:
+def waiting(quiet, first):
+    def tell(words):
+        if "iteration 1," in words:
             print("now", flush=True)
             time.sleep(60)
-    yield progress
+    yield tell
 
-cli._progress = waiting
+cli.spinner = waiting
 cli.main()
 """
 

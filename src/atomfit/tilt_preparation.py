@@ -3,6 +3,7 @@
 Whatever can be refused is refused here and in `tilt_starts`, in seconds and without JAX.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class PreparedSeries:
     - `series`: images and views.
     - `elements`, `element`: what its atoms are; what stands for all of them.
     - `notes`, `warnings`: what was understood, and what looks odd.
+    - `seconds`: how long it took.
     """
 
     stack: ImageStack
@@ -41,6 +43,7 @@ class PreparedSeries:
     element: Element
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    seconds: float
 
     def held_out(self, every: int | None) -> Bool[np.ndarray, " v"]:
         """One of so many views, in the middle of each group: its neighbours on both sides are fitted."""
@@ -64,6 +67,7 @@ def prepare_series(
 
     **Raises:** `InputError` if they cannot be fitted.
     """
+    begin = time.perf_counter()
     elements = elements_of(element)
     if isinstance(images, np.ndarray):
         stack = stack_of(images, options.pixel_size, options.mask_value)
@@ -99,4 +103,5 @@ def prepare_series(
         typical(elements),
         notes,
         (*stack.warnings, *found.warnings),
+        time.perf_counter() - begin,
     )

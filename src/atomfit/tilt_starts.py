@@ -31,10 +31,8 @@ _SAME = 0.5
 _MARGIN = 3.0
 #: Bytes of memory of a fit: of the program, of each pixel of all views, and of each atom (measured).
 _BYTES_AT_LEAST, _BYTES_PER_PIXEL, _BYTES_PER_ATOM = 500e6, 40, 20e3
-#: Most pixels around an atom that a fit draws, and what it draws in a second on one core (measured).
-_WINDOW, _DRAWN_PER_SECOND = 17**2, 1.2e7
-#: Images that a fit draws of each view.
-_DRAWINGS = 1500
+#: Seconds on a processor's core: to compile, and for each atom in each view (measured).
+_COMPILING, _PER_ATOM_AND_VIEW = 20.0, 2.4e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,13 +165,13 @@ def require_memory(start: Start, ready: PreparedSeries) -> float:
     """
     atoms, views = len(start.positions), len(ready.series)
     needed = _BYTES_AT_LEAST + _BYTES_PER_PIXEL * ready.series.images.size + _BYTES_PER_ATOM * atoms
-    minutes = atoms * views * _WINDOW * _DRAWINGS / _DRAWN_PER_SECOND / 60 / 100
+    minutes = (_COMPILING + _PER_ATOM_AND_VIEW * atoms * views) / 60
     log.info(
-        "%d atoms in %d views: about %.1f GB of memory and, on a processor, %s",
+        "%d atoms in %d views: about %.1f GB of memory and, on one core, %s",
         atoms,
         views,
         needed / 1e9,
-        "a minute or less" if minutes < 1 else f"{minutes:.0f} minutes",
+        "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes",
     )
     try:
         present = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

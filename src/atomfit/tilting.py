@@ -153,14 +153,13 @@ def tilt(
         options = TiltOptions(**changes)
     elif changes:
         options = replace(options, **changes)
-    clock = Stopwatch()
-    with clock("read and prepare"):
-        if isinstance(images, PreparedSeries):
-            ready = images
-        elif views is None:
-            raise InputError("there are no views", "say from where the images were taken", "--views")
-        else:
-            ready = prepare_series(images, views, element, options)
+    if isinstance(images, PreparedSeries):
+        ready = images
+    elif views is None:
+        raise InputError("there are no views", "say from where the images were taken", "--views")
+    else:
+        ready = prepare_series(images, views, element, options)
+    clock = Stopwatch({"read and prepare": ready.seconds})
     for note in ready.notes:
         log.info(note)
     with clock("start"):

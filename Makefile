@@ -22,12 +22,13 @@ demo: $(VENV)/ready-to-run
 	$(BIN)/python experiments/score.py $(DEMO)/particle/truth.csv $(DEMO)/result/atoms.csv
 	@echo "report: $(DEMO)/result/report.html (atoms: $(DEMO)/result/atoms.csv)"
 
+# Two processes, each file in one of them: most of the time is compilation, which uses one core.
 test: $(VENV)/ready-to-test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 # The same with the tests that take longest.
 test-all: $(VENV)/ready-to-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/ready-to-lint
 	$(BIN)/ruff check --output-format concise .

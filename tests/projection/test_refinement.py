@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.atoms import Atoms, IsotropicDisplacements
 from atomfit.errors import InputError
+from atomfit.fitting.likelihood import StudentLoss
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
 from atomfit.projection.objective import Seen, TiltPosterior
@@ -180,6 +181,43 @@ def test_frozen_atoms_stay(truth: np.ndarray) -> None:
     )
     np.testing.assert_allclose(fit.atoms.positions[frozen], truth[frozen], atol=1e-5)
     assert rmsd(fit.atoms.positions, truth) < 0.002
+
+
+def test_orientations_are_found_up_to_a_common_one(truth: np.ndarray) -> None:
+    series = series_of(truth)
+    rng = np.random.default_rng(7)
+    turns = Rotation.from_rotvec(rng.normal(size=(10, 3)) * 0.02).as_matrix()
+    wrong = Views(turns @ series.views.rotations, series.views.centres)
+    given = TiltSeries(series.images, series.counted, PIXEL, wrong, np.zeros(3))
+    numbers = np.full(len(truth), 78)
+    fit = refine_against(
+        given, truth + 0.02, numbers, 2.77, anneal=False, free_views=("turns", "backgrounds")
+    )
+    in_specimen = np.einsum("vkm,vk->vm", wrong.rotations, fit.views.turns)
+    np.testing.assert_allclose(in_specimen.mean(axis=0), 0, atol=1e-3)
+    frames = Rotation.from_rotvec(fit.views.turns).as_matrix() @ wrong.rotations
+    off = Rotation.from_matrix(np.swapaxes(series.views.rotations, 1, 2) @ frames)
+    # All that is left is one rotation, which the atoms have made as well.
+    apart = (off.mean().inv() * off).magnitude()
+    assert np.degrees(apart).max() < 0.1
+    _, residual = Rotation.align_vectors(
+        fit.atoms.positions - fit.atoms.positions.mean(axis=0), truth - truth.mean(axis=0)
+    )
+    assert residual / np.sqrt(len(truth)) < 0.005
+
+
+def test_other_things_in_the_images_do_not_move_atoms(truth: np.ndarray) -> None:
+    series = series_of(truth, noise=0.01)
+    spoilt = series.images.copy()
+    rng = np.random.default_rng(9)
+    spoilt[rng.random(spoilt.shape) < 0.01] += 3 * spoilt.max()
+    given = TiltSeries(spoilt, series.counted, PIXEL, series.views, np.zeros(3))
+    numbers = np.full(len(truth), 78)
+    plain, robust = (
+        refine_against(given, truth + 0.02, numbers, 2.77, anneal=False, likelihood=loss)
+        for loss in (None, StudentLoss())
+    )
+    assert rmsd(robust.atoms.positions, truth) < 0.2 * rmsd(plain.atoms.positions, truth)
 
 
 def test_what_is_known_of_moves_holds_atoms_back(truth: np.ndarray) -> None:

@@ -9,14 +9,18 @@ integral of an atom's image (image units x Å²) for a probe of integral one.
 go through the series view by view, and memory does not grow with their number.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from atomfit.atoms import Atoms, IsotropicDisplacements, Leaf
 from atomfit.projection.probe import Probe
+
+_Tree = TypeVar("_Tree", bound=eqx.Module)
 
 
 class Drawn(NamedTuple):
@@ -88,3 +92,10 @@ def turned(turn: Float[Array, " 3"], rotation: Float[Array, "3 3"]) -> Float[Arr
     first = 1 - square / 6 * (1 - square / 20 * (1 - square / 42))
     second = 0.5 * (1 - square / 12 * (1 - square / 30 * (1 - square / 56)))
     return rotation + (first * cross + second * cross @ cross) @ rotation
+
+
+def single(tree: _Tree) -> _Tree:
+    """Real numbers as the renderer has them: float32."""
+    return jax.tree.map(
+        lambda x: np.asarray(x, np.float32) if np.issubdtype(np.asarray(x).dtype, np.floating) else x, tree
+    )

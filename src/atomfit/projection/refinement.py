@@ -5,20 +5,16 @@ stranded for good. So the first stages draw atoms wide, then less wide, and thro
 quickest; only then are widths free. The probe comes last, because its weights and the atoms' widths say
 much the same: first its shape common to all depths (`profile`) with its change with depth as propagation
 has it, then, if asked for, the whole table together with each atom's amplitude.
-
-Gauges. A shift of all views that a shift of the atoms would undo belongs to the atoms, gains are one on
-average, and turns are zero on average in the specimen's frame. After the last stage what the numbers of
-views have in common is moved to where it belongs.
 """
 
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -27,8 +23,9 @@ from atomfit.compiled import kept
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.solvers import AbstractSolver, Minimum, minimise
+from atomfit.projection.gauge import in_gauge
 from atomfit.projection.images import Camera
-from atomfit.projection.model import EachView, TiltModel
+from atomfit.projection.model import EachView, TiltModel, single
 from atomfit.projection.objective import Seen, TiltPosterior
 from atomfit.projection.parameters import Free, parametrise
 from atomfit.projection.probe import Probe, ProbeKind, make_probe
@@ -46,7 +43,6 @@ _MOST = 40
 _THROUGH_PROBE = 0.03
 
 Progress = Callable[[str, int, float], None]
-_Tree = TypeVar("_Tree", bound=eqx.Module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +224,7 @@ class _Run:
         atoms = Atoms(self.positions, shape, self.numbers / np.mean(self.numbers), self.numbers)
         zeros = [np.zeros((v, *tail)) for tail in ((3,), (2,), ())]
         views = EachView(zeros[0], zeros[1], np.ones(v), zeros[2])
-        model = _single(TiltModel(atoms, make_probe("direct", self.reach), views))
+        model = single(TiltModel(atoms, make_probe("direct", self.reach), views))
         images = self.images(model)
         counted = self.series.counted & ~self.held[:, None, None]
         drawn = images[counted].astype(np.float64)
@@ -263,7 +259,7 @@ class _Run:
         return TiltPosterior(
             parametrisation,
             self.seen,
-            self.loss,
+            self._adapted(model, stage),
             np.asarray(parametrisation.flat(free | precisions)),
             np.asarray(parametrisation.flat(free | expected)),
             self.camera(model),
@@ -290,11 +286,25 @@ class _Run:
             )
         return precisions, expected
 
-    def _variance(self, model: TiltModel) -> float:
-        """Mean square of what a model leaves (squared units)."""
+    def _left(self, model: TiltModel) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        """What a model has at the pixels that are fitted, and what it leaves there (units of a peak)."""
         counted = self.series.counted & ~self.held[:, None, None]
-        residual = self.series.images / self.unit - self.images(model)
-        return float(np.mean(residual[counted].astype(np.float64) ** 2))
+        drawn = self.images(model)[counted]
+        return drawn, self.series.images[counted] / self.unit - drawn
+
+    def _variance(self, model: TiltModel) -> float:
+        """Mean square of what a model leaves, beside what its likelihood expects: the objective's unit."""
+        drawn, left = self._left(model)
+        weights = (
+            1.0 if self.loss is None else np.asarray(self.loss.curvature(jnp.asarray(drawn), drawn + left))
+        )
+        return float(np.mean(weights * left.astype(np.float64) ** 2))
+
+    def _adapted(self, model: TiltModel, stage: _Stage) -> AbstractLoss | None:
+        """The likelihood with the scale of what the stage begins with."""
+        if self.loss is None or not stage.free:
+            return self.loss
+        return self.loss.adapted(self._left(model)[1], 0)
 
     @property
     def seen(self) -> Seen:
@@ -319,12 +329,13 @@ class _Run:
     def with_matrices(self, model: TiltModel) -> TiltModel:
         """The same with a displacement matrix for each atom."""
         u = np.exp(2 * np.asarray(_log_widths(model), np.float64)[:, 0])
-        matrices = _single(AnisotropicDisplacements.from_variances(u))
+        matrices = single(AnisotropicDisplacements.from_variances(u))
         return eqx.tree_at(lambda m: m.atoms.displacements, model, matrices)
 
     def result(self, model: TiltModel, found: Minimum[Free]) -> TiltFit:
         """The result, in the user's units and frame."""
-        model = _in_gauge(model, self.series.views.rotations)
+        placed = self.known[0] is not None or (self.frozen is not None and bool(self.frozen.any()))
+        model = in_gauge(model, self.series.views.rotations, placed)
         if self.held.any():
             model = self._with_held_out(model)
         images = self.images(model) * self.unit
@@ -369,34 +380,8 @@ def _images(posterior: TiltPosterior, free: Free) -> jax.Array:
     return posterior.images(free)
 
 
-def _single(tree: _Tree) -> _Tree:
-    """Real numbers as the renderer has them."""
-    return jax.tree.map(
-        lambda x: np.asarray(x, np.float32) if np.issubdtype(np.asarray(x).dtype, np.floating) else x, tree
-    )
-
-
 def _log_widths(model: TiltModel) -> Leaf:
     return model.atoms.displacements.log_widths  # type: ignore[attr-defined]
-
-
-def _in_gauge(model: TiltModel, rotations: Float[np.ndarray, "v 3 3"]) -> TiltModel:
-    """The same images with what views have in common in the atoms."""
-    shifts, gains = (np.asarray(x, np.float64) for x in (model.views.shifts, model.views.gains))
-    across = rotations[:, :2].reshape(-1, 3)
-    common = np.linalg.lstsq(across, shifts.ravel(), rcond=None)[0]
-    shifts = shifts - np.einsum("vkm,m->vk", rotations[:, :2], common)
-    mean = float(np.mean(gains))
-    views = model.views._replace(shifts=shifts.astype(np.float32), gains=(gains / mean).astype(np.float32))
-    return eqx.tree_at(
-        lambda m: (m.views, m.atoms.positions, m.atoms.amplitudes),
-        model,
-        (
-            views,
-            np.asarray(model.atoms.positions) + common.astype(np.float32),
-            np.asarray(model.atoms.amplitudes) * np.float32(mean),
-        ),
-    )
 
 
 def _correlation(a: Float[np.ndarray, " k"], b: Float[np.ndarray, " k"]) -> float:

@@ -24,7 +24,10 @@ def fit(**changes: object) -> int:
     return len(found)
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.5], ids=["white", "coloured"])
+@pytest.mark.parametrize(
+    "correlation",
+    [pytest.param(0.0, id="white"), pytest.param(0.5, id="coloured", marks=pytest.mark.slow)],
+)
 def test_a_second_map_is_not_compiled_for(correlation: float, caplog: pytest.LogCaptureFixture) -> None:
     first = fit(size=79, seed=3, noise_correlation=correlation)
     with jax.log_compiles():

@@ -19,11 +19,15 @@ from typer.testing import CliRunner
 import atomfit
 from atomfit.cli import app
 from atomfit.errors import InputError
+from atomfit.grid import DensityMap, Grid
 from atomfit.io.image_stacks import write_images
 from atomfit.io.models import read_model
+from atomfit.io.mrc import write_map
 from atomfit.io.tilt_results import PROBE_COLUMNS, TILT_COLUMNS
 from atomfit.io.views import read_views, write_views
+from atomfit.matching import match
 from atomfit.projection.views import Views
+from atomfit.rendering import Gaussians, render_reference
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilting import TiltResult, tilt
 from simulated_series import PIXEL, Planted, U, planted
@@ -31,6 +35,7 @@ from test_bad_input import refused
 
 DOCUMENTED = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
 FILES = {
+    *("rejected.csv", "particle.json"),
     *("atoms.csv", "atoms.cif", "atoms.pdb", "atoms.xyz", "model_images.mrc", "residual_images.mrc"),
     *("views_refined.csv", "views.svg", "probe.csv", "summary.json", "run.json"),
 }
@@ -131,8 +136,8 @@ def test_the_summary_tells_of_views_that_were_held_out(run: Path) -> None:
 def test_the_picture_and_the_probe(run: Path) -> None:
     text = (run / "views.svg").read_text(encoding="utf-8")
     ElementTree.fromstring(text)
-    # Before the fit over three images, after it over three of the model.
-    assert len(re.findall("<image", text)) == 6
+    # Before the fit over three images, after it over three of the model; and three of what is left.
+    assert len(re.findall("<image", text)) == 9
     assert len(re.findall("<circle", text)) == 6 * 43
     probe = rows(run / "probe.csv")
     assert list(probe[0]) == [column.name for column in PROBE_COLUMNS]
@@ -172,6 +177,84 @@ def tilt_of(
     return tilt(truth.images, truth.views, "Pt", pixel_size=PIXEL, start=path, anneal=False, **options)
 
 
+def test_atoms_are_found_in_the_images_alone(truth: Planted, tmp_path: Path) -> None:
+    """Through the command: no model, no map; each atom with its error bars, and none that is not there."""
+    *arguments, _, _ = truth.write(tmp_path, truth.positions)
+    outcome = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
+    assert outcome.exit_code == 0, outcome.output
+    assert "43 atoms" in outcome.stdout
+    with open(tmp_path / "out" / "atoms.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    places, errors = (
+        np.array([[float(row[f"{name}{end}"]) for name in "xyz"] for row in rows]) for end in ("", "_esd")
+    )
+    pairs = match(places, truth.positions, 0.5)
+    assert (pairs.missing, pairs.false) == (0, 0)
+    off = (places[pairs.found] - truth.positions[pairs.known]) / errors[pairs.found]
+    assert 0.7 < np.sqrt(np.mean((off - off.mean(axis=0)) ** 2)) < 1.4
+    assert all(float(row["score"]) > 5 and float(row["q_value"]) < 1e-3 for row in rows)
+    assert all(row["amplitude_esd"] == "" for row in rows)
+    particle = json.loads((tmp_path / "out" / "particle.json").read_text())
+    assert particle["table_1"]["atoms"] == 43
+
+
+def test_who_interrupts_the_selection_waits_for_no_other_fit(truth: Planted) -> None:
+    """What there is by then is the result, and says so."""
+    asked = []
+
+    def interrupt(stage: str, iteration: int, value: float) -> None:
+        asked.append(stage)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+
+    result = tilt(truth.images, truth.views, "Pt", pixel_size=PIXEL, progress=interrupt)
+    assert len(asked) == 3
+    assert result.fit.reason == "interrupted"
+    assert any("did not converge: interrupted" in warning for warning in result.warnings)
+
+
+@pytest.mark.slow
+def test_a_map_and_images_are_better_than_either(tmp_path: Path) -> None:
+    """Of one particle, as noisy as each other: coupled, errors are those of both, and so are the bars."""
+    case = planted(noise=0.4, seed=3)
+    grid = Grid((64, 64, 64), np.full(3, 0.4), np.full(3, -12.6))
+    matrices = np.tile(0.2 * np.eye(3), (43, 1, 1))
+    clean = render_reference(Gaussians(case.positions, matrices, np.ones(43)), grid)
+    noise = np.random.default_rng(4).normal(0, 0.25 * clean.max(), clean.shape)
+    write_map(tmp_path / "map.mrc", DensityMap((clean + noise).astype(np.float32), grid))
+
+    def refined(**options: Any) -> tuple[float, TiltResult]:
+        result = tilt(case.images, case.views, "Pt", pixel_size=PIXEL, map=tmp_path / "map.mrc", **options)
+        pairs = match(result.positions, case.positions, 1.0)
+        assert (pairs.missing, pairs.false) == (0, 0)
+        return pairs.rmsd, result
+
+    of_map = match(atomfit.build(tmp_path / "map.mrc", "Pt").positions, case.positions, 1.0)
+    of_images, alone = refined()
+    of_both, both = refined(coupled=True)
+    assert of_both < 0.9 * min(of_map.rmsd, of_images)
+    assert np.median(both.position_errors) < np.median(alone.position_errors)
+    expected = float(np.sqrt(np.mean(np.sum(both.position_errors**2, axis=1))))
+    assert of_both == pytest.approx(expected, rel=0.25)
+
+
+@pytest.mark.slow
+def test_what_images_lack_is_judged_and_removed_on_request(truth: Planted, tmp_path: Path) -> None:
+    """One atom too few and one too many: told with a model to start from, mended with --selection fit."""
+    wrong = np.concatenate([truth.positions[1:], truth.positions[:1] + [[0.0, 0.0, 9.0]]])
+    judged = tilt_of(truth, tmp_path, wrong)
+    assert len(judged) == 43
+    reasons = judged.selection.judgement.reasons
+    assert [i for i, reason in enumerate(reasons) if reason] == [42]
+    missed = match(judged.selection.discarded.positions, truth.positions[:1], 0.5)
+    assert missed.missing == 0
+    (tmp_path / "mended").mkdir()
+    mended = tilt_of(truth, tmp_path / "mended", wrong, selection="fit")
+    pairs = match(mended.positions, truth.positions, 0.5)
+    assert (pairs.missing, pairs.false) == (0, 0)
+
+
+@pytest.mark.slow
 def test_shapes_of_their_own_are_written(truth: Planted, tmp_path: Path) -> None:
     found = tilt_of(truth, tmp_path, truth.positions, displacements="anisotropic")
     found.write(tmp_path / "out")
@@ -220,6 +303,9 @@ OPTIONS = [
     (["--voltage", "0"], "no voltage"),
     (["--convergence", "nan"], "no convergence angle"),
     (["--known-positions", "0"], "no deviation"),
+    (["--fdr", "0"], "no false-discovery rate"),
+    (["--coupled"], "known from one map"),
+    (["--known-amplitudes", "0.1"], "--amplitudes atom"),
     (["--surroundings", "nowhere.csv"], "no such file"),
     (["--map", "map.mrc"], "both a model and a map"),
     (["-e", "Zz"], "unknown element"),
@@ -249,10 +335,12 @@ def test_files_that_do_not_belong_together(truth: Planted, tmp_path: Path) -> No
     (tmp_path / "images.mrc").write_bytes((tmp_path / "images.mrc").read_bytes()[:5000])
     assert "promises" in refused(arguments)
     (tmp_path / "images.mrc").unlink()
+    write_images(tmp_path / "images.mrc", np.ones_like(truth.images), PIXEL)
+    assert "all pixels of image 0 are 1" in refused(arguments)
+    (tmp_path / "images.mrc").unlink()
     write_images(tmp_path / "images.mrc", truth.images, PIXEL)
     (tmp_path / "start.csv").write_text("id,element,x,y,z\n7,Si,0,0,0\n")
     assert "atom 7 is Si, not Pt" in refused(arguments)
-    assert "nothing to start from" in refused([*arguments[:6], *arguments[8:]])
     assert not (tmp_path / "out").exists()
 
 

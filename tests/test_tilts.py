@@ -8,7 +8,7 @@ import pytest
 from atomfit.errors import InputError
 from atomfit.io.tilts import read_tilts
 from atomfit.options import Axis
-from atomfit.tilts import TiltSeries
+from atomfit.tilts import TiltAngles
 
 
 def axes(n: int = 24) -> list[np.ndarray]:
@@ -20,7 +20,7 @@ def axes(n: int = 24) -> list[np.ndarray]:
 def test_the_wedge_of_a_single_axis_series() -> None:
     """Half a step beyond the last view, as the simulator cuts it: |kx| < tan(a/2) |kz|."""
     kz, _, kx = axes()
-    missing = TiltSeries(np.arange(-60.0, 61.0, 2.0)).missing(axes())
+    missing = TiltAngles(np.arange(-60.0, 61.0, 2.0)).missing(axes())
     wedge = np.broadcast_to(np.abs(kx) < np.tan(np.radians(29)) * np.abs(kz), missing.shape)
     assert np.mean(missing != wedge) < 1e-3
 
@@ -34,7 +34,7 @@ def test_a_lopsided_range_tells_left_from_right(axis: Axis, beam: Axis, inside: 
 
     `inside` is the plane's direction at +79 degrees: cos θ (axis x beam) + sin θ beam.
     """
-    series = TiltSeries(np.arange(-50.0, 81.0), axis, beam)
+    series = TiltAngles(np.arange(-50.0, 81.0), axis, beam)
     seen = np.array(inside, float)
     mirrored = np.where(np.array(["x", "y", "z"]) == beam, -seen, seen)
     for k, expected in ((seen, False), (mirrored, True)):
@@ -44,14 +44,14 @@ def test_a_lopsided_range_tells_left_from_right(axis: Axis, beam: Axis, inside: 
 
 def test_views_left_out_and_taken_twice() -> None:
     angles = np.arange(-60.0, 61.0, 2.0)
-    assert len(TiltSeries(angles).holes) == 1
+    assert len(TiltAngles(angles).holes) == 1
     # One bad view is interpolated, five in a row are a hole of their own.
-    assert TiltSeries(np.delete(angles, 30)).holes == TiltSeries(angles).holes
-    begin, end = TiltSeries(np.delete(angles, slice(28, 33))).holes[1]
+    assert TiltAngles(np.delete(angles, 30)).holes == TiltAngles(angles).holes
+    begin, end = TiltAngles(np.delete(angles, slice(28, 33))).holes[1]
     assert end - begin == pytest.approx(10)
     twice = np.sort(np.concatenate([angles, angles + 1e-3]))
-    np.testing.assert_allclose(TiltSeries(twice).holes, TiltSeries(angles).holes, atol=0.01)
-    assert TiltSeries(np.arange(-90.0, 90.0, 3.0)).holes == []
+    np.testing.assert_allclose(TiltAngles(twice).holes, TiltAngles(angles).holes, atol=0.01)
+    assert TiltAngles(np.arange(-90.0, 90.0, 3.0)).holes == []
 
 
 @pytest.mark.parametrize(

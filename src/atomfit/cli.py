@@ -34,7 +34,7 @@ from atomfit.options import (
     Split,
     Voxels,
 )
-from atomfit.terminal import Figures, Overwrite, Quiet, refusals, show_log, spinner, to_go_on
+from atomfit.terminal import Elements, Figures, Overwrite, Quiet, refusals, show_log, spinner, to_go_on
 
 app = typer.Typer(
     add_completion=False,
@@ -54,12 +54,7 @@ _VoxelSize = Annotated[
 @app.command()
 def build(
     map: _Map,
-    element: Annotated[
-        list[str],
-        typer.Option(
-            "--element", "-e", metavar="SYMBOL", help="Chemical symbol of the atoms (repeatable)."
-        ),
-    ],
+    element: Elements,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Output directory.  [default: MAP_atomfit]"),
@@ -105,7 +100,7 @@ def build(
     ] = "point",
     background: Annotated[Background, typer.Option(help="What lies beneath the atoms.")] = "constant",
     noise: Annotated[
-        Noise, typer.Option(help="Measured outside the particle, or taken to be white.")
+        Noise, typer.Option(help="Measured outside the particle, white, or what the fit leaves.")
     ] = "auto",
     prior: Annotated[
         Prior,

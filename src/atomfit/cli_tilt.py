@@ -8,13 +8,24 @@ import typer
 from atomfit import process
 from atomfit.arguments import number, triple
 from atomfit.options import Likelihood
-from atomfit.terminal import Overwrite, Quiet, refusals, show_log, spinner
-from atomfit.tilt_options import Amplitudes, ProbeKind, TiltAxis, TiltDisplacements, TiltOptions
+from atomfit.terminal import Elements, Overwrite, Quiet, refusals, show_log, spinner
+from atomfit.tilt_options import (
+    Amplitudes,
+    ProbeKind,
+    TiltAxis,
+    TiltDisplacements,
+    TiltOptions,
+    TiltSelection,
+)
 
 
 def tilt(
     images: Annotated[
-        Path, typer.Argument(metavar="IMAGES", help="MRC stack (may be gzipped), or .npy [view, v, u].")
+        Path,
+        typer.Argument(
+            metavar="IMAGES",
+            help="MRC stack (may be gzipped), .npy [view, v, u], or dm4, emd, ... (rosettasciio).",
+        ),
     ],
     views: Annotated[
         Path,
@@ -23,12 +34,7 @@ def tilt(
             help="A table (.csv) with r11 to r33 or with Euler angles, or tilt angles (.tlt, .rawtlt).",
         ),
     ],
-    element: Annotated[
-        list[str],
-        typer.Option(
-            "--element", "-e", metavar="SYMBOL", help="Chemical symbol of the atoms (repeatable)."
-        ),
-    ],
+    element: Elements,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Output directory.")],
     start: Annotated[
         Path | None,
@@ -38,6 +44,9 @@ def tilt(
         Path | None,
         typer.Option(metavar="MAP", help="A reconstruction whose atoms are found first (atomfit build)."),
     ] = None,
+    coupled: Annotated[
+        bool, typer.Option("--coupled", help="The map counts too, by its positions' uncertainties.")
+    ] = False,
     surroundings: Annotated[
         Path | None,
         typer.Option(metavar="MODEL", help="Further atoms that are in the images and do not move."),
@@ -84,6 +93,17 @@ def tilt(
         float | None,
         typer.Option(metavar="FRACTION", help="How much amplitudes of an element may differ (sigma)."),
     ] = None,
+    known_turns: Annotated[
+        float | None,
+        typer.Option(metavar="DEGREES", help="How far rotations may be off, for turns (sigma)."),
+    ] = None,
+    selection: Annotated[
+        TiltSelection,
+        typer.Option(help="Add missing atoms and remove false ones; auto: unless --start is given."),
+    ] = "auto",
+    fdr: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Part of the atoms that may be false.")
+    ] = None,
     mask_value: Annotated[
         str | None, typer.Option(metavar="VALUE", help="Pixels equal to it were not measured (0, nan).")
     ] = None,
@@ -110,7 +130,8 @@ def tilt(
 ) -> None:
     """Refine atoms jointly against the images of a tilt series.
 
-    Writes atoms.csv, atoms.cif, atoms.pdb, atoms.xyz, model_images.mrc, residual_images.mrc,
+    Atoms are found in the images if neither a model (--start) nor a map (--map) is given. Writes atoms.csv,
+    rejected.csv, particle.json, atoms.cif, atoms.pdb, atoms.xyz, model_images.mrc, residual_images.mrc,
     views_refined.csv, views.svg (the atoms over the first, middle and last image: look at it), probe.csv,
     summary.json and run.json into DIR.
     """
@@ -125,6 +146,7 @@ def tilt(
             centre=triple(centre, "--centre"),
             start=start,
             map=map,
+            coupled=coupled,
             surroundings=surroundings,
             probe=probe,
             voltage=voltage,
@@ -139,6 +161,9 @@ def tilt(
             gain=gain,
             known_positions=known_positions,
             known_amplitudes=known_amplitudes,
+            known_turns=known_turns,
+            selection=selection,
+            fdr=fdr,
             anneal=anneal,
         )
         from atomfit.io.outputs import require_writable
@@ -165,3 +190,5 @@ def tilt(
             )
         result.write(out, overwrite)
     typer.echo(f"{len(result)} atoms: {out / 'atoms.csv'}")
+    if result.fit.reason == "interrupted":
+        raise typer.Exit(130)

@@ -9,7 +9,7 @@ from atomfit.errors import InputError
 FitMethod = Literal["joint", "log"]
 Displacements = Literal["anisotropic", "isotropic"]
 Background = Literal["none", "constant", "linear"]
-Noise = Literal["auto", "white"]
+Noise = Literal["auto", "white", "residual"]
 Prior = Literal["auto", "empirical", "none"]
 Selection = Literal["fit", "paper"]
 Scattering = Literal["gaussian", "form-factor"]
@@ -47,8 +47,8 @@ class BuildOptions:
     - `voxels`: a voxel holds the density at its centre ("point"), or "integrated" over its volume.
     - `background`: what lies beneath the atoms.
     - `noise`: "auto" measures its spectrum outside the particle and weighs spatial frequencies by it, or
-        takes uncertainties from what the fit leaves if it cannot be measured there; "white" weighs all
-        alike.
+        takes uncertainties from what the fit leaves if it cannot be measured there, or is clearly less
+        there than inside; "residual" does so at once; "white" weighs all alike.
     - `half_maps`: files of the map's two half-maps; noise is measured in their difference then.
     - `tilts`: file of the tilt angles that the map was reconstructed from: frequencies that these did not
         measure do not count.
@@ -161,9 +161,11 @@ class BuildOptions:
                         f"leave out {option} or --likelihood",
                         option,
                     )
-        if self.noise == "white" and self.half_maps is not None:
+        if self.noise != "auto" and self.half_maps is not None:
             raise InputError(
-                "noise cannot be both white and measured", "leave out --half-maps or --noise", "--half-maps"
+                f"noise cannot be both {self.noise} and measured",
+                "leave out --half-maps or --noise",
+                "--half-maps",
             )
         if self.gain is not None:
             if self.likelihood != "poisson":

@@ -26,7 +26,7 @@ from atomfit.io.mrc import MapFile
 from atomfit.neighbours import nearest_distances
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap, Source, edge_level, prepare
-from atomfit.refining import Progress, refine_jointly
+from atomfit.refining import Progress, louder_inside, refine_jointly
 from atomfit.selecting import assign_species, select_atoms
 from atomfit.selection.completion import Discarded, Selection
 from atomfit.selection.contour import Contour, contour
@@ -35,6 +35,11 @@ from atomfit.statistics.per_atom import AtomStatistics, measure_atoms
 from atomfit.timing import Stopwatch
 
 log = logging.getLogger("atomfit")
+
+_QUIET_OUTSIDE = (
+    "the noise outside the particle is not that inside (the map may have been smoothed or regularised "
+    "there): uncertainties are those of what the fit leaves"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +158,16 @@ def build(
     with clock("detect"):
         detection = _detect(ready, options) if before is None else before.detection
     _describe(detection)
+    chosen = options
     with clock("joint fit"):
         state = None if before is None else before.state
         joint = refine_jointly(ready, detection, options, progress, kept, state)
+        if joint is not None and louder_inside(ready, detection, joint, options):
+            warnings.append(_QUIET_OUTSIDE)
+            chosen = replace(options, noise="residual")
+            joint = refine_jointly(ready, detection, chosen, progress, kept, None)
     with clock("selection"):
-        detection, joint, selection = select_atoms(ready, detection, joint, options, progress, kept)
+        detection, joint, selection = select_atoms(ready, detection, joint, chosen, progress, kept)
         species = assign_species(ready, joint, options)
     with clock("baseline"):
         baseline = _baseline(density, detection, kind)

@@ -4,7 +4,6 @@ Whatever can be refused is refused here, in seconds: this module and what it imp
 map is changed only as asked: its contrast is inverted, or it is masked.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +26,9 @@ from atomfit.inspection import (
 from atomfit.io.half_maps import is_their_mean, read_half_maps
 from atomfit.io.mrc import MapFile, from_array, read_map
 from atomfit.io.tilts import read_tilts
+from atomfit.memory import require_memory
 from atomfit.options import BuildOptions
-from atomfit.tilts import TiltSeries
+from atomfit.tilts import TiltAngles
 
 Source = str | Path | DensityMap | Shaped[np.ndarray, "..."]
 
@@ -62,7 +62,7 @@ class PreparedMap:
     warnings: tuple[str, ...]
     seconds: float
     half_maps: tuple[DensityMap, DensityMap] | None = None
-    tilts: TiltSeries | None = None
+    tilts: TiltAngles | None = None
 
 
 def prepare(
@@ -90,7 +90,7 @@ def prepare(
     try:
         require_usable_values(file.map)
         warnings = [*file.warnings, *require_resolving_voxels(file.map, kind)]
-        require_memory(file.map)
+        _require_memory(file.map)
         density = inverted(file.map) if options.invert else file.map
         if options.mask_diameter is not None:
             density = masked(density, options.mask_diameter)
@@ -127,7 +127,7 @@ def check(
     file = _read(source, voxel_size)
     try:
         require_usable_values(file.map)
-        require_memory(file.map)
+        _require_memory(file.map)
         return file, inspect(file.map, kind)
     except InputError as error:
         raise error.at(file.path or "map") from None
@@ -186,23 +186,12 @@ def require_counts(density: DensityMap) -> None:
         )
 
 
-def require_memory(density: DensityMap) -> float:
-    """Memory (bytes) that a fit of this map will need.
-
-    **Raises:** `InputError` if the machine has less.
-    """
-    needed = _BYTES_AT_LEAST + _BYTES_PER_VOXEL * density.grid.size
-    try:
-        present = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return needed
-    if needed > present:
-        raise InputError(
-            f"fitting {density.grid.size} voxels needs about {needed / 1e9:.1f} GB of memory, and "
-            f"this machine has {present / 1e9:.1f} GB",
-            "cut out the particle, or bin the map",
-        )
-    return needed
+def _require_memory(density: DensityMap) -> None:
+    require_memory(
+        _BYTES_AT_LEAST + _BYTES_PER_VOXEL * density.grid.size,
+        f"fitting {density.grid.size} voxels",
+        "cut out the particle, or bin the map",
+    )
 
 
 def _read(source: Source, voxel_size: float | tuple[float, ...] | None) -> MapFile:

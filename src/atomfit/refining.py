@@ -8,12 +8,19 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
+
 from atomfit.detection.detect import Detection
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.noise_sources import measure_noise, spectrum_of_half_maps, spectrum_of_tilts
+from atomfit.fitting.noise_sources import (
+    measure_noise,
+    quiet_outside,
+    spectrum_of_half_maps,
+    spectrum_of_tilts,
+)
 from atomfit.fitting.refinement import FitState
 from atomfit.fitting.solvers import AbstractSolver
 from atomfit.io.checkpoint import Checkpoint
@@ -85,6 +92,20 @@ def joint_fit(
     )
 
 
+def louder_inside(ready: PreparedMap, detection: Detection, fit: JointFit, options: BuildOptions) -> bool:
+    """Whether a fit leaves much more inside the particle than the noise that was measured outside."""
+    measured = ready.half_maps is None and options.noise == "auto" and np.isfinite(fit.chi_square)
+    if not measured or options.likelihood != "gaussian" or fit.reason != "converged":
+        return False
+    occupied, u = detection.occupied(ready.element), detection.mean_atom.u
+    model = fit.density(ready.density.grid)
+    times = quiet_outside(ready.density, model, fit.fitted.positions, occupied, u)
+    if times is None:
+        return False
+    log.info("noise: the fit leaves %.1f times what is outside the particle", times)
+    return True
+
+
 def _solver(options: BuildOptions) -> AbstractSolver:
     if options.optimizer == "newton":
         return GaussNewton()
@@ -107,10 +128,10 @@ def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> N
         noise = spectrum_of_tilts(ready.tilts, ready.density.grid, u)
     if noise is not None:
         log.info(noise.describe())
-    elif options.noise == "auto":
+    elif options.noise != "white":
+        unknown = "cannot be measured outside the particle; " if options.noise == "auto" else ""
         log.info(
-            "noise: cannot be measured outside the particle; frequencies count alike, and uncertainties "
-            "are those of what the fit leaves"
+            "noise: %sfrequencies count alike, and uncertainties are those of what the fit leaves", unknown
         )
         return "residual"
     if noise is not None and not noise.white and options.likelihood != "gaussian":

@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from atomfit.detection.detect import Detection
+from atomfit.detection.detect import Detection, correlations_with_identical_atoms
+from atomfit.detection.mean_atom import CLOSEST
 from atomfit.fitting.joint import JointFit
 from atomfit.io.checkpoint import Checkpoint
 from atomfit.neighbours import find_neighbours
@@ -14,6 +15,7 @@ from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap
 from atomfit.refining import Progress, joint_fit, refine_jointly
 from atomfit.selection.completion import Selection, Stage, complete, without_faint
+from atomfit.selection.evidence import likelihood_ratios
 from atomfit.selection.judgement import judge
 from atomfit.selection.species import Species, assign
 
@@ -53,16 +55,32 @@ def select_atoms(
         cutoff=options.cn_cutoff,
     )
 
-    def refit(changed: Detection) -> JointFit:
-        fit = refine_jointly(ready, changed, options, progress, checkpoint, None)
+    def at(positions: np.ndarray) -> Detection:
+        if positions is detection.positions:
+            return detection
+        correlations = correlations_with_identical_atoms(
+            ready.density, positions, detection.mean_atom, ready.element
+        )
+        return replace(detection, positions=positions, correlations=correlations)
+
+    def refit(positions: np.ndarray) -> JointFit:
+        fit = refine_jointly(ready, at(positions), options, progress, checkpoint, None)
         assert fit is not None
         return fit
 
-    completed = partial(complete, ready.density, element=ready.element)
+    def completed(fit: JointFit, stages: list[Stage[JointFit]]) -> tuple[np.ndarray, JointFit, Selection]:
+        apart = CLOSEST * ready.element.neighbour_distance
+        return complete(detection.positions, fit, apart, stages, detection.rejected)
+
+    def result(
+        positions: np.ndarray, fit: JointFit, selection: Selection
+    ) -> tuple[Detection, JointFit, Selection]:
+        return at(positions), fit, selection
+
     if options.selection != "fit" or joint.reason != "converged":
-        return completed(detection, joint, stages=[Stage(judgement, refit, rounds=0)])
+        return result(*completed(joint, [Stage(judgement, refit, rounds=0)]))
     if joint.prior is None or options.scattering != "gaussian":
-        return completed(detection, joint, stages=[Stage(judgement, refit)])
+        return result(*completed(joint, [Stage(judgement, refit)]))
     shared = detection.mean_atom
     if joint.inside is None:
         shape = joint.prior.matrix(ready.density.grid.ndim)
@@ -71,8 +89,8 @@ def select_atoms(
             shared = replace(shared, matrix=shape, u=float(np.trace(shape)) / len(shape))
     rigid = replace(options, prior="none", freeze=(*options.freeze, "displacements"))
 
-    def sharing(changed: Detection) -> JointFit:
-        atoms = replace(changed, mean_atom=shared)
+    def sharing(positions: np.ndarray) -> JointFit:
+        atoms = replace(at(positions), mean_atom=shared)
         fit = joint_fit(ready, atoms, rigid, progress, lambda state: None, None)
         if fit.reason == "interrupted":
             raise _Interrupted
@@ -80,15 +98,18 @@ def select_atoms(
 
     try:
         if joint.inside is None:
-            stages = [Stage(judgement, sharing), Stage(judgement, refit)]
-            return completed(detection, joint, stages=stages)
+            return result(*completed(joint, [Stage(judgement, sharing), Stage(judgement, refit)]))
         generous = Stage(partial(judgement, generous=True), sharing)
-        most = completed(detection, sharing(detection), stages=[generous])
-        return without_faint(ready.density, *most[:2], ready.element, most[2], Stage(judgement, refit))
+        most = completed(sharing(detection.positions), [generous])
+        return result(*without_faint(*most, Stage(judgement, refit), _evidence))
     except _Interrupted:
         log.warning("interrupted while atoms were selected: these are the atoms as they were detected")
         stopped = replace(joint, reason="interrupted")
-        return completed(detection, stopped, stages=[Stage(judgement, refit, rounds=0)])
+        return result(*completed(stopped, [Stage(judgement, refit, rounds=0)]))
+
+
+def _evidence(fit: JointFit) -> np.ndarray:
+    return likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty)
 
 
 def assign_species(ready: PreparedMap, joint: JointFit | None, options: BuildOptions) -> Species | None:

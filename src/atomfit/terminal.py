@@ -17,6 +17,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a direc
 Figures = Annotated[
     bool, typer.Option("--figures", help="Draw figures for print too (PNG and PDF), into DIR/figures.")
 ]
+Elements = Annotated[
+    list[str],
+    typer.Option("--element", "-e", metavar="SYMBOL", help="Chemical symbol of the atoms (repeatable)."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 
 

@@ -12,6 +12,7 @@ TiltAxis = Literal["x", "y"]
 ProbeKind = Literal["direct", "fixed", "rigid", "adaptive"]
 Amplitudes = Literal["auto", "element", "atom"]
 TiltDisplacements = Literal["shared", "isotropic", "anisotropic"]
+TiltSelection = Literal["auto", "fit", "off"]
 PartOfView = Literal["backgrounds", "gains", "shifts", "turns"]
 
 
@@ -27,8 +28,10 @@ class TiltOptions:
     - `convention`: axes that Euler angles are about, as "ZYZ".
     - `inverse_views`: the inverse of each rotation is meant, because angles turn the microscope.
     - `centre`: point of the specimen that the views turn about (Å).
-    - `start`: file of the model to start from.
+    - `start`: file of the model to start from; without it and `map` atoms are found in the images.
     - `map`: file of a map whose atoms are found first, and started from.
+    - `coupled`: the map counts as well as the images, by the standard uncertainties of its positions; it
+        must not be a reconstruction from the same images, which would count twice.
     - `surroundings`: file of atoms that are in the images and do not move.
     - `probe`: what a point looks like: "direct" (as part of the atom), "fixed" at all depths, "rigid" (as
         it propagates) or "adaptive" (refined).
@@ -43,6 +46,10 @@ class TiltOptions:
     - `gain`: image units per count, for "poisson".
     - `known_positions`: standard deviation of a move from the start (Å), if anything is known of it.
     - `known_amplitudes`: relative standard deviation of amplitudes about their element's.
+    - `known_turns`: standard deviation of the views' rotations about each axis (degrees).
+    - `selection`: "fit" adds atoms that what is left of the images shows and removes those that noise could
+        have made, until nothing changes; "off" judges them only; "auto": "off" for a model to start from.
+    - `fdr`: part of the atoms that may be false; by default what is likelier an atom than noise is taken.
     - `anneal`: draw atoms wide at first, so that none is stranded.
 
     **Raises:** `InputError` if an option makes no sense.
@@ -56,6 +63,7 @@ class TiltOptions:
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     start: str | Path | None = None
     map: str | Path | None = None
+    coupled: bool = False
     surroundings: str | Path | None = None
     probe: ProbeKind = "direct"
     voltage: float = 300.0
@@ -70,6 +78,9 @@ class TiltOptions:
     gain: float | None = None
     known_positions: float | None = None
     known_amplitudes: float | None = None
+    known_turns: float | None = None
+    selection: TiltSelection = "auto"
+    fdr: float | None = None
     anneal: bool = True
 
     def __post_init__(self) -> None:
@@ -79,6 +90,7 @@ class TiltOptions:
             ("amplitudes", Amplitudes),
             ("displacements", TiltDisplacements),
             ("likelihood", Likelihood),
+            ("selection", TiltSelection),
         ):
             if getattr(self, field) not in get_args(kinds):
                 option = f"--{field.replace('_', '-')}"
@@ -95,9 +107,18 @@ class TiltOptions:
         _require("--gain", self.gain, 1e-12, 1e12, "gain", "image units per count")
         _require("--known-positions", self.known_positions, 1e-6, 10, "deviation of positions", "Å, as 0.1")
         _require("--known-amplitudes", self.known_amplitudes, 1e-6, 100, "deviation", "a part, as 0.1")
+        _require("--known-turns", self.known_turns, 1e-4, 45, "deviation of rotations", "degrees, as 2")
+        if self.known_turns is not None and "turns" not in self.refine:
+            raise InputError("rotations are not refined", "add --refine turns", "--known-turns")
         if self.gain is not None and self.likelihood != "poisson":
             raise InputError(
                 "only counts have a gain", "add --likelihood poisson, or leave it out", "--gain"
+            )
+        if self.known_amplitudes is not None and not self.own_amplitudes:
+            raise InputError(
+                "an element's one amplitude is not held by others",
+                "add --amplitudes atom",
+                "--known-amplitudes",
             )
         if self.held_out is not None and self.held_out < 2:
             raise InputError(
@@ -107,12 +128,18 @@ class TiltOptions:
             raise InputError("the centre is no point", "give X,Y,Z in Å", "--centre")
         if self.start is not None and self.map is not None:
             raise InputError("both a model and a map are given to start from", "give one", "--start")
-        if self.start is None and self.map is None:
+        if self.coupled and (self.map is None or self.known_positions is not None):
             raise InputError(
-                "there is nothing to start from (starts from images alone are not there yet)",
-                "give a model (--start) or a reconstruction whose atoms are to be found (--map)",
-                "--start",
+                "positions are known from one map, or by one number",
+                "give --map with --coupled, and no --known-positions",
+                "--coupled",
             )
+        _require("--fdr", self.fdr, 1e-6, 0.5, "false-discovery rate", "a part of the atoms, as 0.01")
+
+    @property
+    def own_amplitudes(self) -> bool:
+        """Whether each atom has an amplitude of its own."""
+        return self.amplitudes == "atom" or (self.amplitudes == "auto" and self.probe == "adaptive")
 
 
 def _require(option: str, value: float | None, low: float, high: float, what: str, unit: str) -> None:

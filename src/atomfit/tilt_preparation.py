@@ -15,8 +15,8 @@ from atomfit.elements import Element, elements_of, typical
 from atomfit.errors import InputError
 from atomfit.io.image_stacks import ImageStack, read_images, stack_of
 from atomfit.io.views import ViewsFile, read_views
+from atomfit.projection.directions import describe_views
 from atomfit.projection.views import TiltSeries, Views
-from atomfit.report.views import describe_views
 from atomfit.tilt_options import TiltOptions
 
 Images = str | Path | Shaped[np.ndarray, "..."]

@@ -6,7 +6,6 @@ elements that were given. Then they are compared with the images, before time is
 """
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +15,12 @@ from scipy.spatial import cKDTree
 
 from atomfit.errors import InputError
 from atomfit.io.models import read_model
+from atomfit.memory import require_memory
 from atomfit.preparation import prepare
 from atomfit.projection.agreement import Agreement, agreement, seen_at
 from atomfit.projection.views import TiltSeries
 from atomfit.statistics.comparison import Model
-from atomfit.tilt_options import TiltOptions
+from atomfit.tilt_options import ProbeKind, TiltOptions
 from atomfit.tilt_preparation import PreparedSeries
 
 log = logging.getLogger("atomfit")
@@ -31,8 +31,9 @@ _SAME = 0.5
 _MARGIN = 3.0
 #: Bytes of memory of a fit: of the program, of each pixel of all views, and of each atom (measured).
 _BYTES_AT_LEAST, _BYTES_PER_PIXEL, _BYTES_PER_ATOM = 500e6, 40, 20e3
-#: Seconds on a processor's core: to compile, and for each atom in each view (measured).
-_COMPILING, _PER_ATOM_AND_VIEW = 20.0, 2.4e-3
+#: Seconds on a processor's core: to compile, and for each atom in each view, directly and through a probe
+#: (measured).
+_COMPILING, _DIRECT, _THROUGH_PROBE = 30.0, 7e-4, 3e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Start:
     - `numbers`: atomic numbers.
     - `frozen`: those that are drawn and do not move; they come last.
     - `ids`: of those that move, as in the file they are from.
+    - `known`: standard deviations of the positions (Å), as far as anything is known of them; infinite for
+        what is not. None if nothing is.
     - `notes`: what is said of them.
     """
 
@@ -52,6 +55,7 @@ class Start:
     numbers: Int[np.ndarray, " n"]
     frozen: Bool[np.ndarray, " n"]
     ids: Int[np.ndarray, " m"]
+    known: Float[np.ndarray, "n 3"] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -62,6 +66,31 @@ def start_from_file(path: str | Path, ready: PreparedSeries, options: TiltOption
     """
     model = read_model(Path(path), "start")
     return with_surroundings(model.positions, numbers_of(model, path, ready), model.ids, ready, options)
+
+
+def start_from_images(ready: PreparedSeries, options: TiltOptions) -> Start:
+    """Atoms where a quick reconstruction is bright.
+
+    Those at the place of one of the surroundings are left out.
+
+    **Raises:** `InputError` if nothing is bright.
+    """
+    from atomfit.projection.reconstruction import places_of_atoms
+
+    positions = places_of_atoms(ready.series, ready.element.neighbour_distance)
+    if options.surroundings is not None and len(positions):
+        around = read_model(Path(options.surroundings), "surroundings").positions
+        near = cKDTree(around).query(positions)[0] < _SAME * ready.element.neighbour_distance
+        positions = positions[~near]
+    if not len(positions):
+        raise InputError(
+            "a reconstruction from these images shows no atom",
+            "check the views, or give atoms to start from (--start)",
+            ready.stack.path,
+        )
+    log.info("start: %d bright maxima of a filtered back-projection", len(positions))
+    numbers = np.full(len(positions), ready.element.number)
+    return with_surroundings(positions, numbers, np.arange(1, len(positions) + 1), ready, options)
 
 
 def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
@@ -81,6 +110,7 @@ def with_surroundings(
     ids: Int[np.ndarray, " n"],
     ready: PreparedSeries,
     options: TiltOptions,
+    errors: Float[np.ndarray, "n 3"] | None = None,
 ) -> Start:
     """Atoms to start from, and those around them that do not move.
 
@@ -88,7 +118,11 @@ def with_surroundings(
 
     **Raises:** `InputError` if atoms are in no image.
     """
-    series = ready.series
+    series, known = ready.series, None
+    if options.known_positions is not None:
+        known = np.full(positions.shape, options.known_positions)
+    elif errors is not None:
+        known = errors
     outside = ~shown(positions, series, _MARGIN)
     if outside.any():
         raise InputError(
@@ -97,7 +131,7 @@ def with_surroundings(
             options.start or options.map,
         )
     if options.surroundings is None:
-        return Start(positions, numbers, np.zeros(len(positions), bool), ids)
+        return Start(positions, numbers, np.zeros(len(positions), bool), ids, known)
     around = read_model(Path(options.surroundings), "surroundings")
     apart = cKDTree(positions).query(around.positions)[0] > _SAME * ready.element.neighbour_distance
     kept = apart & shown(around.positions, series, _MARGIN)
@@ -110,6 +144,7 @@ def with_surroundings(
         np.concatenate([numbers, numbers_of(around, options.surroundings, ready)[kept]]),
         np.arange(len(positions) + int(kept.sum())) >= len(positions),
         ids,
+        None if known is None else np.concatenate([known, np.full((int(kept.sum()), 3), np.inf)]),
         (note,),
     )
 
@@ -158,14 +193,15 @@ def judged(start: Start, ready: PreparedSeries) -> tuple[Agreement, list[str]]:
     ]
 
 
-def require_memory(start: Start, ready: PreparedSeries) -> float:
-    """Memory (bytes) that a fit will need; it is told, and about how long it takes.
+def require_room(start: Start, ready: PreparedSeries, probe: ProbeKind = "direct") -> None:
+    """Find out whether the machine has the memory for a fit; it is told, and about how long it takes.
 
-    **Raises:** `InputError` if the machine has less.
+    **Raises:** `InputError` if it has not.
     """
     atoms, views = len(start.positions), len(ready.series)
     needed = _BYTES_AT_LEAST + _BYTES_PER_PIXEL * ready.series.images.size + _BYTES_PER_ATOM * atoms
-    minutes = (_COMPILING + _PER_ATOM_AND_VIEW * atoms * views) / 60
+    each = _DIRECT if probe == "direct" else _THROUGH_PROBE
+    minutes = (_COMPILING + each * atoms * views) / 60
     log.info(
         "%d atoms in %d views: about %.1f GB of memory and, on one core, %s",
         atoms,
@@ -173,15 +209,4 @@ def require_memory(start: Start, ready: PreparedSeries) -> float:
         needed / 1e9,
         "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes",
     )
-    try:
-        present = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return needed
-    if needed > present:
-        raise InputError(
-            f"fitting {views} images needs about {needed / 1e9:.1f} GB of memory, and this machine has "
-            f"{present / 1e9:.1f} GB",
-            "crop or bin the images",
-            ready.stack.path,
-        )
-    return needed
+    require_memory(needed, f"fitting {views} images", "crop or bin the images", ready.stack.path)

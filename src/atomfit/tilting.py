@@ -1,6 +1,6 @@
 """Atoms against a tilt series, top to bottom: images, views and atoms to start from in, refined atoms out.
 
-    prepare -> (build) -> agreement -> refine_against -> what to warn of -> (files)
+    prepare -> (build) -> agreement -> refine_against <-> selection -> statistics -> (files)
 
 `tilt` is what the command `atomfit tilt` runs; it writes nothing. `result.write(directory)` does.
 """
@@ -13,26 +13,33 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.spatial.transform import Rotation
 
 from atomfit.atoms import AnisotropicDisplacements, Atoms
+from atomfit.detection.mean_atom import CLOSEST
 from atomfit.elements import symbol_of
 from atomfit.errors import InputError
 from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.io.models import Model
 from atomfit.neighbours import Neighbours, find_neighbours
 from atomfit.projection.agreement import Agreement
-from atomfit.projection.refinement import TiltFit, refine_against
+from atomfit.projection.fit import TiltFit
+from atomfit.projection.information import ImageUncertainty
+from atomfit.projection.model import refined_views
+from atomfit.projection.refinement import refine_against
 from atomfit.projection.verdict import view_warnings
 from atomfit.projection.views import Views
+from atomfit.selection.completion import Selection
+from atomfit.statistics.geometry import Geometry, measure_geometry
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import Images, PreparedSeries, prepare_series
+from atomfit.tilt_selecting import select_from_images
 from atomfit.tilt_starts import (
     Start,
     judged,
     numbers_of,
-    require_memory,
+    require_room,
     start_from_file,
+    start_from_images,
     with_surroundings,
 )
 from atomfit.timing import Stopwatch
@@ -53,7 +60,10 @@ class TiltResult:
     - `options`: what was asked for.
     - `agreement`: of start and images.
     - `fit`: of all atoms, the surroundings included; they come last.
+    - `selection`: which atoms are real, as the images have it.
+    - `uncertainty`: of all atoms' positions and amplitudes.
     - `neighbours`: of the atoms that were refined, those around them counted.
+    - `geometry`: what the positions of the atoms that were refined say.
     - `warnings`: what a user should know before trusting the numbers.
     - `seconds`: wall time of each stage.
     """
@@ -63,7 +73,10 @@ class TiltResult:
     options: TiltOptions
     agreement: Agreement
     fit: TiltFit
+    selection: Selection
+    uncertainty: ImageUncertainty
     neighbours: Neighbours
+    geometry: Geometry
     warnings: tuple[str, ...]
     seconds: dict[str, float]
 
@@ -87,6 +100,17 @@ class TiltResult:
         return np.asarray(self.atoms.matrices(), np.float64)
 
     @property
+    def position_errors(self) -> Float[np.ndarray, "n 3"]:
+        """Standard uncertainties of their positions (Å)."""
+        return self.uncertainty.positions[~self.start.frozen]
+
+    @property
+    def amplitude_errors(self) -> Float[np.ndarray, " n"]:
+        """Standard uncertainties of their amplitudes (image units x Å²); NaN where elements share one."""
+        own = self.options.own_amplitudes
+        return np.where(own, self.uncertainty.amplitudes[~self.start.frozen], np.nan)
+
+    @property
     def anisotropic(self) -> bool:
         """Whether the atoms have shapes of their own."""
         return isinstance(self.fit.atoms.displacements, AnisotropicDisplacements)
@@ -99,12 +123,8 @@ class TiltResult:
     @property
     def views(self) -> Views:
         """The views with what was refined of them: rotations, and centres moved by the shifts."""
-        nominal, each = self.prepared.series.views, self.fit.views
-        turns = Rotation.from_rotvec(np.asarray(each.turns)).as_matrix()
-        return Views(
-            turns @ nominal.rotations,
-            nominal.centres + np.asarray(each.shifts) / self.prepared.series.pixel,
-        )
+        series = self.prepared.series
+        return refined_views(series.views, self.fit.views, series.pixel)
 
     @property
     def residual(self) -> Float[np.ndarray, "v rows columns"]:
@@ -162,35 +182,74 @@ def tilt(
     clock = Stopwatch({"read and prepare": ready.seconds})
     for note in ready.notes:
         log.info(note)
+    given = options.start is not None
+    selecting = options.selection == "fit" or (options.selection == "auto" and not given)
     with clock("start"):
         start = _start(ready, options, progress)
         for note in start.notes:
             log.info(note)
         found, warnings = judged(start, ready)
         warnings = [*ready.warnings, *warnings]
-        require_memory(start, ready)
+        require_room(start, ready, options.probe)
     # Told before the fit, because they may be reasons not to wait for it.
     for warning in warnings:
         log.warning(warning)
-    with clock("fit"):
-        fit = _refine(ready, start, options, progress)
+    refined, earlier = options, None
+    if selecting:
+        with clock("selection"):
+            start, fit, earlier = _selected(ready, start, options, progress)
+        refined = replace(options, anneal=False)
+    # Whoever has interrupted the selection does not want to wait for another fit.
+    if earlier is None or fit.reason != "interrupted":
+        with clock("fit"):
+            fit = _refine(ready, start, refined, progress)
+    with clock("uncertainty"):
+        start, fit, selection, uncertainty = select_from_images(ready, start, fit, options)
+        if earlier is not None:
+            selection = selection.after(earlier, CLOSEST * ready.element.neighbour_distance / 2)
     moving = ~start.frozen
     neighbours = _of_moving(
         find_neighbours(np.asarray(fit.atoms.positions), typical=ready.element.neighbour_distance), moving
     )
-    later = view_warnings(fit.correlations, fit.held_out)
+    positions = np.asarray(fit.atoms.positions)[moving]
+    with clock("statistics"):
+        errors = uncertainty.positions[moving]
+        geometry = measure_geometry(positions, errors, neighbours.cutoff, ready.element)
+    log.info(geometry.describe())
+    later = view_warnings(fit.correlations, fit.held_out, uncertainty.excess)
+    if not selection.settled and selecting:
+        later.append("the images still ask for other atoms: see rejected.csv for those that may be lacking")
+    against, lacking = (~selection.judgement.kept).sum(), selection.judgement.wanted.sum()
+    if not selecting and (against or lacking):
+        later.append(
+            f"the images speak against {against} atoms (flags) and ask for {lacking} others "
+            "(rejected.csv): --selection fit removes and adds them"
+        )
     if fit.reason != "converged":
         later.append(f"the fit did not converge: {fit.reason}")
     for warning in later:
         log.warning(warning)
     _describe(fit, start, len(moving) - len(start.ids))
-    return TiltResult(ready, start, options, found, fit, neighbours, (*warnings, *later), clock.seconds)
+    return TiltResult(
+        ready,
+        start,
+        options,
+        found,
+        fit,
+        selection,
+        uncertainty,
+        neighbours,
+        geometry,
+        (*warnings, *later),
+        clock.seconds,
+    )
 
 
 def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> Start:
     if options.start is not None:
         return start_from_file(options.start, ready, options)
-    assert options.map is not None
+    if options.map is None:
+        return start_from_images(ready, options)
     from atomfit.pipeline import build
 
     symbols = [one.symbol for one in ready.elements]
@@ -199,9 +258,37 @@ def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> S
     if not len(built):
         raise InputError("no atom was found in this map", "see atomfit check", options.map)
     ids = np.arange(1, len(built) + 1)
-    esds = np.full((len(built), 3), np.nan)
+    esds = built.statistics.uncertainties.positions
     model = Model("map", ids, tuple(built.symbols), built.positions, esds, numbers={})
-    return with_surroundings(model.positions, numbers_of(model, options.map, ready), ids, ready, options)
+    # A position that the map does not tell is known by the images alone.
+    errors = np.where(np.isfinite(esds), esds, np.inf) if options.coupled else None
+    if errors is not None:
+        log.info("the map tells positions to %.3f Å (median), and counts by that", np.median(errors))
+    numbers = numbers_of(model, options.map, ready)
+    return with_surroundings(model.positions, numbers, ids, ready, options, errors)
+
+
+def _selected(
+    ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress
+) -> tuple[Start, TiltFit, Selection]:
+    """The atoms that images show, as a fit of the simplest kind has them, that fit, and what was decided.
+
+    Atoms of one element are alike in it, which is what tells one that is none.
+    """
+    plain = replace(
+        options, probe="direct", amplitudes="element", displacements="shared", known_amplitudes=None
+    )
+    near = options.map is None and options.start is None
+
+    def refit(atoms: Start) -> TiltFit:
+        return _refine(ready, atoms, replace(plain, anneal=False), progress)
+
+    first = refit(start) if near else _refine(ready, start, plain, progress)
+    start, fit, selection, _ = select_from_images(ready, start, first, plain, refit)
+    # What is expected of positions is expected of those that were given.
+    if start.known is None:
+        start = replace(start, positions=fit.positions)
+    return start, fit, selection
 
 
 def _refine(ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress) -> TiltFit:
@@ -227,8 +314,9 @@ def _refine(ready: PreparedSeries, start: Start, options: TiltOptions, progress:
         frozen=start.frozen if start.frozen.any() else None,
         likelihood=losses[options.likelihood],
         held_out=ready.held_out(options.held_out),
-        known_positions=options.known_positions,
+        known_positions=start.known,
         known_amplitudes=options.known_amplitudes,
+        known_turns=options.known_turns,
         progress=progress,
     )
 

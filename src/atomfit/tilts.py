@@ -29,7 +29,7 @@ _FEWEST = 3
 
 
 @dataclass(frozen=True, eq=False)
-class TiltSeries:
+class TiltAngles:
     """Angles at which a specimen was seen.
 
     **Fields:**

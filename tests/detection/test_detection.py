@@ -13,7 +13,7 @@ from atomfit.detection.peaks import local_maxima
 from atomfit.detection.pieces import find_pieces
 from atomfit.detection.threshold import COARSE, SimulatedMapCorrelation, search_threshold
 from atomfit.detection.validation import least_correlation, validation_correlations
-from atomfit.elements import element
+from atomfit.elements import dimmest, element
 from atomfit.grid import DensityMap, Grid
 from atomfit.matching import match
 from atomfit.rendering import Gaussians, render_reference
@@ -291,3 +291,21 @@ def test_atoms_are_found_on_an_uneven_background(seed: int) -> None:
     found = detect(case.map.with_values((values + slow + ramp).astype(np.float32)), PT)
     pairs = match(found.positions, case.positions)
     assert (pairs.missing, pairs.false) == (0, 0)
+
+
+def test_faint_kinds_of_atoms_are_found_where_they_are_told_of() -> None:
+    """Iron beside platinum is a third as bright: a threshold chosen as if all were alike loses it."""
+    case = simulate(size=150, rotate="random", noise=0.0, seed=2)
+    kinds = (PT, element("Fe"))
+    assert dimmest(kinds) == pytest.approx(26 / 78)
+    assert dimmest((PT,)) == 1.0
+    rng = np.random.default_rng(2)
+    part = np.where(rng.random(len(case.positions)) < 0.3, dimmest(kinds), 1.0)
+    gaussians = Gaussians(case.positions, case.matrices + 0.15 * np.eye(3), part)
+    clean = render_reference(gaussians, case.map.grid)
+    noise = rng.normal(0, 0.02 * clean.max(), clean.shape)
+    density = case.map.with_values((clean + noise).astype(np.float32))
+    alike = match(detect(density, PT).positions, case.positions, 1.0)
+    told = match(detect(density, PT, faintest=dimmest(kinds)).positions, case.positions, 1.0)
+    assert told.recall > alike.recall + 0.05
+    assert told.precision > 0.99

@@ -12,12 +12,21 @@ from atomfit.errors import InputError
 from atomfit.fitting import noise_sources
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.noise_sources import measure_noise, spectrum_of_half_maps, spectrum_of_tilts
+from atomfit.fitting.noise_sources import (
+    measure_noise,
+    quiet_outside,
+    spectrum_of_half_maps,
+    spectrum_of_tilts,
+)
+from atomfit.fitting.objective import region_mask
 from atomfit.grid import DensityMap, Grid
+from atomfit.matching import match
+from atomfit.pipeline import build
+from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.disturbances import noise as noise_map
 from atomfit.simulation.disturbances import without_wedge
-from atomfit.tilts import TiltSeries
+from atomfit.tilts import TiltAngles
 
 PT = element("Pt")
 DEVIATION, CORRELATION = 0.05, 0.5
@@ -142,7 +151,7 @@ def test_tilts_take_the_place_of_a_search(halves: Halves) -> None:
     grid = Grid((80, 88, 96), np.full(3, 0.4), np.zeros(3))
     values = without_wedge(noise_map(grid, 1.0, 0.5, seed=1), grid, 40.0)
     density = DensityMap(values.astype(np.float32), grid)
-    tilts = TiltSeries(np.arange(-69.0, 70.0, 2.0))
+    tilts = TiltAngles(np.arange(-69.0, 70.0, 2.0))
     searched = measure_noise(density, grid.centre[None], 0.2)
     known = measure_noise(density, grid.centre[None], 0.2, tilts)
     geometry = spectrum_of_tilts(tilts, grid, 0.2)
@@ -164,7 +173,7 @@ def test_a_fit_with_tilts_alone(halves: Halves) -> None:
     case, mean_atom = halves.case, halves.mean_atom
     values = case.map.values + noise_map(case.map.grid, 0.05, 0.0, seed=5)
     density = case.map.with_values(without_wedge(values, case.map.grid, 25.0).astype(np.float32))
-    spectrum = spectrum_of_tilts(TiltSeries(np.arange(-77.0, 78.0)), case.map.grid, mean_atom.u)
+    spectrum = spectrum_of_tilts(TiltAngles(np.arange(-77.0, 78.0)), case.map.grid, mean_atom.u)
     plain = fitted(density, case, mean_atom, None)
     weighted = fitted(density, case, mean_atom, spectrum)
     assert rmsd(weighted, case) < 0.7 * rmsd(plain, case)
@@ -193,3 +202,36 @@ def test_noise_of_a_large_map_is_measured_in_parts(monkeypatch: pytest.MonkeyPat
             spectrum.deviation**2 / spectrum.at(k * directions).mean() for spectrum in (parts, whole)
         )
         assert ours == pytest.approx(expected, rel=0.25)
+
+
+def test_a_map_that_was_smoothed_outside_is_found_out() -> None:
+    """Noise inside that the outside does not have; atoms that a fit lacks are no noise."""
+    case = simulate(size=79, noise=0.0, rotate="random", seed=1, box=90)
+    noise = 0.05 * np.random.default_rng(0).normal(size=case.map.grid.shape)
+    inside = region_mask(case.map.grid, case.positions, 2.0)
+    everywhere = case.map.with_values((case.map.values + noise).astype(np.float32))
+    quiet = np.where(inside, noise, 0.05 * noise)
+    smoothed = case.map.with_values((case.map.values + quiet).astype(np.float32))
+    places, u = case.positions, 0.2
+    assert quiet_outside(everywhere, case.map.values, places, places, u) is None
+    times = quiet_outside(smoothed, case.map.values, places, places, u)
+    assert times == pytest.approx(20, rel=0.1)
+    lacking = render_map(Gaussians(places[::5], case.matrices[::5], case.amplitudes[::5]), case.map.grid)
+    assert quiet_outside(everywhere, case.map.values - lacking, places, places, u) is None
+    # What is small beside an atom is the model's own error.
+    faint = case.map.with_values((case.map.values + np.where(inside, 0.1, 0.0) * noise).astype(np.float32))
+    assert quiet_outside(faint, case.map.values, places, places, u) is None
+
+
+@pytest.mark.slow
+def test_noise_is_taken_from_the_residual_where_the_outside_is_quiet() -> None:
+    case = simulate(size=79, noise=0.0, rotate="random", seed=1, box=100)
+    noise = 0.08 * np.random.default_rng(0).normal(size=case.map.grid.shape)
+    inside = region_mask(case.map.grid, case.positions, 2.0)
+    values = case.map.values + np.where(inside, noise, 0.05 * noise)
+    result = build(case.map.with_values(values.astype(np.float32)), "Pt")
+    assert any("is not that inside" in warning for warning in result.warnings)
+    assert result.joint is not None
+    assert result.joint.inside is not None
+    pairs = match(result.positions, case.positions, 1.0)
+    assert (pairs.missing, pairs.false) == (0, 0)

@@ -94,7 +94,8 @@ def check(
     assert found == pytest.approx(expected, rel=TOLERANCE)
 
 
-@pytest.mark.parametrize("answer", [pytest.param(coordinate, marks=pytest.mark.slow), displacement])
+@pytest.mark.slow
+@pytest.mark.parametrize("answer", [coordinate, displacement])
 def test_by_the_map(problem: JointProblem, answer: Callable, rng: np.random.Generator) -> None:
     posterior = jax.tree.map(jnp.asarray, problem.posterior)
     slope = np.asarray(eqx.filter_grad(answer)(posterior).data.values)

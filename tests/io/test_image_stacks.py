@@ -108,3 +108,36 @@ def test_pictures_are_png(tmp_path: Path) -> None:
     (tmp_path / "p.png").write_bytes(png(levels))
     with image.open(tmp_path / "p.png") as read:
         np.testing.assert_array_equal(np.asarray(read), levels)
+
+
+def test_files_of_microscopes_are_read_with_their_pixels(tmp_path: Path) -> None:
+    ripple = pytest.importorskip("rsciio.ripple")
+    images = np.random.default_rng(0).random((4, 6, 5)).astype(np.float32)
+    sizes = (("tilt", 4, 2.0, "deg"), ("y", 6, 0.04, "nm"), ("x", 5, 0.04, "nm"))
+    axes = [
+        {
+            "name": name,
+            "size": size,
+            "offset": 0.0,
+            "scale": scale,
+            "units": unit,
+            "navigate": i == 0,
+            "index_in_array": i,
+        }
+        for i, (name, size, scale, unit) in enumerate(sizes)
+    ]
+    about = {"metadata": {"General": {}, "Signal": {}}, "original_metadata": {}}
+    ripple.file_writer(str(tmp_path / "images.rpl"), {"data": images, "axes": axes, **about})
+    stack = read_images(tmp_path / "images.rpl")
+    np.testing.assert_array_equal(stack.images, images)
+    assert stack.pixel == pytest.approx(0.4)
+    assert stack.notes[0].endswith("from the file")
+    assert read_images(tmp_path / "images.rpl", pixel_size=0.3).pixel == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("a.dm4", "cannot be read"), ("a.rpl", "cannot be read")])
+def test_what_no_program_reads_is_refused(tmp_path: Path, name: str, expected: str) -> None:
+    pytest.importorskip("rsciio")
+    (tmp_path / name).write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match=expected):
+        read_images(tmp_path / name)

@@ -11,6 +11,7 @@ from atomfit.fitting.likelihood import StudentLoss
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
 from atomfit.projection.objective import Seen, TiltPosterior
+from atomfit.projection.objective import series_of as images_of
 from atomfit.projection.parameters import parametrise
 from atomfit.projection.probe import make_probe
 from atomfit.projection.refinement import refine_against
@@ -110,8 +111,10 @@ def test_gradient_and_gauss_newton_products_are_those_of_finite_differences(trut
     slope = float(up.value - down.value) / 0.04
     assert float(jnp.vdot(found.gradient, along)) == pytest.approx(slope, rel=0.01)
     # Where nothing is left, the Gauss-Newton matrix is that of second derivatives.
-    images = eqx.filter_jit(lambda posterior, vector: posterior.images(parameters.unflat(vector)))
-    met = eqx.tree_at(lambda p: p.seen.images, posterior, images(posterior, at))
+    draw = eqx.filter_jit(images_of)
+    seen = posterior.seen
+    drawn = draw(parameters(parameters.unflat(at)), seen.rotations, seen.centres, posterior.camera)
+    met = eqx.tree_at(lambda p: p.seen.images, posterior, drawn)
     up, down = (evaluate(met, at + step * along) for step in (0.02, -0.02))
     product = eqx.filter_jit(lambda posterior, at, x: posterior.curvature(parameters.unflat(at))[0](x))
     wanted = (up.gradient - down.gradient) / 0.04

@@ -29,7 +29,7 @@ def told(result: BuildResult, **changes: Any) -> dict[str, Any]:
     model = model_density(result)
     found = summary(result, model) | {"warnings": [], "particle": particle(result, table(result))} | changes
     record = run_record(result, 0.0)
-    return contents(result, table(result), rejected_table(result), model, found, record)
+    return contents(result, table(result), rejected_table(result.discarded), model, found, record)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,10 @@ def test_what_is_not_known_is_null(small_result: BuildResult) -> None:
     columns["u_iso"] = np.where(np.arange(55) == 3, np.nan, columns["u_iso"])
     columns["strain"] = np.full(55, np.inf)
     found, record = summary(small_result, model), run_record(small_result, 0.0)
-    made = page(contents(small_result, columns, rejected_table(small_result), model, found, record), REPORT)
+    made = page(
+        contents(small_result, columns, rejected_table(small_result.discarded), model, found, record),
+        REPORT,
+    )
     data = json.loads(parsed(made).scripts[0], parse_constant=pytest.fail)
     values = {column["name"]: column["values"] for column in data["columns"]}
     assert values["u_iso"][3] is None

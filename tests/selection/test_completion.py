@@ -7,6 +7,7 @@ import pytest
 
 from atomfit import build
 from atomfit.detection.detect import Detection, detect
+from atomfit.detection.mean_atom import CLOSEST
 from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.matching import match
@@ -15,6 +16,7 @@ from atomfit.selection.judgement import Judgement, judge
 from atomfit.simulation import Simulation, simulate
 
 PT = element("Pt")
+APART = CLOSEST * PT.neighbour_distance
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +31,16 @@ def found(case: Simulation) -> Detection:
 
 def completed(
     case: Simulation, found: Detection, positions: np.ndarray, rounds: int = 5
-) -> tuple[Detection, JointFit, Selection]:
+) -> tuple[np.ndarray, JointFit, Selection]:
     """From a fit of given atoms, as if they had been detected."""
 
-    def fit(detection: Detection) -> JointFit:
-        return fit_jointly(case.map, detection.positions, detection.mean_atom, PT)
+    def fit(places: np.ndarray) -> JointFit:
+        return fit_jointly(case.map, places, found.mean_atom, PT)
 
     def judgement(fit: JointFit) -> Judgement:
         return judge(case.map, fit, PT)
 
-    detection = replace(found, positions=positions, correlations=np.ones(len(positions)))
-    return complete(case.map, detection, fit(detection), PT, [Stage(judgement, fit, rounds)])
+    return complete(positions, fit(positions), APART, [Stage(judgement, fit, rounds)], found.rejected)
 
 
 def test_missing_atoms_are_added_and_invented_ones_removed(case: Simulation, found: Detection) -> None:
@@ -50,10 +51,10 @@ def test_missing_atoms_are_added_and_invented_ones_removed(case: Simulation, fou
     inside = np.linalg.norm(case.positions - centre, axis=1).argsort()
     left_out = [inside[0], inside[20], inside[-1], inside[-2]]
     given = np.concatenate([np.delete(case.positions, left_out, axis=0), corners])
-    detection, fit, selection = completed(case, found, given)
+    begun, fit, selection = completed(case, found, given)
     pairs = match(fit.fitted.positions, case.positions, 0.5)
     assert (pairs.missing, pairs.false) == (0, 0)
-    assert len(detection) == len(detection.correlations) == len(case.positions)
+    assert len(begun) == len(case.positions)
     assert selection.settled
     assert np.all(selection.judgement.scores > selection.judgement.cut)
     away = match(selection.discarded.positions, corners, 1.5)
@@ -72,18 +73,17 @@ def test_an_atom_that_is_two_is_split_and_two_that_are_one_merged(
     middle = case.positions[[i, j]].mean(axis=0)
     others = np.delete(case.positions, [i, j], axis=0)
     split, _, selection = completed(case, found, np.concatenate([others, middle[None]]))
-    assert match(split.positions, case.positions, 1.0).f1 == 1
+    assert match(split, case.positions, 1.0).f1 == 1
     assert selection.settled
     double = case.positions[0] + np.array([0.5, 0.3, 0.0])
     merged, _, selection = completed(case, found, np.concatenate([case.positions, double[None]]))
-    assert match(merged.positions, case.positions, 1.0).f1 == 1
+    assert match(merged, case.positions, 1.0).f1 == 1
     assert selection.settled
 
 
 def test_what_was_removed_is_not_tried_again(case: Simulation, found: Detection) -> None:
     """A judge who wants back what he had removed: it ends, and says that it has not settled."""
     places = case.positions
-    detection = replace(found, positions=places, correlations=np.ones(len(places)))
     fit = fit_jointly(case.map, places, found.mean_atom, PT)
     honest = judge(case.map, fit, PT)
 
@@ -101,18 +101,18 @@ def test_what_was_removed_is_not_tried_again(case: Simulation, found: Detection)
             candidate_q_values=np.array([0.0]),
         )
 
-    def refit(changed: Detection) -> JointFit:
-        return fit_jointly(case.map, changed.positions, changed.mean_atom, PT)
+    def refit(changed: np.ndarray) -> JointFit:
+        return fit_jointly(case.map, changed, found.mean_atom, PT)
 
-    result, _, selection = complete(case.map, detection, fit, PT, [Stage(judgement, refit)])
+    result, _, selection = complete(places, fit, APART, [Stage(judgement, refit)])
     assert selection.rounds == 1
     assert len(result) == len(places) - 1
     assert "a whim" in selection.discarded.reasons
 
 
 def test_the_papers_selection_judges_only(case: Simulation, found: Detection) -> None:
-    detection, _, selection = completed(case, found, case.positions[2:], rounds=0)
-    assert len(detection) == len(case.positions) - 2
+    begun, _, selection = completed(case, found, case.positions[2:], rounds=0)
+    assert len(begun) == len(case.positions) - 2
     assert selection.rounds == 0
     assert np.sum(selection.judgement.wanted) == 2
 

@@ -49,3 +49,19 @@ def test_statistics_of_an_icosahedron(small: Simulation, small_result: BuildResu
     heights, highest = statistics.fitted.peak_heights, statistics.max_intensities
     assert np.corrcoef(heights, highest)[0, 1] > 0.95
     assert statistics.principal.values[:, 0].min() > 0
+
+
+def test_intensities_in_both_normalisations() -> None:
+    from atomfit.grid import DensityMap, Grid
+    from atomfit.statistics.intensity import map_z_scores, z_scores
+
+    values = np.arange(27, dtype=np.float32).reshape(3, 3, 3)
+    labels = np.zeros((3, 3, 3), int)
+    labels[0], labels[2] = 1, 2
+    density = DensityMap(values, Grid((3, 3, 3), np.ones(3), np.zeros(3)))
+    first, second, both = (np.r_[0:9.0], np.r_[18:27.0], np.r_[0:9.0, 18:27.0])
+    own = [(x.max() - x.mean()) / x.std(ddof=1) for x in (first, second)]
+    np.testing.assert_allclose(z_scores(density, labels, 2), own)
+    expected = (np.array([8.0, 26.0]) - both.mean()) / both.std(ddof=1)
+    np.testing.assert_allclose(map_z_scores(density, labels, np.array([8.0, 26.0])), expected)
+    assert np.isnan(map_z_scores(density, np.zeros((3, 3, 3), int), np.array([8.0]))).all()

@@ -108,6 +108,11 @@ class JointFit:
         return self.state.history
 
     @property
+    def positions(self) -> Float[np.ndarray, "n d"]:
+        """Of the atoms, in the map's frame (Å)."""
+        return np.asarray(self.atoms.positions)
+
+    @property
     def fitted(self) -> FittedAtoms:
         """The atoms as plain numbers."""
         return plain(self.atoms, self.scattering, self.blur)
@@ -213,6 +218,10 @@ def fit_jointly(
         estimate = estimate_prior(alone, coordination, ~_at_bound(found), of_lone)
         if estimate is None or alone.shift(estimate, coordination) < _LEAST_SHIFT:
             break
+        # What a map tells nothing of has a mean, too, but it need not be a displacement.
+        if np.linalg.eigvalsh(estimate.matrix(density.grid.ndim))[0] <= 0:
+            log.info("no prior: the mean of the displacements is none")
+            break
         drawn = estimate
         log.info(drawn.describe())
         strength = found.strength_of_noise(inside)
@@ -288,7 +297,7 @@ def _uncertain(found: Refinement, known: Uncertainty) -> bool:
     variances = known.covariances[:, d : 2 * d, d : 2 * d].sum(axis=(1, 2)) / d**2
     if not np.any(variances > 0):
         return False
-    relative = np.sqrt(variances) / found.fitted.u_iso
+    relative = np.sqrt(np.where(variances > 0, variances, np.nan)) / found.fitted.u_iso
     unknown = _at_bound(found) | ~np.isfinite(relative)
     return bool(np.median(np.where(unknown, np.inf, relative)) > _UNCERTAIN)
 

@@ -61,24 +61,64 @@ class Bounds:
 
 
 class AbstractParametrisation(eqx.Module):
-    """Free numbers, all zero at the start, of which some belong to atoms."""
+    """Free numbers, all zero at the start, of which some belong to atoms.
+
+    **Fields:**
+
+    - `start`: the model at zero, which has `atoms`.
+    - `steps`: by name, how much of each quantity is one unit of its free number.
+    """
+
+    start: eqx.AbstractVar[Any]
+    steps: eqx.AbstractVar[dict[str, Leaf]]
 
     @property
     @abc.abstractmethod
-    def columns(self) -> tuple[int, int]:
-        """Number of atoms, and of free numbers that each has for itself."""
+    def rows(self) -> tuple[str, ...]:
+        """Names of the free numbers that each atom has for itself, in the order of `flat`."""
 
     @abc.abstractmethod
+    def __call__(self, free: Free) -> Any:
+        """The model of free numbers."""
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        """Number of atoms (padding included), and of free numbers that each has for itself."""
+        return len(self.start.atoms), sum(
+            int(np.prod(np.shape(self.steps[name])[1:], dtype=int)) for name in self.rows
+        )
+
     def zeros(self) -> Free:
         """The free numbers of the start."""
+        return {name: np.zeros(np.shape(step), np.float32) for name, step in self.steps.items()}
 
-    @abc.abstractmethod
     def flat(self, free: Free) -> Float[Array, " k"]:
         """Free numbers as one vector: atom by atom, then the others."""
+        atoms, count = self.columns
+        parts = [jnp.reshape(free[name], (atoms, -1)) for name in self.rows]
+        rows = jnp.concatenate(parts, axis=1) if parts else jnp.zeros((atoms, count))
+        return jnp.concatenate([rows.ravel(), *(jnp.ravel(free[name]) for name in self._others)])
 
-    @abc.abstractmethod
     def unflat(self, vector: Float[Array, " k"]) -> Free:
         """The inverse of `flat`."""
+        atoms, count = self.columns
+        rows, rest = vector[: atoms * count].reshape(atoms, count), vector[atoms * count :]
+        free: Free = {}
+        column = 0
+        for name in self.rows:
+            shape = np.shape(self.steps[name])
+            width = int(np.prod(shape[1:], dtype=int))
+            free[name] = rows[:, column : column + width].reshape(shape)
+            column += width
+        for name in self._others:
+            shape = np.shape(self.steps[name])
+            size = int(np.prod(shape, dtype=int))
+            free[name], rest = rest[:size].reshape(shape), rest[size:]
+        return free
+
+    @property
+    def _others(self) -> list[str]:
+        return sorted(self.steps.keys() - set(self.rows))
 
 
 class Parametrisation(AbstractParametrisation):
@@ -97,40 +137,9 @@ class Parametrisation(AbstractParametrisation):
     limits: dict[str, PyTree]
     axes_per_width: int = eqx.field(static=True)
 
-    def zeros(self) -> Free:
-        """The free numbers of the start."""
-        return {name: np.zeros(step.shape, np.float32) for name, step in self.steps.items()}
-
     @property
-    def columns(self) -> tuple[int, int]:
-        """Number of atoms (padding included), and of free numbers an atom has."""
-        return len(self.start.atoms), sum(
-            int(np.prod(self.steps[name].shape[1:], dtype=int)) for name in _OF_ATOMS if name in self.steps
-        )
-
-    def flat(self, free: Free) -> Float[Array, " k"]:
-        """Free numbers as one vector: atom by atom, then the background."""
-        atoms, count = len(self.start.atoms), self.columns[1]
-        parts = [jnp.reshape(free[name], (atoms, -1)) for name in _OF_ATOMS if name in free]
-        rows = jnp.concatenate(parts, axis=1) if parts else jnp.zeros((atoms, count))
-        others = [jnp.ravel(free[name]) for name in sorted(free) if name not in _OF_ATOMS]
-        return jnp.concatenate([rows.ravel(), *others])
-
-    def unflat(self, vector: Float[Array, " k"]) -> Free:
-        """The inverse of `flat`."""
-        atoms, count = self.columns
-        rows, rest = vector[: atoms * count].reshape(atoms, count), vector[atoms * count :]
-        free: Free = {}
-        column = 0
-        for name in (name for name in _OF_ATOMS if name in self.steps):
-            shape = self.steps[name].shape
-            width = int(np.prod(shape[1:], dtype=int))
-            free[name] = rows[:, column : column + width].reshape(shape)
-            column += width
-        for name in sorted(name for name in self.steps if name not in _OF_ATOMS):
-            size = int(np.prod(self.steps[name].shape, dtype=int))
-            free[name], rest = rest[:size].reshape(self.steps[name].shape), rest[size:]
-        return free
+    def rows(self) -> tuple[str, ...]:
+        return tuple(name for name in _OF_ATOMS if name in self.steps)
 
     def __call__(self, free: Free) -> MapModel:
         changes = {name: jnp.asarray(self.steps[name]) * number for name, number in free.items()}

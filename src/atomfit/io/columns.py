@@ -9,11 +9,13 @@ import numpy as np
 
 from atomfit.io.tables import TENSOR
 from atomfit.statistics.depth import running_means
+from atomfit.statistics.geometry import Geometry
 from atomfit.statistics.particle import particle_report
 from atomfit.statistics.uncertainties import StandardUncertainties
 
 if TYPE_CHECKING:
     from atomfit.pipeline import BuildResult
+    from atomfit.selection.completion import Discarded
 
 Table = dict[str, np.ndarray]
 
@@ -32,6 +34,7 @@ _SUMMARISED = (
     "mean_bond_length",
     "max_intensity",
     "max_intensity_z",
+    "max_intensity_map_z",
     "peak_intensity",
     "validation_correlation",
     "strain_radial",
@@ -70,11 +73,12 @@ def table(result: "BuildResult") -> Table:
         "cn": s.neighbours.coordination_numbers,
         "nn_distance": s.neighbours.nearest_distances,
         "mean_bond_length": s.neighbours.mean_distances,
-        **_geometry(result),
+        **geometry_table(result.statistics.geometry),
         "u_maj_angle": s.angles,
         "peak_intensity": fitted.peak_heights,
         "max_intensity": s.max_intensities,
         "max_intensity_z": s.max_intensity_z,
+        "max_intensity_map_z": s.max_intensity_map_z,
         "validation_correlation": s.validation_correlations,
         "com_x": com_x,
         "com_y": com_y,
@@ -90,9 +94,8 @@ def table(result: "BuildResult") -> Table:
     }
 
 
-def _geometry(result: "BuildResult") -> Table:
+def geometry_table(g: Geometry) -> Table:
     """What positions say of each atom."""
-    g = result.statistics.geometry
     columns: Table = {
         "cn_expected": g.coordination.expected,
         "cn_esd": g.coordination.errors,
@@ -137,9 +140,8 @@ def _evidence(result: "BuildResult") -> Table:
     return dict(zip(names, columns, strict=True))
 
 
-def rejected_table(result: "BuildResult") -> Table:
+def rejected_table(discarded: "Discarded") -> Table:
     """The columns of `rejected.csv`."""
-    discarded = result.discarded
     x, y, z = discarded.positions.T
     return {
         "x": x,

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from atomfit.errors import InputError
+from atomfit.io.microscope_files import is_of_a_microscope, read_microscope_file
 from atomfit.io.mrc import is_numpy, read_numpy, read_stored, require_file
 from atomfit.io.mrc_header import parse_stack_header
 from atomfit.io.record import hash_of
@@ -55,7 +56,7 @@ def read_images(
 
     **Arguments:**
 
-    - `path`: an MRC stack, gzipped or not, or a .npy file.
+    - `path`: an MRC stack, gzipped or not, a .npy file, or what rosettasciio reads if it is installed.
     - `pixel_size`: replaces the header's (Å).
     - `mask_value`: pixels that are equal to it were not measured; it may be NaN.
 
@@ -64,18 +65,24 @@ def read_images(
     path = Path(path)
     try:
         require_file(path)
-        if is_numpy(path):
-            stack = stack_of(read_numpy(path), pixel_size, mask_value)
+        if is_numpy(path) or is_of_a_microscope(path):
+            if is_numpy(path):
+                images, edge = read_numpy(path), None
+            else:
+                images, edge = read_microscope_file(path)
+            stack = stack_of(images, pixel_size or edge, mask_value)
+            if edge is not None and pixel_size is None:
+                stack.notes[0] = f"pixel size: {edge:g} Å, from the file"
             return ImageStack(
                 stack.images, stack.counted, stack.pixel, path, hash_of(path), stack.notes, stack.warnings
             )
         given = _checked(pixel_size)
         header, stored = read_stored(path, lambda raw: parse_stack_header(raw, given))
-        images = np.ascontiguousarray(stored, dtype=np.float32)
+        values = np.ascontiguousarray(stored, dtype=np.float32)
         notes = [*header.notes]
-        counted = _counted(images, mask_value, notes)
+        counted = _counted(values, mask_value, notes)
         return ImageStack(
-            images, counted, float(header.spacing[0]), path, hash_of(path), notes, header.warnings
+            values, counted, float(header.spacing[0]), path, hash_of(path), notes, header.warnings
         )
     except InputError as error:
         raise error.at(path) from None

@@ -9,6 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+#: What a fit is computed with.
+LIBRARIES = ("atomfit", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "gemmi")
+
 
 def made_by(libraries: Iterable[str]) -> dict[str, Any]:
     """Versions of libraries and of Python, the command, and the machine."""

@@ -17,7 +17,7 @@ from atomfit.io.columns import depth_table, particle, rejected_table, table
 from atomfit.io.json_files import write_json
 from atomfit.io.mrc import write_labels, write_map
 from atomfit.io.outputs import staged
-from atomfit.io.record import made_by
+from atomfit.io.record import LIBRARIES, made_by
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
 from atomfit.io.tables import write_means, write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 #: Thresholds at which the refined model is asked.
 _LEVELS = 41
-_LIBRARIES = ("atomfit", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "gemmi")
 
 
 def write_results(
@@ -51,7 +50,7 @@ def write_results(
         require_matplotlib()
     begin = time.perf_counter()
     with staged(directory, overwrite) as stage:
-        columns, rejected = table(result), rejected_table(result)
+        columns, rejected = table(result), rejected_table(result.discarded)
         structure = _structure(result, columns)
         write_table(stage / "atoms.csv", columns)
         write_means(stage / "depth.csv", depth_table(columns))
@@ -228,7 +227,7 @@ def run_record(result: "BuildResult", writing: float) -> dict[str, Any]:
 
     device = jax.devices()[0]
     return {
-        **made_by(_LIBRARIES),
+        **made_by(LIBRARIES),
         "options": {"element": _elements(result)} | asdict(result.options),
         "input": {
             "path": None if result.source.path is None else str(result.source.path.absolute()),

@@ -97,6 +97,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("strain_radial_bulk", "", ".5f", "radial strain from the bulk's crystal"),
     Column("u_maj_angle", "°", ".2f", "angle of the largest displacement to the direction from the centre"),
     Column("max_intensity_z", "", ".4f", "max_intensity in standard deviations of the atom's own voxels"),
+    Column(
+        "max_intensity_map_z", "", ".4f", "max_intensity in standard deviations of the voxels of all atoms"
+    ),
     Column("score", "σ", ".3f", "by how many standard deviations the atom stands out"),
     Column("evidence", "", ".2f", "by how much chi-square would be larger without the atom"),
     Column("q_value", "", ".3g", "least false-discovery rate at which the atom is taken"),

@@ -12,35 +12,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from atomfit.io.columns import geometry_table, rejected_table
 from atomfit.io.image_stacks import write_images
 from atomfit.io.json_files import write_json
 from atomfit.io.outputs import staged
 from atomfit.io.pictures import Panel, write_panels
-from atomfit.io.record import hash_of, made_by
+from atomfit.io.record import LIBRARIES, hash_of, made_by
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
-from atomfit.io.tables import COLUMNS, Column, write_columns
+from atomfit.io.tables import COLUMNS, TENSOR, Column, write_columns, write_rejected
 from atomfit.io.views import write_views
 from atomfit.projection.agreement import seen_at
+from atomfit.projection.directions import describe_views
 from atomfit.projection.verdict import held_out_drop
 from atomfit.projection.views import Views
-from atomfit.report.views import describe_views
 from atomfit.statistics.displacements import principal_displacements
+from atomfit.statistics.particle import particle_report
 
 if TYPE_CHECKING:
     from atomfit.tilting import TiltResult
 
-_LIBRARIES = ("atomfit", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "gemmi")
 _NAMES = (
     *("id", "element", "x", "y", "z", "amplitude", "u11", "u22", "u33", "u12", "u13", "u23", "u_iso"),
     *("u_maj", "u_med", "u_min", "doi", "cn", "nn_distance", "mean_bond_length"),
+    *("x_esd", "y_esd", "z_esd", "amplitude_esd"),
+    *("score", "evidence", "q_value", "flags"),
+)
+#: Those of `build` that follow from positions.
+_OF_POSITIONS = (
+    *("cn_expected", "cn_esd", "gcn", "gcn_max", "structure", "grain", "radius", "radial_depth"),
+    *("hull_depth", "lattice_dx", "lattice_dy", "lattice_dz", "strain_radial", "strain_radial_esd"),
+    *(f"strain_{ij}{end}" for end in ("", "_esd") for ij in TENSOR),
+    "strain_radial_bulk",
 )
 #: The columns of `atoms.csv`: those of `build`, as far as a series knows them.
 TILT_COLUMNS: tuple[Column, ...] = tuple(
-    replace(column, unit="image units x Å²", meaning="integral of the atom's image")
-    if column.name == "amplitude"
+    replace(column, unit="image units x Å²", meaning=column.meaning.replace("density", "image"))
+    if column.name.startswith("amplitude")
     else column
     for column in COLUMNS
-    if column.name in _NAMES
+    if column.name in {*_NAMES, *_OF_POSITIONS}
 )
 PROBE_COLUMNS: tuple[Column, ...] = (
     Column("depth", "Å", ".4f", "along the beam from the specimen's centre; empty: at all depths"),
@@ -71,6 +81,8 @@ def write_tilt_results(result: "TiltResult", directory: Path, overwrite: bool = 
         if not write_pdb(stage / "atoms.pdb", structure):
             warnings.append("atoms.pdb is missing: its columns cannot hold these coordinates")
         write_xyz(stage / "atoms.xyz", structure)
+        write_rejected(stage / "rejected.csv", rejected_table(result.selection.discarded))
+        write_json(stage / "particle.json", particle(result, columns))
         write_images(stage / "model_images.mrc", fit.images, series.pixel)
         write_images(stage / "residual_images.mrc", result.residual, series.pixel)
         write_views(stage / "views_refined.csv", result.views, _of_views(result))
@@ -84,6 +96,7 @@ def write_tilt_results(result: "TiltResult", directory: Path, overwrite: bool = 
 def table(result: "TiltResult") -> dict[str, np.ndarray]:
     """The columns of `atoms.csv`."""
     atoms, u, neighbours = result.atoms, result.matrices, result.neighbours
+    judged = result.selection.judgement
     u_iso = np.trace(u, axis1=1, axis2=2) / 3
     if not result.anisotropic:
         # One number says nothing of a shape.
@@ -94,8 +107,25 @@ def table(result: "TiltResult") -> dict[str, np.ndarray]:
         *(u[:, 0, 0], u[:, 1, 1], u[:, 2, 2], u[:, 0, 1], u[:, 0, 2], u[:, 1, 2], u_iso),
         *(*principal.values.T, principal.degree_of_isotropy),
         *(neighbours.coordination_numbers, neighbours.nearest_distances, neighbours.mean_distances),
+        *result.position_errors.T,
+        result.amplitude_errors,
+        *(judged.scores, judged.evidence, judged.q_values, np.array(judged.reasons, dtype=object)),
     )
-    return dict(zip(_NAMES, values, strict=True))
+    return dict(zip(_NAMES, values, strict=True)) | geometry_table(result.geometry)
+
+
+def particle(result: "TiltResult", columns: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What `particle.json` holds."""
+    names = (
+        *("cn", "gcn", "gcn_max", "u_iso", "u_maj", "u_min", "doi", "nn_distance", "mean_bond_length"),
+        *("strain_radial", "strain_radial_bulk"),
+    )
+    summarised = {
+        name: np.asarray(columns[name], np.float64)
+        for name in names
+        if np.any(np.isfinite(np.asarray(columns[name], np.float64)))
+    }
+    return particle_report(result.geometry, summarised, result.positions, result.neighbours.cutoff)
 
 
 def probe_table(result: "TiltResult") -> dict[str, np.ndarray]:
@@ -128,12 +158,13 @@ def _of_views(result: "TiltResult") -> dict[str, np.ndarray]:
 
 _LEGEND = (
     "u to the right, v downwards. Rings: atoms as the fit began, over what was measured; dots: as it ended,"
-    " over the model. If rings miss the atoms, the views are not what they are taken for."
+    " over the model; below: measured less model, in greys of its own. If rings miss the atoms, the views"
+    " are not what they are taken for."
 )
 
 
 def panels(result: "TiltResult") -> list[list[Panel]]:
-    """First, middle and last image with the atoms before the fit, and of the model with those after it."""
+    """First, middle and last image with the atoms before and after the fit, and what is left of them."""
     series, views, moving = result.prepared.series, result.views, ~result.start.frozen
     shown = sorted({0, len(series) // 2, len(series) - 1})
     none = np.zeros((0, 2))
@@ -160,6 +191,7 @@ def panels(result: "TiltResult") -> list[list[Panel]]:
             )
             for k in shown
         ],
+        [Panel(f"view {k}: what is left", result.residual[k], none, none) for k in shown],
     ]
 
 
@@ -202,6 +234,16 @@ def summary(result: "TiltResult") -> dict[str, Any]:
             "held_out": _quality(result, held) if held.any() else None,
             "held_out_drop": None if drop is None else {"mean": drop[0], "error": drop[1]},
         },
+        "selection": {
+            "settled": result.selection.settled,
+            "cut": result.selection.judgement.cut,
+            "rejected": len(result.selection.discarded),
+        },
+        "uncertainty": {
+            "position_median": float(np.nanmedian(result.position_errors)),
+            "excess_of_coloured_noise": result.uncertainty.excess,
+            "neighbours_in_it": result.uncertainty.whole,
+        },
         "medians": {
             name: float(np.nanmedian(columns[name]))
             for name in ("amplitude", "u_iso", "cn", "nn_distance")
@@ -235,7 +277,7 @@ def run_record(result: "TiltResult", writing: float) -> dict[str, Any]:
         "surroundings": options.surroundings,
     }
     return {
-        **made_by(_LIBRARIES),
+        **made_by(LIBRARIES),
         "options": {"element": [one.symbol for one in result.prepared.elements]} | asdict(options),
         "input": {
             "images": {

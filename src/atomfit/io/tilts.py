@@ -7,27 +7,27 @@ from jaxtyping import Float
 
 from atomfit.errors import InputError
 from atomfit.options import Axis
-from atomfit.tilts import TiltSeries
+from atomfit.tilts import TiltAngles
 
 _REMEDY = "give one angle a line, in degrees"
 #: Files of tilt angles are small; anything longer is something else.
 _MOST_BYTES = 1_000_000
 
 
-def read_tilts(path: str | Path, axis: Axis = "y", beam: Axis = "z") -> TiltSeries:
+def read_tilts(path: str | Path, axis: Axis = "y", beam: Axis = "z") -> TiltAngles:
     """Read the angles of a tilt series.
 
     **Arguments:**
 
     - `path`: the file.
-    - `axis`, `beam`: see `TiltSeries`.
+    - `axis`, `beam`: see `TiltAngles`.
 
     **Raises:** `InputError` if the file does not hold angles, or no series.
     """
     path = Path(path)
     angles = read_angles(path, "--tilts")
     try:
-        return TiltSeries(angles, axis, beam)
+        return TiltAngles(angles, axis, beam)
     except InputError as error:
         where = error.where if error.where == "--beam" else path
         raise InputError(error.problem, error.remedy, where) from None

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
+from atomfit.projection.verdict import correlation
 from atomfit.projection.views import TiltSeries
 
 Turn = Callable[[np.ndarray], np.ndarray]
@@ -71,10 +72,11 @@ def agreement(
         return float(
             np.mean(
                 [
-                    _correlation(
-                        spots(positions - series.centre, r, series.views.centres[k], series, width),
-                        series.images[k],
-                        series.counted[k],
+                    correlation(
+                        spots(positions - series.centre, r, series.views.centres[k], series, width)[
+                            series.counted[k]
+                        ],
+                        series.images[k][series.counted[k]],
                     )
                     for r, k in zip(rotations, some.tolist(), strict=True)
                 ]
@@ -110,13 +112,3 @@ def spots(
     u, v = seen_at(positions, rotation, centre, series.pixel).T
     image, _, _ = np.histogram2d(v, u, bins=(np.arange(rows + 1) - 0.5, np.arange(columns + 1) - 0.5))
     return gaussian_filter(image, width)
-
-
-def _correlation(
-    a: Float[np.ndarray, "rows columns"],
-    b: Float[np.ndarray, "rows columns"],
-    counted: Bool[np.ndarray, "rows columns"],
-) -> float:
-    x, y = (values[counted].astype(np.float64) for values in (a, b))
-    x, y = x - x.mean(), y - y.mean()
-    return float(x @ y / np.sqrt(max(float(x @ x) * float(y @ y), 1e-300)))

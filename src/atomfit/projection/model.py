@@ -16,9 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.spatial.transform import Rotation
 
 from atomfit.atoms import Atoms, IsotropicDisplacements, Leaf
 from atomfit.projection.probe import Probe
+from atomfit.projection.views import Views
 
 _Tree = TypeVar("_Tree", bound=eqx.Module)
 
@@ -80,6 +82,19 @@ class TiltModel(eqx.Module):
             spreads = jnp.asarray(displacements.matrices(3))
         positions, amplitudes = jnp.asarray(self.atoms.positions), jnp.asarray(self.atoms.amplitudes)
         return Drawn(positions, spreads, amplitudes, self.probe)
+
+
+def refined_views(nominal: Views, each: EachView, pixel: float) -> Views:
+    """Views with what was refined of them: rotations, and centres moved by the shifts.
+
+    **Arguments:**
+
+    - `nominal`: as they were given.
+    - `each`: what was refined.
+    - `pixel`: edge of a pixel (Å).
+    """
+    turns = Rotation.from_rotvec(np.asarray(each.turns)).as_matrix()
+    return Views(turns @ nominal.rotations, nominal.centres + np.asarray(each.shifts) / pixel)
 
 
 def turned(turn: Float[Array, " 3"], rotation: Float[Array, "3 3"]) -> Float[Array, "3 3"]:

@@ -121,11 +121,6 @@ class TiltPosterior(AbstractPosterior):
 
         return product, jnp.ones_like(at) + jnp.asarray(self.precisions)
 
-    def images(self, free: Free) -> Float[Array, "v rows columns"]:
-        """The model's images."""
-        drawn, each = _parts(self.parametrisation(free))
-        return lax.map(lambda one: self._draw(drawn, *one), (each, self._data()))
-
     def _draw(self, drawn: Drawn, each: EachView, data: Seen) -> Float[Array, "rows columns"]:
         return draw_view(drawn, each, data.rotations, data.centres, self.camera)
 
@@ -142,3 +137,19 @@ class TiltPosterior(AbstractPosterior):
 def _parts(model: TiltModel) -> tuple[Drawn, EachView]:
     """What all views share, and what each has."""
     return model.drawn(), jax.tree.map(lambda leaf: jnp.asarray(leaf, np.float32), model.views)
+
+
+def series_of(
+    model: TiltModel,
+    rotations: Float[Leaf, "v 3 3"],
+    centres: Float[Leaf, "v 2"],
+    camera: Camera,
+) -> Float[Array, "v rows columns"]:
+    """A model's images, of all views."""
+    drawn, each = _parts(model)
+
+    def draw(view: tuple[EachView, Array, Array]) -> Array:
+        corrections, rotation, centre = view
+        return draw_view(drawn, corrections, rotation, centre, camera)
+
+    return lax.map(draw, (each, jnp.asarray(rotations), jnp.asarray(centres)))

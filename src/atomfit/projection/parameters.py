@@ -5,8 +5,8 @@ the objective by about one half: for a lone atom of peak p and width w seen in V
 
     position  √2 w / (p √(C V))     log width  1 / (p √(C V))     strength  1 / (p √(C V)),   C = π w² / a
 
-(moments of the square of a two-dimensional Gaussian). Numbers that several atoms share, or all, have
-units that are measured where the fit starts.
+(moments of the square of a two-dimensional Gaussian).
+Those of numbers that several atoms share, or all, are estimated as if each atom stood alone.
 
 Amplitudes and widths belong to each atom or to each element (`own`). Images of one direction say nothing
 of the depth, so positions are known by all views together, and no bounds are needed: what a step may do
@@ -19,7 +19,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from atomfit.atoms import AnisotropicDisplacements, Leaf
 from atomfit.fitting.parameters import AbstractParametrisation, Free
@@ -49,48 +49,9 @@ class TiltParametrisation(AbstractParametrisation):
     basis: Float[Leaf, "k k"]
     own: frozenset[str] = eqx.field(static=True)
 
-    def zeros(self) -> Free:
-        """The free numbers of the start."""
-        return {name: np.zeros(np.shape(step), np.float32) for name, step in self.steps.items()}
-
     @property
-    def columns(self) -> tuple[int, int]:
-        """Number of atoms, and of free numbers an atom has for itself."""
-        return len(self.start.atoms), sum(
-            int(np.prod(np.shape(self.steps[name])[1:], dtype=int)) for name in self._rows
-        )
-
-    @property
-    def _rows(self) -> list[str]:
-        return [name for name in OF_ATOMS if name in self.steps and name in self.own]
-
-    @property
-    def _others(self) -> list[str]:
-        return sorted(name for name in self.steps if name not in self._rows)
-
-    def flat(self, free: Free) -> Float[Array, " k"]:
-        """Free numbers as one vector: atom by atom, then the others."""
-        n = len(self.start.atoms)
-        rows = [jnp.reshape(free[name], (n, -1)) for name in self._rows]
-        own = jnp.concatenate(rows, axis=1).ravel() if rows else jnp.zeros(0)
-        return jnp.concatenate([own, *(jnp.ravel(free[name]) for name in self._others)])
-
-    def unflat(self, vector: Float[Array, " k"]) -> Free:
-        """The inverse of `flat`."""
-        n, p = self.columns
-        rows, rest = vector[: n * p].reshape(n, p), vector[n * p :]
-        free: Free = {}
-        column = 0
-        for name in self._rows:
-            shape = np.shape(self.steps[name])
-            width = int(np.prod(shape[1:], dtype=int))
-            free[name] = rows[:, column : column + width].reshape(shape)
-            column += width
-        for name in self._others:
-            shape = np.shape(self.steps[name])
-            size = int(np.prod(shape, dtype=int))
-            free[name], rest = rest[:size].reshape(shape), rest[size:]
-        return free
+    def rows(self) -> tuple[str, ...]:
+        return tuple(name for name in OF_ATOMS if name in self.steps and name in self.own)
 
     def __call__(self, free: Free) -> TiltModel:
         changes = {}
@@ -179,7 +140,8 @@ def parametrise(
     of_view = alone * np.sqrt(views / max(len(atoms), 1))
     shapes = {name: np.shape(LEAVES[name](start)) for name in OF_SERIES}
     sizes = {
-        "backgrounds": 1 / pixel_root(start, pixel),
+        # As if the particle were a disc as wide as it is deep.
+        "backgrounds": pixel / (float(np.sqrt(np.pi)) * float(start.probe.reach)),
         "gains": of_view,
         "probe": alone * np.sqrt(np.shape(start.probe.table)[0] / max(len(atoms), 1)),
         "profile": alone / np.sqrt(max(len(atoms), 1)),
@@ -205,8 +167,3 @@ def _orthogonal(variances: Float[np.ndarray, " k"], width: float) -> Float[np.nd
     total = variances + width
     products = 1 / (2 * np.pi * (total[:, None] + total))
     return np.linalg.inv(np.linalg.cholesky(products)) * np.sqrt(products[0, 0])
-
-
-def pixel_root(start: TiltModel, pixel: float) -> float:
-    """Square root of the number of pixels that a particle covers, about."""
-    return float(np.sqrt(np.pi) * start.probe.reach / pixel)

@@ -21,16 +21,13 @@ One class stands for all that is known of a probe:
 - *adaptive*: the same, refined.
 """
 
-from typing import Literal
-
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from atomfit.atoms import Leaf
-
-ProbeKind = Literal["direct", "fixed", "rigid", "adaptive"]
+from atomfit.tilt_options import ProbeKind
 
 #: Variances of the Gaussians (Å²). Seen by an atom of 0.03 Å² they reproduce probes of 20 to 40 mrad at
 #: 300 kV within 1.5 % of their peak over 40 Å of depth.

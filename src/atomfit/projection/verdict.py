@@ -12,17 +12,34 @@ from jaxtyping import Bool, Float
 _FAR, _DEVIATIONS = 0.1, 6.0
 #: Below this median of correlations a model does not describe the images.
 _NONE_AT_ALL = 0.5
+#: If the residual's colour makes positions less certain by this factor, it is not noise alone.
+_COLOURED = 1.3
 #: Held-out views are worse than their neighbours by at least this, and by so many standard errors.
 _WORSE, _ERRORS = 0.003, 2.0
 
 
-def view_warnings(correlations: Float[np.ndarray, " v"], held_out: Bool[np.ndarray, " v"]) -> list[str]:
+def correlation(a: Float[np.ndarray, " k"], b: Float[np.ndarray, " k"]) -> float:
+    """Pearson's correlation of pixels; zero if either are all alike."""
+    x, y = (values.astype(np.float64) - np.mean(values, dtype=np.float64) for values in (a, b))
+    return float(x @ y / np.sqrt(max(float(x @ x) * float(y @ y), 1e-300)))
+
+
+def r_factor(measured: Float[np.ndarray, " k"], drawn: Float[np.ndarray, " k"]) -> float:
+    """Sum of absolute differences as a part of that of measured values (Ma & Yu, equation 11)."""
+    return float(np.abs(measured - drawn).sum() / max(float(np.abs(measured).sum()), 1e-300))
+
+
+def view_warnings(
+    correlations: Float[np.ndarray, " v"], held_out: Bool[np.ndarray, " v"], excess: float = np.inf
+) -> list[str]:
     """What the correlations of images and model tell of views and of the fit.
 
     **Arguments:**
 
     - `correlations`: of each view.
     - `held_out`: views that were not fitted.
+    - `excess`: of the residual's colour over white noise; where there is none, what is left is noise, and a
+        low correlation tells of nothing else.
     """
     warnings = []
     median = float(np.median(correlations))
@@ -35,7 +52,7 @@ def view_warnings(correlations: Float[np.ndarray, " v"], held_out: Bool[np.ndarr
             f"the model disagrees with the images of views {listed}{more}; the median is {median:.2f}: "
             "check their angles, or leave them out"
         )
-    if median < _NONE_AT_ALL:
+    if median < _NONE_AT_ALL and excess > _COLOURED:
         warnings.append(
             f"images and model correlate by {median:.2f} only: check the views' convention, the centre and "
             "the start (views.svg shows them)"
@@ -44,7 +61,7 @@ def view_warnings(correlations: Float[np.ndarray, " v"], held_out: Bool[np.ndarr
     if drop is not None and drop[0] > max(_WORSE, _ERRORS * drop[1]):
         warnings.append(
             f"views that were held out correlate by {drop[0]:.3f} less than their neighbours that were "
-            "fitted: the fit describes noise (give --known-positions and --known-amplitudes, or fit less)"
+            "fitted: the fit describes noise (give --known-positions, or fit less)"
         )
     return warnings
 

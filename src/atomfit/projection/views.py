@@ -113,9 +113,3 @@ class TiltSeries:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of an image."""
         return self.images.shape[1], self.images.shape[2]
-
-    def __getitem__(self, which: np.ndarray | slice) -> "TiltSeries":
-        """Some of the views."""
-        return TiltSeries(
-            self.images[which], self.counted[which], self.pixel, self.views[which], self.centre
-        )

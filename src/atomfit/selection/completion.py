@@ -17,24 +17,35 @@ first, and those that are faint beside the others go at once, at the end.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
-from atomfit.detection.detect import Detection, correlations_with_identical_atoms
-from atomfit.detection.mean_atom import CLOSEST
 from atomfit.detection.validation import Rejected
-from atomfit.elements import Element
-from atomfit.fitting.joint import JointFit
-from atomfit.grid import DensityMap
-from atomfit.selection.evidence import likelihood_ratios
 from atomfit.selection.judgement import Judgement
 
 log = logging.getLogger("atomfit")
 
 #: Fits of a stage after its first, at most.
 MOST_ROUNDS = 10
+
+
+@runtime_checkable
+class Fit(Protocol):
+    """Atoms fitted to a map or to images."""
+
+    @property
+    def positions(self) -> Float[np.ndarray, "n d"]:
+        """Of the atoms (Å)."""
+
+    @property
+    def reason(self) -> str:
+        """Why it ended."""
+
+
+_Fit = TypeVar("_Fit", bound=Fit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,74 +110,85 @@ class Selection:
     rounds: int
     settled: bool
 
+    def after(self, earlier: "Selection", apart: float) -> "Selection":
+        """The same after an earlier one, whose atoms were fitted again in another way.
+
+        **Arguments:**
+
+        - `earlier`: that has removed and added.
+        - `apart`: places nearer than this (Å) are the same.
+        """
+        new = _far(self.discarded.positions, earlier.discarded.positions, apart)
+        discarded = earlier.discarded.and_(self.discarded.where(new))
+        return Selection(self.judgement, discarded, earlier.rounds + self.rounds, earlier.settled)
+
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class Stage(Generic[_Fit]):
     """A way to change the atoms.
 
     **Fields:**
 
     - `judge`: says what a fit asks for.
-    - `refit`: fits other atoms.
+    - `refit`: fits atoms that begin at other places.
     - `rounds`: how often, at most; with 0 atoms are judged only.
     """
 
-    judge: Callable[[JointFit], Judgement]
-    refit: Callable[[Detection], JointFit]
+    judge: Callable[[_Fit], Judgement]
+    refit: Callable[[Float[np.ndarray, "n d"]], _Fit]
     rounds: int = MOST_ROUNDS
 
 
 def complete(
-    density: DensityMap,
-    detection: Detection,
-    fit: JointFit,
-    element: Element,
-    stages: Sequence[Stage],
-) -> tuple[Detection, JointFit, Selection]:
+    positions: Float[np.ndarray, "n d"],
+    fit: _Fit,
+    apart: float,
+    stages: Sequence[Stage[_Fit]],
+    rejected: Rejected | None = None,
+) -> tuple[Float[np.ndarray, "k d"], _Fit, Selection]:
     """Change the atoms until their fit asks for nothing.
 
-    **Returns:** the atoms, their fit, and what was decided.
+    **Returns:** where the atoms began, their fit, and what was decided.
 
     **Arguments:**
 
-    - `density`: the map.
-    - `detection`: the atoms that were fitted first.
-    - `fit`: their fit, as the last stage fits.
-    - `element`: of the atoms.
+    - `positions`: where the atoms of `fit` began (Å).
+    - `fit`: of them, as the last stage fits.
+    - `apart`: least distance of two atoms (Å).
     - `stages`: one after the other, each until it asks for nothing.
+    - `rejected`: places that were no atoms before.
     """
-    d, apart, last = density.grid.ndim, CLOSEST * element.neighbour_distance, stages[-1]
+    d, last = positions.shape[1], stages[-1]
     removed, split = Discarded.none(d), np.zeros((0, d))
     rounds, by = 0, last.refit
     for stage in stages:
         if by not in (stage.refit, last.refit):
-            fit, rounds, by = stage.refit(detection), rounds + 1, stage.refit
+            fit, rounds, by = stage.refit(positions), rounds + 1, stage.refit
         for left in reversed(range(stage.rounds + 1)):
             judgement = stage.judge(fit)
-            change = _change(judgement, detection, fit, removed, split, apart)
+            change = _change(judgement, positions, fit, removed, split, apart)
             # If no atom stands the test they are kept, with their q-values, and `settled` says so.
             if not left or not change.any or not len(change.positions) or fit.reason != "converged":
                 break
             log.info("selection, at %.1f σ: %s", judgement.cut, change.describe())
             removed, split = removed.and_(change.removed), np.concatenate([split, change.split])
-            detection = _with_atoms(detection, change.positions, density, element)
-            fit, rounds, by = stage.refit(detection), rounds + 1, stage.refit
+            positions = change.positions
+            fit, rounds, by = stage.refit(positions), rounds + 1, stage.refit
     settled = not change.any or not last.rounds
     log.info("selection, at %.1f σ: %s", judgement.cut, "nothing to change" if settled else "not settled")
-    rejected = Discarded.of(detection.rejected)
-    rejected = rejected.where(_far(rejected.positions, fit.fitted.positions, apart / 2))
-    discarded = rejected.and_(removed).and_(_below(judgement, removed, apart))
-    return detection, fit, Selection(judgement, discarded, rounds, settled)
+    before = Discarded.none(d) if rejected is None else Discarded.of(rejected)
+    before = before.where(_far(before.positions, fit.positions, apart / 2))
+    discarded = before.and_(removed).and_(_below(judgement, removed, apart))
+    return positions, fit, Selection(judgement, discarded, rounds, settled)
 
 
 def without_faint(
-    density: DensityMap,
-    detection: Detection,
-    fit: JointFit,
-    element: Element,
+    positions: Float[np.ndarray, "n d"],
+    fit: _Fit,
     selection: Selection,
-    stage: Stage,
-) -> tuple[Detection, JointFit, Selection]:
+    stage: Stage[_Fit],
+    evidence_of: Callable[[_Fit], Float[np.ndarray, " k"]],
+) -> tuple[Float[np.ndarray, "k d"], _Fit, Selection]:
     """Take away, once, what does not stand a test, and fit the others.
 
     **Returns:** as `complete`; scores and q-values are those beside the atoms that went.
@@ -175,21 +197,21 @@ def without_faint(
 
     - `selection`: of the atoms so far.
     - `stage`: the test, and the fit of those that stand it.
+    - `evidence_of`: the evidence of a fit's atoms.
     """
     judgement = stage.judge(fit)
     kept = judgement.kept
     if not kept.any():
-        return detection, stage.refit(detection), replace(selection, judgement=judgement, settled=False)
+        return positions, stage.refit(positions), replace(selection, judgement=judgement, settled=False)
     gone = _fitted(judgement, fit).where(~kept)
     log.info("selection, at %.1f σ: %d are faint beside the others", judgement.cut, len(gone))
-    detection = _with_atoms(detection, detection.positions[kept], density, element)
-    fit = stage.refit(detection)
-    evidence = likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty)
+    positions = positions[kept]
+    fit = stage.refit(positions)
     return (
-        detection,
+        positions,
         fit,
         Selection(
-            judgement.of(kept, evidence),
+            judgement.of(kept, evidence_of(fit)),
             selection.discarded.and_(gone),
             selection.rounds + 1,
             selection.settled,
@@ -197,17 +219,9 @@ def without_faint(
     )
 
 
-def _with_atoms(
-    detection: Detection, positions: Float[np.ndarray, "n d"], density: DensityMap, element: Element
-) -> Detection:
-    """The same detection with other atoms."""
-    correlations = correlations_with_identical_atoms(density, positions, detection.mean_atom, element)
-    return replace(detection, positions=positions, correlations=correlations)
-
-
-def _fitted(judgement: Judgement, fit: JointFit) -> Discarded:
+def _fitted(judgement: Judgement, fit: Fit) -> Discarded:
     """The atoms of a fit, as if they were none."""
-    return Discarded(fit.fitted.positions, judgement.scores, judgement.q_values, judgement.reasons)
+    return Discarded(fit.positions, judgement.scores, judgement.q_values, judgement.reasons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,14 +254,14 @@ class _Change:
 
 def _change(
     judgement: Judgement,
-    detection: Detection,
-    fit: JointFit,
+    positions: Float[np.ndarray, "n d"],
+    fit: Fit,
     removed: Discarded,
     split: Float[np.ndarray, "s d"],
     apart: float,
 ) -> _Change:
     """What a judgement asks for, less what was tried before."""
-    fitted, kept = fit.fitted.positions, judgement.kept
+    fitted, kept = fit.positions, judgement.kept
     two = kept & np.isfinite(judgement.parts[:, 0, 0]) & _far(fitted, split, apart)
     two &= _far(judgement.parts[:, 0], removed.positions, apart / 2)
     two &= _far(judgement.parts[:, 1], removed.positions, apart / 2)
@@ -255,7 +269,7 @@ def _change(
     new = _far(places, removed.positions, apart / 2) & _far(places, fitted[two], apart)
     gone = _fitted(judgement, fit).where(~kept)
     # Atoms that stay begin where they were found, so that a fit does not depend on those before it.
-    begin = detection.positions[kept & ~two]
+    begin = positions[kept & ~two]
     halves = judgement.parts[two].reshape(-1, fitted.shape[1])
     return _Change(
         np.concatenate([begin, halves, places[new]]),

@@ -24,7 +24,7 @@ from atomfit.fitting.joint import JointFit
 from atomfit.grid import DensityMap
 from atomfit.neighbours import find_neighbours
 from atomfit.selection.evidence import LOWEST, Decoys, likelihood_ratios
-from atomfit.selection.scores import scores
+from atomfit.selection.scores import Scores, scores
 
 #: No atom is fainter than this part of the typical one: where noise is nothing, the model's own small
 #: errors stand out from it.
@@ -109,9 +109,48 @@ def judge(
     - `kinds`: of atoms that there may be, some fainter than others.
     - `min_coordination`, `cutoff`: of a candidate, as for `detect`.
     """
-    found = scores(density, fit)
-    positions, apart = fit.fitted.positions, CLOSEST * element.neighbour_distance
-    evidence = likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty)
+    return judge_scores(
+        scores(density, fit),
+        fit.positions,
+        likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty),
+        element,
+        parts=_parts(fit, CLOSEST * element.neighbour_distance),
+        noise_known=fit.inside is None,
+        rate=rate,
+        generous=generous,
+        kinds=kinds,
+        min_coordination=min_coordination,
+        cutoff=cutoff,
+    )
+
+
+def judge_scores(
+    found: Scores,
+    positions: Float[np.ndarray, "n d"],
+    evidence: Float[np.ndarray, " n"],
+    element: Element,
+    *,
+    parts: Float[np.ndarray, "n 2 d"] | None = None,
+    noise_known: bool = True,
+    rate: float | None = None,
+    generous: bool = False,
+    kinds: int = 1,
+    min_coordination: int = 3,
+    cutoff: float | None = None,
+) -> Judgement:
+    """What scores say of atoms, whatever they were fitted to.
+
+    **Arguments:** those of `judge`, and
+
+    - `found`: scores of the atoms and of every place.
+    - `positions`: of the atoms (Å).
+    - `evidence`: by how much chi-square would be larger without each; NaN where that is not known.
+    - `parts`: places of the two atoms that each may be; NaN for none.
+    - `noise_known`: whether scores are in units of noise; otherwise atoms are judged by each other.
+    """
+    apart = CLOSEST * element.neighbour_distance
+    if parts is None:
+        parts = np.full((len(positions), 2, positions.shape[1]), np.nan)
     neighbours = find_neighbours(positions, cutoff, element.neighbour_distance)
     if np.mean(neighbours.coordination_numbers < min_coordination) >= 0.5:
         min_coordination = 0
@@ -119,13 +158,13 @@ def judge(
     def maxima(sign: int) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]:
         field = found.field.with_values(sign * found.field.values)
         voxels = local_maxima(field, LOWEST, apart)
-        places = density.grid.positions_of(voxels)
+        places = found.field.grid.positions_of(voxels)
         allowed = _allowed(places, positions, apart, neighbours.cutoff, min_coordination)
         return places[allowed], field.at(voxels[allowed]).astype(np.float64)
 
     candidates, heights = maxima(+1)
     standing, typical = found.atoms, float(np.nanmedian(found.atoms))
-    if fit.inside is None:
+    if noise_known:
         # Nor better than what is left of it if others may take its place.
         standing = np.fmin(standing, np.sqrt(evidence) / found.scatter)
         together = np.concatenate([standing, heights])
@@ -136,7 +175,7 @@ def judge(
         cut = FAINTEST_IN_DISORDER * _faintest_kind(standing, kinds)
         decoys = Decoys.of_faint(together[together < cut])
     q = decoys.q_values(together)
-    if generous and fit.inside is not None:
+    if generous and not noise_known:
         cut = GENEROUS
     elif rate is not None:
         cut = max(decoys.cut(together, rate), FAINTEST * typical)
@@ -145,7 +184,7 @@ def judge(
         evidence,
         q[: len(standing)],
         _reasons(positions, standing, cut, apart),
-        _parts(fit, apart),
+        parts,
         candidates,
         heights,
         q[len(standing) :],

@@ -33,9 +33,9 @@ from atomfit.grid import DensityMap
 from atomfit.scattering import GaussianMixture
 
 #: The scatter of z is measured so near to the atoms, in their widths.
-_AROUND = 3.0
+AROUND = 3.0
 #: A standard deviation in median absolute deviations.
-_PER_MEDIAN = 1.4826
+PER_MEDIAN = 1.4826
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +46,13 @@ class Scores:
 
     - `field`: of one more atom at each voxel.
     - `atoms`: of each of the fit's own; NaN where one is not known.
+    - `whole`: what that would be if the fit left nothing at its place.
     - `scatter`: of z around the atoms, by which all is divided; 1 if noise explains it.
     """
 
     field: DensityMap
     atoms: Float[np.ndarray, " n"]
+    whole: Float[np.ndarray, " n"]
     scatter: float
 
 
@@ -78,13 +80,13 @@ def scores(density: DensityMap, fit: JointFit) -> Scores:
     noise = max(fit.noise, float(np.finfo(np.float32).eps) * float(np.abs(density.values).max()))
     unit = noise * np.sqrt(float(twice @ each) / grid.size)
     z = score / unit
-    around = z[region_mask(grid, fitted.positions, _AROUND * np.sqrt(u))]
-    scatter = _PER_MEDIAN * float(np.median(np.abs(around)))
+    around = z[region_mask(grid, fitted.positions, AROUND * np.sqrt(u))]
+    scatter = PER_MEDIAN * float(np.median(np.abs(around)))
     if fit.inside is None:
         scatter = max(scatter, 1.0)
     field = density.with_values((z / scatter).astype(np.float32))
     put_back = fitted.amplitudes * _overlap_with_typical(fit, u) / (unit * scatter)
-    return Scores(field, put_back + _between_voxels(field, fitted.positions), scatter)
+    return Scores(field, put_back + between_voxels(field, fitted.positions), put_back, scatter)
 
 
 def _overlap_with_typical(fit: JointFit, u: float) -> Float[np.ndarray, " n"]:
@@ -102,7 +104,7 @@ def _overlap_with_typical(fit: JointFit, u: float) -> Float[np.ndarray, " n"]:
     return np.asarray(np.sum(volumes * np.asarray(overlaps)[..., 0], axis=1))
 
 
-def _between_voxels(field: DensityMap, positions: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+def between_voxels(field: DensityMap, positions: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """Values at places between voxels, linearly."""
     places = np.clip(field.grid.indices_of(positions), 0, np.array(field.grid.shape) - 1)
     return np.asarray(map_coordinates(field.values, places.T, order=1), np.float64)

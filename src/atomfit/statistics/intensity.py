@@ -41,3 +41,21 @@ def z_scores(density: DensityMap, labels: Int[np.ndarray, "z y x"], n: int) -> F
         np.maximum.at(highest, which, values)
         z = (highest[1:] - mean) / np.sqrt(square)
     return np.where(count > 1, z, np.nan)
+
+
+def map_z_scores(
+    density: DensityMap, labels: Int[np.ndarray, "z y x"], highest: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Highest voxels in standard deviations of all atoms' voxels above their mean: SINGLE's own.
+
+    NaN where the voxels do not differ.
+
+    **Arguments:**
+
+    - `density`, `labels`: as of `z_scores`.
+    - `highest`: voxel of each atom (map units).
+    """
+    values = density.values[labels > 0].astype(np.float64)
+    if values.size < 2 or np.ptp(values) == 0:
+        return np.full(len(highest), np.nan)
+    return (highest - values.mean()) / values.std(ddof=1)

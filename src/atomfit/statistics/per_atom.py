@@ -14,7 +14,7 @@ from atomfit.grid import DensityMap, Grid
 from atomfit.neighbours import Neighbours, find_neighbours
 from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
 from atomfit.statistics.geometry import Geometry, measure_geometry
-from atomfit.statistics.intensity import highest_voxels, z_scores
+from atomfit.statistics.intensity import highest_voxels, map_z_scores, z_scores
 from atomfit.statistics.particle import angles_to_radius
 from atomfit.statistics.uncertainties import StandardUncertainties, propagate, unknown
 
@@ -32,6 +32,7 @@ class AtomStatistics:
     - `max_intensities`: highest voxels (map units).
     - `validation_correlations`: of the map with identical atoms at the positions.
     - `max_intensity_z`: of those, in standard deviations of the atom's own voxels.
+    - `max_intensity_map_z`: of those, in standard deviations of all atoms' voxels.
     - `geometry`: what positions say: coordination, structure, lattice, strain, depth.
     - `angles`: between the largest displacement and the direction from the particle's centre (degrees).
     - `baseline`: principal displacements of the log-fits.
@@ -45,6 +46,7 @@ class AtomStatistics:
     max_intensities: Float[np.ndarray, " n"]
     validation_correlations: Float[np.ndarray, " n"]
     max_intensity_z: Float[np.ndarray, " n"]
+    max_intensity_map_z: Float[np.ndarray, " n"]
     geometry: Geometry
     angles: Float[np.ndarray, " n"]
     baseline: PrincipalDisplacements
@@ -82,14 +84,16 @@ def measure_atoms(
     if joint is not None:
         uncertainties = propagate(fitted, principal, neighbours, joint.uncertainty, joint.alone)
     geometry = measure_geometry(positions, uncertainties.positions, neighbours.cutoff, element)
+    highest = highest_voxels(density, positions, element.radius)
     return AtomStatistics(
         fitted,
         principal,
         uncertainties,
         neighbours,
-        highest_voxels(density, positions, element.radius),
+        highest,
         correlations_with_identical_atoms(density, positions, detection.mean_atom, element),
         z_scores(density, labels, len(positions)),
+        map_z_scores(density, labels, highest),
         geometry,
         angles_to_radius(principal.axes[:, 0], positions),
         principal_displacements(baseline.fitted.matrices),

@@ -1,0 +1,53 @@
+"""The result of a fit to a tilt series, as data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from atomfit.atoms import Atoms
+from atomfit.projection.model import EachView
+from atomfit.projection.probe import Probe
+from atomfit.scattering import GaussianMixture
+
+
+@dataclass(frozen=True, eq=False)
+class TiltFit:
+    """Atoms refined against a tilt series.
+
+    **Fields:**
+
+    - `atoms`: in the specimen's frame (Å); amplitudes are integrals of images (image units x Å²).
+    - `probe`: what a point looks like, by its depth.
+    - `views`: numbers of each view, in image units.
+    - `images`: of the model, of all views.
+    - `history`: objective after each iteration of the last stage.
+    - `reason`: how the last stage ended.
+    - `correlations`: of image and model, for each view.
+    - `r_factors`: the same as relative difference (Ma & Yu, equation 11).
+    - `held_out`: views that the fit has not seen, but for their own gain and background.
+    - `precisions`: inverse variance of each pixel, as the likelihood has it; zero where it was not fitted.
+    """
+
+    atoms: Atoms
+    probe: Probe
+    views: EachView
+    images: Float[np.ndarray, "v rows columns"]
+    history: Float[np.ndarray, " i"]
+    reason: str
+    correlations: Float[np.ndarray, " v"]
+    r_factors: Float[np.ndarray, " v"]
+    held_out: Bool[np.ndarray, " v"]
+    precisions: Float[np.ndarray, "v rows columns"]
+
+    @property
+    def positions(self) -> Float[np.ndarray, "n 3"]:
+        """Of the atoms, in the specimen's frame (Å)."""
+        return np.asarray(self.atoms.positions)
+
+    @property
+    def spot(self) -> GaussianMixture:
+        """Image of a typical atom of amplitude 1, at a typical depth."""
+        table = np.asarray(self.probe.table, np.float64) + np.asarray(self.probe.profile, np.float64)
+        u = np.median(np.trace(np.asarray(self.atoms.matrices(), np.float64), axis1=1, axis2=2)) / 3
+        return GaussianMixture(table.mean(axis=0), np.asarray(self.probe.variances, np.float64) + u)

@@ -1,0 +1,59 @@
+"""What a fit has made of a tilt series, as selection and uncertainties ask for it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.projection.fit import TiltFit
+from atomfit.projection.model import refined_views
+from atomfit.projection.views import TiltSeries
+from atomfit.scattering import GaussianMixture
+
+
+@dataclass(frozen=True, eq=False)
+class FittedSeries:
+    """Atoms, and what they leave of the images.
+
+    **Fields:**
+
+    - `series`: the images, with views as refined.
+    - `residual`: what the fit leaves of them; zero where it has not seen them.
+    - `precisions`: inverse variance of each pixel; zero there as well.
+    - `gains`: of the views.
+    - `positions`, `amplitudes`: of the atoms (Å, image units x Å²).
+    - `spot`: image of a typical atom of amplitude 1.
+    """
+
+    series: TiltSeries
+    residual: Float[np.ndarray, "v rows columns"]
+    precisions: Float[np.ndarray, "v rows columns"]
+    gains: Float[np.ndarray, " v"]
+    positions: Float[np.ndarray, "n 3"]
+    amplitudes: Float[np.ndarray, " n"]
+    spot: GaussianMixture
+
+    @classmethod
+    def of(cls, series: TiltSeries, fit: TiltFit) -> "FittedSeries":
+        """From a series and its fit."""
+        left = np.where(fit.precisions > 0, series.images - fit.images, 0.0)
+        return cls(
+            replace(series, views=refined_views(series.views, fit.views, series.pixel)),
+            left.astype(np.float32),
+            fit.precisions,
+            np.asarray(fit.views.gains),
+            fit.positions,
+            np.asarray(fit.atoms.amplitudes),
+            fit.spot,
+        )
+
+    @property
+    def width(self) -> float:
+        """Variance (Å²) of the Gaussian whose square has the same integral as that of the spot."""
+        return float(self.spot.weights.sum()) ** 2 / (4 * np.pi * self.square)
+
+    @property
+    def square(self) -> float:
+        """Integral of the square of the spot (1/Å²)."""
+        pairs = self.spot.variances[:, None] + self.spot.variances
+        return float(self.spot.weights @ (1 / (2 * np.pi * pairs)) @ self.spot.weights)

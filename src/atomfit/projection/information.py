@@ -1,0 +1,203 @@
+"""How well images tell where atoms are: standard uncertainties of positions and amplitudes.
+
+The Gauss-Newton matrix of the atoms' positions and amplitudes is what their images share, view by view.
+All of an atom's image being Gaussians, that is analytic: with O(d) the overlap of two atoms' images, d
+apart,
+
+    <∂_a g_i, ∂_b g_j> = -∂_a∂_b O,    <∂_a g_i, g_j> = ∂_a O,    <g_i, g_j> = O,
+
+where derivatives of g are by the atoms' places in the image. Pixels' weights change little across an
+atom, and are taken half-way between the two. In a projection an atom overlaps with many at other depths,
+but with each of them in few views: of the whole matrix, which is sparse, the inverse's diagonal blocks
+are the covariances. It is inverted as a whole for up to `_WHOLE` atoms; beyond that each atom's block is,
+as if its neighbours were known.
+
+What is not in it: widths, probe and the views' own numbers, which all atoms share.
+
+**Noise that is not white.** Where neighbouring pixels err together (denoised or interpolated images, or
+what the model does not describe) a position errs more than the pixels' variance tells. The power spectrum
+of the residual tells by how much: its mean over the frequencies that a shift of an atom's image is made
+of, beside its mean over all.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import fft, sparse
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
+
+from atomfit.projection.fitted import FittedSeries
+from atomfit.scattering import GaussianMixture
+
+#: Atoms whose matrix is inverted as a whole.
+_WHOLE = 1000
+#: Images overlap up to so many widths.
+_REACH = 3.5
+#: Pairs of one view that are reckoned with at a time.
+_CHUNK = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class ImageUncertainty:
+    """Covariances of atoms that were fitted to images.
+
+    **Fields:**
+
+    - `covariances`: of x, y, z (Å).
+    - `amplitudes`: standard uncertainties of amplitudes, if each atom has its own (image units x Å²).
+    - `evidence`: by how much chi-square would be larger without each atom (see `selection.evidence`).
+    - `excess`: by how much the residual's colour makes variances larger than white noise would.
+    - `whole`: whether the atoms' influence on each other is in it.
+    """
+
+    covariances: Float[np.ndarray, "n 3 3"]
+    amplitudes: Float[np.ndarray, " n"]
+    evidence: Float[np.ndarray, " n"]
+    excess: float
+    whole: bool
+
+    @property
+    def positions(self) -> Float[np.ndarray, "n 3"]:
+        """Standard uncertainties of x, y, z (Å)."""
+        return np.sqrt(np.diagonal(self.covariances, axis1=1, axis2=2))
+
+
+def measure_uncertainty(
+    fitted: FittedSeries, own_amplitudes: bool = True, known: Float[np.ndarray, "n 3"] | None = None
+) -> ImageUncertainty:
+    """Covariances of positions and amplitudes.
+
+    **Arguments:**
+
+    - `fitted`: the images and their fit.
+    - `own_amplitudes`: each atom has its own; otherwise many share one, which is as good as known.
+    - `known`: standard deviations of positions before the images were seen (Å; infinite for none).
+    """
+    n = len(fitted.positions)
+    scaled = fitted.residual * np.sqrt(fitted.precisions)
+    excess = coloured_excess(scaled, fitted.series.pixel, fitted.spot)
+    matrix = _shared_information(fitted) / excess
+    own = np.zeros((n, 4))
+    if known is not None:
+        own[:, :3] = known**-2.0
+    # What images do not show at all is not known; its number is finite, and large.
+    own += 1e-9 * matrix.diagonal().reshape(n, 4).mean(axis=0)
+    matrix = (matrix + sparse.diags(own.ravel())).tocsr()
+    blocks = _inverse_blocks(matrix, 4)
+    places = blocks[:, :3, :3]
+    if not own_amplitudes:
+        of_places = np.arange(4 * n).reshape(n, 4)[:, :3].ravel()
+        places = _inverse_blocks(matrix[of_places][:, of_places], 3)
+    evidence = fitted.amplitudes**2 * np.linalg.inv(blocks)[:, 3, 3]
+    return ImageUncertainty(places, np.sqrt(blocks[:, 3, 3]), evidence, excess, n <= _WHOLE)
+
+
+def _inverse_blocks(matrix: sparse.csr_matrix, size: int) -> Float[np.ndarray, "n q q"]:
+    """Diagonal blocks of the inverse; of a large matrix, the inverses of its diagonal blocks."""
+    n = matrix.shape[0] // size
+    if n <= _WHOLE:
+        inverse = np.linalg.inv(matrix.toarray()).reshape(n, size, n, size)
+        return inverse[np.arange(n), :, np.arange(n)]
+    blocked = matrix.tobsr((size, size))
+    rows = np.repeat(np.arange(n), np.diff(blocked.indptr))
+    return np.linalg.inv(blocked.data[rows == blocked.indices])
+
+
+def _shared_information(fitted: FittedSeries) -> sparse.csr_matrix:
+    """JᵀWJ of positions and amplitudes, atom by atom."""
+    series, spot = fitted.series, fitted.spot
+    positions, amplitudes = fitted.positions, fitted.amplitudes
+    n, area = len(positions), series.pixel**2
+    together = spot.variances[:, None] + spot.variances
+    products = np.outer(spot.weights, spot.weights)
+    unique = np.triu_indices(len(spot.weights))
+    variances = together[unique]
+    shares = np.where(unique[0] == unique[1], 1.0, 2.0) * products[unique]
+    reach = _REACH * float(np.sqrt(fitted.width))
+    total = sparse.csr_matrix((4 * n, 4 * n))
+    smooth = np.sqrt(fitted.width / 2) / series.pixel
+    for k, gain in enumerate(fitted.gains):
+        if not fitted.precisions[k].any():
+            continue
+        weights = gain**2 / area * gaussian_filter(fitted.precisions[k], smooth, mode="constant")
+        plane = series.views.rotations[k, :2]
+        seen = (positions - series.centre) @ plane.T
+        # In many views an atom overlaps with thousands of others: too many to keep.
+        pairs = np.zeros((0, 2), int)
+        if n <= _WHOLE:
+            pairs = cKDTree(seen).query_pairs(reach, output_type="ndarray")
+        first = np.concatenate([np.arange(n), pairs[:, 0]])
+        second = np.concatenate([np.arange(n), pairs[:, 1]])
+        values = []
+        for begin in range(0, len(first), _CHUNK):
+            i, j = first[begin : begin + _CHUNK], second[begin : begin + _CHUNK]
+            middle = np.rint(0.5 * (seen[i] + seen[j]) / series.pixel + series.views.centres[k]).astype(int)
+            column, row = np.clip(middle, 0, np.array(series.shape[::-1]) - 1).T
+            blocks = _block(seen[i] - seen[j], amplitudes[i], amplitudes[j], variances, shares, plane)
+            values.append((weights[row, column][:, None, None] * blocks).astype(np.float64))
+        blocks = np.concatenate(values)
+        off = np.arange(len(first)) >= n
+        rows = np.concatenate([first, second[off]])
+        columns = np.concatenate([second, first[off]])
+        blocks = np.concatenate([blocks, np.swapaxes(blocks[off], 1, 2)])
+        order = np.lexsort((columns, rows))
+        starts = np.searchsorted(rows[order], np.arange(n + 1))
+        view = sparse.bsr_matrix((blocks[order], columns[order], starts), shape=(4 * n, 4 * n))
+        total = total + view.tocsr()
+    return total
+
+
+def _block(
+    apart: Float[np.ndarray, "p 2"],
+    first: Float[np.ndarray, " p"],
+    second: Float[np.ndarray, " p"],
+    variances: Float[np.ndarray, " k"],
+    shares: Float[np.ndarray, " k"],
+    plane: Float[np.ndarray, "2 3"],
+) -> Float[np.ndarray, "p 4 4"]:
+    """What two atoms' images share: derivatives by x, y, z, and the images themselves."""
+    square = np.sum(apart**2, axis=1)
+    terms = shares / (2 * np.pi * variances) * np.exp(-square[:, None] / (2 * variances))
+    overlap, slope, bend = (terms @ variances ** (-float(power)) for power in range(3))
+    outer = apart[:, :, None] * apart[:, None, :]
+    second_derivatives = bend[:, None, None] * outer - slope[:, None, None] * np.eye(2)
+    gradient = -slope[:, None] * apart
+    block = np.zeros((len(apart), 4, 4))
+    block[:, :3, :3] = -(first * second)[:, None, None] * (plane.T @ second_derivatives @ plane)
+    block[:, :3, 3] = first[:, None] * (gradient @ plane)
+    block[:, 3, :3] = -second[:, None] * (gradient @ plane)
+    block[:, 3, 3] = overlap
+    return block
+
+
+def coloured_excess(
+    residual: Float[np.ndarray, "v rows columns"], pixel: float, spot: GaussianMixture
+) -> float:
+    """Variance of positions beneath noise of a residual's colour, in multiples of that beneath white noise.
+
+    **Arguments:**
+
+    - `residual`: in units of each pixel's standard deviation.
+    - `pixel`: its edge (Å).
+    - `spot`: image of a typical atom.
+    """
+    fitted = residual[np.any(residual != 0, axis=(1, 2))].astype(np.float64)
+    power = np.mean(np.abs(fft.rfft2(fitted)) ** 2, axis=0)
+    rows, columns = residual.shape[1:]
+    square = fft.fftfreq(rows, pixel)[:, None] ** 2 + fft.rfftfreq(columns, pixel)[None, :] ** 2
+    image = sum(
+        weight * np.exp(-2 * np.pi**2 * variance * square)
+        for weight, variance in zip(spot.weights, spot.variances, strict=True)
+    )
+    twice = np.full(power.shape[1], 2.0)
+    twice[0] = 1.0
+    if columns % 2 == 0:
+        twice[-1] = 1.0
+    of_shift = twice * square * np.asarray(image) ** 2
+    return float(
+        np.sum(of_shift * power)
+        / np.sum(of_shift)
+        / (np.sum(twice * power) / np.sum(twice * np.ones_like(power)))
+    )

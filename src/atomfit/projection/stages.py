@@ -1,0 +1,300 @@
+"""A stage of a refinement against images, and what all stages have in common.
+
+Between stages everything is a model in units of a typical peak, with positions from the particle's centre;
+a stage frees some of its numbers, minimises, and hands the model on. At the end it becomes a `TiltFit` in
+the user's units and frame.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from atomfit.atoms import Atoms, IsotropicDisplacements, Leaf
+from atomfit.compiled import kept
+from atomfit.fitting.likelihood import AbstractLoss
+from atomfit.fitting.newton import GaussNewton
+from atomfit.fitting.solvers import Minimum, minimise
+from atomfit.projection.fit import TiltFit
+from atomfit.projection.gauge import in_gauge
+from atomfit.projection.images import Camera
+from atomfit.projection.model import EachView, TiltModel, single
+from atomfit.projection.objective import Seen, TiltPosterior, series_of
+from atomfit.projection.parameters import Free, parametrise
+from atomfit.projection.poses import better_turns
+from atomfit.projection.probe import make_probe
+from atomfit.projection.verdict import correlation, r_factor
+from atomfit.projection.views import TiltSeries
+
+log = logging.getLogger("atomfit")
+
+#: Standard deviation of the atoms in the first stage, in neighbour distances.
+WIDE = 0.23
+#: What the objective must fall by, relative to itself, for a stage to go on.
+ROUGH, FINE = 1e-3, 1e-5
+#: Where noise is most of it, what chi-square must fall by for each atom.
+_PER_ATOM = 0.02
+#: Iterations of a stage, at most, and of a rough one, which promises more than it can do.
+_MOST, _MOST_ROUGH = 40, 15
+#: Searches for better directions of views.
+_MOST_SEARCHES = 3
+#: Products cost as much as two evaluations, so a step need not be exact.
+_SOLVER = GaussNewton(accuracy=0.1, max_products=40)
+
+Progress = Callable[[str, int, float], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A fit.
+
+    **Fields:**
+
+    - `name`: for the log.
+    - `free`: what is refined.
+    - `own`: what each atom has for itself.
+    - `tolerance`: when it ends.
+    - `begin`: what becomes of the model before it.
+    """
+
+    name: str
+    free: frozenset[str]
+    own: frozenset[str]
+    tolerance: float = FINE
+    begin: Callable[[TiltModel], TiltModel] = lambda model: model
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What all stages of a refinement have in common.
+
+    **Fields:**
+
+    - `series`, `held`: the images, and those that are not fitted.
+    - `positions`, `numbers`: of the atoms, from the particle's centre.
+    - `distance`: of neighbours (Å).
+    - `frozen`, `loss`, `known`, `progress`: see `refine_against`.
+    """
+
+    series: TiltSeries
+    held: Bool[np.ndarray, " v"]
+    positions: Float[np.ndarray, "n 3"]
+    numbers: Int[np.ndarray, " n"]
+    distance: float
+    frozen: Bool[np.ndarray, " n"] | None
+    loss: AbstractLoss | None
+    known: tuple[float | Float[np.ndarray, "n 3"] | None, float | None, float | None]
+    progress: Progress
+
+    @cached_property
+    def members(self) -> Int[np.ndarray, " n"]:
+        """Which of the elements each atom is."""
+        return np.unique(self.numbers, return_inverse=True)[1]
+
+    @cached_property
+    def fitted(self) -> int:
+        """Pixels that are fitted."""
+        return max(int(np.count_nonzero(self.series.counted[~self.held])), 1)
+
+    @cached_property
+    def unit(self) -> float:
+        """Image units in what is taken for a peak."""
+        return float(np.quantile(np.abs(self.series.images[self.series.counted]), 0.99)) / 3 or 1.0
+
+    @cached_property
+    def reach(self) -> float:
+        """Of the particle along the beam (Å)."""
+        depths = np.einsum("vk,nk->vn", self.series.views.rotations[:, 2], self.positions)
+        return float(np.abs(depths).max(initial=1.0)) + self.distance / 2
+
+    def first(self, wide: bool) -> TiltModel:
+        """Atoms where they are thought to be, as bright as the images are."""
+        n, v = len(self.positions), len(self.series)
+        u = ((WIDE if wide else 0.1) * self.distance) ** 2
+        shape = IsotropicDisplacements.from_variances(np.full(n, u))
+        atoms = Atoms(self.positions, shape, self.numbers / np.mean(self.numbers), self.numbers)
+        zeros = [np.zeros((v, *tail)) for tail in ((3,), (2,), ())]
+        views = EachView(zeros[0], zeros[1], np.ones(v), zeros[2])
+        model = single(TiltModel(atoms, make_probe("direct", self.reach), views))
+        images = self.images(model)
+        counted = self.series.counted & ~self.held[:, None, None]
+        drawn = images[counted].astype(np.float64)
+        scale = float(drawn @ (self.series.images[counted] / self.unit)) / float(drawn @ drawn)
+        return eqx.tree_at(lambda m: m.atoms.amplitudes, model, model.atoms.amplitudes * np.float32(scale))
+
+    def through(self, model: TiltModel, stage: Stage) -> tuple[TiltModel, Minimum[Free]]:
+        """A stage: the model that it ends with, and how."""
+        posterior = self.posterior(stage.begin(model), stage)
+        found = minimise(
+            posterior,
+            posterior.parametrisation.zeros(),
+            _SOLVER,
+            tolerance=self.tolerance(stage),
+            max_iterations=_MOST_ROUGH if stage.tolerance > FINE else _MOST,
+            progress=lambda iteration, value: self.progress(stage.name, iteration, value),
+        )
+        model = jax.tree.map(np.asarray, posterior.parametrisation(found.params))
+        log.info("%s: %s after %d iterations", stage.name, found.reason, found.iterations)
+        return model, found
+
+    def tolerance(self, stage: Stage) -> float:
+        """What the objective must fall by, relative to itself, for a stage to go on."""
+        if stage.tolerance > FINE:
+            return stage.tolerance
+        return min(FINE, max(_PER_ATOM * len(self.positions) / self.fitted, 0.1 * FINE))
+
+    def with_better_turns(
+        self, model: TiltModel, stage: Stage, found: Minimum[Free]
+    ) -> tuple[TiltModel, Minimum[Free]]:
+        """The same with views that were stuck in a wrong direction, refined again; at most a few times."""
+        for _ in range(_MOST_SEARCHES):
+            turns, changed = better_turns(model, self.seen, self.camera(model))
+            log.info("%d views are likelier in other directions", changed)
+            if not changed:
+                break
+            moved = model.views._replace(turns=turns.astype(np.float32))
+            model, found = self.through(eqx.tree_at(lambda m: m.views, model, moved), stage)
+            if found.reason == "interrupted":
+                break
+        return model, found
+
+    def posterior(self, model: TiltModel, stage: Stage) -> TiltPosterior:
+        """The objective of a stage."""
+        parametrisation = parametrise(
+            model, stage.free, stage.own, self.members, self.series.pixel, self.frozen
+        )
+        free = parametrisation.zeros()
+        precisions, expected = self._expected(parametrisation.steps, model, stage)
+        return TiltPosterior(
+            parametrisation,
+            self.seen,
+            None if self.loss is None else self.loss.adapted(self._left(model)[1], 0),
+            np.asarray(parametrisation.flat(free | precisions)),
+            np.asarray(parametrisation.flat(free | expected)),
+            self.camera(model),
+        )
+
+    def _expected(self, steps: dict[str, Leaf], model: TiltModel, stage: Stage) -> tuple[Free, Free]:
+        """Precisions of the free numbers, and what they are expected to be."""
+        move, brighter, turn = self.known
+        scales: dict[str, tuple[float | np.ndarray, np.ndarray]] = {}
+        if move is not None and "positions" in steps:
+            scales["positions"] = move, self.positions - np.asarray(model.atoms.positions)
+        if brighter is not None and "strengths" in stage.own and "strengths" in steps:
+            amplitudes = np.asarray(model.atoms.amplitudes)
+            means = np.bincount(self.members, amplitudes) / np.bincount(self.members)
+            scales["strengths"] = brighter, np.log(means[self.members] / amplitudes)
+        if turn is not None and "turns" in steps:
+            scales["turns"] = np.radians(turn), -np.asarray(model.views.turns, np.float64)
+        noise = self._variance(model) if scales else 0.0
+        precisions: Free = {}
+        expected: Free = {}
+        for name, (scale, off) in scales.items():
+            step = np.asarray(steps[name], np.float64)
+            precisions[name] = (noise * (step / scale) ** 2).astype(np.float32)
+            expected[name] = np.divide(off, step, out=np.zeros_like(step), where=step > 0).astype(
+                np.float32
+            )
+        return precisions, expected
+
+    def _left(self, model: TiltModel) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        """What a model has at the pixels that are fitted, and what it leaves there (units of a peak)."""
+        counted = self.series.counted & ~self.held[:, None, None]
+        drawn = self.images(model)[counted]
+        return drawn, self.series.images[counted] / self.unit - drawn
+
+    def _variance(self, model: TiltModel) -> float:
+        """Mean square of what a model leaves, beside what its likelihood expects: the objective's unit."""
+        drawn, left = self._left(model)
+        weights = (
+            1.0 if self.loss is None else np.asarray(self.loss.curvature(jnp.asarray(drawn), drawn + left))
+        )
+        return float(np.mean(weights * left.astype(np.float64) ** 2))
+
+    @property
+    def seen(self) -> Seen:
+        """The images in units of a peak; those that are held out have no weight."""
+        weights = self.series.counted & ~self.held[:, None, None]
+        images = np.where(self.series.counted, self.series.images / self.unit, 0.0)
+        views = self.series.views
+        return Seen(*(np.asarray(x, np.float32) for x in (images, weights, views.rotations, views.centres)))
+
+    def camera(self, model: TiltModel) -> Camera:
+        """Windows for a model's atoms, with room to grow."""
+        spread = 1.3 * float(np.quantile(np.exp(2 * np.asarray(log_widths(model))), 0.95))
+        return Camera.for_widths(
+            self.series.pixel, self.series.shape, spread, np.asarray(model.probe.variances, np.float64)
+        )
+
+    def images(self, model: TiltModel) -> Float[np.ndarray, "v rows columns"]:
+        """A model's images (units of a peak)."""
+        views = self.series.views
+        return np.asarray(_drawn(model, views.rotations, views.centres, self.camera(model)))
+
+    def result(self, model: TiltModel, found: Minimum[Free]) -> TiltFit:
+        """The result, in the user's units and frame."""
+        placed = self.known[0] is not None or (self.frozen is not None and bool(self.frozen.any()))
+        model = in_gauge(model, self.series.views.rotations, placed)
+        if self.held.any():
+            model = self._with_held_out(model)
+        images = self.images(model) * self.unit
+        measured = [self.series.images[k][self.series.counted[k]] for k in range(len(self.series))]
+        drawn = [images[k][self.series.counted[k]] for k in range(len(self.series))]
+        pairs = list(zip(measured, drawn, strict=True))
+        double = jax.tree.map(lambda x: np.asarray(x, np.float64), model.atoms)
+        double = eqx.tree_at(lambda a: a.numbers, double, self.numbers)
+        double = eqx.tree_at(lambda a: a.amplitudes, double, double.amplitudes * self.unit)
+        views = jax.tree.map(lambda x: np.asarray(x, np.float64), model.views)
+        return TiltFit(
+            double.shifted(self.series.centre),
+            model.probe,
+            views._replace(backgrounds=views.backgrounds * self.unit),
+            images,
+            found.history,
+            found.reason,
+            np.array([correlation(a, b) for a, b in pairs]),
+            np.array([r_factor(a, b) for a, b in pairs]),
+            self.held,
+            self._precisions(model),
+        )
+
+    def _precisions(self, model: TiltModel) -> Float[np.ndarray, "v rows columns"]:
+        """Inverse variance of each pixel (1 / squared image units); zero where it was not fitted."""
+        fitted = self.series.counted & ~self.held[:, None, None]
+        drawn, left = self._left(model)
+        found = np.zeros(fitted.shape, np.float32)
+        if self.loss is None:
+            found[fitted] = 1 / max(float(np.mean(left.astype(np.float64) ** 2)), 1e-30)
+        else:
+            loss = self.loss.adapted(left, 0)
+            found[fitted] = loss.precision(drawn, drawn + left, 0, self.unit)
+        return found / np.float32(self.unit) ** 2
+
+    def _with_held_out(self, model: TiltModel) -> TiltModel:
+        """Gain and background of the views that were not fitted, by linear least squares."""
+        images = self.images(model)
+        gains, backgrounds = (np.array(x) for x in (model.views.gains, model.views.backgrounds))
+        for k in np.flatnonzero(self.held):
+            counted = self.series.counted[k]
+            bare = (images[k][counted] - backgrounds[k]) / gains[k]
+            design = np.stack([bare, np.ones_like(bare)], axis=1)
+            values = self.series.images[k][counted] / self.unit
+            gains[k], backgrounds[k] = np.linalg.lstsq(design, values, rcond=None)[0]
+        views = model.views._replace(gains=gains, backgrounds=backgrounds)
+        return eqx.tree_at(lambda m: m.views, model, views)
+
+
+@kept
+def _drawn(model: TiltModel, rotations: Leaf, centres: Leaf, camera: Camera) -> jax.Array:
+    return series_of(model, jnp.asarray(rotations, jnp.float32), jnp.asarray(centres, jnp.float32), camera)
+
+
+def log_widths(model: TiltModel) -> Leaf:
+    """Logarithms of the atoms' widths (log Å)."""
+    return model.atoms.displacements.log_widths  # type: ignore[attr-defined]

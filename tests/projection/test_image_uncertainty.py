@@ -1,0 +1,172 @@
+"""Scores and error bars of atoms in images: against derivatives, and against what noise does."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from atomfit.grid import Grid
+from atomfit.projection.fitted import FittedSeries
+from atomfit.projection.information import coloured_excess, measure_uncertainty
+from atomfit.projection.refinement import refine_against
+from atomfit.projection.views import TiltSeries, Views
+from atomfit.scattering import GaussianMixture
+from atomfit.selection.image_scores import scores_of_images
+
+PIXEL, SHAPE = 0.4, (40, 42)
+SPOT = GaussianMixture(np.array([0.7, 0.3]), np.array([0.2, 0.5]))
+CENTRE = np.array([1.0, -2.0, 0.5])
+
+
+def drawn(positions: np.ndarray, amplitudes: np.ndarray, views: Views) -> np.ndarray:
+    """Images of atoms, each pixel written out."""
+    v, u = np.indices(SHAPE)
+    images = np.zeros((len(views), *SHAPE))
+    for k, (rotation, centre) in enumerate(zip(views.rotations, views.centres, strict=True)):
+        seen = (positions - CENTRE) @ rotation[:2].T / PIXEL + centre
+        for (x, y), amplitude in zip(seen, amplitudes, strict=True):
+            square = ((u - x) ** 2 + (v - y) ** 2) * PIXEL**2
+            for weight, s in zip(SPOT.weights, SPOT.variances, strict=True):
+                images[k] += amplitude * weight * np.exp(-square / (2 * s)) / (2 * np.pi * s)
+    return images
+
+
+def fitted(positions: np.ndarray, residual: np.ndarray, sigma: float, views: Views) -> FittedSeries:
+    series = TiltSeries(residual.astype(np.float32), np.ones(residual.shape, bool), PIXEL, views, CENTRE)
+    precisions = np.full(residual.shape, sigma**-2, np.float32)
+    n = len(positions)
+    return FittedSeries(
+        series,
+        residual.astype(np.float32),
+        precisions,
+        np.ones(len(views)),
+        positions,
+        np.full(n, 3.0),
+        SPOT,
+    )
+
+
+@pytest.fixture(scope="module")
+def views() -> Views:
+    """In directions that are no tilt series."""
+    middle = np.array([SHAPE[1] // 2, SHAPE[0] // 2], float)
+    rotations = Rotation.random(9, random_state=3).as_matrix()
+    return Views(rotations, np.tile(middle, (9, 1)))
+
+
+def some_atoms(n: int = 6) -> np.ndarray:
+    return CENTRE + np.random.default_rng(1).uniform(-2.5, 2.5, (n, 3))
+
+
+def test_covariances_are_the_inverse_of_what_derivatives_share(views: Views) -> None:
+    positions, sigma = some_atoms(), 0.3
+    numbers = np.concatenate([positions, np.full((6, 1), 3.0)], axis=1)
+    step, columns = 1e-4, []
+    for i in range(numbers.size):
+        change = np.zeros(numbers.size)
+        change[i] = step
+        up, down = (numbers + sign * change.reshape(numbers.shape) for sign in (1, -1))
+        difference = drawn(up[:, :3], up[:, 3], views) - drawn(down[:, :3], down[:, 3], views)
+        columns.append(difference.ravel() / (2 * step))
+    jacobian = np.array(columns).T
+    expected = np.linalg.inv(jacobian.T @ jacobian / sigma**2)
+    rng = np.random.default_rng(0)
+    residual = sigma * rng.normal(size=(len(views), *SHAPE))
+    known = measure_uncertainty(fitted(positions, residual, sigma, views))
+    assert known.whole
+    assert known.excess == pytest.approx(1.0, abs=0.15)
+    for i, block in enumerate(known.covariances / known.excess):
+        there = slice(4 * i, 4 * i + 3)
+        np.testing.assert_allclose(block, expected[there, there], rtol=0.05, atol=0.05 * block.max())
+    amplitudes = np.sqrt(np.diagonal(expected)[3::4] * known.excess)
+    np.testing.assert_allclose(known.amplitudes, amplitudes, rtol=0.05)
+    # Without an atom, the others being fitted again, chi-square would be larger by that much.
+    whole = np.linalg.inv(expected)
+    for i in range(6):
+        there = slice(4 * i, 4 * i + 4)
+        schur = np.linalg.inv(expected[there, there])[3, 3] / known.excess
+        assert known.evidence[i] == pytest.approx(9.0 * schur, rel=0.05)
+    shared = measure_uncertainty(fitted(positions, residual, sigma, views), own_amplitudes=False)
+    places = np.arange(24).reshape(6, 4)[:, :3].ravel()
+    known_amplitudes = np.linalg.inv(whole[np.ix_(places, places)])
+    for i, block in enumerate(shared.covariances / shared.excess):
+        there = slice(3 * i, 3 * i + 3)
+        np.testing.assert_allclose(
+            block, known_amplitudes[there, there], rtol=0.05, atol=0.05 * block.max()
+        )
+
+
+def test_what_was_known_before_counts(views: Views) -> None:
+    positions = some_atoms()
+    residual = np.random.default_rng(0).normal(size=(len(views), *SHAPE))
+    before = measure_uncertainty(fitted(positions, residual, 50.0, views), known=np.full((6, 3), 0.02))
+    np.testing.assert_allclose(before.positions, 0.02, rtol=0.02)
+
+
+def test_scores_of_noise_are_standard_normal_and_a_missing_atom_stands_out(views: Views) -> None:
+    sigma = 0.5
+    positions, squares = some_atoms(4), []
+    for seed in range(6):
+        noise = sigma * np.random.default_rng(seed).normal(size=(len(views), *SHAPE))
+        empty = scores_of_images(fitted(positions, noise, sigma, views), 2.0)
+        squares.append(float(np.mean(empty.field.values**2)) * empty.scatter**2)
+        assert empty.scatter < 1.3
+    assert np.mean(squares) == pytest.approx(1.0, abs=0.12)
+    place = CENTRE + np.array([[0.4, -0.8, 1.1]])
+    lacking = noise + drawn(place, np.array([3.0]), views)
+    found = scores_of_images(fitted(positions, lacking, sigma, views), 2.0)
+    brightest = np.unravel_index(found.field.values.argmax(), found.field.values.shape)
+    assert np.linalg.norm(found.field.grid.positions_of(np.array(brightest)) - place[0]) < 0.4
+    # The matched filter's: the root of the sum of squares of what is missing.
+    expected = float(np.sqrt(np.sum(drawn(place, np.array([3.0]), views) ** 2))) / sigma
+    assert float(found.field.values.max()) * found.scatter == pytest.approx(expected, rel=0.1, abs=1.5)
+    np.testing.assert_allclose(found.whole * found.scatter, expected, rtol=0.1)
+
+
+def test_noise_of_neighbouring_pixels_together_counts_for_more() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(0)
+    white = rng.normal(size=(30, *SHAPE)).astype(np.float32)
+    assert coloured_excess(white, PIXEL, SPOT) == pytest.approx(1.0, abs=0.1)
+    smooth = np.stack([gaussian_filter(image, 1.0) for image in white])
+    spectrum = coloured_excess(smooth / smooth.std(), PIXEL, SPOT)
+    assert spectrum > 2.0
+
+
+@pytest.mark.slow
+def test_error_bars_are_what_noise_does() -> None:
+    """Twenty series of one particle: errors over their bars have a mean square of one."""
+    positions = np.concatenate([some_atoms(5), some_atoms(5) + [0.0, 0.0, 6.0]])
+    directions = Views.from_tilts(np.linspace(-70, 70, 12), "y", SHAPE)
+    clean = drawn(positions, np.full(10, 3.0), directions)
+    sigma, squares = 0.1 * clean.max(), []
+    for seed in range(20):
+        images = clean + sigma * np.random.default_rng(seed).normal(size=clean.shape)
+        series = TiltSeries(
+            images.astype(np.float32), np.ones(images.shape, bool), PIXEL, directions, CENTRE
+        )
+        fit = refine_against(series, positions, np.full(10, 78), 2.77, anneal=False)
+        known = measure_uncertainty(FittedSeries.of(series, fit), own_amplitudes=False)
+        squares.append(((fit.positions - positions) / known.positions) ** 2)
+    assert float(np.mean(squares)) == pytest.approx(1.0, abs=0.2)
+
+
+def test_maps_reach_beyond_the_atoms(views: Views) -> None:
+    positions = some_atoms(3)
+    residual = np.zeros((len(views), *SHAPE))
+    grid: Grid = scores_of_images(fitted(positions, residual, 1.0, views), 2.0).field.grid
+    assert np.all(grid.origin <= positions.min(axis=0) - 1.99)
+
+
+def test_of_many_atoms_each_is_alone(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a thousand, as if its neighbours were known: never less certain than with them free."""
+    positions = some_atoms()
+    residual = np.random.default_rng(0).normal(size=(len(views), *SHAPE))
+    together = measure_uncertainty(fitted(positions, residual, 0.3, views))
+    monkeypatch.setattr("atomfit.projection.information._WHOLE", 2)
+    alone = measure_uncertainty(fitted(positions, residual, 0.3, views))
+    assert together.whole
+    assert not alone.whole
+    assert np.all(alone.positions <= together.positions * (1 + 1e-6))
+    one = measure_uncertainty(fitted(positions[:1], residual, 0.3, views))
+    np.testing.assert_allclose(alone.positions[0], one.positions[0], rtol=1e-3)

@@ -1,0 +1,51 @@
+"""A view in a wrong direction is found among others; right ones are left alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from atomfit.atoms import Atoms, IsotropicDisplacements
+from atomfit.projection.images import Camera, draw_view
+from atomfit.projection.model import EachView, TiltModel, single
+from atomfit.projection.objective import Seen
+from atomfit.projection.poses import better_turns
+from atomfit.projection.probe import make_probe
+
+SHAPE, PIXEL = (40, 40), 0.5
+
+
+def test_a_view_that_is_stuck_is_turned() -> None:
+    rng = np.random.default_rng(0)
+    n, views = 30, 4
+    atoms = Atoms(
+        rng.uniform(-5, 5, (n, 3)),
+        IsotropicDisplacements.from_variances(np.full(n, 0.25)),
+        np.full(n, 5.0),
+        np.full(n, 78),
+    )
+    rotations = Rotation.random(views, random_state=1)
+    off = np.zeros((views, 3))
+    off[2] = np.radians([6.0, -5.0, 3.0])
+    each = EachView(np.zeros((views, 3)), np.zeros((views, 2)), np.ones(views), np.zeros(views))
+    model = single(TiltModel(atoms, make_probe("direct", 8.0), each))
+    camera = Camera.for_widths(PIXEL, SHAPE, 0.25, np.zeros(1))
+    middle = np.full(2, 20.0, np.float32)
+    drawn = jax.tree.map(jnp.asarray, model.drawn())
+    images = []
+    for k in range(views):
+        view = EachView(jnp.asarray(off[k], jnp.float32), jnp.zeros(2), jnp.ones(()), jnp.zeros(()))
+        rotation = rotations[k].as_matrix().astype(np.float32)
+        images.append(np.asarray(draw_view(drawn, view, rotation, middle, camera)))
+    noisy = np.stack(images) + np.std(images) * rng.normal(size=(views, *SHAPE))
+    seen = Seen(
+        noisy.astype(np.float32),
+        np.ones((views, *SHAPE), np.float32),
+        rotations.as_matrix().astype(np.float32),
+        np.tile(middle, (views, 1)),
+    )
+    turns, changed = better_turns(model, seen, camera)
+    assert changed == 1
+    np.testing.assert_array_equal(turns[[0, 1, 3]], 0)
+    left = Rotation.from_rotvec(turns[2]) * Rotation.from_rotvec(off[2]).inv()
+    assert np.degrees(left.magnitude()) < 3.0

@@ -77,31 +77,51 @@ def select_atoms(
     ) -> tuple[Detection, JointFit, Selection]:
         return at(positions), fit, selection
 
-    if options.selection != "fit" or joint.reason != "converged":
+    # Shapes that a map does not determine may wander without end; those of one shape for all do not.
+    unknown = joint.prior is not None or joint.reason == "iteration limit"
+    if options.selection != "fit" or joint.reason == "interrupted":
         return result(*completed(joint, [Stage(judgement, refit, rounds=0)]))
-    if joint.prior is None or options.scattering != "gaussian":
+    if not unknown or options.scattering != "gaussian":
         return result(*completed(joint, [Stage(judgement, refit)]))
     shared = detection.mean_atom
-    if joint.inside is None:
+    if joint.inside is None and joint.prior is not None:
         shape = joint.prior.matrix(ready.density.grid.ndim)
         # On an uneven background the mean of the displacements may be none.
         if np.linalg.eigvalsh(shape)[0] > 0:
             shared = replace(shared, matrix=shape, u=float(np.trace(shape)) / len(shape))
     rigid = replace(options, prior="none", freeze=(*options.freeze, "displacements"))
 
-    def sharing(positions: np.ndarray) -> JointFit:
-        atoms = replace(at(positions), mean_atom=shared)
+    def sharing(positions: np.ndarray, part: float = 1.0) -> JointFit:
+        """All atoms with one shape, or with one of a part of its variance."""
+        shape = replace(shared, matrix=part * shared.matrix, u=part * shared.u)
+        atoms = replace(at(positions), mean_atom=shape)
         fit = joint_fit(ready, atoms, rigid, progress, lambda state: None, None)
         if fit.reason == "interrupted":
             raise _Interrupted
         return fit
+
+    def placed(positions: np.ndarray) -> JointFit:
+        """Atoms placed by the shape that noise disturbs least; then the shape of each at its place."""
+        alike = sharing(positions)
+        assert alike.inside is not None
+        part = alike.inside.sharpest(shared.u, ready.density.grid.ndim) / shared.u
+        places = sharing(alike.positions, part)
+        # An atom draws one of another width less than one of its own.
+        weaker = (1 + part) / (2 * part)
+        there = replace(options, freeze=(*options.freeze, "positions"))
+        fit = joint_fit(ready, at(places.positions), there, progress, lambda state: None, None)
+        return replace(
+            fit,
+            uncertainty=fit.uncertainty.with_positions_of(places.uncertainty, weaker),
+            at_bound=fit.at_bound | places.at_bound,
+        )
 
     try:
         if joint.inside is None:
             return result(*completed(joint, [Stage(judgement, sharing), Stage(judgement, refit)]))
         generous = Stage(partial(judgement, generous=True), sharing)
         most = completed(sharing(detection.positions), [generous])
-        return result(*without_faint(*most, Stage(judgement, refit), _evidence))
+        return result(*without_faint(*most, Stage(judgement, placed), _evidence))
     except _Interrupted:
         log.warning("interrupted while atoms were selected: these are the atoms as they were detected")
         stopped = replace(joint, reason="interrupted")

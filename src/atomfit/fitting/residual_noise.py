@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import fft
 from scipy.ndimage import distance_transform_edt
-from scipy.optimize import nnls
+from scipy.optimize import minimize_scalar, nnls
 
 from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
 from atomfit.grid import Grid
@@ -35,6 +35,8 @@ _SHELL_STEPS = 1.5
 _VARIANCES = np.concatenate([[0.0], np.geomspace(0.5, 500.0, 16)])
 #: Frequencies with less than this part of the largest power are quiet.
 _QUIET = 0.01
+#: Atoms are not looked for with Gaussians of less than this part of their variance.
+_SHARPEST = 0.5
 #: What is left counts in full so far from the faces of the region that was fitted (Å).
 _TAPER = 3.0
 
@@ -70,6 +72,30 @@ class SmoothNoise:
             power * np.asarray(derivatives_of_gaussian(apart, variances + variance * unit))
             for power, variance in terms
         )
+
+    def sharpest(self, u: float, d: int) -> float:
+        """Variance of the Gaussian that finds the position of an atom best in this noise (Å²).
+
+        A fit of Gaussians of variance s to atoms of variance u finds positions with a variance of
+
+            Σ power (2s + variance)^-(d/2 + 1) (s + u)^(d + 2),
+
+        up to a factor, from the overlaps of first derivatives. In white noise s = u is best; where noise is
+        mostly slow, less is.
+
+        **Arguments:**
+
+        - `u`: variance of the atom (Å²).
+        - `d`: dimensions.
+        """
+
+        def disturbed(part: float) -> float:
+            s = part * u
+            noisy = float(self.powers @ (2 * s + self.variances) ** -(d / 2 + 1))
+            return float(np.log(noisy) + (d + 2) * np.log(s + u))
+
+        best = minimize_scalar(disturbed, bounds=(_SHARPEST, 1.0), method="bounded")
+        return float(best.x) * u
 
     def excess(self, u: float, d: int, noise: float) -> float:
         """Variance of an atom's displacements, in multiples of what white noise makes of them.

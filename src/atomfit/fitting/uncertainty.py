@@ -19,7 +19,7 @@ neighbours add to it hardly changes.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -58,6 +58,25 @@ class Uncertainty:
         """Standard uncertainties, in the order of `covariances`; NaN where a number was frozen."""
         variances = np.diagonal(self.covariances, axis1=1, axis2=2)
         return np.sqrt(np.where(variances > 0, variances, np.nan))
+
+    def with_positions_of(self, other: "Uncertainty", times: float = 1.0) -> "Uncertainty":
+        """The same with the positions of another fit of the same atoms, which know nothing of the rest.
+
+        **Arguments:**
+
+        - `other`: of the other fit.
+        - `times`: by which its standard uncertainties are multiplied.
+        """
+        d = other.between.shape[-1]
+        covariances = self.covariances.copy()
+        covariances[:, :d], covariances[:, :, :d] = 0.0, 0.0
+        covariances[:, :d, :d] = times**2 * other.covariances[:, :d, :d]
+        return replace(
+            self,
+            covariances=covariances,
+            neighbours=other.neighbours,
+            between=times**2 * other.between,
+        )
 
     def of_distances(
         self, positions: Float[np.ndarray, "n d"], others: Int[np.ndarray, " n"]

@@ -26,28 +26,35 @@ class Layout:
 
     **Fields:**
 
-    - `sections`: the asset with its sections.
+    - `sections`: assets with a section each, or with several.
     - `scripts`: its programs, in the order in which they need each other.
     """
 
-    sections: str
+    sections: tuple[str, ...]
     scripts: tuple[str, ...]
+
+
+def _sections(*names: str) -> tuple[str, ...]:
+    return tuple(f"sections/{name}.html" for name in names)
 
 
 _BASE = ("data.js", "colours.js", "svg.js", "charts.js")
 _PARTICLE = ("balls.js", "scene.js", "particle.js")
+#: Of one model.
+_MODEL = (*_BASE, "atoms.js", *_PARTICLE, "table.js", "record.js", "statistics.js", "fit.js", "pictures.js")
 
 #: Of a particle that was built.
 REPORT = Layout(
-    "report.html", (*_BASE, "atoms.js", *_PARTICLE, "slices.js", "table.js", "record.js", "panels.js")
+    _sections("particle", "slices", "detection", "statistics", "fit", "logfit", "atoms", "record"),
+    (*_MODEL, "slices.js", "build.js"),
 )
 #: Of two models.
 COMPARISON = Layout(
-    "comparison.html",
+    ("comparison.html",),
     (*_BASE, "pairs.js", *_PARTICLE, "table.js", "record.js", "models.js", "comparison.js"),
 )
 #: Of a series of models.
-SERIES = Layout("series.html", (*_BASE, "table.js", "record.js", "models.js", "series.js"))
+SERIES = Layout(("series.html",), (*_BASE, "table.js", "record.js", "models.js", "series.js"))
 
 
 def write_page(path: Path, content: dict[str, Any], layout: Layout) -> None:
@@ -63,7 +70,7 @@ def page(content: dict[str, Any], layout: Layout) -> str:
     - `content`: what it is told, with its `headline`.
     - `layout`: which kind of page.
     """
-    sections = _asset(layout.sections)
+    sections = "\n".join(_asset(name) for name in layout.sections)
     parts = {
         "title": html.escape(content["headline"]["title"]),
         "headline": _headline(content["headline"]),

@@ -4,7 +4,7 @@ A page is one file that holds everything: its data as JSON, its style and its pr
 nothing from anywhere, and its own policy forbids that it does, so that it opens from a disk, from an
 e-mail and in ten years. What is drawn and how is in `assets`: a frame that all pages share (`page.html`),
 the sections of each kind of page, and programs, most of which are shared as well. What a page is told is
-made by `contents` and `comparison`.
+made by `contents`, `tilt` and `comparison`.
 
 Names of files and whatever else comes from outside reach the page as data or escaped, never as HTML.
 """
@@ -48,6 +48,11 @@ REPORT = Layout(
     _sections("particle", "slices", "detection", "statistics", "fit", "logfit", "atoms", "record"),
     (*_MODEL, "slices.js", "build.js"),
 )
+#: Of a particle in a tilt series.
+TILT = Layout(
+    _sections("particle", "images", "views", "statistics", "fit", "certainty", "atoms", "record"),
+    (*_MODEL, "smoothing.js", "images.js", "views.js", "tilt.js"),
+)
 #: Of two models.
 COMPARISON = Layout(
     ("comparison.html",),
@@ -58,7 +63,7 @@ SERIES = Layout(("series.html",), (*_BASE, "table.js", "record.js", "models.js",
 
 
 def write_page(path: Path, content: dict[str, Any], layout: Layout) -> None:
-    """Write a page of some content, of `contents` or `comparison`."""
+    """Write a page of some content, of `contents`, `tilt` or `comparison`."""
     path.write_text(page(content, layout), encoding="utf-8")
 
 

@@ -49,6 +49,7 @@ def run(small: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert outcome.exit_code == 0, outcome.output
     assert "55 atoms" in outcome.stdout
+    assert "report.html" in outcome.stdout
     return home / "out"
 
 

@@ -35,7 +35,7 @@ from test_bad_input import refused
 
 DOCUMENTED = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
 FILES = {
-    *("rejected.csv", "particle.json"),
+    *("report.html", "rejected.csv", "particle.json"),
     *("atoms.csv", "atoms.cif", "atoms.pdb", "atoms.xyz", "model_images.mrc", "residual_images.mrc"),
     *("views_refined.csv", "views.svg", "probe.csv", "summary.json", "run.json"),
 }
@@ -59,6 +59,7 @@ def run(truth: Planted, start: np.ndarray, tmp_path_factory: pytest.TempPathFact
     outcome = CliRunner().invoke(app, arguments)
     assert outcome.exit_code == 0, outcome.output
     assert "43 atoms" in outcome.stdout
+    assert outcome.stdout.endswith(f"report: {home / 'out' / 'report.html'}\n")
     assert "tilted from -70.0 to 70.0° about y of the specimen, which is v of the images" in outcome.stderr
     assert "warning" not in outcome.stderr
     return home / "out"

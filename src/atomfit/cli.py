@@ -220,6 +220,7 @@ def build(
             )
         result.write(directory, overwrite or resume, figures)
     typer.echo(f"{len(result)} atoms: {directory / 'atoms.csv'}")
+    typer.echo(f"report: {directory / 'report.html'}")
     if checkpoint.exists():
         typer.echo(f"the fit has not ended; {to_go_on()}", err=True)
     if result.joint is not None and result.joint.reason == "interrupted":

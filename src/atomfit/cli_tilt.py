@@ -130,10 +130,10 @@ def tilt(
 ) -> None:
     """Refine atoms jointly against the images of a tilt series.
 
-    Atoms are found in the images if neither a model (--start) nor a map (--map) is given. Writes atoms.csv,
-    rejected.csv, particle.json, atoms.cif, atoms.pdb, atoms.xyz, model_images.mrc, residual_images.mrc,
-    views_refined.csv, views.svg (the atoms over the first, middle and last image: look at it), probe.csv,
-    summary.json and run.json into DIR.
+    Atoms are found in the images if neither a model (--start) nor a map (--map) is given. Writes
+    report.html (open it in a browser), atoms.csv, rejected.csv, particle.json, atoms.cif, atoms.pdb,
+    atoms.xyz, model_images.mrc, residual_images.mrc, views_refined.csv, views.svg (atoms over the first,
+    middle and last image: look at it), probe.csv, summary.json and run.json into DIR.
     """
     with refusals():
         process.one_thread_for_small_matrices()
@@ -190,5 +190,6 @@ def tilt(
             )
         result.write(out, overwrite)
     typer.echo(f"{len(result)} atoms: {out / 'atoms.csv'}")
+    typer.echo(f"report: {out / 'report.html'}")
     if result.fit.reason == "interrupted":
         raise typer.Exit(130)

@@ -15,7 +15,8 @@ from atomfit.grid import DensityMap
 from atomfit.io.columns import depth_table, particle, rejected_table, table
 from atomfit.io.results import model_density, run_record, summary
 from atomfit.pipeline import BuildResult, build
-from atomfit.report.contents import atoms_shown, contents
+from atomfit.report.atoms import atoms_shown
+from atomfit.report.contents import contents
 from atomfit.report.page import REPORT, page
 from atomfit.report.whole import particle_rows
 from atomfit.report.words import verdict
@@ -109,7 +110,7 @@ def test_residuals_are_measured_in_noise(content: dict[str, Any]) -> None:
     assert found["measured"]
     assert found["noise"] == pytest.approx(0.03, rel=0.05)
     assert found["deviation"] == pytest.approx(1, abs=0.1)
-    total = np.sum(found["density"] * np.diff(found["edges"])) + found["beyond"] / found["voxels"]
+    total = np.sum(found["density"] * np.diff(found["edges"])) + found["beyond"] / found["count"]
     assert total == pytest.approx(1)
 
 

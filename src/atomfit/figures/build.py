@@ -13,7 +13,7 @@ from atomfit.figures.planes import save_planes
 from atomfit.figures.quantities import Quantity, Table
 from atomfit.figures.style import KINDS, save_panels, styled
 from atomfit.pipeline import BuildResult
-from atomfit.report.contents import ellipsoids
+from atomfit.report.atoms import ellipsoids
 from atomfit.report.described import RADIUS
 from atomfit.report.residuals import residual_histogram
 
@@ -128,7 +128,8 @@ def _colourings(result: BuildResult, columns: Table) -> list[Colouring]:
     spacings = result.statistics.neighbours.nearest_distances
     spacing = np.median(spacings[np.isfinite(spacings)]) if n > 1 else result.element.neighbour_distance
     round_ones = np.tile(RADIUS * float(spacing) * np.eye(3), (n, 1, 1))
-    thermal = ellipsoids(result.statistics.fitted).reshape(-1, 3, 3)
+    fitted = result.statistics.fitted
+    thermal = ellipsoids(fitted.matrices, fitted.u_iso).reshape(-1, 3, 3)
     thermal = np.where(np.isfinite(thermal), thermal, 0.25 * round_ones)
     found = []
     for quantity, shapes, around_zero in (

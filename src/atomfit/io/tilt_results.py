@@ -25,6 +25,8 @@ from atomfit.projection.agreement import seen_at
 from atomfit.projection.directions import describe_views
 from atomfit.projection.verdict import held_out_drop
 from atomfit.projection.views import Views
+from atomfit.report.page import TILT, write_page
+from atomfit.report.tilt import tilt_contents
 from atomfit.statistics.displacements import principal_displacements
 from atomfit.statistics.particle import particle_report
 
@@ -48,7 +50,7 @@ _OF_POSITIONS = (
 TILT_COLUMNS: tuple[Column, ...] = tuple(
     replace(column, unit="image units x Å²", meaning=column.meaning.replace("density", "image"))
     if column.name.startswith("amplitude")
-    else column
+    else replace(column, meaning=column.meaning.replace("the map's frame", "the specimen's frame"))
     for column in COLUMNS
     if column.name in {*_NAMES, *_OF_POSITIONS}
 )
@@ -73,7 +75,7 @@ def write_tilt_results(result: "TiltResult", directory: Path, overwrite: bool = 
     begin = time.perf_counter()
     fit, series = result.fit, result.prepared.series
     with staged(directory, overwrite) as stage:
-        columns = table(result)
+        columns, rejected = table(result), rejected_table(result.selection.discarded)
         structure = _structure(result, columns)
         write_columns(stage / "atoms.csv", TILT_COLUMNS, columns)
         write_mmcif(stage / "atoms.cif", structure)
@@ -81,15 +83,21 @@ def write_tilt_results(result: "TiltResult", directory: Path, overwrite: bool = 
         if not write_pdb(stage / "atoms.pdb", structure):
             warnings.append("atoms.pdb is missing: its columns cannot hold these coordinates")
         write_xyz(stage / "atoms.xyz", structure)
-        write_rejected(stage / "rejected.csv", rejected_table(result.selection.discarded))
-        write_json(stage / "particle.json", particle(result, columns))
+        write_rejected(stage / "rejected.csv", rejected)
+        whole, refined = particle(result, columns), view_numbers(result)
+        write_json(stage / "particle.json", whole)
         write_images(stage / "model_images.mrc", fit.images, series.pixel)
         write_images(stage / "residual_images.mrc", result.residual, series.pixel)
-        write_views(stage / "views_refined.csv", result.views, _of_views(result))
+        write_views(stage / "views_refined.csv", result.views, refined)
         write_columns(stage / "probe.csv", PROBE_COLUMNS, probe_table(result))
         write_panels(stage / "views.svg", panels(result), _LEGEND)
-        write_json(stage / "summary.json", summary(result) | {"warnings": warnings})
-        write_json(stage / "run.json", run_record(result, time.perf_counter() - begin))
+        found = summary(result) | {"warnings": warnings}
+        write_json(stage / "summary.json", found)
+        record = run_record(result, time.perf_counter() - begin)
+        write_json(stage / "run.json", record)
+        found |= {"particle": whole}
+        told = tilt_contents(result, columns, TILT_COLUMNS, rejected, refined, found, record)
+        write_page(stage / "report.html", told, TILT)
     return directory
 
 
@@ -111,7 +119,8 @@ def table(result: "TiltResult") -> dict[str, np.ndarray]:
         result.amplitude_errors,
         *(judged.scores, judged.evidence, judged.q_values, np.array(judged.reasons, dtype=object)),
     )
-    return dict(zip(_NAMES, values, strict=True)) | geometry_table(result.geometry)
+    found = dict(zip(_NAMES, values, strict=True)) | geometry_table(result.geometry)
+    return {column.name: found[column.name] for column in TILT_COLUMNS}
 
 
 def particle(result: "TiltResult", columns: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -142,7 +151,8 @@ def probe_table(result: "TiltResult") -> dict[str, np.ndarray]:
     }
 
 
-def _of_views(result: "TiltResult") -> dict[str, np.ndarray]:
+def view_numbers(result: "TiltResult") -> dict[str, np.ndarray]:
+    """What was refined of each view and how well it agrees, the further columns of `views_refined.csv`."""
     fit = result.fit
     return {
         "shift_u": fit.views.shifts[:, 0],

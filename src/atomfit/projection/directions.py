@@ -14,20 +14,29 @@ def describe_views(series: TiltSeries) -> str:
     rotations = series.views.rotations
     rows, columns = series.shape
     images = f"{len(series)} views of {columns} x {rows} pixels of {series.pixel:.4g} Å"
-    beams = rotations[:, 2]
-    axis = np.linalg.eigh(beams.T @ beams)[1][:, 0]
-    off = np.degrees(np.arcsin(np.clip(np.abs(beams @ axis), 0, 1))).max()
-    if off > _ONE_PLANE or len(series) < 2:
-        tilts = np.degrees(np.arccos(np.clip(beams[:, 2], -1, 1)))
+    axis = tilt_axis(rotations)
+    if axis is None:
+        tilts = np.degrees(np.arccos(np.clip(rotations[:, 2, 2], -1, 1)))
         return f"{images}, about no single axis; the beam is {tilts.min():.1f} to {tilts.max():.1f}° off z"
-    # As the specimen is turned right-handedly, the beam turns the other way in it.
-    axis = axis * (1 if axis[np.argmax(np.abs(axis))] > 0 else -1)
     angles = np.sort(np.degrees(tilts_about(rotations, axis)))
     in_images = np.mean(rotations @ axis, axis=0)
     return (
         f"{images}, tilted from {angles[0]:.1f} to {angles[-1]:.1f}° about {_axis(axis, 'xyz')} of the "
         f"specimen, which is {_axis(in_images, 'uvw')} of the images"
     )
+
+
+def tilt_axis(rotations: Float[np.ndarray, "v 3 3"]) -> Float[np.ndarray, " 3"] | None:
+    """Axis of the specimen that all views are turned about, with its largest component positive.
+
+    None if there is no such axis.
+    """
+    beams = rotations[:, 2]
+    axis = np.linalg.eigh(beams.T @ beams)[1][:, 0]
+    off = np.degrees(np.arcsin(np.clip(np.abs(beams @ axis), 0, 1))).max()
+    if off > _ONE_PLANE or len(rotations) < 2:
+        return None
+    return axis * (1 if axis[np.argmax(np.abs(axis))] > 0 else -1)
 
 
 def tilts_about(
@@ -42,6 +51,7 @@ def tilts_about(
     if np.linalg.norm(first) < 0.1:
         first = np.array([1.0, 0.0, 0.0]) - axis * axis[0]
     first /= np.linalg.norm(first)
+    # As the specimen is turned right-handedly, the beam turns the other way in it.
     beams = rotations[:, 2]
     return np.unwrap(-np.arctan2(beams @ np.cross(axis, first), beams @ first))
 

@@ -58,12 +58,17 @@ def view_warnings(
             "the start (views.svg shows them)"
         )
     drop = held_out_drop(correlations, held_out)
-    if drop is not None and drop[0] > max(_WORSE, _ERRORS * drop[1]):
+    if drop is not None and describes_noise(*drop):
         warnings.append(
             f"views that were held out correlate by {drop[0]:.3f} less than their neighbours that were "
             "fitted: the fit describes noise (give --known-positions, or fit less)"
         )
     return warnings
+
+
+def describes_noise(drop: float, error: float) -> bool:
+    """Whether held-out views are so much worse than their neighbours, by more than chance."""
+    return drop > max(_WORSE, _ERRORS * error)
 
 
 def held_out_drop(

@@ -4,7 +4,7 @@ A page is one file that holds everything: its data as JSON, its style and its pr
 nothing from anywhere, and its own policy forbids that it does, so that it opens from a disk, from an
 e-mail and in ten years. What is drawn and how is in `assets`: a frame that all pages share (`page.html`),
 the sections of each kind of page, and programs, most of which are shared as well. What a page is told is
-made by `contents` and `comparison`.
+made by `contents`, `tilt` and `comparison`.
 
 Names of files and whatever else comes from outside reach the page as data or escaped, never as HTML.
 """
@@ -26,32 +26,44 @@ class Layout:
 
     **Fields:**
 
-    - `sections`: the asset with its sections.
+    - `sections`: assets with a section each, or with several.
     - `scripts`: its programs, in the order in which they need each other.
     """
 
-    sections: str
+    sections: tuple[str, ...]
     scripts: tuple[str, ...]
+
+
+def _sections(*names: str) -> tuple[str, ...]:
+    return tuple(f"sections/{name}.html" for name in names)
 
 
 _BASE = ("data.js", "colours.js", "svg.js", "charts.js")
 _PARTICLE = ("balls.js", "scene.js", "particle.js")
+#: Of one model.
+_MODEL = (*_BASE, "atoms.js", *_PARTICLE, "table.js", "record.js", "statistics.js", "fit.js", "pictures.js")
 
 #: Of a particle that was built.
 REPORT = Layout(
-    "report.html", (*_BASE, "atoms.js", *_PARTICLE, "slices.js", "table.js", "record.js", "panels.js")
+    _sections("particle", "slices", "detection", "statistics", "fit", "logfit", "atoms", "record"),
+    (*_MODEL, "slices.js", "build.js"),
+)
+#: Of a particle in a tilt series.
+TILT = Layout(
+    _sections("particle", "images", "views", "statistics", "fit", "certainty", "atoms", "record"),
+    (*_MODEL, "smoothing.js", "images.js", "views.js", "tilt.js"),
 )
 #: Of two models.
 COMPARISON = Layout(
-    "comparison.html",
+    ("comparison.html",),
     (*_BASE, "pairs.js", *_PARTICLE, "table.js", "record.js", "models.js", "comparison.js"),
 )
 #: Of a series of models.
-SERIES = Layout("series.html", (*_BASE, "table.js", "record.js", "models.js", "series.js"))
+SERIES = Layout(("series.html",), (*_BASE, "table.js", "record.js", "models.js", "series.js"))
 
 
 def write_page(path: Path, content: dict[str, Any], layout: Layout) -> None:
-    """Write a page of some content, of `contents` or `comparison`."""
+    """Write a page of some content, of `contents`, `tilt` or `comparison`."""
     path.write_text(page(content, layout), encoding="utf-8")
 
 
@@ -63,7 +75,7 @@ def page(content: dict[str, Any], layout: Layout) -> str:
     - `content`: what it is told, with its `headline`.
     - `layout`: which kind of page.
     """
-    sections = _asset(layout.sections)
+    sections = "\n".join(_asset(name) for name in layout.sections)
     parts = {
         "title": html.escape(content["headline"]["title"]),
         "headline": _headline(content["headline"]),

@@ -5,7 +5,6 @@ because the map is the model plus the residual; the residual has a scale of its 
 fine beside its noise. A box with too many voxels is interpolated on fewer.
 """
 
-import base64
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Float
 from scipy.ndimage import zoom
 
 from atomfit.grid import DensityMap, Grid
+from atomfit.report.levels import in_bytes
 
 #: Voxels of a volume at most: two of them make 4 MB of text.
 _MOST_VOXELS = 1_400_000
@@ -52,9 +52,9 @@ def slices(
         "spacing": spacing,
         "origin": density.grid.positions_of(start),
         "interpolated": factor < 1,
-        "model": _bytes(model, float(model.min()), float(model.max())),
+        "model": in_bytes(model, float(model.min()), float(model.max())),
         # So that 127 is zero.
-        "residual": _bytes(residual, -largest, largest * 128 / 127),
+        "residual": in_bytes(residual, -largest, largest * 128 / 127),
     }
 
 
@@ -64,14 +64,3 @@ def _box(grid: Grid, positions: Float[np.ndarray, "n 3"]) -> tuple[slice, ...]:
     first = grid.nearest_voxels(positions.min(axis=0) - _MARGIN)
     last = grid.nearest_voxels(positions.max(axis=0) + _MARGIN)
     return tuple(slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
-
-
-def _bytes(volume: Float[np.ndarray, "z y x"], low: float, high: float) -> dict[str, Any]:
-    step = (high - low) / 255 or 1.0
-    levels = np.rint((volume - low) / step).astype(np.uint8)
-    return {
-        "bytes": base64.b64encode(levels.tobytes()).decode("ascii"),
-        "low": low,
-        "high": high,
-        "rms": float(np.sqrt(np.mean(np.square(volume, dtype=np.float64)))),
-    }

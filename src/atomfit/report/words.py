@@ -20,7 +20,7 @@ def headline(found: dict[str, Any]) -> dict[str, Any]:
     **Returns:** `title`, `source`, `verdict` as sentences, and `warnings`.
     """
     return {
-        "title": _atoms(found),
+        "title": title_of(found["atoms"], found["element"], found.get("species", {}).get("atoms", {})),
         "source": f"found and refined in {found['map']['file'] or 'a map without a file'}",
         "verdict": [
             verdict(found["fit"]) if found["atoms"] else "Nothing in the map stands out from its noise."
@@ -59,12 +59,17 @@ def _judged(fit: dict[str, Any]) -> str:
     return f"The model {says} (chi-square {chi_square:.2f}; 1 is noise alone)"
 
 
-def _atoms(found: dict[str, Any]) -> str:
-    counts = found.get("species", {}).get("atoms", {})
-    asked = found["element"]
-    elements = asked if isinstance(asked, str) else " and ".join(asked)
+def title_of(atoms: int, asked: str | list[str], counts: dict[str, int]) -> str:
+    """How many atoms of what.
+
+    **Arguments:**
+
+    - `atoms`: how many there are.
+    - `asked`: symbols of the elements that were given.
+    - `counts`: atoms of each element.
+    """
     if len(counts) > 1:
         elements = ", ".join(f"{count:,} {symbol}" for symbol, count in counts.items())
-        return f"{found['atoms']:,} atoms ({elements})"
-    plural = "atom" if found["atoms"] == 1 else "atoms"
-    return f"{found['atoms']:,} {elements} {plural}"
+        return f"{atoms:,} atoms ({elements})"
+    elements = asked if isinstance(asked, str) else " and ".join(asked)
+    return f"{atoms:,} {elements} {'atom' if atoms == 1 else 'atoms'}"

@@ -33,14 +33,7 @@ function drawScatter(host, x, y, { diagonal = false } = {}) {
     const [cx, cy, r] = point ? [toX(point[0]), toY(point[1]), 6] : [0, 0, 0];
     for (const [name, value] of Object.entries({ cx, cy, r })) ring.setAttribute(name, value);
   };
-  drawing.classList.add("clickable");
-  drawing.addEventListener("click", (event) => {
-    const scale = drawing.viewBox.baseVal.width / drawing.getBoundingClientRect().width;
-    const [atX, atY] = [event.offsetX * scale, event.offsetY * scale];
-    const distance = (point) => Math.hypot(toX(point[0]) - atX, toY(point[1]) - atY);
-    const nearest = points.reduce((best, point) => (distance(point) < distance(best) ? point : best));
-    if (distance(nearest) < 12) selection.set(nearest[2], "chart");
-  });
+  onNearest(drawing, points, toX, toY, (index) => selection.set(index, "chart"));
   show(selection.index);
   return { show, points, outside: all.length - points.length };
 }

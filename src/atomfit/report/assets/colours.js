@@ -5,6 +5,7 @@ const viridis = ["440154", "482475", "414487", "355f8d", "2a788e", "21918c", "22
 );
 const blueToRed = ["2b5c9e", "6f9bcb", "c3d7e9", "ffffff", "f0c3b3", "d57a62", "a82f28"].map(rgbOf);
 const paperToInk = ["ffffff", "000000"].map(rgbOf);
+const inkToPaper = [...paperToInk].reverse();
 const kindColours = ["3b6fb0", "e0912f", "3f9b62", "b4464b", "8461a9", "8a6d57", "d187b8", "8f8f2f", "4fb3bf", "55606b"].map(rgbOf);
 const unknownColour = [176, 182, 188];
 

@@ -90,12 +90,19 @@ function correlation(xs, ys) {
   return xx > 0 && yy > 0 ? xy / Math.sqrt(xx * yy) : null;
 }
 
-// Fills a select with columns, one of those that are wanted chosen if it is there.
+// Whether a column tells atoms apart.
+function varies(name) {
+  const [low, high] = endsOf(finite(columns.get(name)?.values ?? []));
+  return high > low;
+}
+
+// Fills a select with columns; of those that are wanted the first is chosen that tells atoms apart, or that is there.
 function offerColumns(select, ...wanted) {
   const last = numericNames.filter((name) => name.endsWith("_esd"));
   const names = [...numericNames.filter((name) => !last.includes(name)), ...last];
   for (const name of names) select.append(element("option", { value: name, textContent: labelOf(columns.get(name)) }));
-  const first = wanted.find((name) => numericNames.includes(name));
+  const there = wanted.filter((name) => numericNames.includes(name));
+  const first = there.find(varies) ?? there[0];
   if (first) select.value = first;
 }
 

@@ -3,7 +3,7 @@
 const volumes = (() => {
   const { shape, spacing, origin, model, residual, interpolated } = report.slices;
   const decode = ({ bytes, low, high }) => {
-    const levels = Uint8Array.from(atob(bytes), (sign) => sign.charCodeAt(0));
+    const levels = bytesOf(bytes);
     return (at) => low + (levels[at] / 255) * (high - low);
   };
   const [modelAt, residualAt] = [decode(model), decode(residual)];
@@ -40,20 +40,15 @@ function coordinate(axis, index) {
 
 function pictureOf(plane, picture) {
   const [width, height] = [volumes.counts[plane.across], volumes.counts[plane.up]];
-  const palette = Array.from({ length: 256 }, (_, i) => colourAt(picture.scale, i / 255));
-  const image = new ImageData(width, height);
+  const palette = paletteOf(picture.scale, 256);
   const [low, high] = picture.range;
-  for (let v = 0; v < height; v += 1) {
-    for (let u = 0; u < width; u += 1) {
-      const value = picture.at(plane.index * volumes.strides[plane.normal] + u * volumes.strides[plane.across] + v * volumes.strides[plane.up]);
-      const level = Math.round((255 * (value - low)) / (high - low));
-      // Rows of a picture go down, coordinates up.
-      image.data.set([...palette[Math.min(Math.max(level, 0), 255)], 255], 4 * ((height - 1 - v) * width + u));
-    }
-  }
-  const canvas = element("canvas", { width, height });
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
+  return painted(width, height, (u, row) => {
+    // Rows of a picture go down, coordinates up.
+    const v = height - 1 - row;
+    const value = picture.at(plane.index * volumes.strides[plane.normal] + u * volumes.strides[plane.across] + v * volumes.strides[plane.up]);
+    const level = Math.round((255 * (value - low)) / (high - low));
+    return palette[Math.min(Math.max(level, 0), 255)];
+  });
 }
 
 // The picture's place in its canvas, all to one scale (pixels of the page).
@@ -69,18 +64,17 @@ function drawPlane(plane) {
   volumes.pictures.forEach((picture, i) => {
     const canvas = plane.canvases[i];
     const frame = frameOf(plane, canvas.clientWidth);
-    const ratio = window.devicePixelRatio || 1;
-    canvas.width = Math.round(frame.width * ratio);
-    canvas.height = Math.round(frame.height * ratio);
-    const paint = canvas.getContext("2d");
-    paint.scale(ratio, ratio);
-    paint.imageSmoothingEnabled = false;
-    paint.drawImage(pictureOf(plane, picture), frame.left, frame.top, frame.w, frame.h);
+    const paint = begunWith(pictureOf(plane, picture), canvas, frame);
     if (byId("marks").checked || selection.index !== null) markAtoms(paint, plane, frame);
-    drawRulers(paint, plane, frame);
+    const place = placing(plane, frame);
+    drawRulers(paint, frame, rulerOf(plane.across, place.x), rulerOf(plane.up, place.y));
   });
   plane.label.textContent = `${"xyz"[plane.normal]} = ${coordinate(plane.normal, plane.index).toFixed(2)} Å`;
   plane.slider.value = plane.index;
+}
+
+function rulerOf(axis, place) {
+  return { label: `${"xyz"[axis]} (Å)`, ends: [coordinate(axis, 0), coordinate(axis, volumes.counts[axis] - 1)], place };
 }
 
 // From coordinates (Å) to pixels; voxels are drawn about their centres.
@@ -99,40 +93,8 @@ function markAtoms(paint, plane, frame) {
     const chosen = i === selection.index;
     const near = Math.abs(at[plane.normal][i] - height) < nearPlane;
     if (!near || !(chosen || byId("marks").checked)) continue;
-    paint.beginPath();
-    paint.arc(place.x(at[plane.across][i]), place.y(at[plane.up][i]), chosen ? 6 : 3.5, 0, 2 * Math.PI);
-    paint.strokeStyle = chosen ? "#d1442b" : "#0a8f5b";
-    paint.lineWidth = chosen ? 2 : 1.3;
-    paint.stroke();
+    markAtom(paint, place.x(at[plane.across][i]), place.y(at[plane.up][i]), chosen ? markColours.chosen : markColours.atom);
   }
-}
-
-function drawRulers(paint, plane, frame) {
-  const { left, top, w, h } = frame;
-  const place = placing(plane, frame);
-  paint.strokeStyle = "#6c7680";
-  paint.fillStyle = "#1d2329";
-  paint.lineWidth = 1;
-  paint.font = "11px system-ui, sans-serif";
-  paint.strokeRect(left, top, w, h);
-  const ends = (axis) => [coordinate(axis, 0), coordinate(axis, volumes.counts[axis] - 1)];
-  paint.textAlign = "center";
-  for (const value of ticksOf(...ends(plane.across), 4)) {
-    paint.fillRect(place.x(value), top + h, 1, 4);
-    paint.fillText(brief(value), place.x(value), top + h + 16);
-  }
-  paint.fillText(`${"xyz"[plane.across]} (Å)`, left + w / 2, top + h + 32);
-  paint.textAlign = "right";
-  for (const value of ticksOf(...ends(plane.up), 4)) {
-    paint.fillRect(left - 4, place.y(value), 4, 1);
-    paint.fillText(brief(value), left - 7, place.y(value) + 4);
-  }
-  paint.save();
-  paint.translate(12, top + h / 2);
-  paint.rotate(-Math.PI / 2);
-  paint.textAlign = "center";
-  paint.fillText(`${"xyz"[plane.up]} (Å)`, 0, 0);
-  paint.restore();
 }
 
 function throughPlace(place) {
@@ -181,12 +143,7 @@ function atomNearest(place) {
 }
 
 function slicesPanel() {
-  const heads = volumes.pictures.map(({ title, scale, range }) => {
-    const bar = element("div");
-    bar.innerHTML = colourBar(scale, range, "map units");
-    return element("div", {}, element("h4", { textContent: title }), bar);
-  });
-  byId("planes").replaceChildren(element("div", { className: "plane" }, ...heads), ...planes.map(planeRow));
+  byId("planes").replaceChildren(pictureHeads(volumes.pictures, "map units"), ...planes.map(planeRow));
   byId("slices-note").textContent =
     "Click a picture to put the other planes through that place. Colours of the residual reach to four times its " +
     "root-mean-square. " +

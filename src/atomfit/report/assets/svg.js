@@ -76,11 +76,30 @@ function curve(points, toX, toY, name = "curve") {
   return mark("polyline", { class: name, points: points.map(([x, y]) => `${rounded(toX(x))},${rounded(toY(y))}`).join(" ") });
 }
 
+// A click on a drawing does something with the nearest of some points (x, y, number), if it is near.
+function onNearest(drawing, points, toX, toY, act) {
+  drawing.classList.add("clickable");
+  drawing.addEventListener("click", (event) => {
+    const scale = drawing.viewBox.baseVal.width / drawing.getBoundingClientRect().width;
+    const distance = ([x, y]) => Math.hypot(toX(x) - event.offsetX * scale, toY(y) - event.offsetY * scale);
+    const nearest = points.reduce((best, point) => (distance(point) < distance(best) ? point : best));
+    if (distance(nearest) < 12) act(nearest[2]);
+  });
+}
+
 // Which line is which, by the lines' classes.
 function lineKey(entries) {
+  return keyOf(entries, (name) => mark("line", { class: name, x1: 1, x2: 25, y1: 5, y2: 5 }));
+}
+
+// The same of dots.
+function dotKey(entries) {
+  return keyOf(entries, (name) => mark("circle", { class: name, cx: 13, cy: 5, r: 3.5 }));
+}
+
+function keyOf(entries, drawn) {
   const key = element("p", { className: "note key" });
-  key.innerHTML = entries
-    .map(([text, name]) => `<span><svg viewBox="0 0 26 10">${mark("line", { class: name, x1: 1, x2: 25, y1: 5, y2: 5 })}</svg>${escaped(text)}</span>`)
-    .join(" ");
+  const entry = ([text, name]) => `<span><svg viewBox="0 0 26 10">${drawn(name)}</svg>${escaped(text)}</span>`;
+  key.innerHTML = entries.map(entry).join(" ");
   return key;
 }

@@ -6,7 +6,7 @@ import pytest
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import element
 from atomfit.fitting.joint import fit_jointly
-from atomfit.fitting.residual_noise import absorbed_part, noise_left, taper
+from atomfit.fitting.residual_noise import SmoothNoise, absorbed_part, noise_left, taper
 from atomfit.grid import DensityMap, Grid
 from atomfit.simulation import simulate
 from atomfit.simulation.disturbances import noise
@@ -32,6 +32,28 @@ def test_a_fit_absorbs_as_many_numbers_as_it_has(frozen: tuple[str, ...], number
     k = np.linspace(0, 4, 4000)
     part = absorbed_part(k, 1.0, 0.3, 3, frozen)
     assert np.trapezoid(4 * np.pi * k**2 * part, k) == pytest.approx(numbers, rel=1e-3)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.35])
+def test_the_width_that_finds_a_position_best(correlation: float) -> None:
+    """Against estimates from one atom's derivative, voxel by voxel, in noise of that correlation."""
+    u, axis = 0.3, np.arange(-20, 21) * 0.3
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    k = [np.fft.fftfreq(41, 0.3)] * 3
+    power = np.exp(-4 * np.pi**2 * correlation**2 * sum(a**2 for a in np.meshgrid(*k, indexing="ij")))
+
+    def slope(s: float) -> np.ndarray:
+        return x / s**2.5 * np.exp(-(x**2 + y**2 + z**2) / (2 * s))
+
+    def disturbed(s: float) -> float:
+        noise = np.sum(power * np.abs(np.fft.fftn(slope(s))) ** 2)
+        return float(noise / np.sum(slope(s) * slope(u)) ** 2)
+
+    widths = np.linspace(0.5, 1.0, 51) * u
+    best = widths[np.argmin([disturbed(s) for s in widths])]
+    noise_of_it = SmoothNoise(np.ones(1), np.array([2 * correlation**2]))
+    assert noise_of_it.sharpest(u, 3) == pytest.approx(best, abs=0.02 * u)
+    assert (best < 0.9 * u) == (correlation > 0)
 
 
 def test_error_bars_where_noise_fills_the_box() -> None:

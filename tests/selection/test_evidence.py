@@ -60,7 +60,7 @@ def test_frozen_amplitudes_have_no_evidence() -> None:
 @given(seed=st.integers(0, 10**6), scale=st.sampled_from([1.0, 1.5, 3.0]))
 def test_the_tail_of_decoys_is_found(seed: int, scale: float) -> None:
     heights = maxima(np.random.default_rng(seed), 400, scale)
-    decoys = Decoys.of_hollows(heights)
+    decoys = Decoys.of_hollows(heights, 400.0)
     assert decoys.scale == pytest.approx(scale, rel=0.2)
     high = LOWEST + scale
     assert float(decoys.expected(high)) == pytest.approx(np.sum(heights > high), rel=0.35, abs=15)
@@ -74,7 +74,7 @@ def test_rates_are_what_was_asked_for(rate: float) -> None:
         rng = np.random.default_rng(seed)
         atoms, noise = rng.normal(4.5, 1, 300), maxima(rng, 80)
         found = np.concatenate([atoms[atoms > LOWEST], noise])
-        decoys = Decoys.of_hollows(maxima(rng, 80))
+        decoys = Decoys.of_hollows(maxima(rng, 80), 80.0)
         cut = decoys.cut(found, rate)
         false += int(np.sum(noise >= cut))
         taken += int(np.sum(found >= cut))
@@ -84,7 +84,7 @@ def test_rates_are_what_was_asked_for(rate: float) -> None:
 def test_q_values_rise_as_scores_fall() -> None:
     rng = np.random.default_rng(0)
     scores = np.concatenate([rng.normal(8, 2, 100), maxima(rng, 50), [np.nan]])
-    q = Decoys.of_hollows(maxima(rng, 50)).q_values(scores)
+    q = Decoys.of_hollows(maxima(rng, 50), 50.0).q_values(scores)
     order = np.argsort(-scores[:-1])
     assert np.all(np.diff(q[order]) >= 0)
     assert np.all((q[:-1] >= 0) & (q[:-1] <= 1))
@@ -93,7 +93,7 @@ def test_q_values_rise_as_scores_fall() -> None:
 
 def test_the_cut_lies_between_atoms_and_noise() -> None:
     rng = np.random.default_rng(1)
-    noise, decoys = maxima(rng, 60), Decoys.of_hollows(maxima(rng, 60))
+    noise, decoys = maxima(rng, 60), Decoys.of_hollows(maxima(rng, 60), 60.0)
     clear = decoys.even(np.concatenate([rng.normal(30, 3, 300), noise]))
     assert float(decoys.expected(clear)) < 0.1
     assert clear < 10
@@ -115,7 +115,7 @@ def test_what_is_too_faint_tells_how_much_of_the_rest_is_false() -> None:
 
 
 def test_no_decoys_is_no_certainty() -> None:
-    none = Decoys.of_hollows(np.zeros(0))
+    none = Decoys.of_hollows(np.zeros(0), 0.0)
     assert float(none.expected(LOWEST)) == 1
     assert np.isfinite(none.even(np.array([3.0, 10.0])))
     assert np.isfinite(none.cut(np.zeros(0), 0.01))

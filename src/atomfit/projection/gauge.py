@@ -1,21 +1,26 @@
 """Gauges: what images do not tell apart, and which of the possible answers is given.
 
 A shift of all views that a shift of the atoms would undo belongs to the atoms; so does a rotation that all
-views have in common. Gains are one on average, and the amplitudes hold the rest. What the numbers of all
-views have in common therefore means nothing: after a fit it is moved to where it belongs, and the images
-stay as they are.
+views have in common. Gains are one on average, of the views that are fitted, and the amplitudes hold the
+rest. What the numbers of all views have in common therefore means nothing: after a fit it is moved to where
+it belongs, and the images stay as they are.
 """
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
 from atomfit.atoms import AnisotropicDisplacements
 from atomfit.projection.model import TiltModel, single
 
 
-def in_gauge(model: TiltModel, rotations: Float[np.ndarray, "v 3 3"], placed: bool) -> TiltModel:
+def in_gauge(
+    model: TiltModel,
+    rotations: Float[np.ndarray, "v 3 3"],
+    placed: bool,
+    fitted: Bool[np.ndarray, " v"],
+) -> TiltModel:
     """The same images with what views have in common in the atoms.
 
     **Arguments:**
@@ -23,11 +28,13 @@ def in_gauge(model: TiltModel, rotations: Float[np.ndarray, "v 3 3"], placed: bo
     - `model`: after a fit.
     - `rotations`: of the views, without the model's turns.
     - `placed`: whether something holds the atoms where they are: then views keep shifts and turns.
+    - `fitted`: views that say what they have in common; the others were held out.
     """
     if not placed:
-        model = _without_common_shift(_without_common_turn(model, rotations), rotations)
+        model = _without_common_turn(model, rotations, fitted)
+        model = _without_common_shift(model, rotations, fitted)
     gains = np.asarray(model.views.gains, np.float64)
-    mean = float(np.mean(gains))
+    mean = float(np.mean(gains[fitted]))
     return eqx.tree_at(
         lambda m: (m.views.gains, m.atoms.amplitudes),
         model,
@@ -35,10 +42,12 @@ def in_gauge(model: TiltModel, rotations: Float[np.ndarray, "v 3 3"], placed: bo
     )
 
 
-def _without_common_shift(model: TiltModel, rotations: Float[np.ndarray, "v 3 3"]) -> TiltModel:
+def _without_common_shift(
+    model: TiltModel, rotations: Float[np.ndarray, "v 3 3"], fitted: Bool[np.ndarray, " v"]
+) -> TiltModel:
     """The same images from atoms that have moved as the views have, as far as one move explains it."""
     shifts, across = np.asarray(model.views.shifts, np.float64), rotations[:, :2]
-    common = np.linalg.lstsq(across.reshape(-1, 3), shifts.ravel(), rcond=None)[0]
+    common = np.linalg.lstsq(across[fitted].reshape(-1, 3), shifts[fitted].ravel(), rcond=None)[0]
     return eqx.tree_at(
         lambda m: (m.views.shifts, m.atoms.positions),
         model,
@@ -49,7 +58,9 @@ def _without_common_shift(model: TiltModel, rotations: Float[np.ndarray, "v 3 3"
     )
 
 
-def _without_common_turn(model: TiltModel, rotations: Float[np.ndarray, "v 3 3"]) -> TiltModel:
+def _without_common_turn(
+    model: TiltModel, rotations: Float[np.ndarray, "v 3 3"], fitted: Bool[np.ndarray, " v"]
+) -> TiltModel:
     """The same images from atoms that have turned as the views have, on average.
 
     With T = exp(t) R for each view and a common rotation Q, T x = (T Qᵀ) (Q x).
@@ -57,15 +68,16 @@ def _without_common_turn(model: TiltModel, rotations: Float[np.ndarray, "v 3 3"]
     turns = np.asarray(model.views.turns, np.float64)
     if not np.any(turns):
         return model
-    common = Rotation.from_rotvec(np.mean(np.einsum("vkm,vk->vm", rotations, turns), axis=0))
+    turned = np.einsum("vkm,vk->vm", rotations[fitted], turns[fitted])
+    common = Rotation.from_rotvec(np.mean(turned, axis=0))
     frames = Rotation.from_rotvec(turns).as_matrix() @ rotations @ common.as_matrix().T
     left = Rotation.from_matrix(frames @ np.swapaxes(rotations, 1, 2)).as_rotvec().astype(np.float32)
     atoms = model.atoms
     positions = common.apply(np.asarray(atoms.positions, np.float64)).astype(np.float32)
     displacements = atoms.displacements
     if isinstance(displacements, AnisotropicDisplacements):
-        turned = common.as_matrix() @ np.asarray(atoms.matrices(), np.float64) @ common.as_matrix().T
-        displacements = single(AnisotropicDisplacements.from_matrices(turned))
+        matrices = common.as_matrix() @ np.asarray(atoms.matrices(), np.float64) @ common.as_matrix().T
+        displacements = single(AnisotropicDisplacements.from_matrices(matrices))
     return eqx.tree_at(
         lambda m: (m.views.turns, m.atoms.positions, m.atoms.displacements),
         model,

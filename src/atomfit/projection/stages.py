@@ -240,7 +240,7 @@ class Run:
     def result(self, model: TiltModel, found: Minimum[Free]) -> TiltFit:
         """The result, in the user's units and frame."""
         placed = self.known[0] is not None or (self.frozen is not None and bool(self.frozen.any()))
-        model = in_gauge(model, self.series.views.rotations, placed)
+        model = in_gauge(model, self.series.views.rotations, placed, ~self.held)
         if self.held.any():
             model = self._with_held_out(model)
         images = self.images(model) * self.unit

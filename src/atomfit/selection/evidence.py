@@ -10,14 +10,16 @@ S is the amplitude's element of it, a Schur complement of the Fisher information
 fit for that. Where atoms overlap, Λ is smaller than what a fit without the atom loses.
 
 **Decoys.** Noise makes hollows as well as bumps. The scores of the hollows of the residual, at places
-where an atom would be allowed, are scores of what can be no atom, found by the same procedure in the same
-volume (target and decoy: Elias & Gygi 2007). Of N decoys above a low level t₀ the number above t is
+where an atom would be allowed (`candidates`), are scores of what can be no atom, found by the same
+procedure in the same volume (target and decoy: Elias & Gygi 2007). Of N decoys above a low level t₀ the
+number above t is
 
     λ(t) = N exp(-(t² - t₀²) / 2s²),
 
-the tail of maxima of a Gaussian field, with s² as the decoys have it: one where noise is all there is, more
-where the model fails. λ(t) maxima of noise are expected above t among the T(t) atoms and candidates that
-are: the false-discovery rate is λ / T, and an atom's q-value the least rate at which it is taken.
+the tail of maxima of a Gaussian field, with s² as the decoys have it: about one where noise is all there
+is, more where the model fails. λ(t) maxima of noise are expected above t among the T(t) atoms and
+candidates that are: the false-discovery rate is λ / T, and an atom's q-value the least rate at which it is
+taken.
 
 **The cut**, if no rate is asked for, is where an atom is as likely as not: where -dλ/dt, the density of
 what noise makes, equals that of atoms (the local false-discovery rate of Efron et al. 2001). The latter is
@@ -36,7 +38,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.ndimage import gaussian_filter1d
 
 from atomfit.fitting.uncertainty import Uncertainty
@@ -94,10 +96,9 @@ class Decoys:
     source: Literal["hollows", "faint"]
 
     @classmethod
-    def of_hollows(cls, scores: Float[np.ndarray, " k"]) -> "Decoys":
-        """Of the scores of all hollows."""
-        high = scores[scores > LOWEST]
-        return cls(float(len(high)), _scale(high), "hollows")
+    def of_hollows(cls, scores: Float[np.ndarray, " k"], count: float) -> "Decoys":
+        """Of the scores of all hollows, and how many of them noise is expected to make."""
+        return cls(count, _scale(scores[scores > LOWEST]), "hollows")
 
     @classmethod
     def of_faint(cls, scores: Float[np.ndarray, " m"]) -> "Decoys":
@@ -109,6 +110,10 @@ class Decoys:
         """λ: how many maxima noise has above a score; one decoy is reckoned with if there is none."""
         beyond = np.maximum(np.asarray(score, np.float64), LOWEST) ** 2 - LOWEST**2
         return np.asarray(max(self.count, 1) * np.exp(-beyond / (2 * self.scale**2)))
+
+    def clear(self, scores: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        """Which scores noise is not expected to reach."""
+        return self.expected(np.nan_to_num(scores, nan=LOWEST)) < _CLEAR
 
     def probabilities(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " bins"]:
         """How probable it is that what has a score is an atom, in steps of the score.
@@ -163,7 +168,9 @@ class Decoys:
 def _scale(scores: Float[np.ndarray, " k"]) -> float:
     """s, from maxima above `LOWEST`."""
     excess = float(np.sum(scores**2 - LOWEST**2)) / 2
-    return float(np.sqrt((excess + _EXPECTED_OF_GAUSSIAN) / (len(scores) + _EXPECTED_OF_GAUSSIAN)))
+    found = float(np.sqrt((excess + _EXPECTED_OF_GAUSSIAN) / (len(scores) + _EXPECTED_OF_GAUSSIAN)))
+    # No fit takes more from the highest hollows than from others.
+    return max(found, 1.0)
 
 
 def _bins(scores: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

@@ -2,9 +2,7 @@
 
 An atom, or a candidate, is taken if its score (`scores`) exceeds a cut: the score at which an atom is as
 likely as noise, or the one that a false-discovery rate leads to (`evidence`). An atom must also stand that
-test when the others may take over its density. A candidate is a maximum of the scores that is an atom's
-distance away from all others and has neighbours, as in detection; a decoy is a hollow of which the same
-holds.
+test when the others may take over its density. Candidates, and decoys for them, are found in `candidates`.
 
 Of two atoms that end up nearer than atoms can be, the weaker goes. An atom so long that it could be two is
 tried as two.
@@ -18,11 +16,11 @@ from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
 
 from atomfit.detection.mean_atom import CLOSEST
-from atomfit.detection.peaks import local_maxima
 from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit
 from atomfit.grid import DensityMap
 from atomfit.neighbours import find_neighbours
+from atomfit.selection.candidates import Vacancy
 from atomfit.selection.evidence import LOWEST, Decoys, likelihood_ratios
 from atomfit.selection.scores import Scores, scores
 
@@ -155,20 +153,15 @@ def judge_scores(
     if np.mean(neighbours.coordination_numbers < min_coordination) >= 0.5:
         min_coordination = 0
 
-    def maxima(sign: int) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]:
-        field = found.field.with_values(sign * found.field.values)
-        voxels = local_maxima(field, LOWEST, apart)
-        places = found.field.grid.positions_of(voxels)
-        allowed = _allowed(places, positions, apart, neighbours.cutoff, min_coordination)
-        return places[allowed], field.at(voxels[allowed]).astype(np.float64)
-
-    candidates, heights = maxima(+1)
+    vacancy = Vacancy(found.field, positions, apart, neighbours.cutoff, min_coordination)
+    candidates, heights = vacancy.candidates()
     standing, typical = found.atoms, float(np.nanmedian(found.atoms))
     if noise_known:
         # Nor better than what is left of it if others may take its place.
         standing = np.fmin(standing, np.sqrt(evidence) / found.scatter)
         together = np.concatenate([standing, heights])
-        decoys = Decoys.of_hollows(maxima(-1)[1])
+        decoys = Decoys.of_hollows(*vacancy.decoys(np.ones(len(positions), bool)))
+        decoys = Decoys.of_hollows(*vacancy.decoys(decoys.clear(standing)))
         cut = max(decoys.even(together), FAINTEST * typical)
     else:
         together = np.concatenate([standing, heights])
@@ -201,19 +194,6 @@ def _faintest_kind(standing: Float[np.ndarray, " n"], kinds: int) -> float:
     begin = np.log(np.quantile(known, (np.arange(kinds) + 0.5) / kinds))
     _, kind = kmeans2(np.log(known), begin, minit="matrix")
     return float(min(np.median(known[kind == k]) for k in np.unique(kind)))
-
-
-def _allowed(
-    places: Float[np.ndarray, "m d"],
-    atoms: Float[np.ndarray, "n d"],
-    apart: float,
-    cutoff: float,
-    min_coordination: int,
-) -> Bool[np.ndarray, " m"]:
-    """Which places are far enough from all atoms, and have enough of them for neighbours."""
-    tree = cKDTree(atoms)
-    near, around = (tree.query_ball_point(places, r, return_length=True) for r in (apart, cutoff))
-    return (np.asarray(near) == 0) & (np.asarray(around) >= min_coordination)
 
 
 def _reasons(

@@ -133,3 +133,24 @@ def test_rotations_keep_bonds(crystal: Crystal) -> None:
     for turn in crystal.rotations:
         turned = crystal.bonds[0] @ turn.T
         assert np.linalg.norm(turned[:, None] - crystal.bonds[0], axis=2).min(axis=1).max() < 1e-9
+
+
+def scattered(crystal: Crystal, constant: float, atoms: int, pieces: int) -> np.ndarray:
+    """Pieces of a crystal, each turned as it likes, far from each other."""
+    piece = ball(crystal, constant, atoms)
+    places = 30 * np.stack(np.unravel_index(np.arange(pieces), (8, 8, 8)), axis=1)
+    turns = Rotation.random(pieces, rng=np.random.default_rng(0))
+    return np.concatenate([turn.apply(piece) + place for turn, place in zip(turns, places, strict=True)])
+
+
+@pytest.mark.parametrize(("pieces", "grains"), [(4, 4), (220, 0)])
+def test_fragments_of_very_many_atoms_are_no_grains(pieces: int, grains: int) -> None:
+    positions = scattered(CRYSTALS["fcc"], 3.92, 19, pieces)
+    assert len(find_grains(Bonds.of(positions, 3.3), ("fcc",)).grains) == grains
+
+
+@pytest.mark.parametrize(("pieces", "grains"), [(4, 4), (10, 0)])
+def test_fragments_of_an_open_network_are_no_grains(pieces: int, grains: int) -> None:
+    """Four grains of diamond are grains; ten small pieces are what amorphous silicon has as well."""
+    positions = scattered(CRYSTALS["diamond"], 5.43, 29, pieces)
+    assert len(find_grains(Bonds.of(positions, 2.9), ("diamond",)).grains) == grains

@@ -31,6 +31,12 @@ EXPLAINED = 0.8
 WORTH = 0.1
 #: Fewer make no grain.
 FEWEST_ATOMS = 4
+#: Of many atoms, grains hold at least this part: a glass has fragments of crystals without end.
+SMALLEST_PART = 0.005
+#: An open network has such fragments of a crystal as large as this part of it: four bonds are soon alike.
+FRAGMENT = 0.2
+#: Structures with at least so many bonds are no open networks.
+_PACKED = 6
 #: Bonds of a proposing atom are off by less than this, in bond lengths (root mean square).
 _MISFIT = 0.15
 _PROPOSALS = 30
@@ -105,6 +111,8 @@ def find_grains(bonds: Bonds, names: tuple[str, ...] = tuple(CRYSTALS), seed: in
         grains.append(more)
         left &= ~_around(crystal, bonds, more)
     grains.sort(key=lambda grain: -int(grain.explained.sum()))
+    if crystal.coordination < _PACKED and np.mean(grains[0].explained) < FRAGMENT:
+        return Grains(None, (), np.full(n, -1))
     return Grains(crystal, tuple(grains), _membership(crystal, bonds, grains))
 
 
@@ -167,7 +175,8 @@ def _next_grain(
 ) -> Grain | None:
     """The grain that explains most of what is left; None if nothing is one."""
     few, left = _some_of(bonds, rng), left.copy()
-    while True:
+    fewest = max(FEWEST_ATOMS, int(SMALLEST_PART * len(left)))
+    while np.count_nonzero(left) >= fewest:
         asked, maps = _proposals(crystal, bonds, left, rng)
         if not len(asked):
             return None
@@ -186,9 +195,11 @@ def _next_grain(
             left[asked] = False
             continue
         part = parts[int(np.argmax(inside))]
-        if part.sum() >= FEWEST_ATOMS:
+        if part.sum() >= fewest:
             return Grain(_refined(crystal, bonds, best, part), part)
         left &= ~part
+        left[asked] = False
+    return None
 
 
 def _connected(bonds: Bonds, atoms: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, "p n"]:

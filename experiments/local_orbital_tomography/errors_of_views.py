@@ -90,9 +90,7 @@ def refined(images: np.ndarray, rotations: np.ndarray, start: np.ndarray, free: 
     """Atoms fitted to images of given rotations."""
     middle = (np.array(SHAPE[::-1]) - 1) / 2
     views = Views(rotations, np.tile(middle, (len(rotations), 1)))
-    series = TiltSeries(
-        images.astype(np.float32), np.ones(images.shape, bool), np.full(2, PIXEL), views, np.zeros(3)
-    )
+    series = TiltSeries(images.astype(np.float32), np.ones(images.shape, bool), PIXEL, views, np.zeros(3))
     numbers = np.full(len(start), PT.number)
     return refine_against(series, start, numbers, PT.neighbour_distance, free_views=free)
 
@@ -111,7 +109,7 @@ def in_place(positions: np.ndarray, true: np.ndarray) -> float:
 
 
 def drifts(data: Path, seeds: int) -> Iterator[tuple[str, ...]]:
-    """A row for each set of drifts of a multislice series, which are planted by moving the views' centres."""
+    """A row for each set of drifts, planted in a multislice series by moving the centres of its views."""
     folder = data / "tilt_pt389_25mrad"
     series = read_series(folder)
     some = np.arange(0, len(series), 3)

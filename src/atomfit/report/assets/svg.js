@@ -1,6 +1,6 @@
 // Drawings as text, and the frame that all charts share: two axes with ticks, names and units.
 
-const frameMargin = { left: 64, right: 14, top: 12, bottom: 46 };
+const frameMargin = { left: 72, right: 14, top: 12, bottom: 46 };
 
 function escaped(text) {
   return String(text).replace(/[&<>"]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[sign]);

@@ -46,8 +46,8 @@ class _Fitted:
 
     @property
     def reason(self) -> str:
-        """Why it ended. An atom that is none wanders to the last iteration, and is to be judged."""
-        return "converged" if self.fit.reason == "iteration limit" else self.fit.reason
+        """Why it ended."""
+        return self.fit.reason
 
 
 def select_from_images(

@@ -3,7 +3,8 @@
     fit -> judgement -> atoms removed, split and added -> fit -> ...
 
 It ends: a place where an atom was taken away is not tried again, an atom is tried as two once, so that
-every round has fewer places left to try than the one before; and there is a last round. Whatever was
+every round has fewer places left to try than the one before; and there is a last round. A fit that has run
+out of iterations is judged like any other: what wanders may be no atom, or two. Whatever was
 detected, fitted or asked for and is no atom in the end is kept in a second table, with its score and the
 reason.
 
@@ -168,7 +169,7 @@ def complete(
             judgement = stage.judge(fit)
             change = _change(judgement, positions, fit, removed, split, apart)
             # If no atom stands the test they are kept, with their q-values, and `settled` says so.
-            if not left or not change.any or not len(change.positions) or fit.reason != "converged":
+            if not left or not change.any or not len(change.positions) or fit.reason == "interrupted":
                 break
             log.info("selection, at %.1f σ: %s", judgement.cut, change.describe())
             removed, split = removed.and_(change.removed), np.concatenate([split, change.split])

@@ -121,7 +121,9 @@ def select_atoms(
             return result(*completed(joint, [Stage(judgement, sharing), Stage(judgement, refit)]))
         generous = Stage(partial(judgement, generous=True), sharing)
         most = completed(sharing(detection.positions), [generous])
-        return result(*without_faint(*most, Stage(judgement, placed), _evidence))
+        # Narrow atoms leave the flanks of bright neighbours, which would draw faint ones.
+        last = placed if len(ready.elements) == 1 else refit
+        return result(*without_faint(*most, Stage(judgement, last), _evidence))
     except _Interrupted:
         log.warning("interrupted while atoms were selected: these are the atoms as they were detected")
         stopped = replace(joint, reason="interrupted")

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from atomfit.detection.detect import detect
 from atomfit.fitting.joint import JointFit
 from atomfit.grid import DensityMap
 from atomfit.io.checkpoint import Checkpoint
 from atomfit.matching import match
 from atomfit.options import BuildOptions
-from atomfit.pipeline import _detect
 from atomfit.preparation import PreparedMap, prepare
 from atomfit.refining import refine_jointly
 from atomfit.selecting import select_atoms
@@ -35,7 +35,7 @@ def ready(case: Simulation) -> PreparedMap:
 
 def test_shapes_that_wander_do_not_end_the_selection(case: Simulation, ready: PreparedMap) -> None:
     """A first fit that did not converge, of some of the atoms: others are found, and all better placed."""
-    found = _detect(ready, OPTIONS)
+    found = detect(ready.density, ready.element)
     kept = replace(found, positions=found.positions[5:], correlations=found.correlations[5:])
 
     def ignore(*_: object) -> None:

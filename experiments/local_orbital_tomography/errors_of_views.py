@@ -33,20 +33,19 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=3, help="of drifts")
     given = parser.parse_args()
-    turned = []
     command = "python -m experiments.local_orbital_tomography.errors_of_views --data DATA"
-    texts = ["192 atoms, 150 views in all directions, one rotation's error of 3° about each axis."]
     names = ["SNR", "rotations off, °", "after the fit, °", "times less", "RMSD, pm", "true rotations, pm"]
-    for row in orientations():
-        turned.append(row)
-        table = [*texts, markdown([*names, "ratio", "seconds"], turned)]
-        record(Path(__file__).parent / "errors_of_views.md", command, *table)
+    texts = [
+        "192 atoms, 150 views in all directions, one rotation's error of 3° about each axis.",
+        markdown([*names, "ratio", "seconds"], list(orientations())),
+    ]
     if given.data is not None:
-        drifted = list(drifts(given.data, given.seeds))
-        table.append(f"`tilt_pt389_25mrad`, every third view, drifts of {DRIFTED:g} Å planted.")
         names = ["seed", "without drift, pm", "with drift, pm", "ratio", "drifts off, pm", "seconds"]
-        table.append(markdown(names, drifted))
-        record(Path(__file__).parent / "errors_of_views.md", command, *table)
+        texts += [
+            f"`tilt_pt389_25mrad`, every third view, drifts of {DRIFTED:g} Å planted.",
+            markdown(names, list(drifts(given.data, given.seeds))),
+        ]
+    record(Path(__file__).parent / "errors_of_views.md", command, *texts)
 
 
 def orientations() -> Iterator[tuple[str, ...]]:

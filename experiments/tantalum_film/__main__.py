@@ -13,12 +13,16 @@ from atomfit.pipeline import build
 from experiments.recording import markdown, record
 
 MARGIN_VOXELS = 6
+#: Pairs farther apart are not errors of position, but other atoms (Å).
+NEAR = 0.8
 HEADER = (
     "volume",
     "published atoms",
     "found, false, F1",
     "same at detection",
     "RMSD to final / traced, pm",
+    "median, pm",
+    "over its error bar: x, y, z",
     "authors' traced: F1, RMSD, pm",
     "at bound",
     "seconds",
@@ -54,12 +58,18 @@ def measure(folder: Path) -> tuple[object, ...]:
     detected = inner_match(result.detection.positions, final, grid)
     theirs = inner_match(traced, final, grid)
     assert result.joint is not None
+    off = result.positions[fitted.found] - final[fitted.known]
+    bars = result.joint.uncertainty.deviations[fitted.found, :3]
+    near = fitted.distances < NEAR
+    over = np.sqrt(np.nanmean((off / bars)[near] ** 2, axis=0))
     return (
         folder.name,
         len(fitted.distances) + fitted.missing,
         f"{len(fitted.distances)}, {fitted.false}, {fitted.f1:.3f}",
         f"{len(detected.distances)}, {detected.false}, {detected.f1:.3f}",
         f"{100 * fitted.rmsd:.1f} / {100 * inner_match(result.positions, traced, grid).rmsd:.1f}",
+        f"{100 * np.median(fitted.distances):.1f}",
+        ", ".join(f"{x:.2f}" for x in over),
         f"{theirs.f1:.3f}, {100 * theirs.rmsd:.1f}",
         int(result.joint.at_bound.sum()),
         f"{seconds:.0f}",

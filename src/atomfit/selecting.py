@@ -1,13 +1,14 @@
 """From options to the atoms that are real: which stages selection goes through, and what each atom is."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from jaxtyping import Float
 
 from atomfit.detection.detect import Detection, correlations_with_identical_atoms
-from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.mean_atom import CLOSEST, MeanAtom
 from atomfit.fitting.joint import JointFit
 from atomfit.io.checkpoint import Checkpoint
 from atomfit.neighbours import find_neighbours
@@ -24,6 +25,68 @@ log = logging.getLogger("atomfit")
 
 class _Interrupted(Exception):
     """A user stopped a fit in which atoms share one shape, which is nothing to go on from."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Fits:
+    """Ways to fit atoms that begin at given places.
+
+    **Fields:**
+
+    - `ready`, `options`, `progress`, `checkpoint`: as for `select_atoms`.
+    - `detection`: what the mean atom is known from.
+    """
+
+    ready: PreparedMap
+    detection: Detection
+    options: BuildOptions
+    progress: Progress
+    checkpoint: Checkpoint
+
+    def at(self, positions: Float[np.ndarray, "n d"]) -> Detection:
+        """The detection as if these had been detected (Å)."""
+        if positions is self.detection.positions:
+            return self.detection
+        correlations = correlations_with_identical_atoms(
+            self.ready.density, positions, self.detection.mean_atom, self.ready.element
+        )
+        return replace(self.detection, positions=positions, correlations=correlations)
+
+    def own(self, positions: Float[np.ndarray, "n d"]) -> JointFit:
+        """Each atom with a shape of its own, as the options ask."""
+        found = self.at(positions)
+        fit = refine_jointly(self.ready, found, self.options, self.progress, self.checkpoint, None)
+        assert fit is not None
+        return fit
+
+    def alike(self, positions: Float[np.ndarray, "n d"], shape: MeanAtom) -> JointFit:
+        """All atoms with one shape."""
+        rigid = replace(self.options, prior="none", freeze=(*self.options.freeze, "displacements"))
+        fit = self._passing(replace(self.at(positions), mean_atom=shape), rigid)
+        if fit.reason == "interrupted":
+            raise _Interrupted
+        return fit
+
+    def placed(self, positions: Float[np.ndarray, "n d"], shape: MeanAtom) -> JointFit:
+        """Atoms placed by the width that noise disturbs least; then the shape of each at its place."""
+        alike = self.alike(positions, shape)
+        assert alike.inside is not None
+        part = alike.inside.sharpest(shape.u, self.ready.density.grid.ndim) / shape.u
+        narrow = replace(shape, matrix=part * shape.matrix, u=part * shape.u)
+        places = self.alike(alike.positions, narrow)
+        # An atom draws one of another width less than one of its own.
+        weaker = (1 + part) / (2 * part)
+        there = replace(self.options, freeze=(*self.options.freeze, "positions"))
+        fit = self._passing(self.at(places.positions), there)
+        return replace(
+            fit,
+            uncertainty=fit.uncertainty.with_positions_of(places.uncertainty, weaker),
+            at_bound=fit.at_bound | places.at_bound,
+        )
+
+    def _passing(self, found: Detection, options: BuildOptions) -> JointFit:
+        """A fit that is not kept in the checkpoint."""
+        return joint_fit(self.ready, found, options, self.progress, lambda state: None, None)
 
 
 def select_atoms(
@@ -44,7 +107,7 @@ def select_atoms(
     """
     if joint is None:
         return detection, None, None
-
+    fits = _Fits(ready, detection, options, progress, checkpoint)
     judgement = partial(
         judge,
         ready.density,
@@ -54,83 +117,47 @@ def select_atoms(
         min_coordination=options.min_cn,
         cutoff=options.cn_cutoff,
     )
+    own = Stage(judgement, fits.own)
+    judged_only = replace(own, rounds=0)
 
-    def at(positions: np.ndarray) -> Detection:
-        if positions is detection.positions:
-            return detection
-        correlations = correlations_with_identical_atoms(
-            ready.density, positions, detection.mean_atom, ready.element
-        )
-        return replace(detection, positions=positions, correlations=correlations)
-
-    def refit(positions: np.ndarray) -> JointFit:
-        fit = refine_jointly(ready, at(positions), options, progress, checkpoint, None)
-        assert fit is not None
-        return fit
-
-    def completed(fit: JointFit, stages: list[Stage[JointFit]]) -> tuple[np.ndarray, JointFit, Selection]:
+    def completed(fit: JointFit, *stages: Stage[JointFit]) -> tuple[np.ndarray, JointFit, Selection]:
         apart = CLOSEST * ready.element.neighbour_distance
         return complete(detection.positions, fit, apart, stages, detection.rejected)
-
-    def result(
-        positions: np.ndarray, fit: JointFit, selection: Selection
-    ) -> tuple[Detection, JointFit, Selection]:
-        return at(positions), fit, selection
 
     # Shapes that a map does not determine may wander without end; those of one shape for all do not.
     unknown = joint.prior is not None or joint.reason == "iteration limit"
     if options.selection != "fit" or joint.reason == "interrupted":
-        return result(*completed(joint, [Stage(judgement, refit, rounds=0)]))
-    if not unknown or options.scattering != "gaussian":
-        return result(*completed(joint, [Stage(judgement, refit)]))
-    shared = detection.mean_atom
-    if joint.inside is None and joint.prior is not None:
-        shape = joint.prior.matrix(ready.density.grid.ndim)
-        # On an uneven background the mean of the displacements may be none.
-        if np.linalg.eigvalsh(shape)[0] > 0:
-            shared = replace(shared, matrix=shape, u=float(np.trace(shape)) / len(shape))
-    rigid = replace(options, prior="none", freeze=(*options.freeze, "displacements"))
-
-    def sharing(positions: np.ndarray, part: float = 1.0) -> JointFit:
-        """All atoms with one shape, or with one of a part of its variance."""
-        shape = replace(shared, matrix=part * shared.matrix, u=part * shared.u)
-        atoms = replace(at(positions), mean_atom=shape)
-        fit = joint_fit(ready, atoms, rigid, progress, lambda state: None, None)
-        if fit.reason == "interrupted":
-            raise _Interrupted
-        return fit
-
-    def placed(positions: np.ndarray) -> JointFit:
-        """Atoms placed by the shape that noise disturbs least; then the shape of each at its place."""
-        alike = sharing(positions)
-        assert alike.inside is not None
-        part = alike.inside.sharpest(shared.u, ready.density.grid.ndim) / shared.u
-        places = sharing(alike.positions, part)
-        # An atom draws one of another width less than one of its own.
-        weaker = (1 + part) / (2 * part)
-        there = replace(options, freeze=(*options.freeze, "positions"))
-        fit = joint_fit(ready, at(places.positions), there, progress, lambda state: None, None)
-        return replace(
-            fit,
-            uncertainty=fit.uncertainty.with_positions_of(places.uncertainty, weaker),
-            at_bound=fit.at_bound | places.at_bound,
-        )
-
-    try:
-        if joint.inside is None:
-            return result(*completed(joint, [Stage(judgement, sharing), Stage(judgement, refit)]))
-        generous = Stage(partial(judgement, generous=True), sharing)
-        most = completed(sharing(detection.positions), [generous])
-        # Narrow atoms leave the flanks of bright neighbours, which would draw faint ones.
-        last = placed if len(ready.elements) == 1 else refit
-        return result(*without_faint(*most, Stage(judgement, last), _evidence))
-    except _Interrupted:
-        log.warning("interrupted while atoms were selected: these are the atoms as they were detected")
-        stopped = replace(joint, reason="interrupted")
-        return result(*completed(stopped, [Stage(judgement, refit, rounds=0)]))
+        found = completed(joint, judged_only)
+    elif not unknown or options.scattering != "gaussian":
+        found = completed(joint, own)
+    else:
+        shape = _shared_shape(detection.mean_atom, joint)
+        sharing = partial(fits.alike, shape=shape)
+        try:
+            if joint.inside is None:
+                found = completed(joint, Stage(judgement, sharing), own)
+            else:
+                generous = Stage(partial(judgement, generous=True), sharing)
+                most = completed(sharing(detection.positions), generous)
+                # Narrow atoms leave the flanks of bright neighbours, which would draw faint ones.
+                last = partial(fits.placed, shape=shape) if len(ready.elements) == 1 else fits.own
+                found = without_faint(*most, Stage(judgement, last), _evidence)
+        except _Interrupted:
+            log.warning("interrupted while atoms were selected: these are the atoms as they were detected")
+            found = completed(replace(joint, reason="interrupted"), judged_only)
+    positions, fit, selection = found
+    return fits.at(positions), fit, selection
 
 
-def _evidence(fit: JointFit) -> np.ndarray:
+def _shared_shape(mean_atom: MeanAtom, joint: JointFit) -> MeanAtom:
+    """The shape that all atoms may share: what they are drawn to, where noise says how far."""
+    if joint.inside is not None or joint.prior is None:
+        return mean_atom
+    matrix = joint.prior.matrix(joint.atoms.ndim)
+    return replace(mean_atom, matrix=matrix, u=float(np.trace(matrix)) / len(matrix))
+
+
+def _evidence(fit: JointFit) -> Float[np.ndarray, " n"]:
     return likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty)
 
 

@@ -98,7 +98,8 @@ class Decoys:
     @classmethod
     def of_hollows(cls, scores: Float[np.ndarray, " k"], count: float) -> "Decoys":
         """Of the scores of all hollows, and how many of them noise is expected to make."""
-        return cls(count, _scale(scores[scores > LOWEST]), "hollows")
+        # No fit takes more from the highest hollows than from others.
+        return cls(count, max(_scale(scores[scores > LOWEST]), 1.0), "hollows")
 
     @classmethod
     def of_faint(cls, scores: Float[np.ndarray, " m"]) -> "Decoys":
@@ -168,9 +169,7 @@ class Decoys:
 def _scale(scores: Float[np.ndarray, " k"]) -> float:
     """s, from maxima above `LOWEST`."""
     excess = float(np.sum(scores**2 - LOWEST**2)) / 2
-    found = float(np.sqrt((excess + _EXPECTED_OF_GAUSSIAN) / (len(scores) + _EXPECTED_OF_GAUSSIAN)))
-    # No fit takes more from the highest hollows than from others.
-    return max(found, 1.0)
+    return float(np.sqrt((excess + _EXPECTED_OF_GAUSSIAN) / (len(scores) + _EXPECTED_OF_GAUSSIAN)))
 
 
 def _bins(scores: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

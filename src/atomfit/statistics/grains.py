@@ -33,7 +33,8 @@ WORTH = 0.1
 FEWEST_ATOMS = 4
 #: Of many atoms, grains hold at least this part: a glass has fragments of crystals without end.
 SMALLEST_PART = 0.005
-#: An open network has such fragments of a crystal as large as this part of it: four bonds are soon alike.
+#: An open network has fragments of a crystal as large as this part of it: four bonds are soon alike (15 %
+#: in amorphous silicon of 208 atoms, which was in view).
 FRAGMENT = 0.2
 #: Structures with at least so many bonds are no open networks.
 _PACKED = 6

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.atoms import matrices_of_elements
 from atomfit.detection.detect import correlations_with_identical_atoms
 from atomfit.detection.mean_atom import measure_mean_atom
 from atomfit.fitting.fitted import FittedAtoms
@@ -65,6 +66,12 @@ def study(case: Case) -> Study:
 
 def positions_of(columns: Table) -> Float[np.ndarray, "n 3"]:
     return np.stack([columns[axis] for axis in "xyz"], axis=1)
+
+
+def matrices_of(columns: Table) -> Float[np.ndarray, "n 3 3"]:
+    """Displacement matrices (Å²)."""
+    elements = [columns[f"u{one}"] for one in ("11", "22", "33", "12", "13", "23")]
+    return np.asarray(matrices_of_elements(np.stack(elements, axis=1)))
 
 
 def true_table(truth: Truth) -> Table:

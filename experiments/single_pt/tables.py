@@ -9,7 +9,7 @@ from atomfit.statistics.comparison import Comparison
 from atomfit.statistics.depth import measure_depths
 from experiments.recording import markdown
 from experiments.single_pt.measures import Errors, core, errors, penetration
-from experiments.single_pt.procedures import NAMES, Study, positions_of
+from experiments.single_pt.procedures import NAMES, Study, matrices_of, positions_of
 
 DEPTHS = {"cn": "CN", "gcn_max": "GCN", "u_iso": "U_iso", "doi_debiased": "DOI"}
 
@@ -42,25 +42,31 @@ def atoms(studies: Sequence[Study]) -> Iterator[str]:
     for name in NAMES[1:]:
         for where in ("core", "surface, always at home", "surface, hopping"):
             parts = [_of_atoms(study, name, where) for study in studies]
-            away, u, z, doi, debiased = (np.concatenate(one) for one in zip(*parts, strict=True))
-            cells = (_spread(u, 4), _spread(z, 2), _spread(doi, 3), _spread(debiased, 3))
+            away, u, z, *doi = (np.concatenate(one) for one in zip(*parts, strict=True))
+            cells = (_spread(u, 4), _spread(z, 2), *(_spread(one, 3) for one in doi))
             rows.append((f"{name}, {where}", len(u), f"{100 * np.sqrt(np.mean(away**2)):.1f}", *cells))
     yield (
         "**Errors of atoms**, all particles, by the true coordination number; whole time series. "
-        "Means ± standard deviations; z is the error of U_iso in its standard uncertainty."
+        "Means ± standard deviations; z is the error of U_iso in its standard uncertainty. The last "
+        "column is the ratio of U along the true shortest and longest axes, less the true DOI."
     )
-    header = ("atoms", "number", "RMSD, pm", "U_iso, Å²", "z", "DOI", "DOI, debiased")
+    header = ("atoms", "number", "RMSD, pm", "U_iso, Å²", "z", "DOI", "DOI, debiased", "along true axes")
     yield markdown(header, rows)
 
 
 def _of_atoms(study: Study, name: str, where: str) -> tuple[np.ndarray, ...]:
-    """Errors of those atoms that are somewhere: distances, U_iso, the same in its uncertainty, DOI."""
+    """Errors of those atoms that are somewhere: distances, U_iso, the same by its uncertainty, DOIs."""
     found, known, e = study.whole(name), study.whole("truth"), _errors(study, name)
     settled = study.case.truths[0].at_home[e.pairs.known] == 1
     these = e.inner if where == "core" else ~e.inner & (settled == where.endswith("home"))
     f, k = e.pairs.found[these], e.pairs.known[these]
     u = found["u_iso"][f] - known["u_iso"][k]
-    isotropies = (found[column][f] - known[column][k] for column in ("doi", "doi_debiased"))
+    isotropies: tuple[np.ndarray, ...] = tuple(
+        found[column][f] - known[column][k] for column in ("doi", "doi_debiased")
+    )
+    axes = np.linalg.eigh(study.case.truths[0].matrices[k])[1]
+    along = np.einsum("nia,nij,nja->na", axes, matrices_of(found)[f], axes)
+    isotropies = (*isotropies, along[:, 0] / along[:, 2] - known["doi"][k])
     return (e.pairs.distances[these], u, u / found["u_iso_esd"][f], *isotropies)
 
 

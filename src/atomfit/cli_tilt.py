@@ -81,7 +81,10 @@ def tilt(
         int | None, typer.Option(metavar="N", help="Leave every Nth view out of the fit, to judge it by.")
     ] = None,
     likelihood: Annotated[
-        Likelihood, typer.Option(help="poisson for counts; robust if other things are in the images.")
+        Likelihood,
+        typer.Option(
+            help="gaussian: noise may grow with brightness; poisson for counts; robust: other things."
+        ),
     ] = "gaussian",
     gain: Annotated[
         float | None, typer.Option(metavar="NUMBER", help="Image units per count, for poisson.")

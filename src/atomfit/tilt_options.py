@@ -41,8 +41,8 @@ class TiltOptions:
     - `displacements`: "shared" by an element's atoms, or one of each atom.
     - `refine`: what is refined of each view, beside the atoms.
     - `held_out`: every so many views one is left out of the fit, to judge it by.
-    - `likelihood`: "gaussian"; "poisson" for counts; "robust" (Student's t) if a part of the images is what
-        the model cannot describe.
+    - `likelihood`: "gaussian", of noise that may grow with brightness; "poisson" for counts; "robust"
+        (Student's t) if a part of the images is what the model cannot describe.
     - `gain`: image units per count, for "poisson".
     - `known_positions`: standard deviation of a move from the start (Å), if anything is known of it.
     - `known_amplitudes`: relative standard deviation of amplitudes about their element's.

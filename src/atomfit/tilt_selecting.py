@@ -1,12 +1,16 @@
 """Which atoms images show: fits and changes of the atoms until nothing changes, as for maps.
 
 The judge is that of maps (`selection.judgement`), with scores from the images (`selection.image_scores`).
+Where what is left of the images is no noise, because they were denoised or the model lacks something,
+atoms are judged by each other, as in a map that has no outside: if its colour says so, or if hollows go far
+beyond those of noise and would take most of the atoms with them.
 Atoms that surround a part of a specimen are neighbours like all others, but are neither judged nor moved.
 """
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +19,7 @@ from atomfit.detection.mean_atom import CLOSEST
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
+from atomfit.projection.verdict import COLOURED
 from atomfit.selection.completion import MOST_ROUNDS, Selection, Stage, complete
 from atomfit.selection.image_scores import scores_of_images
 from atomfit.selection.judgement import Judgement, judge_scores
@@ -26,6 +31,8 @@ log = logging.getLogger("atomfit")
 
 #: Others are looked for so far beyond the atoms, in neighbour distances.
 _MARGIN = 1.2
+#: Hollows of noise have a scale of one.
+_HEAVY = 1.5
 
 Refit = Callable[[Start], TiltFit]
 
@@ -69,6 +76,7 @@ def select_from_images(
         left = FittedSeries.of(ready.series, fit)
         return _Fitted(fit, at, left, measure_uncertainty(left, options.own_amplitudes, at.known))
 
+    # All begin anew: an atom that was lacking, or one too many, has drawn others away from their places.
     def again(positions: np.ndarray) -> _Fitted:
         assert refit is not None
         changed = _with_atoms(start, positions, ready)
@@ -84,17 +92,22 @@ def select_from_images(
 def _judged(of: _Fitted, ready: PreparedSeries, options: TiltOptions) -> Judgement:
     moving = ~of.start.frozen
     found = scores_of_images(of.left, _MARGIN * ready.element.neighbour_distance, moving)
-    judged = judge_scores(
+    judge = partial(
+        judge_scores,
         found,
         of.fit.positions,
-        of.known.evidence,
+        # Scores are measured in what they scatter by, which knows the residual's colour as well.
+        of.known.evidence * of.known.excess,
         ready.element,
         rate=options.fdr,
         kinds=len(ready.elements),
     )
+    judged = judge(noise_known=of.known.excess <= COLOURED)
+    if judged.decoys.scale > _HEAVY and judged.cut > np.nanmedian(judged.scores):
+        judged = judge(noise_known=False)
     if not options.own_amplitudes:
         judged = replace(judged, reasons=_half_atoms(judged, found.whole))
-    return judged.of(moving, judged.evidence[moving])
+    return judged.of(moving, of.known.evidence[moving])
 
 
 def _half_atoms(judged: Judgement, whole: Float[np.ndarray, " n"]) -> tuple[str, ...]:

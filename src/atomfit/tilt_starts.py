@@ -6,7 +6,7 @@ elements that were given. Then they are compared with the images, before time is
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +46,10 @@ class Start:
     - `numbers`: atomic numbers.
     - `frozen`: those that are drawn and do not move; they come last.
     - `ids`: of those that move, as in the file they are from.
-    - `known`: standard deviations of the positions (Å), as far as anything is known of them; infinite for
-        what is not. None if nothing is.
+    - `known`: standard deviations of where atoms are expected (Å), as far as anything is known of it;
+        infinite for what is not. None if nothing is.
     - `notes`: what is said of them.
+    - `expected`: where atoms are expected to be (Å), if they begin elsewhere.
     """
 
     positions: Float[np.ndarray, "n 3"]
@@ -57,6 +58,13 @@ class Start:
     ids: Int[np.ndarray, " m"]
     known: Float[np.ndarray, "n 3"] | None = None
     notes: tuple[str, ...] = ()
+    expected: Float[np.ndarray, "n 3"] | None = None
+
+    def going_on(self, positions: Float[np.ndarray, "n 3"]) -> "Start":
+        """The same expected where they were, but beginning at other places (Å)."""
+        return replace(
+            self, positions=positions, expected=self.positions if self.expected is None else self.expected
+        )
 
 
 def start_from_file(path: str | Path, ready: PreparedSeries, options: TiltOptions) -> Start:

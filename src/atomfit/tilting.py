@@ -6,7 +6,7 @@
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,20 @@ from atomfit.atoms import AnisotropicDisplacements, Atoms
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.elements import symbol_of
 from atomfit.errors import InputError
-from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.io.models import Model
 from atomfit.neighbours import Neighbours, find_neighbours
 from atomfit.projection.agreement import Agreement
 from atomfit.projection.fit import TiltFit
+from atomfit.projection.half_sets import HalfSets
 from atomfit.projection.information import ImageUncertainty
 from atomfit.projection.model import refined_views
-from atomfit.projection.refinement import refine_against
 from atomfit.projection.verdict import view_warnings
 from atomfit.projection.views import Views
 from atomfit.selection.completion import Selection
 from atomfit.statistics.geometry import Geometry, measure_geometry
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import Images, PreparedSeries, prepare_series
+from atomfit.tilt_refining import Progress, alike, half_sets, refine_start
 from atomfit.tilt_selecting import select_from_images
 from atomfit.tilt_starts import (
     Start,
@@ -46,8 +46,6 @@ from atomfit.timing import Stopwatch
 
 log = logging.getLogger("atomfit")
 
-Progress = Callable[[str, int, float], None]
-
 
 @dataclass(frozen=True, eq=False)
 class TiltResult:
@@ -60,6 +58,7 @@ class TiltResult:
     - `options`: what was asked for.
     - `agreement`: of start and images.
     - `fit`: of all atoms, the surroundings included; they come last.
+    - `halves`: what halves of the views say, if rotations of these were refined.
     - `selection`: which atoms are real, as the images have it.
     - `uncertainty`: of all atoms' positions and amplitudes.
     - `neighbours`: of the atoms that were refined, those around them counted.
@@ -73,6 +72,7 @@ class TiltResult:
     options: TiltOptions
     agreement: Agreement
     fit: TiltFit
+    halves: HalfSets | None
     selection: Selection
     uncertainty: ImageUncertainty
     neighbours: Neighbours
@@ -194,15 +194,23 @@ def tilt(
     # Told before the fit, because they may be reasons not to wait for it.
     for warning in warnings:
         log.warning(warning)
-    refined, earlier = options, None
     if selecting:
+        plain = alike(options)
         with clock("selection"):
-            start, fit, earlier = _selected(ready, start, options, progress)
-        refined = replace(options, anneal=False)
-    # Whoever has interrupted the selection does not want to wait for another fit.
-    if earlier is None or fit.reason != "interrupted":
+            start, fit, earlier = _selected(ready, start, plain, progress)
+        # Whoever has interrupted the selection does not want to wait for another fit.
+        if plain != options and fit.reason != "interrupted":
+            with clock("fit"):
+                begin = start.going_on(fit.positions)
+                fit = refine_start(ready, begin, replace(options, anneal=False), progress)
+    else:
+        earlier = None
         with clock("fit"):
-            fit = _refine(ready, start, refined, progress)
+            fit = refine_start(ready, start, options, progress)
+    halves = None
+    if "turns" in options.refine and fit.reason != "interrupted":
+        with clock("halves"):
+            halves = half_sets(ready, start, fit, options, progress)
     with clock("uncertainty"):
         start, fit, selection, uncertainty = select_from_images(ready, start, fit, options)
         if earlier is not None:
@@ -217,6 +225,7 @@ def tilt(
         geometry = measure_geometry(positions, errors, neighbours.cutoff, ready.element)
     log.info(geometry.describe())
     later = view_warnings(fit.correlations, fit.held_out, uncertainty.excess)
+    later.extend([] if halves is None else halves.warnings())
     if not selection.settled and selecting:
         later.append("the images still ask for other atoms: see rejected.csv for those that may be lacking")
     against, lacking = (~selection.judgement.kept).sum(), selection.judgement.wanted.sum()
@@ -236,6 +245,7 @@ def tilt(
         options,
         found,
         fit,
+        halves,
         selection,
         uncertainty,
         neighbours,
@@ -271,54 +281,15 @@ def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> S
 def _selected(
     ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress
 ) -> tuple[Start, TiltFit, Selection]:
-    """The atoms that images show, as a fit of the simplest kind has them, that fit, and what was decided.
-
-    Atoms of one element are alike in it, which is what tells one that is none.
-    """
-    plain = replace(
-        options, probe="direct", amplitudes="element", displacements="shared", known_amplitudes=None
-    )
-    near = options.map is None and options.start is None
+    """The atoms that images show, their fit, and what was decided."""
 
     def refit(atoms: Start) -> TiltFit:
-        return _refine(ready, atoms, replace(plain, anneal=False), progress)
+        return refine_start(ready, atoms, replace(options, anneal=False), progress)
 
-    first = refit(start) if near else _refine(ready, start, plain, progress)
-    start, fit, selection, _ = select_from_images(ready, start, first, plain, refit)
-    # What is expected of positions is expected of those that were given.
-    if start.known is None:
-        start = replace(start, positions=fit.positions)
+    near = options.map is None and options.start is None
+    first = refit(start) if near else refine_start(ready, start, options, progress)
+    start, fit, selection, _ = select_from_images(ready, start, first, options, refit)
     return start, fit, selection
-
-
-def _refine(ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress) -> TiltFit:
-    losses: dict[str, AbstractLoss | None] = {
-        "gaussian": None,
-        "poisson": PoissonLoss(options.gain),
-        "robust": StudentLoss(),
-    }
-    return refine_against(
-        ready.series,
-        start.positions,
-        start.numbers,
-        ready.element.neighbour_distance,
-        probe=options.probe,
-        voltage=options.voltage,
-        convergence=options.convergence,
-        defocus=options.defocus,
-        spherical=options.spherical,
-        amplitudes=options.amplitudes,
-        displacements=options.displacements,
-        free_views=options.refine,
-        anneal=options.anneal,
-        frozen=start.frozen if start.frozen.any() else None,
-        likelihood=losses[options.likelihood],
-        held_out=ready.held_out(options.held_out),
-        known_positions=start.known,
-        known_amplitudes=options.known_amplitudes,
-        known_turns=options.known_turns,
-        progress=progress,
-    )
 
 
 def _of_moving(neighbours: Neighbours, moving: Bool[np.ndarray, " n"]) -> Neighbours:

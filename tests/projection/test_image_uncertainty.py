@@ -5,8 +5,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from atomfit.grid import Grid
+from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries
-from atomfit.projection.information import coloured_excess, measure_uncertainty
+from atomfit.projection.information import measure_uncertainty
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.scattering import GaussianMixture
@@ -93,6 +94,10 @@ def test_covariances_are_the_inverse_of_what_derivatives_share(views: Views) -> 
         np.testing.assert_allclose(
             block, known_amplitudes[there, there], rtol=0.05, atol=0.05 * block.max()
         )
+        # Then the others' amplitudes do not give way to it, but all places do.
+        crossed = whole[places, 4 * i + 3]
+        left = whole[4 * i + 3, 4 * i + 3] - crossed @ known_amplitudes @ crossed
+        assert shared.evidence[i] * shared.excess == pytest.approx(9.0 * left, rel=0.05)
 
 
 def test_what_was_known_before_counts(views: Views) -> None:

@@ -243,6 +243,7 @@ def summary(result: "TiltResult") -> dict[str, Any]:
             "fitted": _quality(result, fitted),
             "held_out": _quality(result, held) if held.any() else None,
             "held_out_drop": None if drop is None else {"mean": drop[0], "error": drop[1]},
+            "half_sets": None if result.halves is None else asdict(result.halves),
         },
         "selection": {
             "settled": result.selection.settled,

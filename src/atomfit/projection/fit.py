@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.atoms import Atoms
-from atomfit.projection.model import EachView
+from atomfit.projection.model import EachView, spot
 from atomfit.projection.probe import Probe
 from atomfit.scattering import GaussianMixture
 
@@ -48,6 +48,4 @@ class TiltFit:
     @property
     def spot(self) -> GaussianMixture:
         """Image of a typical atom of amplitude 1, at a typical depth."""
-        table = np.asarray(self.probe.table, np.float64) + np.asarray(self.probe.profile, np.float64)
-        u = np.median(np.trace(np.asarray(self.atoms.matrices(), np.float64), axis1=1, axis2=2)) / 3
-        return GaussianMixture(table.mean(axis=0), np.asarray(self.probe.variances, np.float64) + u)
+        return spot(self.atoms, self.probe)

@@ -25,7 +25,7 @@ from atomfit.projection.model import Drawn, EachView, turned
 from atomfit.rendering.gaussians import inverse_and_determinant
 from atomfit.rendering.windows import add_windows, fill_windows
 
-#: Atoms drawn at a time: their windows stay in a processor's cache.
+#: Atoms drawn at a time, at most: their windows stay in a processor's cache.
 _BLOCK = 128
 #: Windows at least this part of the widest one's size share it.
 _ALIKE = 0.6
@@ -127,11 +127,14 @@ def _drawn(
         starts, numbers = some
         return add_windows(image, fill(*numbers), starts), None
 
+    # Blocks of one size, with as few atoms as may be that are none.
+    count = -(-len(starts) // _BLOCK)
+    size = -(-len(starts) // count)
+
     def in_blocks(x: Array) -> Array:
         # Zeros, where the last block is not full, add nothing.
-        count = -(-len(x) // _BLOCK)
-        padding = [(0, count * _BLOCK - len(x))] + [(0, 0)] * (x.ndim - 1)
-        return jnp.pad(x, padding).reshape(count, _BLOCK, *x.shape[1:])
+        padding = [(0, count * size - len(x))] + [(0, 0)] * (x.ndim - 1)
+        return jnp.pad(x, padding).reshape(count, size, *x.shape[1:])
 
     return lax.scan(block, image, jax.tree.map(in_blocks, (starts, numbers)))[0]
 

@@ -14,22 +14,19 @@ as if its neighbours were known.
 
 What is not in it: widths, probe and the views' own numbers, which all atoms share.
 
-**Noise that is not white.** Where neighbouring pixels err together (denoised or interpolated images, or
-what the model does not describe) a position errs more than the pixels' variance tells. The power spectrum
-of the residual tells by how much: its mean over the frequencies that a shift of an atom's image is made
-of, beside its mean over all.
+Noise that is not white makes all of it less certain (`projection.colour`).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import fft, sparse
+from scipy import sparse
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
+from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries
-from atomfit.scattering import GaussianMixture
 
 #: Atoms whose matrix is inverted as a whole.
 _WHOLE = 1000
@@ -45,9 +42,10 @@ class ImageUncertainty:
 
     **Fields:**
 
-    - `covariances`: of x, y, z (Å).
+    - `covariances`: of x, y, z (Å²).
     - `amplitudes`: standard uncertainties of amplitudes, if each atom has its own (image units x Å²).
-    - `evidence`: by how much chi-square would be larger without each atom (see `selection.evidence`).
+    - `evidence`: by how much chi-square would be larger without each atom (see `selection.evidence`), where
+        all places give way, and amplitudes that are not shared.
     - `excess`: by how much the residual's colour makes variances larger than white noise would.
     - `whole`: whether the atoms' influence on each other is in it.
     """
@@ -61,7 +59,7 @@ class ImageUncertainty:
     @property
     def positions(self) -> Float[np.ndarray, "n 3"]:
         """Standard uncertainties of x, y, z (Å)."""
-        return np.sqrt(np.diagonal(self.covariances, axis1=1, axis2=2))
+        return _root(np.diagonal(self.covariances, axis1=1, axis2=2))
 
 
 def measure_uncertainty(
@@ -86,12 +84,35 @@ def measure_uncertainty(
     own += 1e-9 * matrix.diagonal().reshape(n, 4).mean(axis=0)
     matrix = (matrix + sparse.diags(own.ravel())).tocsr()
     blocks = _inverse_blocks(matrix, 4)
-    places = blocks[:, :3, :3]
+    places, of_strength = blocks[:, :3, :3], np.linalg.inv(blocks)[:, 3, 3]
     if not own_amplitudes:
-        of_places = np.arange(4 * n).reshape(n, 4)[:, :3].ravel()
-        places = _inverse_blocks(matrix[of_places][:, of_places], 3)
-    evidence = fitted.amplitudes**2 * np.linalg.inv(blocks)[:, 3, 3]
-    return ImageUncertainty(places, np.sqrt(blocks[:, 3, 3]), evidence, excess, n <= _WHOLE)
+        places, of_strength = _with_shared_amplitudes(matrix)
+    evidence = fitted.amplitudes**2 * of_strength
+    return ImageUncertainty(places, _root(blocks[:, 3, 3]), evidence, excess, n <= _WHOLE)
+
+
+def _with_shared_amplitudes(
+    matrix: sparse.csr_matrix,
+) -> tuple[Float[np.ndarray, "n 3 3"], Float[np.ndarray, " n"]]:
+    """Covariances of places, and information on each atom's amplitude, where the others' do not give way.
+
+    All places do: the information that they leave is a Schur complement.
+    """
+    numbers = np.arange(matrix.shape[0]).reshape(-1, 4)
+    of_places, of_amplitudes = numbers[:, :3].ravel(), numbers[:, 3]
+    between = matrix[of_places]
+    alone, crossed = between[:, of_places], between[:, of_amplitudes]
+    known = matrix.diagonal()[of_amplitudes]
+    if len(numbers) <= _WHOLE:
+        inverse = np.linalg.inv(alone.toarray())
+        blocks = inverse.reshape(len(numbers), 3, len(numbers), 3)
+        taken = np.sum(crossed.multiply(inverse @ crossed), axis=0)
+        return blocks[np.arange(len(numbers)), :, np.arange(len(numbers))], known - np.asarray(
+            taken
+        ).ravel()
+    places = _inverse_blocks(alone, 3)
+    own = np.stack([crossed[k::3].diagonal() for k in range(3)], axis=1)
+    return places, known - np.einsum("na,nab,nb->n", own, places, own)
 
 
 def _inverse_blocks(matrix: sparse.csr_matrix, size: int) -> Float[np.ndarray, "n q q"]:
@@ -172,32 +193,6 @@ def _block(
     return block
 
 
-def coloured_excess(
-    residual: Float[np.ndarray, "v rows columns"], pixel: float, spot: GaussianMixture
-) -> float:
-    """Variance of positions beneath noise of a residual's colour, in multiples of that beneath white noise.
-
-    **Arguments:**
-
-    - `residual`: in units of each pixel's standard deviation.
-    - `pixel`: its edge (Å).
-    - `spot`: image of a typical atom.
-    """
-    fitted = residual[np.any(residual != 0, axis=(1, 2))].astype(np.float64)
-    power = np.mean(np.abs(fft.rfft2(fitted)) ** 2, axis=0)
-    rows, columns = residual.shape[1:]
-    square = fft.fftfreq(rows, pixel)[:, None] ** 2 + fft.rfftfreq(columns, pixel)[None, :] ** 2
-    image = sum(
-        weight * np.exp(-2 * np.pi**2 * variance * square)
-        for weight, variance in zip(spot.weights, spot.variances, strict=True)
-    )
-    twice = np.full(power.shape[1], 2.0)
-    twice[0] = 1.0
-    if columns % 2 == 0:
-        twice[-1] = 1.0
-    of_shift = twice * square * np.asarray(image) ** 2
-    return float(
-        np.sum(of_shift * power)
-        / np.sum(of_shift)
-        / (np.sum(twice * power) / np.sum(twice * np.ones_like(power)))
-    )
+def _root(variances: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Standard deviations; NaN where a matrix is singular but for rounding."""
+    return np.sqrt(np.where(variances > 0, variances, np.nan))

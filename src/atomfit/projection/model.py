@@ -21,6 +21,7 @@ from scipy.spatial.transform import Rotation
 from atomfit.atoms import Atoms, IsotropicDisplacements, Leaf
 from atomfit.projection.probe import Probe
 from atomfit.projection.views import Views
+from atomfit.scattering import GaussianMixture
 
 _Tree = TypeVar("_Tree", bound=eqx.Module)
 
@@ -95,6 +96,13 @@ def refined_views(nominal: Views, each: EachView, pixel: float) -> Views:
     """
     turns = Rotation.from_rotvec(np.asarray(each.turns)).as_matrix()
     return Views(turns @ nominal.rotations, nominal.centres + np.asarray(each.shifts) / pixel)
+
+
+def spot(atoms: Atoms, probe: Probe) -> GaussianMixture:
+    """Image of a typical atom of amplitude 1, at a typical depth."""
+    table = np.asarray(probe.table, np.float64) + np.asarray(probe.profile, np.float64)
+    u = np.median(np.trace(np.asarray(atoms.matrices(), np.float64), axis1=1, axis2=2)) / 3
+    return GaussianMixture(table.mean(axis=0), np.asarray(probe.variances, np.float64) + u)
 
 
 def turned(turn: Float[Array, " 3"], rotation: Float[Array, "3 3"]) -> Float[Array, "3 3"]:

@@ -8,6 +8,7 @@ has it, then, if asked for, the whole table together with each atom's amplitude.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 
 import equinox as eqx
@@ -46,8 +47,10 @@ def refine_against(
     anneal: bool = True,
     frozen: Bool[np.ndarray, " n"] | None = None,
     likelihood: AbstractLoss | None = None,
+    by_brightness: bool = True,
     held_out: Bool[np.ndarray, " v"] | None = None,
     known_positions: float | Float[np.ndarray, "n 3"] | None = None,
+    expected: Float[np.ndarray, "n 3"] | None = None,
     known_amplitudes: float | None = None,
     known_turns: float | None = None,
     progress: Progress = lambda stage, iteration, value: None,
@@ -66,8 +69,11 @@ def refine_against(
     - `anneal`: whether atoms are drawn wide at first; not needed where they are in their places.
     - `frozen`: atoms that keep their positions, and whatever else each atom has for itself.
     - `likelihood`: of a pixel; Gaussian noise if None.
+    - `by_brightness`: whether Gaussian noise may grow with brightness (`projection.brightness`).
     - `held_out`: views that the fit may not see.
-    - `known_positions`: standard deviation of a move from the start (Å); None if nothing is known.
+    - `known_positions`: standard deviation of a move from where atoms are expected (Å); None if nothing is
+        known.
+    - `expected`: where that is (Å); where they start if None.
     - `known_amplitudes`: relative standard deviation of amplitudes about the element's.
     - `known_turns`: standard deviation of the views' rotations about each axis (degrees).
     - `progress`: called with the stage, iterations done and the objective.
@@ -76,10 +82,12 @@ def refine_against(
         series,
         np.zeros(len(series), bool) if held_out is None else held_out,
         positions - series.centre,
+        (positions if expected is None else expected) - series.centre,
         numbers,
         neighbour_distance,
         frozen,
         likelihood,
+        by_brightness,
         (known_positions, known_amplitudes, known_turns),
         progress,
     )
@@ -90,8 +98,8 @@ def refine_against(
     if anneal:
         for width in _WIDE:
             wide = partial(_with_width, width=width * neighbour_distance)
-            stages.append(Stage("wide atoms", every, shared, ROUGH, wide))
-    settled = Stage("one Gaussian an atom", every | {"log_widths"}, shared)
+            stages.append(Stage("wide atoms", every, shared, ROUGH, False, wide))
+    settled = Stage("one Gaussian an atom", every | {"log_widths"}, shared, weighted=False)
     stages.append(settled)
     if probe == "direct" and amplitudes == "atom":
         stages.append(Stage("amplitudes", every | {"log_widths"}, own))
@@ -107,6 +115,11 @@ def refine_against(
     if displacements == "anisotropic":
         shape = frozenset({"log_widths", "shears"})
         stages.append(Stage("displacements", every | shape, own | shape, begin=_with_matrices))
+    if stages[-1] is settled and by_brightness and likelihood is None:
+        # What a rough fit leaves tells how pixels count; but rotations are searched with what it ends with.
+        if "turns" not in free_views:
+            stages[-1] = replace(settled, tolerance=ROUGH)
+        stages.append(replace(settled, name="pixels by brightness", weighted=True))
     model = run.first(wide=anneal)
     for stage in stages:
         model, found = run.through(model, stage)

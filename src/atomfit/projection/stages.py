@@ -21,10 +21,12 @@ from atomfit.compiled import kept
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.solvers import Minimum, minimise
+from atomfit.projection.brightness import weights_by_brightness
+from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.gauge import in_gauge
 from atomfit.projection.images import Camera
-from atomfit.projection.model import EachView, TiltModel, single
+from atomfit.projection.model import EachView, TiltModel, single, spot
 from atomfit.projection.objective import Seen, TiltPosterior, series_of
 from atomfit.projection.parameters import Free, parametrise
 from atomfit.projection.poses import better_turns
@@ -60,6 +62,7 @@ class Stage:
     - `free`: what is refined.
     - `own`: what each atom has for itself.
     - `tolerance`: when it ends.
+    - `weighted`: whether pixels count by their brightness, if they may.
     - `begin`: what becomes of the model before it.
     """
 
@@ -67,6 +70,7 @@ class Stage:
     free: frozenset[str]
     own: frozenset[str]
     tolerance: float = FINE
+    weighted: bool = True
     begin: Callable[[TiltModel], TiltModel] = lambda model: model
 
 
@@ -77,18 +81,21 @@ class Run:
     **Fields:**
 
     - `series`, `held`: the images, and those that are not fitted.
-    - `positions`, `numbers`: of the atoms, from the particle's centre.
+    - `positions`, `expected`, `numbers`: of the atoms, where they begin and where they are expected, from
+        the particle's centre.
     - `distance`: of neighbours (Å).
-    - `frozen`, `loss`, `known`, `progress`: see `refine_against`.
+    - `frozen`, `loss`, `by_brightness`, `known`, `progress`: see `refine_against`.
     """
 
     series: TiltSeries
     held: Bool[np.ndarray, " v"]
     positions: Float[np.ndarray, "n 3"]
+    expected: Float[np.ndarray, "n 3"]
     numbers: Int[np.ndarray, " n"]
     distance: float
     frozen: Bool[np.ndarray, " n"] | None
     loss: AbstractLoss | None
+    by_brightness: bool
     known: tuple[float | Float[np.ndarray, "n 3"] | None, float | None, float | None]
     progress: Progress
 
@@ -153,8 +160,9 @@ class Run:
         self, model: TiltModel, stage: Stage, found: Minimum[Free]
     ) -> tuple[TiltModel, Minimum[Free]]:
         """The same with views that were stuck in a wrong direction, refined again; at most a few times."""
+        alike = self.weights(model, weighted=False)
         for _ in range(_MOST_SEARCHES):
-            turns, changed = better_turns(model, self.seen, self.camera(model))
+            turns, changed = better_turns(model, self.seen(alike), self.camera(model))
             log.info("%d views are likelier in other directions", changed)
             if not changed:
                 break
@@ -170,29 +178,44 @@ class Run:
             model, stage.free, stage.own, self.members, self.series.pixel, self.frozen
         )
         free = parametrisation.zeros()
-        precisions, expected = self._expected(parametrisation.steps, model, stage)
+        weights = self.weights(model, stage.weighted)
+        precisions, expected = self._expected(parametrisation.steps, model, stage, weights)
         return TiltPosterior(
             parametrisation,
-            self.seen,
+            self.seen(weights),
             None if self.loss is None else self.loss.adapted(self._left(model)[1], 0),
             np.asarray(parametrisation.flat(free | precisions)),
             np.asarray(parametrisation.flat(free | expected)),
             self.camera(model),
         )
 
-    def _expected(self, steps: dict[str, Leaf], model: TiltModel, stage: Stage) -> tuple[Free, Free]:
+    def weights(self, model: TiltModel, weighted: bool = True) -> Float[np.ndarray, "v rows columns"]:
+        """How much each pixel counts, beside what its likelihood says; those that are held out do not."""
+        fitted = self.series.counted & ~self.held[:, None, None]
+        weights = fitted.astype(np.float32)
+        if weighted and self.by_brightness and self.loss is None:
+            weights[fitted] = weights_by_brightness(*self._left(model))
+        return weights
+
+    def _expected(
+        self,
+        steps: dict[str, Leaf],
+        model: TiltModel,
+        stage: Stage,
+        weights: Float[np.ndarray, "v rows columns"],
+    ) -> tuple[Free, Free]:
         """Precisions of the free numbers, and what they are expected to be."""
         move, brighter, turn = self.known
         scales: dict[str, tuple[float | np.ndarray, np.ndarray]] = {}
         if move is not None and "positions" in steps:
-            scales["positions"] = move, self.positions - np.asarray(model.atoms.positions)
+            scales["positions"] = move, self.expected - np.asarray(model.atoms.positions)
         if brighter is not None and "strengths" in stage.own and "strengths" in steps:
             amplitudes = np.asarray(model.atoms.amplitudes)
             means = np.bincount(self.members, amplitudes) / np.bincount(self.members)
             scales["strengths"] = brighter, np.log(means[self.members] / amplitudes)
         if turn is not None and "turns" in steps:
             scales["turns"] = np.radians(turn), -np.asarray(model.views.turns, np.float64)
-        noise = self._variance(model) if scales else 0.0
+        noise = self._variance(model, weights) * self._colour(model) if scales else 0.0
         precisions: Free = {}
         expected: Free = {}
         for name, (scale, off) in scales.items():
@@ -209,18 +232,26 @@ class Run:
         drawn = self.images(model)[counted]
         return drawn, self.series.images[counted] / self.unit - drawn
 
-    def _variance(self, model: TiltModel) -> float:
+    def _variance(self, model: TiltModel, weights: Float[np.ndarray, "v rows columns"]) -> float:
         """Mean square of what a model leaves, beside what its likelihood expects: the objective's unit."""
         drawn, left = self._left(model)
-        weights = (
-            1.0 if self.loss is None else np.asarray(self.loss.curvature(jnp.asarray(drawn), drawn + left))
-        )
-        return float(np.mean(weights * left.astype(np.float64) ** 2))
+        each = weights[weights > 0].astype(np.float64)
+        if self.loss is not None:
+            each = each * np.asarray(self.loss.curvature(jnp.asarray(drawn), drawn + left))
+        return float(np.mean(each * left.astype(np.float64) ** 2))
 
-    @property
-    def seen(self) -> Seen:
-        """The images in units of a peak; those that are held out have no weight."""
-        weights = self.series.counted & ~self.held[:, None, None]
+    def _colour(self, model: TiltModel) -> float:
+        """By how much what a model leaves tells less than white noise of its size would; at least one.
+
+        Neighbouring pixels of denoised images err together: counted one by one they would outweigh whatever
+        is known beforehand.
+        """
+        weights = np.sqrt(self._precisions(model))
+        left = np.where(weights > 0, self.series.images - self.images(model) * self.unit, 0.0) * weights
+        return max(1.0, coloured_excess(left, self.series.pixel, spot(model.atoms, model.probe)))
+
+    def seen(self, weights: Float[np.ndarray, "v rows columns"]) -> Seen:
+        """The images in units of a peak, with what each pixel counts."""
         images = np.where(self.series.counted, self.series.images / self.unit, 0.0)
         views = self.series.views
         return Seen(*(np.asarray(x, np.float32) for x in (images, weights, views.rotations, views.centres)))
@@ -270,7 +301,8 @@ class Run:
         drawn, left = self._left(model)
         found = np.zeros(fitted.shape, np.float32)
         if self.loss is None:
-            found[fitted] = 1 / max(float(np.mean(left.astype(np.float64) ** 2)), 1e-30)
+            weights = self.weights(model)
+            found[fitted] = weights[fitted] / max(self._variance(model, weights), 1e-30)
         else:
             loss = self.loss.adapted(left, 0)
             found[fitted] = loss.precision(drawn, drawn + left, 0, self.unit)

@@ -13,7 +13,7 @@ _FAR, _DEVIATIONS = 0.1, 6.0
 #: Below this median of correlations a model does not describe the images.
 _NONE_AT_ALL = 0.5
 #: If the residual's colour makes positions less certain by this factor, it is not noise alone.
-_COLOURED = 1.3
+COLOURED = 1.3
 #: Held-out views are worse than their neighbours by at least this, and by so many standard errors.
 _WORSE, _ERRORS = 0.003, 2.0
 
@@ -52,7 +52,7 @@ def view_warnings(
             f"the model disagrees with the images of views {listed}{more}; the median is {median:.2f}: "
             "check their angles, or leave them out"
         )
-    if median < _NONE_AT_ALL and excess > _COLOURED:
+    if median < _NONE_AT_ALL and excess > COLOURED:
         warnings.append(
             f"images and model correlate by {median:.2f} only: check the views' convention, the centre and "
             "the start (views.svg shows them)"

@@ -8,7 +8,7 @@ u runs along an image's rows, v from row to row, and the beam along w. The pixel
 v / pixel + centre_v), counted from 0. That is the whole convention; `io.views` turns others into it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -108,6 +108,11 @@ class TiltSeries:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __getitem__(self, which: np.ndarray | slice) -> "TiltSeries":
+        return replace(
+            self, images=self.images[which], counted=self.counted[which], views=self.views[which]
+        )
 
     @property
     def shape(self) -> tuple[int, int]:

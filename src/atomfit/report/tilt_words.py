@@ -38,6 +38,7 @@ def tilt_headline(
         "source": f"{origin}, refined against the {found['views']['count']} images of {images}",
         "verdict": [
             _agreement(found["fit"]),
+            *([] if found["fit"]["half_sets"] is None else [_halves(found["fit"]["half_sets"])]),
             *([] if pattern is None else [_left(pattern)]),
             f"{_certainty(found)} {_selection(found['selection'])}",
         ],
@@ -62,6 +63,18 @@ def _agreement(fit: dict[str, Any]) -> str:
     if describes_noise(drop["mean"], drop["error"]):
         return f"{second}, {by} less than on their neighbours: the fit describes noise as well."
     return f"{second}, about as good as on their neighbours (less by {by})."
+
+
+def _halves(half_sets: dict[str, float]) -> str:
+    """Whether refined rotations are real."""
+    refined, nominal = half_sets["refined"], half_sets["nominal"]
+    apart = (
+        f"atoms from one half of the views are {_length(refined)} from those of the other with rotations "
+        f"refined, {_length(nominal)} with the given ones"
+    )
+    if refined < nominal:
+        return f"Rotations of the views were refined, and that is real: {apart}."
+    return f"Rotations of the views were refined, but the images do not support it: {apart}."
 
 
 def _left(pattern: float) -> str:

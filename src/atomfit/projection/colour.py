@@ -1,0 +1,44 @@
+"""Noise that is not white, in images.
+
+Where neighbouring pixels err together (denoised or interpolated images, or what the model does not
+describe) a position errs more than the pixels' variance tells. The power spectrum of the residual tells by
+how much: its mean over the frequencies that a shift of an atom's image is made of, beside its mean over
+all.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from scipy import fft
+
+from atomfit.scattering import GaussianMixture
+
+
+def coloured_excess(
+    residual: Float[np.ndarray, "v rows columns"], pixel: float, spot: GaussianMixture
+) -> float:
+    """Variance of positions beneath noise of a residual's colour, in multiples of that beneath white noise.
+
+    **Arguments:**
+
+    - `residual`: in units of each pixel's standard deviation.
+    - `pixel`: its edge (Å).
+    - `spot`: image of a typical atom.
+    """
+    fitted = residual[np.any(residual != 0, axis=(1, 2))].astype(np.float64)
+    power = np.mean(np.abs(fft.rfft2(fitted)) ** 2, axis=0)
+    rows, columns = residual.shape[1:]
+    square = fft.fftfreq(rows, pixel)[:, None] ** 2 + fft.rfftfreq(columns, pixel)[None, :] ** 2
+    image = sum(
+        weight * np.exp(-2 * np.pi**2 * variance * square)
+        for weight, variance in zip(spot.weights, spot.variances, strict=True)
+    )
+    twice = np.full(power.shape[1], 2.0)
+    twice[0] = 1.0
+    if columns % 2 == 0:
+        twice[-1] = 1.0
+    of_shift = twice * square * np.asarray(image) ** 2
+    return float(
+        np.sum(of_shift * power)
+        / np.sum(of_shift)
+        / (np.sum(twice * power) / np.sum(twice * np.ones_like(power)))
+    )

@@ -14,6 +14,7 @@ import gemmi
 import mrcfile
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 import atomfit
@@ -256,6 +257,19 @@ def test_what_images_lack_is_judged_and_removed_on_request(truth: Planted, tmp_p
 
 
 @pytest.mark.slow
+def test_atoms_of_denoised_images_are_judged_by_each_other(tmp_path: Path) -> None:
+    clean, noisy = planted(noise=0.0), planted(noise=0.6, seed=0)
+    left = np.stack([gaussian_filter(view, 2.0) for view in noisy.images - clean.images])
+    some = replace(clean, images=(clean.images + left).astype(np.float32))
+    start = some.positions + np.random.default_rng(1).normal(0, 0.1, some.positions.shape)
+    result = tilt_of(some, tmp_path, start, selection="fit")
+    assert result.uncertainty.excess > 1.3
+    assert result.selection.judgement.decoys.source == "faint"
+    found = match(result.positions, some.positions, 0.8)
+    assert len(found.found) >= 41
+    assert found.false <= 2
+
+
 def test_shapes_of_their_own_are_written(truth: Planted, tmp_path: Path) -> None:
     found = tilt_of(truth, tmp_path, truth.positions, displacements="anisotropic")
     found.write(tmp_path / "out")

@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -12,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.elements import element
 from atomfit.projection.fit import TiltFit
+from atomfit.projection.half_sets import compare_half_sets
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.simulation.particles import particle
@@ -24,6 +26,8 @@ PIXEL, SHAPE, WIDTH = 0.4, (72, 72), 0.2
 OFF = 0.2
 #: Errors of rotations about each axis (degrees), and drifts along each axis of an image (Å).
 TURNED, DRIFTED = 3.0, 0.4
+#: What is refined of the views.
+BARE, TURNING = ("backgrounds",), ("backgrounds", "turns")
 
 
 def main() -> None:
@@ -35,9 +39,10 @@ def main() -> None:
     given = parser.parse_args()
     command = "python -m experiments.local_orbital_tomography.errors_of_views --data DATA"
     names = ["SNR", "rotations off, °", "after the fit, °", "times less", "RMSD, pm", "true rotations, pm"]
+    halves = "halves apart: refined / as given, pm"
     texts = [
-        "192 atoms, 150 views in all directions, one rotation's error of 3° about each axis.",
-        markdown([*names, "ratio", "seconds"], list(orientations())),
+        "192 atoms, 150 views in all directions, one rotation's error of 3° about each axis, or none.",
+        markdown([*names, "ratio", halves, "seconds"], list(orientations())),
     ]
     if given.data is not None:
         names = ["seed", "without drift, pm", "with drift, pm", "ratio", "drifts off, pm", "seconds"]
@@ -49,27 +54,35 @@ def main() -> None:
 
 
 def orientations() -> Iterator[tuple[str, ...]]:
-    """A row for each ratio of signal to noise (variances, over the whole image)."""
+    """A row for each ratio of signal to noise (variances, of the whole image), with errors and without."""
     rng = np.random.default_rng(0)
     atoms = particle("sphere", "Pt", 192, 0)
     atoms = atoms - atoms.mean(axis=0) + rng.normal(0, 0.05, atoms.shape)
     true = Rotation.random(150, rng=rng).as_matrix()
-    given = Rotation.from_rotvec(np.radians(rng.normal(0, TURNED, (150, 3)))).as_matrix() @ true
+    wrong = Rotation.from_rotvec(np.radians(rng.normal(0, TURNED, (150, 3)))).as_matrix() @ true
     clean = images_of(atoms, true)
     start = atoms + rng.normal(0, OFF, atoms.shape)
     for ratio in (1.0, 0.2):
         noise = rng.normal(0, clean.std() / np.sqrt(ratio), clean.shape)
-        begin = time.perf_counter()
-        fit = refined(clean + noise, given, start, ("backgrounds", "turns"))
-        seconds = time.perf_counter() - begin
-        best = refined(clean + noise, true, start, ("backgrounds",))
-        found = Rotation.from_rotvec(fit.views.turns).as_matrix() @ given
-        before, after = spread(given, true), spread(found, true)
-        off, least = (100 * in_place(np.asarray(f.atoms.positions), atoms) for f in (fit, best))
-        row = (f"{ratio:g}", f"{before:.2f}", f"{after:.2f}", f"{before / after:.1f}", f"{off:.2f}")
-        yield (*row, f"{least:.2f}", f"{off / least:.2f}", f"{seconds:.0f}")
-        print(*row, f"{least:.2f}", f"{seconds:.0f}", sep=" | ", flush=True)
-        jax.clear_caches()
+        best = refined(series_of(clean + noise, true), start, BARE)
+        least = 100 * in_place(best.positions, atoms)
+        for given in (wrong, true):
+            begin = time.perf_counter()
+            series = series_of(clean + noise, given)
+            fit = refined(series, start, TURNING)
+            seconds = time.perf_counter() - begin
+            found = Rotation.from_rotvec(fit.views.turns).as_matrix() @ given
+            before, after = spread(given, true), spread(found, true)
+            off = 100 * in_place(fit.positions, atoms)
+            halves = compare_half_sets(
+                series, np.ones(150, bool), partial(half, start=fit.positions), False
+            )
+            assert halves is not None
+            row = (f"{ratio:g}", f"{before:.2f}", f"{after:.2f}", f"{before / after:.1f}", f"{off:.2f}")
+            row = (*row, f"{least:.2f}", f"{off / least:.2f}")
+            yield (*row, f"{100 * halves.refined:.1f} / {100 * halves.nominal:.1f}", f"{seconds:.0f}")
+            print(*row, halves, f"{seconds:.0f}", sep=" | ", flush=True)
+            jax.clear_caches()
 
 
 def images_of(atoms: np.ndarray, rotations: np.ndarray) -> np.ndarray:
@@ -85,13 +98,24 @@ def images_of(atoms: np.ndarray, rotations: np.ndarray) -> np.ndarray:
     return np.array(images)
 
 
-def refined(images: np.ndarray, rotations: np.ndarray, start: np.ndarray, free: tuple[str, ...]) -> TiltFit:
-    """Atoms fitted to images of given rotations."""
+def series_of(images: np.ndarray, rotations: np.ndarray) -> TiltSeries:
+    """Images of given rotations."""
     middle = (np.array(SHAPE[::-1]) - 1) / 2
     views = Views(rotations, np.tile(middle, (len(rotations), 1)))
-    series = TiltSeries(images.astype(np.float32), np.ones(images.shape, bool), PIXEL, views, np.zeros(3))
+    return TiltSeries(images.astype(np.float32), np.ones(images.shape, bool), PIXEL, views, np.zeros(3))
+
+
+def refined(
+    series: TiltSeries, start: np.ndarray, free: tuple[str, ...] = BARE, anneal: bool = True
+) -> TiltFit:
+    """Atoms fitted to images."""
     numbers = np.full(len(start), PT.number)
-    return refine_against(series, start, numbers, PT.neighbour_distance, free_views=free)
+    return refine_against(series, start, numbers, PT.neighbour_distance, free_views=free, anneal=anneal)
+
+
+def half(series: TiltSeries, turning: bool, start: np.ndarray) -> np.ndarray:
+    """Atoms fitted to half of the images."""
+    return refined(series, start, TURNING if turning else BARE, anneal=False).positions
 
 
 def spread(rotations: np.ndarray, true: np.ndarray) -> float:
@@ -111,29 +135,19 @@ def drifts(data: Path, seeds: int) -> Iterator[tuple[str, ...]]:
     """A row for each set of drifts, planted in a multislice series by moving the centres of its views."""
     folder = data / "tilt_pt389_25mrad"
     series = read_series(folder)
-    some = np.arange(0, len(series), 3)
-    series = replace(
-        series, images=series.images[some], counted=series.counted[some], views=series.views[some]
-    )
+    series = series[::3]
     lines = (folder / "atoms_truth.xyz").read_text().splitlines()[2:]
     true = np.array([line.split()[1:4] for line in lines], float)
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         start = true + rng.normal(0, OFF, true.shape)
-        shifts = rng.normal(0, DRIFTED, (len(some), 2))
+        shifts = rng.normal(0, DRIFTED, (len(series), 2))
         moved = replace(series.views, centres=series.views.centres + shifts / series.pixel)
-        numbers = np.full(len(true), PT.number)
-        results = []
         begin = time.perf_counter()
-        for views, free in (
-            (series.views, ("backgrounds",)),
-            (moved, ("backgrounds", "shifts")),
-        ):
-            drifting = replace(series, views=views)
-            fit = refine_against(drifting, start, numbers, PT.neighbour_distance, free_views=free)
-            results.append(fit)
+        drifting = replace(series, views=moved)
+        results = (refined(series, start), refined(drifting, start, ("backgrounds", "shifts")))
         seconds = time.perf_counter() - begin
-        least, off = (100 * in_place(np.asarray(fit.atoms.positions), true) for fit in results)
+        least, off = (100 * in_place(fit.positions, true) for fit in results)
         left = np.asarray(results[1].views.shifts) + shifts
         # A shift of all atoms is no drift.
         across = moved.rotations[:, :2]

@@ -48,16 +48,9 @@ def main() -> None:
         ready = prepare_series(
             given.data / folder / file, given.data / folder / "views.csv", symbol, options
         )
-        some = np.arange(0, len(ready.series), step)
-        series = replace(
-            ready.series,
-            images=ready.series.images[some],
-            counted=ready.series.counted[some],
-            views=ready.series.views[some],
-        )
         truth = read_model(given.data / folder / "atoms_truth.xyz", "truth").positions
         begin = time.perf_counter()
-        result = tilt(replace(ready, series=series), None, symbol, options)
+        result = tilt(replace(ready, series=ready.series[::step]), None, symbol, options)
         seconds = time.perf_counter() - begin
         pairs = match(result.positions, truth, TOLERANCE)
         off = (result.positions[pairs.found] - truth[pairs.known]) / result.position_errors[pairs.found]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from atomfit.projection.brightness import weights_by_brightness
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries
-from tests.simulated_series import PIXEL, planted
+from simulated_series import PIXEL, planted
 
 
 def pixels(*terms: float, count: int = 60_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from atomfit.projection.half_sets import compare_half_sets
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.tilting import tilt
-from tests.simulated_series import PIXEL, Planted, planted
+from simulated_series import PIXEL, Planted, planted
 
 
 def series_of(some: Planted) -> TiltSeries:

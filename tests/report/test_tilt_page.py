@@ -254,6 +254,9 @@ def test_the_verdict_follows_the_numbers(result: TiltResult) -> None:
     assert "What is left" not in said(result, None)
     error = float(np.median(result.position_errors))
     assert f"known to {100 * error:.2g} pm" in said(result)
+    assert "Rotations" not in said(result)
+    assert "real: atoms from one half" in said(result, half_sets={"refined": 0.02, "nominal": 0.1})
+    assert "do not support it" in said(result, half_sets={"refined": 0.2, "nominal": 0.1})
 
 
 def test_nothing_is_loaded_and_names_stay_text(content: dict[str, Any], result: TiltResult) -> None:

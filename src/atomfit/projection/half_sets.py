@@ -84,6 +84,8 @@ def compare_half_sets(
     if len(views) < 2 * _FEWEST:
         return None
 
+    log.info("rotations are tested: atoms are refined against halves of the views")
+
     def apart(turning: bool) -> float:
         one, other = (refine(series[views[first::2]], turning) for first in (0, 1))
         left = one - other if placed else _laid_on(one, other)

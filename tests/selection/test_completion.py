@@ -1,6 +1,6 @@
 """Atoms that were not given to a fit are asked for, and those that are none are removed."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.matching import match
 from atomfit.selection.completion import Selection, Stage, complete
+from atomfit.selection.evidence import Decoys
 from atomfit.selection.judgement import Judgement, judge
 from atomfit.simulation import Simulation, simulate
 
@@ -143,3 +144,36 @@ def test_coloured_noise_hides_no_atom() -> None:
     assert len(pairs.found) == len(noisy.positions)
     assert pairs.false == 0
     assert len(selected.baseline.iso_status) == len(selected)
+
+
+@dataclass
+class Places:
+    """A fit that is nothing but where its atoms have ended."""
+
+    positions: np.ndarray
+    reason: str = "converged"
+
+
+def test_an_atom_that_was_added_in_vain_is_not_added_again() -> None:
+    place = np.array([[2.0, 0.0, 0.0]])
+    fits = []
+
+    def refit(begin: np.ndarray) -> Places:
+        fits.append(begin)
+        # Whatever is added ends at the first atom, and leaves its place as bright as before.
+        return Places(begin * [0.1, 1.0, 1.0])
+
+    def judgement(fit: Places) -> Judgement:
+        n = len(fit.positions)
+        reasons = ("", *["merged with a stronger atom 0.20 Å away"] * (n - 1))
+        return Judgement(
+            *(np.full(n, 9.0), np.full(n, 81.0), np.zeros(n), reasons, np.full((n, 2, 3), np.nan)),
+            *(place, np.array([5.0]), np.zeros(1), 3.0, Decoys(1.0, 1.0, "hollows")),
+        )
+
+    begin = np.zeros((1, 3))
+    positions, _, selection = complete(begin, Places(begin), 1.5, [Stage(judgement, refit, 5)])
+    assert [len(places) for places in fits] == [2, 1]
+    np.testing.assert_array_equal(positions, begin)
+    assert selection.settled
+    assert len(selection.discarded) == 1

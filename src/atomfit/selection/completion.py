@@ -161,25 +161,31 @@ def complete(
     """
     d, last = positions.shape[1], stages[-1]
     removed, split = Discarded.none(d), np.zeros((0, d))
+    added, in_vain = np.zeros((0, d)), np.zeros((0, d))
     rounds, by = 0, last.refit
     for stage in stages:
         if by not in (stage.refit, last.refit):
             fit, rounds, by = stage.refit(positions), rounds + 1, stage.refit
         for left in reversed(range(stage.rounds + 1)):
             judgement = stage.judge(fit)
-            change = _change(judgement, positions, fit, removed, split, apart)
+            # An atom that was added and has merged with another one would be asked for again, for ever.
+            gone = positions[~judgement.kept]
+            in_vain = np.concatenate([in_vain, gone[~_far(gone, added, 0.0)]])
+            change = _change(judgement, positions, fit, removed, in_vain, split, apart)
             # If no atom stands the test they are kept, with their q-values, and `settled` says so.
             if not left or not change.any or not len(change.positions) or fit.reason == "interrupted":
                 break
             log.info("selection, at %.1f σ: %s", judgement.cut, change.describe())
             removed, split = removed.and_(change.removed), np.concatenate([split, change.split])
+            added = np.concatenate([added, change.places])
             positions = change.positions
             fit, rounds, by = stage.refit(positions), rounds + 1, stage.refit
     settled = not change.any or not last.rounds
     log.info("selection, at %.1f σ: %s", judgement.cut, "nothing to change" if settled else "not settled")
     before = Discarded.none(d) if rejected is None else Discarded.of(rejected)
     before = before.where(_far(before.positions, fit.positions, apart / 2))
-    discarded = before.and_(removed).and_(_below(judgement, removed, apart))
+    tried = np.concatenate([removed.positions, in_vain])
+    discarded = before.and_(removed).and_(_below(judgement, tried, apart))
     return positions, fit, Selection(judgement, discarded, rounds, settled)
 
 
@@ -227,9 +233,18 @@ def _fitted(judgement: Judgement, fit: Fit) -> Discarded:
 
 @dataclass(frozen=True, eq=False)
 class _Change:
-    """The atoms to fit next, and how they differ from the last ones."""
+    """The atoms to fit next, and how they differ from the last ones.
+
+    **Fields:**
+
+    - `positions`: where they begin (Å).
+    - `places`, `added`: of those that are new, and their scores.
+    - `removed`: that are none.
+    - `split`: that are tried as two.
+    """
 
     positions: Float[np.ndarray, "n d"]
+    places: Float[np.ndarray, "a d"]
     added: Float[np.ndarray, " a"]
     removed: Discarded
     split: Float[np.ndarray, "s d"]
@@ -258,6 +273,7 @@ def _change(
     positions: Float[np.ndarray, "n d"],
     fit: Fit,
     removed: Discarded,
+    in_vain: Float[np.ndarray, "v d"],
     split: Float[np.ndarray, "s d"],
     apart: float,
 ) -> _Change:
@@ -268,20 +284,22 @@ def _change(
     two &= _far(judgement.parts[:, 1], removed.positions, apart / 2)
     places = judgement.candidates[judgement.wanted]
     new = _far(places, removed.positions, apart / 2) & _far(places, fitted[two], apart)
+    new &= _far(places, in_vain, apart / 2)
     gone = _fitted(judgement, fit).where(~kept)
     # Atoms that stay begin where they were found, so that a fit does not depend on those before it.
     begin = positions[kept & ~two]
     halves = judgement.parts[two].reshape(-1, fitted.shape[1])
     return _Change(
         np.concatenate([begin, halves, places[new]]),
+        places[new],
         judgement.candidate_scores[judgement.wanted][new],
         gone,
         fitted[two],
     )
 
 
-def _below(judgement: Judgement, removed: Discarded, apart: float) -> Discarded:
-    """Candidates that are no atoms."""
+def _below(judgement: Judgement, tried: Float[np.ndarray, "t d"], apart: float) -> Discarded:
+    """Candidates that are no atoms; those that have been tried are told elsewhere."""
     reasons = tuple(
         "not tried" if wanted else f"stands out by {z:.1f} σ, below {judgement.cut:.1f}"
         for z, wanted in zip(judgement.candidate_scores, judgement.wanted, strict=True)
@@ -289,7 +307,7 @@ def _below(judgement: Judgement, removed: Discarded, apart: float) -> Discarded:
     below = Discarded(
         judgement.candidates, judgement.candidate_scores, judgement.candidate_q_values, reasons
     )
-    return below.where(_far(below.positions, removed.positions, apart / 2))
+    return below.where(_far(below.positions, tried, apart / 2))
 
 
 def _far(places: Float[np.ndarray, "m d"], others: Float[np.ndarray, "n d"], distance: float) -> np.ndarray:

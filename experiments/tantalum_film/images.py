@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import jax
 import numpy as np
 
 from atomfit.grid import Grid
@@ -67,14 +68,13 @@ def measure(folder: Path, film: Path, moves: float) -> Iterator[tuple[object, ..
         held["surroundings"] = around
         still = held | {"known_positions": STILL, "selection": "off", "anneal": False}
         free = held | {"known_positions": moves, "selection": "fit"}
-        own_amplitudes = {"amplitudes": "atom", "known_amplitudes": AMPLITUDES}
+        strengths = {"amplitudes": "atom", "known_amplitudes": AMPLITUDES}
         for name, atoms, options in (
             ("published final, widths refined", folder / "atoms_final.xyz", still),
-            ("the same, amplitudes of atoms, too", folder / "atoms_final.xyz", still | own_amplitudes),
+            ("the same, amplitudes of atoms, too", folder / "atoms_final.xyz", still | strengths),
             ("published traced, widths refined", folder / "atoms_traced.xyz", still),
             ("found in the volume, widths refined", start, still),
-            ("the same, refined", start, free),
-            ("the same, amplitudes of atoms, too", start, free | own_amplitudes),
+            ("the same, refined and selected", start, free),
         ):
             begin = time.perf_counter()
             result = tilt(
@@ -86,6 +86,7 @@ def measure(folder: Path, film: Path, moves: float) -> Iterator[tuple[object, ..
             seconds = time.perf_counter() - begin
             matched = inner_match(result.positions, known, grid)
             yield (f"{folder.name}, {name}", *cells(result, matched), f"{seconds:.0f}")
+            jax.clear_caches()
 
 
 def cells(result: TiltResult, matched: Match) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.projection.fit import TiltFit
@@ -31,6 +32,10 @@ log = logging.getLogger("atomfit")
 
 #: Others are looked for so far beyond the atoms, in neighbour distances.
 _MARGIN = 1.2
+#: A few atoms, as a part of all.
+_FEW = 0.05
+#: Neighbours of an atom, and theirs, in neighbour distances.
+_BESIDE = 2.2
 #: Hollows of noise have a scale of one.
 _HEAVY = 1.5
 
@@ -76,17 +81,29 @@ def select_from_images(
         left = FittedSeries.of(ready.series, fit)
         return _Fitted(fit, at, left, measure_uncertainty(left, options.own_amplitudes, at.known))
 
-    # All begin anew: an atom that was lacking, or one too many, has drawn others away from their places.
-    def again(positions: np.ndarray) -> _Fitted:
+    beside = _BESIDE * ready.element.neighbour_distance
+    last = start, fit
+
+    def going_on(positions: np.ndarray) -> _Fitted:
+        nonlocal last
+        assert refit is not None
+        changed = _with_atoms(start, positions, ready)
+        begin = _begin(changed.positions, last[0].positions, last[1].positions, beside)
+        last = changed, refit(changed.going_on(begin))
+        return fitted(*last)
+
+    def anew(positions: np.ndarray) -> _Fitted:
         assert refit is not None
         changed = _with_atoms(start, positions, ready)
         return fitted(changed, refit(changed))
 
     moving = ~start.frozen
     apart = CLOSEST * ready.element.neighbour_distance
-    stage = Stage(judgement, again, 0 if refit is None else MOST_ROUNDS)
-    _, last, selection = complete(start.positions[moving], fitted(start, fit), apart, [stage])
-    return last.start, last.fit, selection, last.known
+    rounds = 0 if refit is None else MOST_ROUNDS
+    # Going on is quicker, but an atom may stay where one that was lacking has drawn it.
+    stages = [Stage(judgement, going_on, rounds), Stage(judgement, anew, rounds)]
+    _, end, selection = complete(start.positions[moving], fitted(start, fit), apart, stages)
+    return end.start, end.fit, selection, end.known
 
 
 def _judged(of: _Fitted, ready: PreparedSeries, options: TiltOptions) -> Judgement:
@@ -120,6 +137,34 @@ def _half_atoms(judged: Judgement, whole: Float[np.ndarray, " n"]) -> tuple[str,
         or (f"stands out by {z:.1f} σ, an atom does by {all_of_it:.1f}" if z < 0.5 * all_of_it else "")
         for reason, z, all_of_it in zip(judged.reasons, judged.scores, whole, strict=True)
     )
+
+
+def _begin(
+    positions: Float[np.ndarray, "n 3"],
+    began: Float[np.ndarray, "k 3"],
+    ended: Float[np.ndarray, "k 3"],
+    beside: float,
+) -> Float[np.ndarray, "n 3"]:
+    """Where a fit begins: where the last one has ended, if only a few atoms are others.
+
+    An atom that was lacking, or one too many, has drawn its neighbours from their places: these begin anew,
+    and where many atoms are others, all do.
+
+    **Arguments:**
+
+    - `positions`: where atoms begin anew (Å).
+    - `began`, `ended`: of the last fit's atoms (Å).
+    - `beside`: of how far neighbours are (Å).
+    """
+    rows = {tuple(place): i for i, place in enumerate(began.tolist())}
+    row = np.array([rows.get(tuple(place), -1) for place in positions.tolist()], dtype=int)
+    others = np.concatenate([positions[row < 0], np.delete(began, row[row >= 0], axis=0)])
+    if len(others) > _FEW * len(positions):
+        return positions
+    anew = row < 0
+    if len(others):
+        anew |= cKDTree(others).query(positions)[0] < beside
+    return np.where(anew[:, None], positions, ended[row])
 
 
 def _with_atoms(start: Start, positions: Float[np.ndarray, "n 3"], ready: PreparedSeries) -> Start:

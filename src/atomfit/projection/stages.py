@@ -42,6 +42,8 @@ WIDE = 0.23
 ROUGH, FINE = 1e-3, 1e-5
 #: Where noise is most of it, what chi-square must fall by for each atom.
 _PER_ATOM = 0.02
+#: By how much coloured noise loosens that, at most: a model that is far off leaves what is no noise.
+_MOST_COLOUR = 10.0
 #: Iterations of a stage, at most, and of a rough one, which promises more than it can do.
 _MOST, _MOST_ROUGH = 40, 15
 #: Searches for better directions of views.
@@ -142,7 +144,7 @@ class Run:
             posterior,
             posterior.parametrisation.zeros(),
             _SOLVER,
-            tolerance=self.tolerance(stage),
+            tolerance=self.tolerance(posterior.parametrisation.start, stage),
             max_iterations=_MOST_ROUGH if stage.tolerance > FINE else _MOST,
             progress=lambda iteration, value: self.progress(stage.name, iteration, value),
         )
@@ -150,11 +152,15 @@ class Run:
         log.info("%s: %s after %d iterations", stage.name, found.reason, found.iterations)
         return model, found
 
-    def tolerance(self, stage: Stage) -> float:
-        """What the objective must fall by, relative to itself, for a stage to go on."""
+    def tolerance(self, model: TiltModel, stage: Stage) -> float:
+        """What the objective must fall by, relative to itself, for a stage to go on.
+
+        What counts for little need not be fitted as closely.
+        """
         if stage.tolerance > FINE:
             return stage.tolerance
-        return min(FINE, max(_PER_ATOM * len(self.positions) / self.fitted, 0.1 * FINE))
+        close = min(FINE, max(_PER_ATOM * len(self.positions) / self.fitted, 0.1 * FINE))
+        return close * min(self._colour(model), _MOST_COLOUR)
 
     def with_better_turns(
         self, model: TiltModel, stage: Stage, found: Minimum[Free]

@@ -74,10 +74,10 @@ def half_sets(
     fixed = replace(plain, known_turns=None, refine=tuple(x for x in options.refine if x != "turns"))
     begin = start.going_on(fit.positions)
 
-    def refine(half: TiltSeries, turning: bool) -> Float[np.ndarray, "n 3"]:
+    def refine(half: TiltSeries, turning: bool) -> Float[np.ndarray, "n 3"] | None:
         part = replace(ready, series=half)
         found = refine_start(part, begin, plain if turning else fixed, progress)
-        return found.positions[~start.frozen]
+        return None if found.reason == "interrupted" else found.positions[~start.frozen]
 
     placed = start.known is not None or bool(start.frozen.any())
     return compare_half_sets(ready.series, ~fit.held_out, refine, placed)

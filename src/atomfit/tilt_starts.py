@@ -30,7 +30,7 @@ _SAME = 0.5
 #: How far outside of an image an atom still shows (Å).
 _MARGIN = 3.0
 #: Bytes of memory of a fit: of the program, of each pixel of all views, and of each atom (measured).
-_BYTES_AT_LEAST, _BYTES_PER_PIXEL, _BYTES_PER_ATOM = 500e6, 40, 20e3
+_BYTES_AT_LEAST, _BYTES_PER_PIXEL, _BYTES_PER_ATOM = 500e6, 80, 20e3
 #: Seconds on a processor's core: to compile, and for each atom in each view, directly and through a probe
 #: (measured).
 _COMPILING, _DIRECT, _THROUGH_PROBE = 30.0, 7e-4, 3e-3

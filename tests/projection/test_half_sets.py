@@ -56,6 +56,17 @@ def test_what_holds_the_atoms_holds_them_in_both_halves() -> None:
     assert "leave turns out" in found.warnings()[0]
 
 
+def test_whoever_interrupts_one_fit_waits_for_no_other() -> None:
+    some, fits = planted(views=8), []
+
+    def refine(half: TiltSeries, turning: bool) -> np.ndarray | None:
+        fits.append(turning)
+        return None if len(fits) == 2 else some.positions
+
+    assert compare_half_sets(series_of(some), np.ones(8, bool), refine, placed=False) is None
+    assert fits == [True, True]
+
+
 def test_seven_views_have_no_halves() -> None:
     some = planted(views=7)
     every = np.ones(7, bool)

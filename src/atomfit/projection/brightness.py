@@ -47,6 +47,6 @@ def weights_by_brightness(
         return np.ones(len(m))
     powers = middle[seen, None] ** np.arange(3)
     terms, _ = nnls(powers / found[seen, None], np.ones(np.count_nonzero(seen)))
-    variances = m[:, None] ** np.arange(3) @ terms
+    variances = np.polynomial.polynomial.polyval(m, terms)
     weights = 1 / (np.mean(variances) + variances)
     return np.asarray(weights / np.mean(weights))

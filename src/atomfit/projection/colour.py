@@ -18,14 +18,19 @@ def coloured_excess(
 ) -> float:
     """Variance of positions beneath noise of a residual's colour, in multiples of that beneath white noise.
 
+    One if nothing is left.
+
     **Arguments:**
 
     - `residual`: in units of each pixel's standard deviation.
     - `pixel`: its edge (Å).
     - `spot`: image of a typical atom.
     """
-    fitted = residual[np.any(residual != 0, axis=(1, 2))].astype(np.float64)
-    power = np.mean(np.abs(fft.rfft2(fitted)) ** 2, axis=0)
+    power = np.zeros((residual.shape[1], residual.shape[2] // 2 + 1))
+    for view in residual:
+        power += np.abs(fft.rfft2(view.astype(np.float64))) ** 2
+    if not power.any():
+        return 1.0
     rows, columns = residual.shape[1:]
     square = fft.fftfreq(rows, pixel)[:, None] ** 2 + fft.rfftfreq(columns, pixel)[None, :] ** 2
     image = sum(

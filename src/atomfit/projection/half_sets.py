@@ -27,8 +27,8 @@ log = logging.getLogger("atomfit")
 #: Views of a half, at least.
 _FEWEST = 4
 
-#: Atoms (Å) refined against some of the images, whose rotations are refined or not.
-Refine = Callable[[TiltSeries, bool], Float[np.ndarray, "n 3"]]
+#: Atoms (Å) refined against some of the images, whose rotations are refined or not; None if interrupted.
+Refine = Callable[[TiltSeries, bool], Float[np.ndarray, "n 3"] | None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class HalfSets:
 def compare_half_sets(
     series: TiltSeries, fitted: Bool[np.ndarray, " v"], refine: Refine, placed: bool
 ) -> HalfSets | None:
-    """Refine atoms against halves of the views; None if there are too few of them.
+    """Refine atoms against halves of the views; None if there are too few of them, or if interrupted.
 
     **Arguments:**
 
@@ -86,12 +86,17 @@ def compare_half_sets(
 
     log.info("rotations are tested: atoms are refined against halves of the views")
 
-    def apart(turning: bool) -> float:
-        one, other = (refine(series[views[first::2]], turning) for first in (0, 1))
-        left = one - other if placed else _laid_on(one, other)
-        return float(np.sqrt(np.mean(np.sum(left**2, axis=1))))
-
-    found = HalfSets(apart(True), apart(False))
+    apart = []
+    for turning in (True, False):
+        halves = []
+        for first in (0, 1):
+            atoms = refine(series[views[first::2]], turning)
+            if atoms is None:
+                return None
+            halves.append(atoms)
+        left = halves[0] - halves[1] if placed else _laid_on(*halves)
+        apart.append(float(np.sqrt(np.mean(np.sum(left**2, axis=1)))))
+    found = HalfSets(*apart)
     log.info(found.describe())
     return found
 

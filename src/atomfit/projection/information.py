@@ -104,12 +104,10 @@ def _with_shared_amplitudes(
     alone, crossed = between[:, of_places], between[:, of_amplitudes]
     known = matrix.diagonal()[of_amplitudes]
     if len(numbers) <= _WHOLE:
-        inverse = np.linalg.inv(alone.toarray())
-        blocks = inverse.reshape(len(numbers), 3, len(numbers), 3)
-        taken = np.sum(crossed.multiply(inverse @ crossed), axis=0)
-        return blocks[np.arange(len(numbers)), :, np.arange(len(numbers))], known - np.asarray(
-            taken
-        ).ravel()
+        inverse, dense = np.linalg.inv(alone.toarray()), crossed.toarray()
+        atoms = np.arange(len(numbers))
+        places = inverse.reshape(len(numbers), 3, len(numbers), 3)[atoms, :, atoms]
+        return places, known - np.einsum("ai,ai->i", dense, inverse @ dense)
     places = _inverse_blocks(alone, 3)
     own = np.stack([crossed[k::3].diagonal() for k in range(3)], axis=1)
     return places, known - np.einsum("na,nab,nb->n", own, places, own)

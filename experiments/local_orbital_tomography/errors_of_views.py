@@ -78,8 +78,16 @@ def orientations() -> Iterator[tuple[str, ...]]:
                 series, np.ones(150, bool), partial(half, start=fit.positions), False
             )
             assert halves is not None
-            row = (f"{ratio:g}", f"{before:.2f}", f"{after:.2f}", f"{before / after:.1f}", f"{off:.2f}")
-            row = (*row, f"{least:.2f}", f"{off / least:.2f}")
+            less = f"{before / after:.1f}" if before else ""
+            row = (
+                f"{ratio:g}",
+                f"{before:.2f}",
+                f"{after:.2f}",
+                less,
+                f"{off:.2f}",
+                f"{least:.2f}",
+                f"{off / least:.2f}",
+            )
             yield (*row, f"{100 * halves.refined:.1f} / {100 * halves.nominal:.1f}", f"{seconds:.0f}")
             print(*row, halves, f"{seconds:.0f}", sep=" | ", flush=True)
             jax.clear_caches()

@@ -78,7 +78,7 @@ def orientations() -> Iterator[tuple[str, ...]]:
                 series, np.ones(150, bool), partial(half, start=fit.positions), False
             )
             assert halves is not None
-            less = f"{before / after:.1f}" if before else ""
+            less = f"{before / after:.1f}" if before > 0.01 else ""
             row = (
                 f"{ratio:g}",
                 f"{before:.2f}",

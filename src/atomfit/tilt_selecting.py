@@ -21,7 +21,7 @@ from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
 from atomfit.projection.verdict import COLOURED
-from atomfit.selection.completion import MOST_ROUNDS, Selection, Stage, complete
+from atomfit.selection.completion import Selection, Stage, complete
 from atomfit.selection.image_scores import scores_of_images
 from atomfit.selection.judgement import Judgement, judge_scores
 from atomfit.tilt_options import TiltOptions
@@ -99,9 +99,10 @@ def select_from_images(
 
     moving = ~start.frozen
     apart = CLOSEST * ready.element.neighbour_distance
-    rounds = 0 if refit is None else MOST_ROUNDS
     # Going on is quicker, but an atom may stay where one that was lacking has drawn it.
-    stages = [Stage(judgement, going_on, rounds), Stage(judgement, anew, rounds)]
+    stages = [Stage(judgement, going_on), Stage(judgement, anew)]
+    if refit is None:
+        stages = [Stage(judgement, anew, rounds=0)]
     _, end, selection = complete(start.positions[moving], fitted(start, fit), apart, stages)
     return end.start, end.fit, selection, end.known
 

@@ -177,3 +177,27 @@ def test_an_atom_that_was_added_in_vain_is_not_added_again() -> None:
     np.testing.assert_array_equal(positions, begin)
     assert selection.settled
     assert len(selection.discarded) == 1
+
+
+def test_whoever_interrupts_a_stage_waits_for_no_other() -> None:
+    begin, fits = np.zeros((1, 3)), []
+
+    def judgement(fit: Places) -> Judgement:
+        n = len(fit.positions)
+        return Judgement(
+            *(np.full(n, 9.0), np.full(n, 81.0), np.zeros(n), ("",) * n, np.full((n, 2, 3), np.nan)),
+            *(np.array([[4.0 * n, 0.0, 0.0]]), np.array([5.0]), np.zeros(1), 3.0),
+            Decoys(1.0, 1.0, "hollows"),
+        )
+
+    def interrupted(places: np.ndarray) -> Places:
+        fits.append(places)
+        return Places(places, "interrupted")
+
+    def other(places: np.ndarray) -> Places:
+        raise AssertionError("nobody waits for this fit")
+
+    stages = [Stage(judgement, interrupted, 5), Stage(judgement, other, 5)]
+    _, _, selection = complete(begin, Places(begin), 1.5, stages)
+    assert len(fits) == 1
+    assert not selection.settled

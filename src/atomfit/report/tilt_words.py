@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from atomfit.projection.half_sets import HalfSets
 from atomfit.projection.verdict import describes_noise
 from atomfit.report.words import title_of
 
@@ -38,7 +39,11 @@ def tilt_headline(
         "source": f"{origin}, refined against the {found['views']['count']} images of {images}",
         "verdict": [
             _agreement(found["fit"]),
-            *([] if found["fit"]["half_sets"] is None else [_halves(found["fit"]["half_sets"])]),
+            *(
+                []
+                if found["fit"]["half_sets"] is None
+                else [_halves(HalfSets(**found["fit"]["half_sets"]))]
+            ),
             *([] if pattern is None else [_left(pattern)]),
             f"{_certainty(found)} {_selection(found['selection'])}",
         ],
@@ -65,14 +70,13 @@ def _agreement(fit: dict[str, Any]) -> str:
     return f"{second}, about as good as on their neighbours (less by {by})."
 
 
-def _halves(half_sets: dict[str, float]) -> str:
+def _halves(halves: HalfSets) -> str:
     """Whether refined rotations are real."""
-    refined, nominal = half_sets["refined"], half_sets["nominal"]
     apart = (
-        f"atoms from one half of the views are {_length(refined)} from those of the other with rotations "
-        f"refined, {_length(nominal)} with the given ones"
+        f"atoms from one half of the views are {_length(halves.refined)} from those of the other with "
+        f"rotations refined, {_length(halves.nominal)} with the given ones"
     )
-    if refined < nominal:
+    if halves.supported:
         return f"Rotations of the views were refined, and that is real: {apart}."
     return f"Rotations of the views were refined, but the images do not support it: {apart}."
 

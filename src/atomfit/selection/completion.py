@@ -164,7 +164,7 @@ def complete(
     added, in_vain = np.zeros((0, d)), np.zeros((0, d))
     rounds, by = 0, last.refit
     for stage in stages:
-        if by not in (stage.refit, last.refit):
+        if by not in (stage.refit, last.refit) and fit.reason != "interrupted":
             fit, rounds, by = stage.refit(positions), rounds + 1, stage.refit
         for left in reversed(range(stage.rounds + 1)):
             judgement = stage.judge(fit)

@@ -34,7 +34,18 @@ from atomfit.options import (
     Split,
     Voxels,
 )
-from atomfit.terminal import Elements, Figures, Overwrite, Quiet, refusals, show_log, spinner, to_go_on
+from atomfit.terminal import (
+    Elements,
+    Figures,
+    Overwrite,
+    Quiet,
+    Strict,
+    end_with,
+    refusals,
+    show_log,
+    spinner,
+    to_go_on,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -147,6 +158,7 @@ def build(
         typer.Option("--resume", help="Go on from where an interrupted run of the same command stopped."),
     ] = False,
     figures: Figures = False,
+    strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the atoms of a map and refine them jointly.
@@ -225,6 +237,7 @@ def build(
         typer.echo(f"the fit has not ended; {to_go_on()}", err=True)
     if result.joint is not None and result.joint.reason == "interrupted":
         raise typer.Exit(130)
+    end_with(result.verdict, strict)
 
 
 @app.command()

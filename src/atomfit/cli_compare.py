@@ -7,7 +7,7 @@ import typer
 
 from atomfit import process
 from atomfit.figures import require_matplotlib
-from atomfit.terminal import Figures, Overwrite, Quiet, refusals, show_log
+from atomfit.terminal import Figures, Overwrite, Quiet, Strict, end_with, refusals, show_log
 
 
 def compare(
@@ -40,6 +40,7 @@ def compare(
         typer.Option("--element", "-e", metavar="SYMBOL", help="Of the atoms of maps (repeatable)."),
     ] = None,
     figures: Figures = False,
+    strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare two models of one particle, or a series of them: what moved, was lost, was gained.
@@ -72,3 +73,4 @@ def compare(
             f"{int(c.moved.sum())} moved significantly"
         )
     typer.echo(f"{directory / 'compare.html'}")
+    end_with(result.verdict, strict)

@@ -8,7 +8,7 @@ import typer
 from atomfit import process
 from atomfit.arguments import number, triple
 from atomfit.options import Likelihood
-from atomfit.terminal import Elements, Overwrite, Quiet, refusals, show_log, spinner
+from atomfit.terminal import Elements, Overwrite, Quiet, Strict, end_with, refusals, show_log, spinner
 from atomfit.tilt_options import (
     Amplitudes,
     ProbeKind,
@@ -129,6 +129,7 @@ def tilt(
     anneal: Annotated[
         bool, typer.Option("--anneal/--no-anneal", help="Draw atoms wide at first, so that none is lost.")
     ] = True,
+    strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
     """Refine atoms jointly against the images of a tilt series.
@@ -196,3 +197,4 @@ def tilt(
     typer.echo(f"report: {out / 'report.html'}")
     if result.fit.reason == "interrupted":
         raise typer.Exit(130)
+    end_with(result.verdict, strict)

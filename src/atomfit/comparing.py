@@ -19,6 +19,8 @@ from atomfit.report.comparison_words import registered, warnings
 from atomfit.statistics.comparison import PAPER_DISTANCE, Comparison, Model
 from atomfit.statistics.comparison import compare as compare_two
 from atomfit.statistics.series import follow
+from atomfit.verdict.findings import Verdict
+from atomfit.verdict.of_comparison import judge_series
 
 log = logging.getLogger("atomfit")
 MAP_ENDINGS = (".mrc", ".map", ".ccp4", ".npy", ".gz")
@@ -52,6 +54,11 @@ class SeriesComparison:
     def tracks(self) -> Int[np.ndarray, "atoms models"]:
         """Index of each atom in every model; -1 where it is not."""
         return follow(self.steps)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is to be thought of it: are these models of one particle?"""
+        return judge_series(self.comparisons)
 
     def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
         """Write every file.
@@ -117,7 +124,7 @@ def compare(
     last = len(models) - 1
     with_first = [two(0, k) for k in range(1, last + 1)]
     with_last = [with_first[0], *(two(k - 1, k) for k in range(2, last + 1))]
-    return SeriesComparison(
+    found = SeriesComparison(
         tuple(paths),
         tuple(models),
         (*with_first, *with_last[1:]),
@@ -129,6 +136,8 @@ def compare(
         calibrate,
         move,
     )
+    log.info(found.verdict.describe())
+    return found
 
 
 def names_of(paths: Sequence[Path]) -> tuple[str, ...]:

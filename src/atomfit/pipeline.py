@@ -19,7 +19,6 @@ from atomfit.detection.detect import Detection, detect
 from atomfit.elements import Element, dimmest, symbol_of
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
-from atomfit.fitting.resolution import NARROWER
 from atomfit.grid import DensityMap
 from atomfit.io.checkpoint import Checkpoint
 from atomfit.io.mrc import MapFile
@@ -33,6 +32,8 @@ from atomfit.selection.contour import Contour, contour
 from atomfit.selection.species import Species
 from atomfit.statistics.per_atom import AtomStatistics, measure_atoms
 from atomfit.timing import Stopwatch
+from atomfit.verdict.findings import Verdict
+from atomfit.verdict.of_map import judge_map, measure_map
 
 log = logging.getLogger("atomfit")
 
@@ -59,7 +60,8 @@ class BuildResult:
     - `species`: which element each atom is, and how many the map supports; None without a joint fit.
     - `contour`: which voxels belong to which atom, and the level that shows them.
     - `statistics`: a number of each kind for each atom.
-    - `warnings`: what a user should know before trusting the numbers.
+    - `verdict`: what is to be thought of it, and why.
+    - `warnings`: what a user should know before trusting the numbers, the verdict's findings among them.
     - `seconds`: wall time of each stage.
     """
 
@@ -75,6 +77,7 @@ class BuildResult:
     species: Species | None
     contour: Contour
     statistics: AtomStatistics
+    verdict: Verdict
     warnings: tuple[str, ...]
     seconds: dict[str, float]
 
@@ -98,6 +101,11 @@ class BuildResult:
         if self.species is None:
             return np.full(len(self), self.element.symbol, dtype=object)
         return np.array([symbol_of(int(number)) for number in self.species.numbers], dtype=object)
+
+    @property
+    def model(self) -> Float[np.ndarray, "..."]:
+        """Density of the model on the map's grid (map units); of the baseline if there is no joint fit."""
+        return _model(self.density, self.joint, self.baseline)
 
     @property
     def discarded(self) -> Discarded:
@@ -178,9 +186,14 @@ def build(
             density, detection, baseline, joint, kind, voxels.labels, options.cn_cutoff
         )
     log.info(statistics.geometry.describe())
-    warnings += _warnings(detection, joint, selection, options)
+    with clock("verdict"):
+        model = _model(density, joint, baseline)
+        measures = measure_map(density, model, baseline, joint, selection, kind, detection.mean_atom.u)
+        verdict = judge_map(measures, kind, joint, selection)
+    warnings += [*_warnings(joint, options), *verdict.warnings]
     for warning in warnings:
         log.warning(warning)
+    log.info(verdict.describe())
     return BuildResult(
         ready.source,
         density,
@@ -194,6 +207,7 @@ def build(
         species,
         voxels,
         statistics,
+        verdict,
         tuple(warnings),
         clock.seconds,
     )
@@ -236,35 +250,17 @@ def _baseline(density: DensityMap, detection: Detection, element: Element) -> Lo
     return fit_logarithms(density, detection.positions, radius, edge_level(density))
 
 
-def _warnings(
-    detection: Detection, joint: JointFit | None, selection: Selection | None, options: BuildOptions
-) -> list[str]:
-    warnings = []
-    if selection is not None and not selection.settled:
-        warnings.append(
-            f"the fit still asks for other atoms after {selection.rounds} changes: see rejected.csv for "
-            "those that it may lack"
-        )
-    if detection.search is None or not len(detection):
-        warnings.append("no atom found")
+def _model(density: DensityMap, joint: JointFit | None, baseline: LogFit) -> Float[np.ndarray, "..."]:
     if joint is not None:
-        bounded = int(joint.at_bound.sum())
-        if bounded:
-            warnings.append(
-                f"{bounded} atoms went to the limit of their move or width (flag at_bound): the map "
-                "does not determine them"
-            )
-        narrower = int(joint.narrower.sum())
-        if narrower > NARROWER * len(detection) + 1:
-            warnings.append(
-                f"{narrower} atoms are narrower than the resolution and voxels allow (flag narrower): they "
-                "have no displacement matrix"
-            )
-        if options.gain is not None and not 0.5 < joint.chi_square < 2:
-            warnings.append(
-                f"what the model leaves is {joint.chi_square:.2g} times the variance of counts with a gain "
-                f"of {options.gain:g}: uncertainties are those of another gain, or of another model"
-            )
-        if joint.reason != "converged":
-            warnings.append(f"the joint fit did not converge: {joint.reason}")
-    return warnings
+        return joint.density(density.grid)
+    return baseline.fitted.density(density.grid) + np.float32(baseline.level)
+
+
+def _warnings(joint: JointFit | None, options: BuildOptions) -> list[str]:
+    """What a user should know of the numbers, and that says nothing against the atoms."""
+    if joint is None or options.gain is None or 0.5 < joint.chi_square < 2:
+        return []
+    return [
+        f"what the model leaves is {joint.chi_square:.2g} times the variance of counts with a gain "
+        f"of {options.gain:g}: uncertainties are those of another gain, or of another model"
+    ]

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from atomfit.errors import InputError
+from atomfit.verdict.findings import Verdict
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a directory that is not empty.")]
 Figures = Annotated[
@@ -20,6 +21,9 @@ Figures = Annotated[
 Elements = Annotated[
     list[str],
     typer.Option("--element", "-e", metavar="SYMBOL", help="Chemical symbol of the atoms (repeatable)."),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="End with exit code 3 if the verdict on the result is bad.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 
@@ -42,6 +46,13 @@ def refusals(checkpoint: Path | None = None) -> Iterator[None]:
         raise typer.Exit(130) from None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def end_with(verdict: Verdict, strict: bool) -> None:
+    """Tell the verdict; exit code 3 if it is bad and that was asked for."""
+    typer.echo(verdict.describe())
+    if strict and verdict.bad:
+        raise typer.Exit(3)
 
 
 def to_go_on() -> str:

@@ -43,6 +43,8 @@ from atomfit.tilt_starts import (
     with_surroundings,
 )
 from atomfit.timing import Stopwatch
+from atomfit.verdict.findings import Verdict
+from atomfit.verdict.of_images import judge_images, measure_images
 
 log = logging.getLogger("atomfit")
 
@@ -63,7 +65,8 @@ class TiltResult:
     - `uncertainty`: of all atoms' positions and amplitudes.
     - `neighbours`: of the atoms that were refined, those around them counted.
     - `geometry`: what the positions of the atoms that were refined say.
-    - `warnings`: what a user should know before trusting the numbers.
+    - `verdict`: what is to be thought of it, and why.
+    - `warnings`: what a user should know before trusting the numbers, the verdict's findings among them.
     - `seconds`: wall time of each stage.
     """
 
@@ -77,6 +80,7 @@ class TiltResult:
     uncertainty: ImageUncertainty
     neighbours: Neighbours
     geometry: Geometry
+    verdict: Verdict
     warnings: tuple[str, ...]
     seconds: dict[str, float]
 
@@ -234,11 +238,23 @@ def tilt(
             f"the images speak against {against} atoms (flags) and ask for {lacking} others "
             "(rejected.csv): --selection fit removes and adds them"
         )
-    if fit.reason != "converged":
-        later.append(f"the fit did not converge: {fit.reason}")
+    series = ready.series
+    measures = measure_images(
+        series.images,
+        series.counted,
+        fit,
+        moving,
+        start.positions,
+        uncertainty.positions,
+        selection,
+        ready.element,
+    )
+    verdict = judge_images(measures, ready.element, fit, selection, uncertainty.excess)
+    later.extend(verdict.warnings)
     for warning in later:
         log.warning(warning)
     _describe(fit, start, len(moving) - len(start.ids))
+    log.info(verdict.describe())
     return TiltResult(
         ready,
         start,
@@ -250,6 +266,7 @@ def tilt(
         uncertainty,
         neighbours,
         geometry,
+        verdict,
         (*warnings, *later),
         clock.seconds,
     )

@@ -20,7 +20,7 @@ from atomfit.figures.balls import ALONG_X, ALONG_Z, draw_ellipsoids
 from atomfit.figures.particle import by_number
 from atomfit.figures.style import ONE_COLUMN, TWO_COLUMNS, styled
 from atomfit.io.columns import particle, table
-from atomfit.io.results import model_density, summary
+from atomfit.io.results import summary
 from atomfit.pipeline import BuildResult, build
 from atomfit.simulation import Simulation
 from atomfit.simulation.changes import changed
@@ -46,7 +46,7 @@ def written(small_result: BuildResult, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def found(small_result: BuildResult) -> dict[str, Any]:
     whole = particle(small_result, table(small_result))
-    return summary(small_result, model_density(small_result)) | {"particle": whole}
+    return summary(small_result, small_result.model) | {"particle": whole}
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from atomfit.simulation.changes import changed
 from atomfit.simulation.particles import particle
 from atomfit.statistics.comparison import Comparison, Model, compare
 from atomfit.statistics.depth import measure_depths
+from atomfit.verdict.of_comparison import judge_comparison
 
 HOSTILE = '</script><img src=x onerror="alert(1)"><!-- {{data}}'
 RECORD = {
@@ -133,7 +134,8 @@ def test_a_page_of_many_rows_shows_what_changed(found: Comparison) -> None:
 def test_nothing_is_loaded_and_names_stay_text(found: Comparison, models: list[Model]) -> None:
     c = compare(models[1], models[2])
     tracks = np.zeros((1, 3), int)
-    series = series_contents(models, [(found, summary(found, 1.76, 0.05, False))], tracks, RECORD)
+    pairs = [(found, summary(found, 1.76, 0.05, False))]
+    series = series_contents(models, pairs, tracks, RECORD, judge_comparison(found).told())
     for text in (text_of(found), text_of(c), page(series, SERIES)):
         elements = parsed(text)
         assert "img" not in {tag for tag, _ in elements.found}
@@ -195,7 +197,7 @@ def test_models_with_nothing_in_common(browser: Any, models: list[Model], tmp_pa
     c = compare(models[0], far, move=False)
     for shown in shown_without_complaint(browser, text_of(c), tmp_path / "compare.html"):
         assert shown.inner_text("h1") == "0 of 150 atoms are common"
-        assert "one particle?" in shown.inner_text(".warnings")
+        assert "one particle?" in shown.inner_text(".judged")
         assert "NaN" not in shown.inner_text("body")
 
 

@@ -13,7 +13,7 @@ from browsing import parsed, picture, shown_without_complaint
 
 from atomfit.grid import DensityMap
 from atomfit.io.columns import depth_table, particle, rejected_table, table
-from atomfit.io.results import model_density, run_record, summary
+from atomfit.io.results import run_record, summary
 from atomfit.pipeline import BuildResult, build
 from atomfit.report.atoms import atoms_shown
 from atomfit.report.contents import contents
@@ -27,7 +27,7 @@ HOSTILE = '</script><img src=x onerror="alert(1)"><!-- {{data}}.mrc'
 
 
 def told(result: BuildResult, **changes: Any) -> dict[str, Any]:
-    model = model_density(result)
+    model = result.model
     found = summary(result, model) | {"warnings": [], "particle": particle(result, table(result))} | changes
     record = run_record(result, 0.0)
     return contents(result, table(result), rejected_table(result.discarded), model, found, record)
@@ -56,7 +56,7 @@ def test_the_data_are_those_of_the_result(text: str, small_result: BuildResult) 
 
 
 def test_what_is_not_known_is_null(small_result: BuildResult) -> None:
-    model = model_density(small_result)
+    model = small_result.model
     columns = table(small_result)
     columns["u_iso"] = np.where(np.arange(55) == 3, np.nan, columns["u_iso"])
     columns["strain"] = np.full(55, np.inf)
@@ -81,7 +81,7 @@ def test_nothing_is_loaded(text: str) -> None:
 
 
 def test_a_hostile_file_name_stays_text(small_result: BuildResult) -> None:
-    found = summary(small_result, model_density(small_result))
+    found = summary(small_result, small_result.model)
     changed = told(small_result, map=found["map"] | {"file": HOSTILE}, warnings=[HOSTILE])
     elements = parsed(page(changed, REPORT))
     assert "img" not in {tag for tag, _ in elements.found}

@@ -75,8 +75,11 @@ def _write_pairs(
     for c in (c for c in result.comparisons if c.a.name == first):
         write_side(stage / f"{c.b.name}.xyz", c, "b")
     write_tracks(stage / "series.csv", result.models, result.tracks)
-    write_json(stage / "compare.json", inputs | {"comparisons": [found for _, found in pairs]})
-    told = series_contents(result.models, pairs, result.tracks, record)
+    verdict = result.verdict.told()
+    write_json(
+        stage / "compare.json", inputs | {"verdict": verdict, "comparisons": [found for _, found in pairs]}
+    )
+    told = series_contents(result.models, pairs, result.tracks, record, verdict)
     write_page(stage / "compare.html", told, SERIES)
 
 

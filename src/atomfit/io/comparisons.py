@@ -15,6 +15,7 @@ from jaxtyping import Int
 from atomfit.io.tables import Column, write_columns
 from atomfit.report.comparison_words import warnings
 from atomfit.statistics.comparison import STATUSES, Comparison, Model
+from atomfit.verdict.of_comparison import judge_comparison
 
 COMPARE_COLUMNS: tuple[Column, ...] = (
     Column("status", "", "s", "common, displaced, lost or gained"),
@@ -133,6 +134,7 @@ def summary(comparison: Comparison, distance: float, fdr: float, calibrated: boo
             "equal_orientations": registration.equals,
             "pairs_near_next_best": registration.next_best,
         },
+        "verdict": judge_comparison(c).told(),
         "warnings": warnings(c),
     }
 

@@ -60,7 +60,7 @@ def write_results(
         if not write_pdb(stage / "atoms.pdb", structure):
             warnings.append("atoms.pdb is missing: its columns cannot hold these coordinates")
         write_xyz(stage / "atoms.xyz", structure)
-        model = model_density(result)
+        model = result.model
         write_map(stage / "model.mrc", result.density.with_values(model))
         residual = result.density.values - model
         write_map(stage / "residual.mrc", result.density.with_values(residual))
@@ -87,14 +87,6 @@ def write_results(
     return directory
 
 
-def model_density(result: "BuildResult") -> np.ndarray:
-    """Density of the model on the map's grid; of the baseline if there is no joint fit."""
-    grid = result.density.grid
-    if result.joint is not None:
-        return result.joint.density(grid)
-    return result.statistics.fitted.density(grid) + np.float32(result.baseline.level)
-
-
 def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
     """What was found, in numbers that fit on a page."""
     s, detection, joint = result.statistics, result.detection, result.joint
@@ -106,6 +98,7 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
         "atoms": len(result),
         "element": _elements(result),
         "discarded": len(result.discarded),
+        "verdict": result.verdict.told(),
         "map": {
             "file": None if result.source.path is None else result.source.path.name,
             "shape_zyx": list(grid.shape),

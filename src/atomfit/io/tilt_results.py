@@ -215,6 +215,7 @@ def summary(result: "TiltResult") -> dict[str, Any]:
     drop = held_out_drop(fit.correlations, held)
     return {
         "atoms": len(result),
+        "verdict": result.verdict.told(),
         "surroundings": int(result.start.frozen.sum()),
         "element": [one.symbol for one in prepared.elements],
         "images": {

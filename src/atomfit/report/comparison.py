@@ -96,6 +96,7 @@ def series_contents(
     comparisons: Sequence[tuple[Comparison, dict[str, Any]]],
     tracks: Int[np.ndarray, "atoms models"],
     record: dict[str, Any],
+    verdict: dict[str, Any],
 ) -> dict[str, Any]:
     """All that the page of a series shows.
 
@@ -105,6 +106,7 @@ def series_contents(
     - `comparisons`: of two of them each, with their `summary`.
     - `tracks`: index of each atom in every model; -1 where it is not.
     - `record`: how it was made.
+    - `verdict`: on all of them.
     """
     always = int(np.sum(np.all(tracks >= 0, axis=1)))
     names = [model.name for model in models]
@@ -122,6 +124,7 @@ def series_contents(
                 for c, found in comparisons
                 for warning in found["warnings"]
             ],
+            "judged": verdict,
         },
         "columns": described(
             {name: np.array(values, np.float64) for name, values in rows.items()}, track_columns(models)

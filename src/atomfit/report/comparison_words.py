@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from atomfit.statistics.comparison import Comparison
+from atomfit.verdict.of_comparison import judge_comparison
 
-#: Fewer common atoms, of the smaller model's, are hardly those of one particle.
-_FEW = 0.5
 #: Displacements so much smaller than their error bars are those of a copy, by rounding.
 _COPY = 1e-6
 
@@ -23,22 +22,20 @@ def headline(c: Comparison, found: dict[str, Any]) -> dict[str, Any]:
     - `c`: the comparison.
     - `found`: its `summary`.
 
-    **Returns:** `title`, `source`, `verdict` as sentences, and `warnings`.
+    **Returns:** `title`, `source`, `verdict` as sentences, `warnings`, and the verdict as it is `judged`.
     """
     return {
         "title": f"{found['counts']['common']:,} of {len(c.a):,} atoms are common",
         "source": f"A is {c.a.name} ({len(c.a):,} atoms), B is {c.b.name} ({len(c.b):,} atoms)",
         "verdict": [_statuses(found), _significance(found), _registration(c), _error_bars(c)],
         "warnings": warnings(c),
+        "judged": found["verdict"],
     }
 
 
 def warnings(c: Comparison) -> list[str]:
     """What a user should know before trusting the numbers."""
-    found, registration = [], c.registration
-    common, smaller = c.count("common"), min(len(c.a), len(c.b))
-    if common < _FEW * smaller:
-        found.append(f"only {common} of {smaller} atoms are common; are they one particle?")
+    found, registration = list(judge_comparison(c).warnings), c.registration
     if registration.equals:
         found.append(
             f"{registration.equals} other orientations are as good; the smallest rotation is taken"

@@ -99,17 +99,49 @@ def _asset(name: str) -> str:
     return files("atomfit.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
+#: A verdict's level in words.
+_JUDGED = {
+    "good": "Nothing that was looked at speaks against this result.",
+    "doubtful": "Parts of this result are doubtful.",
+    "bad": "This result is not to be trusted.",
+}
+
+
 def _headline(words: dict[str, Any]) -> str:
-    warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in words["warnings"])
+    findings = words["judged"]["findings"]
+    # What the verdict says need not be said twice.
+    said = {f"{finding['problem']}; {finding['remedy']}" for finding in findings}
+    warnings = "".join(
+        f"<li>{html.escape(warning)}</li>" for warning in words["warnings"] if warning not in said
+    )
     lines = [
         f"<h1>{html.escape(words['title'])}</h1>",
         f'<p class="file">{html.escape(words["source"])}</p>',
+        _judged(words["judged"]["level"], findings),
         *(f'<p class="verdict">{html.escape(sentence)}</p>' for sentence in words["verdict"]),
         f'<ul class="warnings" aria-label="Warnings">{warnings}</ul>'
         if warnings
-        else '<p class="fine">There are no warnings.</p>',
+        else f'<p class="fine">There are no {"other " if findings else ""}warnings.</p>',
     ]
     return "\n".join(lines)
+
+
+def _judged(level: str, findings: list[dict[str, str]]) -> str:
+    """The verdict: its level in words, and each finding with what to do."""
+    items = "".join(
+        f'<li class="{finding["level"]}">{_sentence(finding["problem"])} '
+        f"<em>{_sentence(finding['remedy'])}</em></li>"
+        for finding in findings
+    )
+    listed = f"<ul>{items}</ul>" if items else ""
+    return (
+        f'<div class="judged {level}" role="note" aria-label="Verdict">'
+        f"<p><strong>Verdict: {level}.</strong> {_JUDGED[level]}</p>{listed}</div>"
+    )
+
+
+def _sentence(words: str) -> str:
+    return html.escape(words[:1].upper() + words[1:]) + "."
 
 
 def _json(content: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ def tilt_headline(
     - `origin`: where the atoms are from, in words.
     - `pattern`: of `residuals.pattern`.
 
-    **Returns:** `title`, `source`, `verdict` as sentences, and `warnings`.
+    **Returns:** `title`, `source`, `verdict` as sentences, `warnings`, and the verdict as it is `judged`.
     """
     kinds, counts = np.unique(symbols.astype(str), return_counts=True)
     images = found["images"]["file"] or "a stack without a file"
@@ -48,6 +48,7 @@ def tilt_headline(
             f"{_certainty(found)} {_selection(found['selection'])}",
         ],
         "warnings": list(found.get("warnings", ())),
+        "judged": found["verdict"],
     }
 
 

@@ -17,7 +17,7 @@ def headline(found: dict[str, Any]) -> dict[str, Any]:
 
     - `found`: what goes into `summary.json`.
 
-    **Returns:** `title`, `source`, `verdict` as sentences, and `warnings`.
+    **Returns:** `title`, `source`, `verdict` as sentences, `warnings`, and the verdict as it is `judged`.
     """
     return {
         "title": title_of(found["atoms"], found["element"], found.get("species", {}).get("atoms", {})),
@@ -26,6 +26,7 @@ def headline(found: dict[str, Any]) -> dict[str, Any]:
             verdict(found["fit"]) if found["atoms"] else "Nothing in the map stands out from its noise."
         ],
         "warnings": list(found.get("warnings", ())),
+        "judged": found["verdict"],
     }
 
 

@@ -1,0 +1,126 @@
+"""The verdict on atoms that were refined against a tilt series."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from atomfit.elements import Element
+from atomfit.projection.fit import TiltFit
+from atomfit.selection.completion import Selection
+from atomfit.verdict import limits
+from atomfit.verdict.common import bond_ratio, bonds, convergence, level_above, no_atoms, part, uncertain
+from atomfit.verdict.findings import Finding, Verdict
+
+
+@dataclass(frozen=True)
+class ImageMeasures:
+    """What a result of `tilt` is judged by; NaN where a figure is not known.
+
+    **Fields:**
+
+    - `atoms`: how many were refined.
+    - `correlation`: of model and images, median over the views.
+    - `explained`: part of the images' variance that the model explains.
+    - `bond_ratio`: distance of neighbours in that of the bulk.
+    - `removed`: part of the atoms found that selection has taken away.
+    - `unsupported`: part of the atoms that the images speak against.
+    - `position_esd`: median standard uncertainty of positions (Å).
+    - `undetermined`: part of the atoms whose position has no standard uncertainty.
+    - `moved`: root-mean-square move from the start, in distances between neighbours.
+    """
+
+    atoms: int
+    correlation: float = np.nan
+    explained: float = np.nan
+    bond_ratio: float = np.nan
+    removed: float = np.nan
+    unsupported: float = np.nan
+    position_esd: float = np.nan
+    undetermined: float = np.nan
+    moved: float = np.nan
+
+
+def measure_images(
+    images: Float[np.ndarray, "v rows columns"],
+    counted: Bool[np.ndarray, "v rows columns"],
+    fit: TiltFit,
+    moving: Bool[np.ndarray, " n"],
+    began: Float[np.ndarray, "n 3"],
+    errors: Float[np.ndarray, "n 3"],
+    selection: Selection,
+    element: Element,
+) -> ImageMeasures:
+    """The figures of a result.
+
+    **Arguments:**
+
+    - `images`, `counted`: what was measured, and where.
+    - `fit`: of the atoms.
+    - `moving`: atoms that were refined.
+    - `began`, `errors`: where atoms began, and the standard uncertainties of where they are (Å).
+    - `selection`: which atoms are real.
+    - `element`: that was given.
+    """
+    n = int(moving.sum())
+    if not n:
+        return ImageMeasures(0)
+    positions = np.asarray(fit.atoms.positions)
+    measured = images[counted].astype(np.float64)
+    left = measured - fit.images[counted]
+    known = np.all(np.isfinite(errors[moving]), axis=1)
+    moves = np.sum((positions - began)[moving] ** 2, axis=1)
+    kept = selection.judgement.kept
+    gone = len(selection.discarded)
+    return ImageMeasures(
+        n,
+        float(np.median(fit.correlations)),
+        1 - float(left.var() / measured.var()) if measured.var() > 0 else np.nan,
+        bond_ratio(positions, element),
+        part(gone, n + gone),
+        part(int(np.sum(~kept)), len(kept)),
+        float(np.median(errors[moving][known])) if known.any() else np.nan,
+        part(int(np.sum(~known)), n),
+        float(np.sqrt(np.mean(moves))) / element.neighbour_distance,
+    )
+
+
+def judge_images(
+    measures: ImageMeasures, element: Element, fit: TiltFit, selection: Selection, excess: float
+) -> Verdict:
+    """What is to be thought of a result of `tilt`.
+
+    **Arguments:**
+
+    - `measures`: its figures.
+    - `element`: that was given.
+    - `fit`, `selection`: of which it is made.
+    - `excess`: of the colour of what is left over white noise.
+    """
+    figures = {name: float(value) for name, value in asdict(measures).items()}
+    if not measures.atoms:
+        return Verdict((no_atoms("images", "check views, centre and contrast"),), figures)
+    findings = [
+        *bonds(measures.bond_ratio, element, "pixel size", "--pixel-size"),
+        *_agreement(measures, excess),
+        *uncertain(measures.position_esd, element),
+        *convergence(fit.reason),
+    ]
+    return Verdict.of(findings, figures)
+
+
+def _agreement(measures: ImageMeasures, excess: float) -> list[Finding]:
+    """A low correlation is no fault where what is left is noise: counts may be few."""
+    level = level_above(-measures.correlation, -limits.CORRELATION_DOUBTFUL, -limits.CORRELATION_BAD)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "correlation",
+            level,
+            f"images and model correlate by {measures.correlation:.2f} only; the model explains "
+            f"{max(measures.explained, 0.0):.0%} of what is in the images",
+            "check the unit of the start, the pixel size, the centre, the views' convention and the "
+            "contrast (views.svg shows atoms over images)",
+        )
+    ]

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from atomfit import process
-from atomfit.arguments import correlation_rule, lengths, numbers, triple
+from atomfit.arguments import correlation_rule, lengths
 from atomfit.cli_compare import compare
+from atomfit.cli_simulate import simulate
 from atomfit.cli_tilt import tilt
 from atomfit.errors import InputError
 from atomfit.figures import require_matplotlib
@@ -24,10 +25,8 @@ from atomfit.options import (
     Displacements,
     FitMethod,
     Likelihood,
-    LongAxis,
     Noise,
     Optimizer,
-    ParticleShape,
     Prior,
     Scattering,
     Selection,
@@ -259,83 +258,7 @@ def check(
             raise InputError("atoms are dark in this map", "add --invert to atomfit build", map)
 
 
-@app.command()
-def simulate(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Output directory.")],
-    element: Annotated[str, typer.Option("--element", "-e", help="Chemical symbol.")] = "Pt",
-    shape: Annotated[ParticleShape, typer.Option(help="fcc sphere, or a cluster.")] = "sphere",
-    size: Annotated[
-        int, typer.Option(help="Atoms of a sphere; atoms along an edge, or layers, of a cluster.")
-    ] = 309,
-    lattice: Annotated[
-        float | None,
-        typer.Option(metavar="ANGSTROM", help="fcc lattice constant, the element's by default."),
-    ] = None,
-    rotate: Annotated[
-        str, typer.Option(help="none, random, or degrees about x, y, z as 10,20,30.")
-    ] = "none",
-    shift: Annotated[str, typer.Option(metavar="ANGSTROM", help="Of the particle, as X,Y,Z.")] = "0,0,0",
-    voxel_size: Annotated[
-        str, typer.Option(metavar="ANGSTROM", help="One edge, or three as X,Y,Z.")
-    ] = "0.358",
-    box: Annotated[
-        str | None, typer.Option(metavar="VOXELS", help="One number, or three as X,Y,Z.")
-    ] = None,
-    u_core: Annotated[float, typer.Option(metavar="U", help="Displacement in the core.")] = 0.16,
-    u_surface: Annotated[float, typer.Option(metavar="U", help="Displacement at the surface.")] = 0.32,
-    surface_depth: Annotated[
-        float, typer.Option(metavar="ANGSTROM", help="Depth over which it changes.")
-    ] = 4.0,
-    doi: Annotated[float, typer.Option(help="U_min / U_maj of every atom.")] = 1.0,
-    long_axis: Annotated[LongAxis, typer.Option(help="Of the displacements.")] = "radial",
-    jitter: Annotated[
-        float, typer.Option(metavar="ANGSTROM", help="Of the atoms about their sites, per axis.")
-    ] = 0.03,
-    noise: Annotated[float, typer.Option(help="As a part of a core atom's peak.")] = 0.05,
-    noise_correlation: Annotated[
-        float, typer.Option(metavar="ANGSTROM", help="Width of the noise's blur; 0 for white noise.")
-    ] = 0.0,
-    wedge: Annotated[float, typer.Option(help="Missing wedge about z, in degrees.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    overwrite: Overwrite = False,
-) -> None:
-    """Simulate a particle's map with known truth: map.mrc, truth.csv, simulation.json."""
-    with refusals():
-        from atomfit.io.outputs import require_writable
-
-        require_writable(out, overwrite)
-        from atomfit.simulation import SimulationOptions
-        from atomfit.simulation import simulate as run
-        from atomfit.simulation.files import write_simulation
-
-        voxels = lengths(voxel_size)
-        assert voxels is not None
-        options = SimulationOptions(
-            element=element,
-            shape=shape,
-            size=size,
-            lattice=lattice,
-            rotate=rotate,
-            shift=triple(shift, "--shift"),
-            voxel_size=voxels,
-            box=None if box is None else tuple(int(n) for n in numbers(box, "--box")),
-            u_core=u_core,
-            u_surface=u_surface,
-            surface_depth=surface_depth,
-            doi=doi,
-            long_axis=long_axis,
-            jitter=jitter,
-            noise=noise,
-            noise_correlation=noise_correlation,
-            wedge=wedge,
-            seed=seed,
-        )
-        simulation = run(options)
-        write_simulation(simulation, out, overwrite)
-    shape_xyz = " x ".join(str(n) for n in simulation.map.grid.shape[::-1])
-    typer.echo(f"{len(simulation.positions)} atoms in {shape_xyz} voxels: {out / 'map.mrc'}")
-
-
+app.command()(simulate)
 app.command()(tilt)
 app.command()(compare)
 

@@ -114,8 +114,11 @@ def tilt(
         float | None, typer.Option(metavar="ANGSTROM", help="Replaces the header's.")
     ] = None,
     centre: Annotated[
-        str, typer.Option(metavar="X,Y,Z", help="Point that the views turn about, in Å.")
-    ] = "0,0,0",
+        str | None,
+        typer.Option(
+            metavar="X,Y,Z", help="Point that the views turn about, in Å.  [default: found, and told]"
+        ),
+    ] = None,
     tilt_axis: Annotated[
         TiltAxis, typer.Option(help="Of the images, that tilt angles are about (right-handed).")
     ] = "y",
@@ -147,7 +150,7 @@ def tilt(
             tilt_axis=tilt_axis,
             convention=convention,
             inverse_views=inverse_views,
-            centre=triple(centre, "--centre"),
+            centre=None if centre is None else triple(centre, "--centre"),
             start=start,
             map=map,
             coupled=coupled,

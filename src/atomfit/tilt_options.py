@@ -10,6 +10,8 @@ from atomfit.options import Likelihood
 
 TiltAxis = Literal["x", "y"]
 ProbeKind = Literal["direct", "fixed", "rigid", "adaptive"]
+#: Those that are not refined.
+SimulatedProbe = Literal["direct", "fixed", "rigid"]
 Amplitudes = Literal["auto", "element", "atom"]
 TiltDisplacements = Literal["shared", "isotropic", "anisotropic"]
 TiltSelection = Literal["auto", "fit", "off"]
@@ -27,7 +29,8 @@ class TiltOptions:
     - `tilt_axis`: of the images, that tilt angles are about.
     - `convention`: axes that Euler angles are about, as "ZYZ".
     - `inverse_views`: the inverse of each rotation is meant, because angles turn the microscope.
-    - `centre`: point of the specimen that the views turn about (Å).
+    - `centre`: point of the specimen that the views turn about (Å), in the model's frame; by default what
+        the views' file says, or what agrees best with the images (`tilt_centre`).
     - `start`: file of the model to start from; without it and `map` atoms are found in the images.
     - `map`: file of a map whose atoms are found first, and started from.
     - `coupled`: the map counts as well as the images, by the standard uncertainties of its positions; it
@@ -60,7 +63,7 @@ class TiltOptions:
     tilt_axis: TiltAxis = "y"
     convention: str | None = None
     inverse_views: bool = False
-    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    centre: tuple[float, float, float] | None = None
     start: str | Path | None = None
     map: str | Path | None = None
     coupled: bool = False
@@ -124,7 +127,7 @@ class TiltOptions:
             raise InputError(
                 f"every {self.held_out} views cannot be left out", "give 2 or more, as 5", "--held-out"
             )
-        if not all(math.isfinite(x) for x in self.centre):
+        if self.centre is not None and not all(math.isfinite(x) for x in self.centre):
             raise InputError("the centre is no point", "give X,Y,Z in Å", "--centre")
         if self.start is not None and self.map is not None:
             raise InputError("both a model and a map are given to start from", "give one", "--start")

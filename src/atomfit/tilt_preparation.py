@@ -78,9 +78,8 @@ def prepare_series(
     else:
         shape = stack.images.shape[1], stack.images.shape[2]
         found = read_views(views, shape, options.tilt_axis, options.convention, options.inverse_views)
-    series = TiltSeries(
-        stack.images, stack.counted, stack.pixel, found.views, np.array(options.centre, np.float64)
-    )
+    centre = options.centre or found.centre or (0.0, 0.0, 0.0)
+    series = TiltSeries(stack.images, stack.counted, stack.pixel, found.views, np.array(centre, np.float64))
     if options.held_out is not None and options.held_out > len(series):
         raise InputError(
             f"one of {options.held_out} views cannot be left out of {len(series)}",

@@ -88,7 +88,7 @@ def write_tilt_results(result: "TiltResult", directory: Path, overwrite: bool = 
         write_json(stage / "particle.json", whole)
         write_images(stage / "model_images.mrc", fit.images, series.pixel)
         write_images(stage / "residual_images.mrc", result.residual, series.pixel)
-        write_views(stage / "views_refined.csv", result.views, refined)
+        write_views(stage / "views_refined.csv", result.views, refined, series.centre)
         write_columns(stage / "probe.csv", PROBE_COLUMNS, probe_table(result))
         write_panels(stage / "views.svg", panels(result), _LEGEND)
         found = summary(result) | {"warnings": warnings}

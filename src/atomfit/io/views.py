@@ -12,12 +12,13 @@ Tilt conventions are where people go wrong, so each is named and none is guessed
   axes that the convention's letters name: capitals for axes that turn with it (ZYZ), small ones for axes
   that stay (zyz), as in scipy's `Rotation.from_euler`.
 
-A column `view` says which image a row belongs to, from 0. Where angles turn the microscope and not the
-specimen, the inverse rotations are meant.
+Columns `centre_x`, `centre_y`, `centre_z` (Å, the same in all rows) say which point of the specimen, in its
+model's frame, the views turn about. A column `view` says which image a row belongs to, from 0. Where angles
+turn the microscope and not the specimen, the inverse rotations are meant.
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,14 @@ from atomfit.projection.views import Views
 
 MATRIX = tuple(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))
 CENTRE = ("centre_u_px", "centre_v_px")
+POINT = ("centre_x", "centre_y", "centre_z")
 _EULER = (("phi", "theta", "psi"), ("rot", "tilt", "psi"), ("alpha", "beta", "gamma"))
 _KINDS = (
     "give a table with the columns r11 to r33, one with phi, theta, psi and --convention, or angles (.tlt)"
 )
 _ANGLES = (".tlt", ".rawtlt")
+#: How much rows may differ in the point that the views turn about (Å).
+_SAME_POINT = 1e-3
 #: Angles of a file in which none is larger are in radians, as a rule.
 _RADIANS = 3.2
 _MOST_BYTES = 20_000_000
@@ -48,11 +52,13 @@ class ViewsFile:
 
     - `views`: from where each image was taken.
     - `notes`, `warnings`: what was understood, and what looks odd.
+    - `centre`: point of the specimen that they turn about (Å); None if the file does not say.
     """
 
     views: Views
     notes: list[str]
     warnings: list[str]
+    centre: tuple[float, float, float] | None = None
 
 
 def read_views(
@@ -87,14 +93,29 @@ def read_views(
     if not inverse:
         return found
     turned = Views(np.swapaxes(found.views.rotations, 1, 2), found.views.centres)
-    return ViewsFile(turned, [*found.notes, "views: the inverse of each rotation is used"], found.warnings)
+    return replace(found, views=turned, notes=[*found.notes, "views: the inverse of each rotation is used"])
 
 
-def write_views(path: Path, views: Views, further: dict[str, np.ndarray] | None = None) -> None:
-    """Write a table that `read_views` reads, with further columns by name."""
+def write_views(
+    path: Path,
+    views: Views,
+    further: dict[str, np.ndarray] | None = None,
+    centre: Float[np.ndarray, " 3"] | None = None,
+) -> None:
+    """Write a table that `read_views` reads.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `views`: from where each image was taken.
+    - `further`: columns by name.
+    - `centre`: point of the specimen that they turn about (Å).
+    """
     values: dict[str, np.ndarray] = {"view": np.arange(len(views))}
     values |= zip(MATRIX, views.rotations.reshape(-1, 9).T, strict=True)
     values |= zip(CENTRE, views.centres.T, strict=True)
+    if centre is not None:
+        values |= {name: np.full(len(views), x) for name, x in zip(POINT, centre, strict=True)}
     values |= further or {}
     formats = {np.dtype(bool): "d", np.dtype(int): "d"}
     columns = tuple(
@@ -133,9 +154,11 @@ def _from_table(path: Path, shape: tuple[int, int], convention: str | None) -> V
     centres = (
         np.stack([columns[name] for name in CENTRE], axis=1) if all(given) else np.tile(middle, (n, 1))
     )
+    point = _point(path, columns)
     if all(name in columns for name in MATRIX):
         rotations = np.stack([columns[name] for name in MATRIX], axis=1).reshape(n, 3, 3)
-        return ViewsFile(Views(rotations, centres), ["views: a rotation matrix for each image"], [])
+        note = "views: a rotation matrix for each image"
+        return ViewsFile(Views(rotations, centres), [note], [], point)
     for triple in _EULER:
         names = tuple(name for name in columns if name in triple)
         if len(names) == len(triple):
@@ -144,8 +167,21 @@ def _from_table(path: Path, shape: tuple[int, int], convention: str | None) -> V
             note = (
                 f"views: Euler angles {', '.join(names)} about the axes {convention}, turning the specimen"
             )
-            return ViewsFile(Views(matrices, centres), [note], _odd(angles))
+            return ViewsFile(Views(matrices, centres), [note], _odd(angles), point)
     raise InputError("the table has neither matrices nor angles", _KINDS, path)
+
+
+def _point(path: Path, columns: dict[str, np.ndarray]) -> tuple[float, float, float] | None:
+    """The point that the views turn about (Å), if the table says so."""
+    given = [name for name in POINT if name in columns]
+    if not given:
+        return None
+    if len(given) < len(POINT) or any(np.ptp(columns[name]) > _SAME_POINT for name in POINT):
+        raise InputError(
+            f"the columns {', '.join(POINT)} do not give one point", "give one, the same in all rows", path
+        )
+    x, y, z = (float(columns[name][0]) for name in POINT)
+    return x, y, z
 
 
 def _from_euler(
@@ -178,7 +214,7 @@ def _columns(path: Path) -> tuple[list[int], dict[str, np.ndarray]]:
     if len(lines) < 2:
         raise InputError("the table has no views", _KINDS, path)
     header = [title.strip() for title in lines[0][1]]
-    wanted = {"view", *MATRIX, *CENTRE, *(name for names in _EULER for name in names)}
+    wanted = {"view", *MATRIX, *CENTRE, *POINT, *(name for names in _EULER for name in names)}
     for number, row in lines[1:]:
         if len(row) != len(header):
             raise InputError(

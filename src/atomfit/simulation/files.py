@@ -1,4 +1,8 @@
-"""A simulation as files: the map, and the truth in the words of `atoms.csv`."""
+"""A simulation as files: the map, the truth in the words of `atoms.csv`, and a tilt series if asked for.
+
+`views.csv` holds what the series claims, with the point that the views turn about; `truth_views.csv` what
+is true of them, in the words of `views_refined.csv`.
+"""
 
 import csv
 import json
@@ -8,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from atomfit.io.image_stacks import write_images
 from atomfit.io.mrc import write_map
 from atomfit.io.outputs import staged
+from atomfit.io.views import write_views
 from atomfit.simulation.maps import Simulation
+from atomfit.simulation.series import SimulatedSeries
 from atomfit.statistics.displacements import principal_displacements
 
 #: The columns of `atoms.csv` that a truth has.
@@ -20,8 +27,13 @@ TRUTH_COLUMNS = (
 )
 
 
-def write_simulation(simulation: Simulation, directory: Path, overwrite: bool = False) -> Path:
-    """Write `map.mrc`, `truth.csv` and `simulation.json`.
+def write_simulation(
+    simulation: Simulation,
+    directory: Path,
+    overwrite: bool = False,
+    series: SimulatedSeries | None = None,
+) -> Path:
+    """Write `map.mrc`, `truth.csv`, `simulation.json`, and the files of a tilt series of the same particle.
 
     **Raises:** `InputError` if the directory holds something and `overwrite` is false.
     """
@@ -50,5 +62,22 @@ def write_simulation(simulation: Simulation, directory: Path, overwrite: bool = 
             for i, row in enumerate(numbers.tolist(), start=1):
                 writer.writerow([i, simulation.symbol, *(f"{value:.6f}" for value in row)])
         record = {"atomfit": version("atomfit"), "options": asdict(simulation.options)}
+        if series is not None:
+            _write_series(series, stage)
+            record["series"] = asdict(series.options) | {"image_units_per_map_unit": series.scale}
         (stage / "simulation.json").write_text(json.dumps(record, indent=2) + "\n")
     return directory
+
+
+def _write_series(series: SimulatedSeries, stage: Path) -> None:
+    write_images(stage / "images.mrc", series.images, series.options.pixel_size)
+    write_views(stage / "views.csv", series.nominal, centre=series.centre)
+    angles = "".join(f"{angle:.6g}\n" for angle in series.options.angles.tolist())
+    (stage / "angles.tlt").write_text(angles, encoding="ascii")
+    further = {
+        "shift_u": series.shifts[:, 0],
+        "shift_v": series.shifts[:, 1],
+        "turn": np.linalg.norm(series.turns, axis=1),
+        "gain": series.gains,
+    }
+    write_views(stage / "truth_views.csv", series.views, further, series.centre)

@@ -14,13 +14,24 @@ from atomfit.elements import element
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc import checked_voxel_size
-from atomfit.options import LongAxis, ParticleShape
+from atomfit.options import LongAxis, ParticleShape, Scattering
 from atomfit.rendering import Gaussians, render_map
+from atomfit.scattering import GaussianMixture, form_factor, is_tabulated
 from atomfit.simulation.disturbances import noise, without_wedge
 from atomfit.simulation.particles import orientation, particle, rotated
 
 _CUTOFF = 6.0
 _MARGIN = 9.0
+
+
+def require_range(option: str, value: float, low: float, high: float) -> None:
+    """Refuse a number that makes no sense.
+
+    **Raises:** `InputError` if it is not between two others.
+    """
+    # Not a number is not in range either.
+    if not low <= value <= high:
+        raise InputError(f"{value:g} is out of range", f"give a number from {low:g} to {high:g}", option)
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,8 @@ class SimulationOptions:
         outermost `surface_depth` (Å).
     - `doi`: U_min / U_maj of every atom, longest along `long_axis`; U_iso is not changed by it.
     - `jitter`: standard deviation of each coordinate about its site (Å).
+    - `scattering`: one "gaussian" an atom, or its element's tabulated electron "form-factor", blurred by
+        the displacements.
     - `noise`: standard deviation, as a part of a core atom's peak.
     - `noise_correlation`: width of the noise's blur (Å); 0 for white noise.
     - `wedge`: opening of the missing wedge about z (degrees); 0 for none.
@@ -59,27 +72,21 @@ class SimulationOptions:
     doi: float = 1.0
     long_axis: LongAxis = "radial"
     jitter: float = 0.03
+    scattering: Scattering = "gaussian"
     noise: float = 0.05
     noise_correlation: float = 0.0
     wedge: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self._require("--u-core", self.u_core, 1e-4, 10)
-        self._require("--u-surface", self.u_surface, 1e-4, 10)
-        self._require("--surface-depth", self.surface_depth, 1e-3, 1e3)
-        self._require("--doi", self.doi, 1e-3, 1)
-        self._require("--jitter", self.jitter, 0, 10)
-        self._require("--noise", self.noise, 0, 1e6)
-        self._require("--noise-correlation", self.noise_correlation, 0, 1e3)
-        self._require("--wedge", self.wedge, 0, 179)
-
-    @staticmethod
-    def _require(option: str, value: float, low: float, high: float) -> None:
-        if not low <= value <= high:
-            raise InputError(
-                f"{value:g} is out of range", f"give a number from {low:g} to {high:g}", option
-            )
+        require_range("--u-core", self.u_core, 1e-4, 10)
+        require_range("--u-surface", self.u_surface, 1e-4, 10)
+        require_range("--surface-depth", self.surface_depth, 1e-3, 1e3)
+        require_range("--doi", self.doi, 1e-3, 1)
+        require_range("--jitter", self.jitter, 0, 10)
+        require_range("--noise", self.noise, 0, 1e6)
+        require_range("--noise-correlation", self.noise_correlation, 0, 1e3)
+        require_range("--wedge", self.wedge, 0, 179)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +110,15 @@ class Simulation:
     amplitudes: Float[np.ndarray, " n"]
     options: SimulationOptions
 
+    def scatterers(self) -> Gaussians:
+        """The atoms as Gaussians, several an atom where its form factor is a sum of them."""
+        return _scatterers(self.positions, self.matrices, self.amplitudes, _shape_at_rest(self.options))
+
+    def scatterers_of_one(self) -> Gaussians:
+        """A core atom alone, at the origin."""
+        matrix = self.options.u_core * np.eye(3)[None]
+        return _scatterers(np.zeros((1, 3)), matrix, self.amplitudes[:1], _shape_at_rest(self.options))
+
 
 def simulate(options: SimulationOptions | None = None, **changes: object) -> Simulation:
     """Simulate a particle's map.
@@ -123,14 +139,42 @@ def simulate(options: SimulationOptions | None = None, **changes: object) -> Sim
     positions = sites + rng.normal(0, options.jitter, sites.shape) + grid.centre + options.shift
     if not np.all(grid.contains(positions)):
         raise InputError("the particle does not fit into the box", "give a larger one, or none", "--box")
-    amplitudes = np.full(len(sites), (2 * np.pi * options.u_core) ** 1.5)
-    values = render_map(Gaussians(positions, matrices, amplitudes), grid, _CUTOFF).astype(np.float64)
+    at_rest = _shape_at_rest(options)
+    core = GaussianMixture(at_rest.weights, at_rest.variances + options.u_core)
+    amplitudes = np.full(len(sites), 1 / float(core.profile(np.zeros(1))[0]))
+    drawn = _scatterers(positions, matrices, amplitudes, at_rest)
+    values = render_map(drawn, grid, _CUTOFF).astype(np.float64)
     if options.noise > 0:
         values += noise(grid, options.noise, options.noise_correlation, options.seed + 1)
     if options.wedge > 0:
         values = without_wedge(values, grid, options.wedge)
     density = DensityMap(values.astype(np.float32), grid)
     return Simulation(density, kind.symbol, positions, matrices, amplitudes, options)
+
+
+def _shape_at_rest(options: SimulationOptions) -> GaussianMixture:
+    """An atom that does not move: a point, or its element's form factor."""
+    if options.scattering == "gaussian":
+        return GaussianMixture(np.ones(1), np.zeros(1))
+    symbol = element(options.element).symbol
+    if not is_tabulated(symbol):
+        raise InputError(f"no form factor of {symbol} is known", "give another element", "--scattering")
+    return form_factor(symbol, 0.0)
+
+
+def _scatterers(
+    positions: Float[np.ndarray, "n 3"],
+    matrices: Float[np.ndarray, "n 3 3"],
+    amplitudes: Float[np.ndarray, " n"],
+    at_rest: GaussianMixture,
+) -> Gaussians:
+    """A Gaussian for each atom and each term of its shape at rest."""
+    terms = len(at_rest.weights)
+    return Gaussians(
+        np.repeat(positions, terms, axis=0),
+        (matrices[:, None] + at_rest.variances[:, None, None] * np.eye(3)).reshape(-1, 3, 3),
+        (amplitudes[:, None] * at_rest.weights).ravel(),
+    )
 
 
 def _displacements(

@@ -34,6 +34,7 @@ class PreparedSeries:
     - `elements`, `element`: what its atoms are; what stands for all of them.
     - `notes`, `warnings`: what was understood, and what looks odd.
     - `seconds`: how long it took.
+    - `centre_given`: whether a user or the views' file has named the point that the views turn about.
     """
 
     stack: ImageStack
@@ -44,6 +45,7 @@ class PreparedSeries:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     seconds: float
+    centre_given: bool = True
 
     def held_out(self, every: int | None) -> Bool[np.ndarray, " v"]:
         """One of so many views, in the middle of each group: its neighbours on both sides are fitted."""
@@ -78,7 +80,8 @@ def prepare_series(
     else:
         shape = stack.images.shape[1], stack.images.shape[2]
         found = read_views(views, shape, options.tilt_axis, options.convention, options.inverse_views)
-    centre = options.centre or found.centre or (0.0, 0.0, 0.0)
+    given = options.centre or found.centre
+    centre = given or (0.0, 0.0, 0.0)
     series = TiltSeries(stack.images, stack.counted, stack.pixel, found.views, np.array(centre, np.float64))
     if options.held_out is not None and options.held_out > len(series):
         raise InputError(
@@ -103,4 +106,5 @@ def prepare_series(
         notes,
         (*stack.warnings, *found.warnings),
         time.perf_counter() - begin,
+        given is not None,
     )

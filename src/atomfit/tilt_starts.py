@@ -20,6 +20,7 @@ from atomfit.preparation import prepare
 from atomfit.projection.agreement import Agreement, agreement, seen_at
 from atomfit.projection.views import TiltSeries
 from atomfit.statistics.comparison import Model
+from atomfit.tilt_centre import centred, points_of_result
 from atomfit.tilt_options import ProbeKind, TiltOptions
 from atomfit.tilt_preparation import PreparedSeries
 
@@ -76,6 +77,16 @@ def start_from_file(path: str | Path, ready: PreparedSeries, options: TiltOption
     return with_surroundings(model.positions, numbers_of(model, path, ready), model.ids, ready, options)
 
 
+def centred_on_start(ready: PreparedSeries, path: str | Path) -> PreparedSeries:
+    """The series with the point that its views turn about, found by a model if nobody has named it.
+
+    **Raises:** `InputError` if it is no model.
+    """
+    if ready.centre_given:
+        return ready
+    return centred(ready, read_model(Path(path), "start").positions, points_of_result(path))
+
+
 def start_from_images(ready: PreparedSeries, options: TiltOptions) -> Start:
     """Atoms where a quick reconstruction is bright.
 
@@ -107,7 +118,7 @@ def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
     **Raises:** `InputError` if the start, the map or the surroundings cannot be read.
     """
     if options.start is not None:
-        start_from_file(options.start, ready, options)
+        start_from_file(options.start, centred_on_start(ready, options.start), options)
     if options.map is not None:
         prepare(options.map, [one.symbol for one in ready.elements])
 

@@ -29,12 +29,14 @@ from atomfit.projection.verdict import view_warnings
 from atomfit.projection.views import Views
 from atomfit.selection.completion import Selection
 from atomfit.statistics.geometry import Geometry, measure_geometry
+from atomfit.tilt_centre import centred, points_of_box
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import Images, PreparedSeries, prepare_series
 from atomfit.tilt_refining import Progress, alike, half_sets, refine_start
 from atomfit.tilt_selecting import select_from_images
 from atomfit.tilt_starts import (
     Start,
+    centred_on_start,
     judged,
     numbers_of,
     require_room,
@@ -189,7 +191,7 @@ def tilt(
     given = options.start is not None
     selecting = options.selection == "fit" or (options.selection == "auto" and not given)
     with clock("start"):
-        start = _start(ready, options, progress)
+        ready, start = _start(ready, options, progress)
         for note in start.notes:
             log.info(note)
         found, warnings = judged(start, ready)
@@ -272,11 +274,13 @@ def tilt(
     )
 
 
-def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> Start:
+def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> tuple[PreparedSeries, Start]:
+    """Atoms to start from, and the series with the point that its views turn about in their frame."""
     if options.start is not None:
-        return start_from_file(options.start, ready, options)
+        ready = centred_on_start(ready, options.start)
+        return ready, start_from_file(options.start, ready, options)
     if options.map is None:
-        return start_from_images(ready, options)
+        return ready, start_from_images(ready, options)
     from atomfit.pipeline import build
 
     symbols = [one.symbol for one in ready.elements]
@@ -292,7 +296,8 @@ def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> S
     if errors is not None:
         log.info("the map tells positions to %.3f Å (median), and counts by that", np.median(errors))
     numbers = numbers_of(model, options.map, ready)
-    return with_surroundings(model.positions, numbers, ids, ready, options, errors)
+    ready = centred(ready, model.positions, points_of_box(built.density.grid))
+    return ready, with_surroundings(model.positions, numbers, ids, ready, options, errors)
 
 
 def _selected(

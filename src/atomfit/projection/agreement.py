@@ -65,29 +65,46 @@ def agreement(
     - `positions`: of the atoms (Å).
     - `neighbour_distance`: typical distance of neighbours (Å).
     """
-    some = np.unique(np.linspace(0, len(series) - 1, min(_VIEWS, len(series))).round().astype(int))
-
-    def mean(turn: Turn, width: float) -> float:
-        rotations = turn(series.views.rotations[some])
-        return float(
-            np.mean(
-                [
-                    correlation(
-                        spots(positions - series.centre, r, series.views.centres[k], series, width)[
-                            series.counted[k]
-                        ],
-                        series.images[k][series.counted[k]],
-                    )
-                    for r, k in zip(rotations, some.tolist(), strict=True)
-                ]
-            )
-        )
-
-    widths = [width * neighbour_distance / series.pixel for width in _WIDTHS]
-    found = max(mean(lambda r: r, width) for width in widths)
-    others = {words: max(mean(turn, width) for width in widths) for words, turn in _OTHERS.items()}
+    found = mean_correlation(series, positions, neighbour_distance)
+    others = {
+        words: mean_correlation(series, positions, neighbour_distance, turn)
+        for words, turn in _OTHERS.items()
+    }
     words = max(others, key=lambda name: others[name])
     return Agreement(found, (words, others[words]) if others[words] > found + _BETTER else None)
+
+
+def mean_correlation(
+    series: TiltSeries,
+    positions: Float[np.ndarray, "n 3"],
+    neighbour_distance: float,
+    turn: Turn = lambda rotations: rotations,
+) -> float:
+    """Correlation of images with atoms drawn as round spots, mean over some views, at the better width.
+
+    **Arguments:**
+
+    - `series`: the images.
+    - `positions`: of the atoms (Å).
+    - `neighbour_distance`: typical distance of neighbours (Å).
+    - `turn`: what the views' rotations become first.
+    """
+    some = np.unique(np.linspace(0, len(series) - 1, min(_VIEWS, len(series))).round().astype(int)).tolist()
+    rotations = turn(series.views.rotations[some])
+    from_centre = positions - series.centre
+    found = []
+    for width in _WIDTHS:
+        pixels = width * neighbour_distance / series.pixel
+        drawn = [
+            spots(from_centre, r, series.views.centres[k], series, pixels)
+            for r, k in zip(rotations, some, strict=True)
+        ]
+        each = [
+            correlation(image[series.counted[k]], series.images[k][series.counted[k]])
+            for image, k in zip(drawn, some, strict=True)
+        ]
+        found.append(float(np.mean(each)))
+    return max(found)
 
 
 def seen_at(

@@ -22,6 +22,8 @@ log = logging.getLogger("atomfit")
 
 #: Theoretical atomic radius as a part of the nearest-neighbour distance (Pt: 1.10 Å of 2.77 Å).
 RADIUS_PER_NEIGHBOUR_DISTANCE = 0.4
+#: Mean of eight nearest and six next neighbours of bcc, which are 2/√3 as far, in nearest ones.
+_BCC_SHELL = (8 + 6 * 2 / 3**0.5) / 14
 
 #: Symbol of an atom whose element is not known, as ase and gemmi have it.
 UNKNOWN = "X"
@@ -48,6 +50,11 @@ class Element:
     def radius(self) -> float:
         """Theoretical atomic radius r_th (Å)."""
         return RADIUS_PER_NEIGHBOUR_DISTANCE * self.neighbour_distance
+
+    @property
+    def shell_distance(self) -> float:
+        """Mean distance of what counts as neighbours in the bulk (Å): in bcc those of two shells."""
+        return self.neighbour_distance * (_BCC_SHELL if bulk_structure(self.symbol) == "bcc" else 1.0)
 
 
 def symbol_in(text: str) -> str | None:

@@ -276,3 +276,47 @@ def test_unwritable_output(out: str, tiny_bytes: bytes, tmp_path: Path) -> None:
 def test_bad_simulations(options: list[str], expected: str, tmp_path: Path) -> None:
     assert expected in refused(["simulate", "--out", str(tmp_path / "out"), *options])
     assert list(tmp_path.iterdir()) == []
+
+
+def _npy(shape: tuple[int, ...]) -> bytes:
+    """The head of an array that is not there."""
+    import io
+
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return head.getvalue()
+
+
+@pytest.mark.parametrize("command", ["build", "check", "tilt"])
+def test_what_no_memory_holds_is_refused_by_its_header(
+    command: str, tiny_bytes: bytes, tmp_path: Path
+) -> None:
+    """100 GB that take no room on disk, and are not read: as MRC, gzipped and as an array."""
+    edge = 2950
+    header = bytearray(tiny_bytes[:1024])
+    for word in (1, 2, 3, 8, 9, 10):
+        _int(header, word, edge)
+    for word in (11, 12, 13):
+        _float(header, word, edge * 0.358)
+    (tmp_path / "map.mrc").write_bytes(header)
+    (tmp_path / "map.mrc.gz").write_bytes(gzip.compress(bytes(header) + bytes(10_000)))
+    head = _npy((edge, edge, edge))
+    (tmp_path / "map.npy").write_bytes(head)
+    for name, size in (("map.mrc", 1024), ("map.npy", len(head))):
+        with open(tmp_path / name, "r+b") as file:
+            file.truncate(size + 4 * edge**3)
+    for name in ("map.mrc", "map.mrc.gz", "map.npy"):
+        arguments = [command, str(tmp_path / name), "-e", "Pt"]
+        if command == "tilt":
+            arguments += ["--views", "none.tlt", "--pixel-size", "0.3", "--out", str(tmp_path / "out")]
+        else:
+            arguments += ["--voxel-size", "0.3"]
+        sentence = refused([*arguments, *(["--out", str(tmp_path / "out")] if command == "build" else [])])
+        assert "GB of memory, and there are" in sentence
+        assert name in sentence
+
+
+def test_an_array_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lie.npy"
+    path.write_bytes(_npy((20_000, 20_000, 20_000)) + bytes(1000))
+    assert "promises 32000000000000" in refused(["check", str(path), "--voxel-size", "0.3"])

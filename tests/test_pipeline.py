@@ -169,7 +169,6 @@ def test_summary_and_run_record(run: Path) -> None:
         "baseline",
         "voxels",
         "statistics",
-        "verdict",
         "write",
     ]
 
@@ -234,6 +233,7 @@ def test_no_atom_is_a_result(tmp_path: Path) -> None:
             "0.36",
             "-o",
             str(tmp_path / "o"),
+            "--insist",
         ],
     )
     assert outcome.exit_code == 0, outcome.output

@@ -36,6 +36,7 @@ from atomfit.options import (
 from atomfit.terminal import (
     Elements,
     Figures,
+    Insist,
     Overwrite,
     Quiet,
     Strict,
@@ -158,6 +159,7 @@ def build(
     ] = False,
     figures: Figures = False,
     strict: Strict = False,
+    insist: Insist = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the atoms of a map and refine them jointly.
@@ -200,6 +202,7 @@ def build(
             freeze=tuple(freeze or ()),
             optimizer=optimizer,
             max_iterations=max_iterations,
+            insist=insist,
         )
         require_writable(directory, overwrite or resume)
         if figures:
@@ -254,8 +257,8 @@ def check(
 
         file, inspection = preparation.check(map, element, lengths(voxel_size))
         typer.echo(describe(file, inspection))
-        if inspection.contrast.inverted:
-            raise InputError("atoms are dark in this map", "add --invert to atomfit build", map)
+        for doubt in inspection.doubts:
+            raise InputError(doubt.problem, doubt.remedy, map)
 
 
 app.command()(simulate)

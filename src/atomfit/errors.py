@@ -3,8 +3,13 @@
 A microscopist who hands over a wrong file should read one sentence and know what to do. So every
 refusal is an `InputError` made of three parts: what is wrong, where, and the remedy. The command
 line prints it and ends with exit code 2; in Python it is a `ValueError` like any other.
+
+Some refusals are judgements: an input that is wrong as a rule, and right now and then. Such a `Doubt` is
+refused as well, but a user may insist, and then it is a warning.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -24,3 +29,29 @@ class InputError(ValueError):
     def at(self, where: str | Path) -> "InputError":
         """The same refusal, with the place named (kept if one is named already)."""
         return self if self.where is not None else InputError(self.problem, self.remedy, where)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What speaks against an input that may be right all the same.
+
+    **Fields:**
+
+    - `problem`, `remedy`: as those of an `InputError`.
+    """
+
+    problem: str
+    remedy: str
+
+
+def settle(doubts: Iterable[Doubt], insist: bool) -> list[str]:
+    """Warnings, if a user insists on an input that there are doubts about.
+
+    **Raises:** `InputError` for the first doubt if not.
+    """
+    warnings = []
+    for doubt in doubts:
+        if not insist:
+            raise InputError(doubt.problem, f"{doubt.remedy}; if it is right, insist (--insist)")
+        warnings.append(f"{doubt.problem} ({doubt.remedy})")
+    return warnings

@@ -1,8 +1,9 @@
 """Whether the numbers of a map can be those of a particle, before anything is fitted to them.
 
-A map that was read without complaint can still be useless: NaN from a failed reconstruction, zeros from
-a mask applied twice, a single hot voxel that sets every threshold. Each is refused in one sentence.
-`inspect` gathers what a user wants to know of a map before waiting for a fit.
+A map that was read without complaint can still be useless: NaN from a failed reconstruction, a number that
+stands for what was not measured, a voxel size in nm. What cannot be is refused in one sentence
+(`require_...`); what is wrong as a rule is a `Doubt`, on which a user may insist; what is merely odd is a
+warning. `inspect` gathers all of it: `atomfit check` tells it, and `atomfit build` acts on it.
 """
 
 from dataclasses import dataclass
@@ -10,18 +11,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from atomfit.detection.contrast import Contrast, measure_contrast
-from atomfit.detection.mean_atom import MeanAtom, measure_mean_atom
+from atomfit.detection.mean_atom import MeanAtom
+from atomfit.doubts.sections import map_doubts
+from atomfit.doubts.spacing import spacing_doubts
+from atomfit.doubts.values import fill_doubts, hot_doubts, sharpest
 from atomfit.elements import Element
-from atomfit.errors import InputError
-from atomfit.grid import DensityMap
+from atomfit.errors import Doubt, InputError
+from atomfit.grid import DensityMap, Grid
 
-#: A voxel that exceeds all its neighbours by this factor is no atom (a Gaussian sampled at a third of a
-#: voxel would fall by 90 to the next).
-_HOT_VOXEL = 100.0
 #: Voxels must be smaller than this part of the neighbour distance for atoms to be resolved.
 COARSEST_VOXEL = 0.5
 _COARSE_VOXEL = 0.25
-_FINEST_VOXEL = 0.02
+#: Voxels below these parts of it are none at all, or unlikely (0.07 Å for Pt; the finest maps have 0.2).
+_FINEST_VOXEL, _FINE_VOXEL = 0.007, 0.025
+#: A box with a shorter edge, in neighbour distances, holds no atom, or few.
+_NO_ATOM, _FEW_ATOMS = 0.5, 2.0
+#: Values that differ by less or more leave the range in which 32-bit floats can be squared ...
+_RANGE = (1e-30, 1e30)
+#: ... and those that differ by less than this part of their size leave them few digits.
+_FEW_DIGITS = 1e-5
+#: A part of the voxels this large that has one value was masked, clipped or padded.
+_CONSTANT = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +43,9 @@ class Inspection:
     - `minimum`, `maximum`, `mean`, `deviation`: of the values (map units).
     - `zeros`: part of the voxels that are exactly zero.
     - `contrast`: bright against dark extremes.
-    - `mean_atom`: the typical atom.
+    - `doubts`: what speaks against a fit, unless a user insists.
     - `warnings`: what looks odd but does not prevent a fit.
+    - `mean_atom`: the typical atom, if it was measured.
     """
 
     minimum: float
@@ -43,12 +54,18 @@ class Inspection:
     deviation: float
     zeros: float
     contrast: Contrast
-    mean_atom: MeanAtom
+    doubts: tuple[Doubt, ...]
     warnings: tuple[str, ...]
+    mean_atom: MeanAtom | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing speaks against a fit."""
+        return not self.doubts
 
 
 def require_usable_values(density: DensityMap) -> None:
-    """**Raises:** `InputError` if values are not finite, all alike, or ruled by a single voxel."""
+    """**Raises:** `InputError` if values are not finite, all alike, or beyond what 32-bit floats hold."""
     values = density.values
     finite = np.isfinite(values)
     if not finite.all():
@@ -64,69 +81,153 @@ def require_usable_values(density: DensityMap) -> None:
     if low == high:
         what = "zero" if low == 0 else f"{low:g}"
         raise InputError(f"all voxels are {what}", "give a map that holds density")
-    _refuse_hot_voxel(values)
-
-
-def require_resolving_voxels(density: DensityMap, element: Element) -> list[str]:
-    """Warnings about the voxel size.
-
-    **Raises:** `InputError` if voxels are too large to resolve the element's atoms, or absurdly small.
-    """
-    coarsest, finest = density.grid.spacing.max(), density.grid.spacing.min()
-    limit = COARSEST_VOXEL * element.neighbour_distance
-    if coarsest > limit:
+    if high - low < _RANGE[0]:
         raise InputError(
-            f"voxels of {coarsest:.4g} Å cannot resolve {element.symbol} atoms, which are "
-            f"{element.neighbour_distance:.2f} Å apart",
+            f"values differ by {high - low:.2g} at most, which 32-bit floats hardly hold",
+            "multiply the map by a number that makes its atoms about 1",
+        )
+
+
+def value_doubts(density: DensityMap, element: Element) -> list[Doubt]:
+    """Doubts about values that stand for something else, and about broken voxels.
+
+    Nothing else can be measured before these are settled.
+    """
+    values = density.values
+    middle = float(np.median(density.grid.spacing))
+    # A few voxels that are alike are broken all the same.
+    doubts = hot_doubts(values, sharpest(element.neighbour_distance, middle)) or fill_doubts(
+        values.ravel(), "voxels", "replace {value} by the background level, or cut out the part without it"
+    )
+    low, high = float(values.min()), float(values.max())
+    if not doubts and high - low > _RANGE[1]:
+        doubts.append(
+            Doubt(f"values go from {low:.2g} to {high:.2g}", "check how the map was written, or scale it")
+        )
+    return doubts
+
+
+def require_resolving_voxels(grid: Grid, element: Element) -> tuple[list[Doubt], list[str]]:
+    """Doubts and warnings about the sizes of voxels and box.
+
+    **Raises:** `InputError` if voxels are too large to resolve the element's atoms, or absurdly small, or
+        if the box holds no atom.
+    """
+    distance, symbol = element.neighbour_distance, element.symbol
+    coarsest, finest, shortest = grid.spacing.max(), grid.spacing.min(), float(grid.extent.min())
+    box = " x ".join(f"{edge:.3g}" for edge in grid.extent)
+    if coarsest > COARSEST_VOXEL * distance:
+        raise InputError(
+            f"voxels of {coarsest:.4g} Å cannot resolve {symbol} atoms, which are {distance:.2f} Å apart",
             "check the unit, and give the voxel size in Å with --voxel-size",
         )
-    if finest < _FINEST_VOXEL:
+    if finest < _FINEST_VOXEL * distance:
         raise InputError(
             f"voxels of {finest:.4g} Å are far smaller than atoms",
             "check the unit (nm?), and give the voxel size in Å with --voxel-size",
         )
-    if coarsest > _COARSE_VOXEL * element.neighbour_distance:
-        return [f"voxels of {coarsest:.3g} Å are coarse for {element.symbol} atoms"]
+    if shortest < _NO_ATOM * distance:
+        raise InputError(
+            f"a box of {box} Å (voxels of {finest:.4g} Å) is smaller than an atom",
+            "check the voxel size (in nm?), or give the whole particle",
+        )
+    doubts, warnings = [], []
+    if finest < _FINE_VOXEL * distance:
+        doubts.append(
+            Doubt(
+                f"voxels of {finest:.4g} Å are unusually small for {symbol} atoms, {distance:.2f} Å apart",
+                "check the unit (nm?), and give the voxel size in Å with --voxel-size",
+            )
+        )
+    if coarsest > _COARSE_VOXEL * distance:
+        warnings.append(f"voxels of {coarsest:.3g} Å are coarse for {symbol} atoms")
+    if shortest < _FEW_ATOMS * distance:
+        warnings.append(
+            f"a box of {box} Å holds few {symbol} atoms, and little beside them that tells the noise: "
+            "check the voxel size, or give the whole particle"
+        )
+    return doubts, warnings
+
+
+def contrast_doubts(contrast: Contrast, inverted: bool = False) -> list[Doubt]:
+    """Doubts about a map in which atoms are dark, or nothing stands out.
+
+    **Arguments:**
+
+    - `contrast`: of the map that is to be fitted.
+    - `inverted`: whether its contrast was turned already.
+    """
+    if contrast.inverted:
+        sharp = f"{contrast.minima} sharp minima, {contrast.maxima} sharp maxima"
+        if inverted:
+            return [Doubt(f"atoms are dark in the inverted map ({sharp})", "leave out --invert")]
+        return [
+            Doubt(f"atoms are dark in this map ({sharp})", "add --invert to atomfit build if that is so")
+        ]
+    if not contrast.decided:
+        return [
+            Doubt(
+                "nothing stands out from the noise at the scale of atoms",
+                "check the voxel size and the element, or look at the map",
+            )
+        ]
     return []
 
 
-def inspect(density: DensityMap, element: Element) -> Inspection:
-    """Measure what is in a map; its values must be usable."""
-    values = density.values
-    warnings = require_resolving_voxels(density, element)
-    zeros = float(np.mean(values == 0))
+def oddities(density: DensityMap) -> list[str]:
+    """Warnings about values: what was masked, clipped or padded, and digits that were lost."""
+    values, warnings = density.values, []
     low, high = float(values.min()), float(values.max())
-    if zeros > 0.05:
-        how = "clipped at zero" if low == 0 else "masked to zero"
-        warnings.append(f"{100 * zeros:.0f} % of the voxels are exactly zero: the map was {how}")
+    faces = np.concatenate(
+        [np.take(values, i, axis).ravel() for axis in range(values.ndim) for i in (0, -1)]
+    )
+    outside = float(np.median(faces))
+    constant = float(np.mean(values == np.float32(outside)))
+    counts = bool(np.all(faces % 1 == 0) and np.all(values.ravel()[:: 1 + values.size // 100_000] % 1 == 0))
+    if constant > _CONSTANT and not counts:
+        how = "clipped" if outside in (low, high) else "masked or padded"
+        what = "zero" if outside == 0 else f"{outside:g}"
+        warnings.append(
+            f"{100 * constant:.0f} % of the voxels are exactly {what}: the map was {how}, and tells "
+            "nothing of its noise there"
+        )
+    if high - low < _FEW_DIGITS * max(abs(low), abs(high)):
+        warnings.append(
+            f"values differ by {high - low:.2g} only beside their size of {high:.4g}: few digits are left"
+        )
+    return warnings
+
+
+def inspect(
+    density: DensityMap, element: Element, inverted: bool = False, known: bool = True
+) -> Inspection:
+    """Measure what is in a map; its values must be usable.
+
+    **Arguments:**
+
+    - `density`: the map that is to be fitted.
+    - `element`: of its atoms.
+    - `inverted`: whether its contrast was turned already.
+    - `known`: whether the element is known, and with it the distance between atoms.
+
+    **Raises:** as `require_resolving_voxels`.
+    """
+    values = density.values
+    doubts, warnings = require_resolving_voxels(density.grid, element)
     contrast = measure_contrast(density, element)
-    if contrast.inverted:
-        warnings.append("atoms are dark: add --invert")
-    elif not contrast.decided:
-        warnings.append("nothing stands out from the noise at the scale of atoms")
+    doubts += contrast_doubts(contrast, inverted)
+    if known and not doubts:
+        doubts, odd = spacing_doubts(density, element)
+        warnings += odd
+    doubted, odd = map_doubts(values)
+    doubts, warnings = [*doubts, *doubted], [*warnings, *odd]
     return Inspection(
-        low,
-        high,
+        float(values.min()),
+        float(values.max()),
         float(values.mean(dtype=np.float64)),
         float(values.std(dtype=np.float64)),
-        zeros,
+        float(np.mean(values == 0)),
         contrast,
-        measure_mean_atom(density, element),
+        tuple(doubts),
         tuple(warnings),
     )
-
-
-def _refuse_hot_voxel(values: np.ndarray) -> None:
-    level = float(np.median(values))
-    hottest = np.unravel_index(int(np.argmax(np.abs(values - level))), values.shape)
-    around = tuple(slice(max(i - 1, 0), i + 2) for i in hottest)
-    neighbours = np.abs(values[around] - np.float32(level)).ravel()
-    own = float(neighbours.max())
-    others = np.sort(neighbours)[-2] if neighbours.size > 1 else 0.0
-    if own > _HOT_VOXEL * float(others):
-        index = ", ".join(str(int(i)) for i in hottest)
-        raise InputError(
-            f"one voxel, at [z, y, x] = [{index}], has the value {float(values[hottest]):g}, while "
-            f"its neighbours differ from the rest by {float(others):g} at most",
-            "replace it by the mean of its neighbours",
-        )

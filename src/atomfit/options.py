@@ -66,6 +66,8 @@ class BuildOptions:
     - `freeze`: parts that keep the values they were found with; the resolution is then zero.
     - `optimizer`: Gauss-Newton, L-BFGS, or Adam.
     - `max_iterations`: the most iterations of the joint fit.
+    - `insist`: go on, with warnings, where a map is wrong as a rule (dark atoms, atoms at half their
+        distance, a value that stands for what was not measured, ...).
     """
 
     voxel_size: float | tuple[float, ...] | None = None
@@ -95,6 +97,7 @@ class BuildOptions:
     freeze: tuple[str, ...] = ()
     optimizer: Optimizer = "newton"
     max_iterations: int = 300
+    insist: bool = False
 
     def __post_init__(self) -> None:
         rule = self.min_correlation

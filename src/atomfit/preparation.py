@@ -6,23 +6,18 @@ map is changed only as asked: its contrast is inverted, or it is masked.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from atomfit.detection.contrast import measure_contrast, require_bright_atoms
+from atomfit.detection.mean_atom import measure_mean_atom
 from atomfit.elements import Element, elements_of, typical
 from atomfit.elements import element as element_of
-from atomfit.errors import InputError
+from atomfit.errors import InputError, settle
 from atomfit.grid import DensityMap
-from atomfit.inspection import (
-    Inspection,
-    inspect,
-    require_resolving_voxels,
-    require_usable_values,
-)
+from atomfit.inspection import Inspection, inspect, oddities, require_usable_values, value_doubts
 from atomfit.io.half_maps import is_their_mean, read_half_maps
 from atomfit.io.mrc import MapFile, from_array, read_map
 from atomfit.io.tilts import read_tilts
@@ -89,12 +84,13 @@ def prepare(
     half_maps = None if halves is None else read_half_maps(halves, file, options.voxel_size)
     try:
         require_usable_values(file.map)
-        warnings = [*file.warnings, *require_resolving_voxels(file.map, kind)]
-        _require_memory(file.map)
+        warnings = [*file.warnings, *settle(value_doubts(file.map, kind), options.insist)]
+        warnings += oddities(file.map)
         density = inverted(file.map) if options.invert else file.map
         if options.mask_diameter is not None:
             density = masked(density, options.mask_diameter)
-        require_bright_atoms(measure_contrast(density, kind))
+        found = inspect(density, kind, options.invert)
+        warnings += [*found.warnings, *settle(found.doubts, options.insist)]
         if options.likelihood == "poisson":
             require_counts(density)
     except InputError as error:
@@ -127,8 +123,10 @@ def check(
     file = _read(source, voxel_size)
     try:
         require_usable_values(file.map)
-        _require_memory(file.map)
-        return file, inspect(file.map, kind)
+        settle(value_doubts(file.map, kind), insist=False)
+        found = inspect(file.map, kind, known=element is not None)
+        warnings = (*oddities(file.map), *found.warnings)
+        return file, replace(found, warnings=warnings, mean_atom=measure_mean_atom(file.map, kind))
     except InputError as error:
         raise error.at(file.path or "map") from None
 
@@ -186,17 +184,20 @@ def require_counts(density: DensityMap) -> None:
         )
 
 
-def _require_memory(density: DensityMap) -> None:
+def room_to_fit(voxels: int) -> None:
+    """**Raises:** `InputError` if there is no memory for a fit to so many voxels."""
     require_memory(
-        _BYTES_AT_LEAST + _BYTES_PER_VOXEL * density.grid.size,
-        f"fitting {density.grid.size} voxels",
+        _BYTES_AT_LEAST + _BYTES_PER_VOXEL * voxels,
+        f"fitting {voxels} voxels",
         "cut out the particle, or bin the map",
     )
 
 
 def _read(source: Source, voxel_size: float | tuple[float, ...] | None) -> MapFile:
     if isinstance(source, DensityMap):
+        room_to_fit(source.grid.size)
         return MapFile(source, None, "", ["map: given as an object"])
     if isinstance(source, np.ndarray):
+        room_to_fit(source.size)
         return from_array(source, voxel_size)
-    return read_map(source, voxel_size)
+    return read_map(source, voxel_size, room_to_fit)

@@ -25,6 +25,9 @@ Elements = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", help="End with exit code 3 if the verdict on the result is bad.")
 ]
+Insist = Annotated[
+    bool, typer.Option("--insist", help="Go on, with warnings, where the input is wrong as a rule.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 
 

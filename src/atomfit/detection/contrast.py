@@ -13,7 +13,6 @@ import numpy as np
 from atomfit.detection.denoise import denoise
 from atomfit.detection.peaks import local_maxima
 from atomfit.elements import Element
-from atomfit.errors import InputError
 from atomfit.grid import DensityMap
 from atomfit.scattering import GaussianMixture
 
@@ -59,12 +58,3 @@ def measure_contrast(density: DensityMap, element: Element) -> Contrast:
     separation = 0.6 * element.neighbour_distance
     counts = [len(local_maxima(m, level, separation)) for m in (denoised, negated)]
     return Contrast(highest, deepest, counts[0], counts[1])
-
-
-def require_bright_atoms(contrast: Contrast) -> None:
-    """**Raises:** `InputError` if atoms are dark."""
-    if contrast.inverted:
-        raise InputError(
-            f"atoms are dark in this map ({contrast.minima} sharp minima, {contrast.maxima} sharp maxima)",
-            "add --invert if that is so",
-        )

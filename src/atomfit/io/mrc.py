@@ -1,8 +1,8 @@
 """Maps in and out: MRC, gzipped MRC (known by its first bytes, not by its name), and numpy arrays.
 
 Reading is done here rather than by `mrcfile` because a file has to be refused before it costs
-memory or time: the header is compared with the size of the file first, and a gzip stream is never
-unpacked further than the header says. Writing is `mrcfile`'s.
+memory or time: the header is compared with the size of the file first, then with the memory that there
+is, and a gzip stream is never unpacked further than the header says. Writing is `mrcfile`'s.
 
 What was understood of the header is part of the result, because a map that is read with the wrong
 voxel size or the wrong hand looks just as good.
@@ -24,10 +24,20 @@ from atomfit.errors import InputError
 from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc_header import HEADER_BYTES, MapHeader, parse_header
 from atomfit.io.record import hash_of
+from atomfit.memory import require_memory
 
 _CHUNK = 16 * 2**20
 _NUMPY_MAGIC = b"\x93NUMPY"
 _GZIP_MAGIC = b"\x1f\x8b"
+
+
+#: Refuses so many voxels if there is no memory for what is to be done with them.
+Admit = Callable[[int], None]
+
+
+def room_to_hold(voxels: int) -> None:
+    """**Raises:** `InputError` if so many voxels cannot be held, as stored and as 32-bit floats."""
+    require_memory(8.0 * voxels, f"holding {voxels} voxels", "cut out the particle, or bin the map")
 
 
 @runtime_checkable
@@ -56,19 +66,24 @@ class MapFile:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_map(path: str | Path, voxel_size: float | tuple[float, ...] | None = None) -> MapFile:
+def read_map(
+    path: str | Path,
+    voxel_size: float | tuple[float, ...] | None = None,
+    admit: Admit = room_to_hold,
+) -> MapFile:
     """Read a map from an MRC file, gzipped or not, or from a .npy file.
 
     **Arguments:**
 
     - `path`: the file.
     - `voxel_size`: replaces the header's: one edge, or one each along x, y, z (Å).
+    - `admit`: called with the number of voxels before any of them is read.
 
     **Raises:** `InputError` for whatever is not a complete 3D map with a voxel size.
     """
     path = Path(path)
     try:
-        return _read(path, checked_voxel_size(voxel_size))
+        return _read(path, checked_voxel_size(voxel_size), admit)
     except InputError as error:
         raise error.at(path) from None
     except OSError as error:
@@ -139,12 +154,12 @@ def checked_voxel_size(
     return x, y, z
 
 
-def _read(path: Path, voxel_size: tuple[float, float, float] | None) -> MapFile:
+def _read(path: Path, voxel_size: tuple[float, float, float] | None, admit: Admit) -> MapFile:
     require_file(path)
     if is_numpy(path):
-        result = from_array(read_numpy(path), voxel_size)
+        result = from_array(read_numpy(path, admit), voxel_size)
         return MapFile(result.map, path, hash_of(path), result.notes)
-    header, stored = read_stored(path, lambda raw: parse_header(raw, voxel_size))
+    header, stored = read_stored(path, lambda raw: parse_header(raw, voxel_size), admit)
     values = np.ascontiguousarray(stored.transpose(header.to_zyx), dtype=np.float32)
     grid = Grid(values.shape, header.spacing, header.origin)
     return MapFile(DensityMap(values, grid), path, hash_of(path), header.notes, header.warnings)
@@ -166,13 +181,36 @@ def is_numpy(path: Path) -> bool:
         return file.read(len(_NUMPY_MAGIC)) == _NUMPY_MAGIC
 
 
-def read_numpy(path: Path) -> np.ndarray:
+def read_numpy(path: Path, admit: Admit = room_to_hold) -> np.ndarray:
     """An array in a .npy file.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `admit`: called with the number of values before any of them is read.
 
     **Raises:** `InputError` if it cannot be read.
     """
     try:
+        with open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            read_header = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read_header(file)
+            size, expected = int(np.prod(shape, dtype=object)), path.stat().st_size - file.tell()
+        if not dtype.hasobject and size * dtype.itemsize > expected:
+            raise InputError(
+                f"the file holds {expected} bytes of values, but its header promises "
+                f"{size * dtype.itemsize} (an array of shape {shape})",
+                "save the array again with numpy.save",
+            )
+        admit(size)
         return np.load(path, allow_pickle=False)
+    except InputError:
+        raise
     except (ValueError, EOFError, OSError) as error:
         raise InputError(
             f"the .npy file cannot be read ({error})", "save the array again with numpy.save"
@@ -180,7 +218,7 @@ def read_numpy(path: Path) -> np.ndarray:
 
 
 def read_stored(
-    path: Path, judge: Callable[[bytes], MapHeader]
+    path: Path, judge: Callable[[bytes], MapHeader], admit: Admit = room_to_hold
 ) -> tuple[MapHeader, Shaped[np.ndarray, "sections rows columns"]]:
     """The header of an MRC file, gzipped or not, and its numbers as they are stored.
 
@@ -188,6 +226,7 @@ def read_stored(
 
     - `path`: the file.
     - `judge`: turns the first bytes into a header, or refuses them.
+    - `admit`: called with the number of voxels before any of them is read.
 
     **Raises:** `InputError` if the header is refused or the file does not hold what it promises.
     """
@@ -195,14 +234,15 @@ def read_stored(
         magic = file.read(len(_GZIP_MAGIC))
         file.seek(0)
         if magic == _GZIP_MAGIC:
-            return _read_mrc(gzip.GzipFile(fileobj=file), None, judge)
-        return _read_mrc(file, path.stat().st_size, judge)
+            return _read_mrc(gzip.GzipFile(fileobj=file), None, judge, admit)
+        return _read_mrc(file, path.stat().st_size, judge, admit)
 
 
 def _read_mrc(
     file: _Readable,
     size: int | None,
     judge: Callable[[bytes], MapHeader],
+    admit: Admit,
 ) -> tuple[MapHeader, Shaped[np.ndarray, "sections rows columns"]]:
     """Read an MRC stream of known size, or of unknown size if it is compressed."""
     try:
@@ -211,6 +251,7 @@ def _read_mrc(
         expected = header.data_offset + header.data_bytes
         if size is not None and size < expected:
             _refuse_truncated(size, expected, header)
+        admit(header.data_bytes // header.dtype.itemsize)
         extended = header.data_offset - HEADER_BYTES
         if len(_read_up_to(file, extended)) < extended:
             _refuse_truncated(HEADER_BYTES, expected, header)

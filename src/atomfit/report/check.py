@@ -22,12 +22,12 @@ def describe(file: MapFile, found: Inspection) -> str:
         lines.append("contrast: nothing stands out at the scale of atoms")
     else:
         lines.append("contrast: atoms are bright")
+    if mean is not None and found.contrast.decided and not found.contrast.inverted:
         lines.append(
             f"mean atom: peak {mean.height:.4g} above {mean.background:.4g}, "
             f"{fwhm_from_u(mean.u):.2f} Å wide at half its height (U = {mean.u:.3f} Å²), "
             f"from {mean.count} maxima"
         )
     lines += [f"warning: {warning}" for warning in (*file.warnings, *found.warnings)]
-    usable = found.contrast.decided and not found.contrast.inverted
-    lines.append("this map can be used" if usable else "this map cannot be used as it is")
+    lines.append("this map can be used" if found.usable else "this map cannot be used as it is")
     return "\n".join(lines)

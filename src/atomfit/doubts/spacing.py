@@ -1,0 +1,148 @@
+"""Whether the atoms of a map are as far apart as atoms of their element are: the voxel size, tested.
+
+A voxel size in nm, or that of a map before it was binned, makes everything else wrong and looks like
+nothing: the fit converges, on bonds of half the length. But the distance between bright maxima tells it.
+Maxima are looked for at a scale, as wide as atoms would be if neighbours were so far apart. Too fine a
+scale finds the same maxima, at more than that distance; too coarse a one merges them, and what is left is
+as near as its separation allows. Where distance and scale agree is how far apart the atoms are.
+
+At the element's own scale that takes one correlation of the map, and one more at half of it; others are
+tried only where these disagree. A large map is judged by the part of it that varies most.
+"""
+
+from itertools import product
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from atomfit.detection.denoise import denoise
+from atomfit.detection.mean_atom import otsu_threshold
+from atomfit.detection.noise_floor import noise_floor
+from atomfit.detection.peaks import local_maxima
+from atomfit.elements import Element
+from atomfit.errors import Doubt
+from atomfit.grid import DensityMap
+from atomfit.neighbours import nearest_distances
+from atomfit.scattering import GaussianMixture
+
+#: Width of the atoms looked for, and least distance between maxima, in distances of neighbours.
+_WIDTH, _SEPARATION = 0.18, 0.5
+#: A scale agrees with distances that are this many times as long.
+_AGREES = (0.8, 1.2)
+#: Distances whose lower part (tenth percentile) is below this many medians are those of noise.
+_EVEN = 0.68
+#: Fewer maxima tell nothing; a finer scale must find so many times as many.
+_FEWEST, _MORE = 6, 3
+#: Factors between distances and the element's that are odd, and that no material explains.
+_ODD, _WRONG = 1.25, 1.45
+#: Scales that are tried, as parts of the element's distance.
+_SCALES = 2.0 ** (np.arange(-14, 9) / 2)
+#: Voxels of the part that is judged.
+_ENOUGH = 2_000_000
+
+
+def measured_distance(density: DensityMap, element: Element) -> float | None:
+    """Distance between the nearest bright maxima (Å); None if it cannot be told.
+
+    **Arguments:**
+
+    - `density`: a map in which atoms are bright.
+    - `element`: whose distance between neighbours is expected.
+    """
+    density = _liveliest(density)
+    expected = element.neighbour_distance
+    here, finer = (_distances(density, part * expected) for part in (1.0, 0.5))
+    if _agree(here, expected) and not (_agree(finer, expected / 2) and len(finer) > _MORE * len(here)):
+        return float(np.median(here))
+    found = {scale: _distances(density, scale * expected) for scale in _SCALES.tolist()}
+    agreeing = {
+        scale: abs(np.log(np.median(distances) / (scale * expected)))
+        for scale, distances in found.items()
+        if _agree(distances, scale * expected)
+    }
+    if not agreeing:
+        return None
+    return float(np.median(found[min(agreeing, key=lambda scale: agreeing[scale])]))
+
+
+def spacing_doubts(density: DensityMap, element: Element) -> tuple[list[Doubt], list[str]]:
+    """Doubts about the voxel size, and warnings where a material might explain it."""
+    distance = measured_distance(density, element)
+    if distance is None:
+        return [], []
+    ratio = distance / element.neighbour_distance
+    if 1 / _ODD < ratio < _ODD:
+        return [], []
+    expected = f"{element.symbol} atoms {element.neighbour_distance:.3g}"
+    told = f"bright maxima are {distance:.3g} Å apart, but {expected}"
+    if 1 / _WRONG < ratio < _WRONG:
+        return [], [f"{told}: check the voxel size and the element"]
+    size = ", ".join(f"{edge:.3g}" for edge in np.unique((density.grid.spacing / ratio).round(4)))
+    times = f"{ratio if ratio > 1 else 1 / ratio:.2g} times too {'large' if ratio > 1 else 'small'}"
+    return [
+        Doubt(
+            f"{told}: voxels of {density.grid.spacing.max():.4g} Å are about {times} ({_cause(ratio)})",
+            f"give --voxel-size {size}, or --neighbour-distance {distance:.3g} for a compound",
+        )
+    ], []
+
+
+def _cause(ratio: float) -> str:
+    if 0.08 < ratio < 0.125:
+        return "nm for Å?"
+    if 8 < ratio < 12.5:
+        return "Å taken for nm?"
+    return "the size before binning?" if ratio < 1 else "binned by less than that?"
+
+
+def _agree(distances: Float[np.ndarray, " n"], scale: float) -> bool:
+    if len(distances) < _FEWEST:
+        return False
+    low, median = np.percentile(distances, [10, 50])
+    return bool(_AGREES[0] * scale < median < _AGREES[1] * scale and low > _EVEN * median)
+
+
+def _distances(density: DensityMap, scale: float) -> Float[np.ndarray, " n"]:
+    """Distances of bright maxima to the nearest one (Å), if neighbours are so far apart (Å)."""
+    grid = density.grid
+    if scale < 2 * grid.spacing.max() or scale > 0.5 * grid.extent.max():
+        return np.zeros(0)
+    atom = GaussianMixture(np.ones(1), np.array([(_WIDTH * scale) ** 2]))
+    denoised = denoise(density, atom)
+    above = max(otsu_threshold(denoised), noise_floor(density, denoised, atom, 2 * scale))
+    voxels = local_maxima(denoised, above, _SEPARATION * scale)
+    if len(voxels) < _FEWEST:
+        return np.zeros(0)
+    return nearest_distances(grid.positions_of(_refined(denoised, voxels)))
+
+
+def _refined(density: DensityMap, voxels: Int[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    """Indices of maxima between voxels, by a parabola along each axis."""
+    last = np.array(density.grid.shape) - 1
+    places = voxels.astype(np.float64)
+    middle = density.at(voxels)
+    for axis in range(voxels.shape[1]):
+        step = np.eye(voxels.shape[1], dtype=int)[axis]
+        before, after = (density.at(np.clip(voxels + sign * step, 0, last)) for sign in (-1, 1))
+        bend = np.maximum(2 * middle - before - after, 1e-30)
+        places[:, axis] += np.clip(0.5 * (after - before) / bend, -0.5, 0.5)
+    return places
+
+
+def _liveliest(density: DensityMap) -> DensityMap:
+    """The part of a large map that varies most; a small map itself."""
+    grid = density.grid
+    parts = int(np.ceil((grid.size / _ENOUGH) ** (1 / grid.ndim)))
+    if parts < 2:
+        return density
+    shape = tuple(n // parts for n in grid.shape)
+    # Every half part, so that a particle in the middle is not divided.
+    starts = product(
+        *(range(0, n - size + 1, max(size // 2, 1)) for n, size in zip(grid.shape, shape, strict=True))
+    )
+
+    def part(start: tuple[int, ...]) -> np.ndarray:
+        return density.values[tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))]
+
+    best = max(starts, key=lambda start: float(part(start).std(dtype=np.float64)))
+    return DensityMap(np.ascontiguousarray(part(best)), grid.crop(best, shape))

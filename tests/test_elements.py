@@ -32,7 +32,7 @@ def test_every_element_has_a_plausible_distance() -> None:
         assert 0.5 < element(symbol).neighbour_distance < 6
 
 
-@pytest.mark.parametrize("symbol", ["Zz", "", "X", "78", "platinum"])
+@pytest.mark.parametrize("symbol", ["Zz", "", "X", "0", "119", "-1", "PtO", "plat"])
 def test_unknown_elements_are_refused(symbol: str) -> None:
     with pytest.raises(InputError, match="unknown element"):
         element(symbol)

@@ -169,6 +169,7 @@ def test_summary_and_run_record(run: Path) -> None:
         "baseline",
         "voxels",
         "statistics",
+        "verdict",
         "write",
     ]
 

@@ -67,10 +67,11 @@ def compare(
     for c in result.comparisons:
         common = c.count("common")
         part = 100 * common / len(c.a)
+        moved = f"{int(c.moved.sum())} moved significantly" if c.tested else "not tested for moves"
         typer.echo(
             f"{c.a.name} and {c.b.name}: {common} of {len(c.a)} atoms common ({part:.1f} %), "
             f"{c.count('displaced')} displaced, {c.count('lost')} lost, {c.count('gained')} gained, "
-            f"{int(c.moved.sum())} moved significantly"
+            f"{moved}"
         )
     typer.echo(f"{directory / 'compare.html'}")
     end_with(result.verdict, strict)

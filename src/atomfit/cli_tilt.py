@@ -24,7 +24,7 @@ def tilt(
         Path,
         typer.Argument(
             metavar="IMAGES",
-            help="MRC stack (may be gzipped), .npy [view, v, u], or dm4, emd, ... (rosettasciio).",
+            help="MRC or TIFF stack, .npy [view, v, u], or dm4, emd, ... (rosettasciio).",
         ),
     ],
     views: Annotated[

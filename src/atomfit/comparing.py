@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from atomfit.errors import InputError
-from atomfit.io.models import model_of_columns, read_model
+from atomfit.io.models import ending_of, model_of_columns, read_model
 from atomfit.report.comparison_words import registered, warnings
 from atomfit.statistics.comparison import PAPER_DISTANCE, Comparison, Model
 from atomfit.statistics.comparison import compare as compare_two
@@ -23,7 +23,7 @@ from atomfit.verdict.findings import Verdict
 from atomfit.verdict.of_comparison import judge_series
 
 log = logging.getLogger("atomfit")
-MAP_ENDINGS = (".mrc", ".map", ".ccp4", ".npy", ".gz")
+MAP_ENDINGS = (".mrc", ".map", ".ccp4", ".rec", ".npy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
         elif whole.name == "atoms.csv":
             name = whole.parent.name
         else:
-            name = Path(whole.name.removesuffix(".gz")).stem
+            name = Path(whole.name.removesuffix(".gz").removesuffix(".bz2")).stem
         name = name or "model"
         count = sum(other == name or other.startswith(f"{name}_no") for other in names)
         names.append(f"{name}_no{count + 1}" if count else name)
@@ -167,7 +167,9 @@ def _require(count: int, distance: float, fdr: float) -> None:
 
 
 def _is_map(path: Path) -> bool:
-    return not path.is_dir() and path.name.lower().endswith(MAP_ENDINGS)
+    ending = ending_of(path)
+    # What is packed and says no more of itself is a map, as it is to the other commands.
+    return not path.is_dir() and (ending in MAP_ENDINGS or (not ending and path.suffix != ""))
 
 
 def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndarray]:

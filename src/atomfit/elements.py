@@ -1,4 +1,7 @@
-"""What is known of an element before its map is seen: its name and the lengths to expect.
+"""What is known of an element before its map is seen: its names and the lengths to expect.
+
+Programs write an element in many ways: Pt, PT, Pt1 (a site), Pt2+ (an ion), 78, platinum. All of these
+name it, here and on the command line; what names none is refused, and X is an element that is not known.
 
 Detection needs one length, the distance between nearest neighbours in the bulk element, and takes
 everything else as a fixed part of it. Unlike the covalent radii that are usual in this place it is
@@ -8,13 +11,25 @@ radius of the paper is 0.4 of it, which for Pt is the 1.10 Å that SINGLE uses.
 Bulk structures and covalent radii (Cordero 2008) come from ase's tables.
 """
 
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from atomfit.errors import InputError
 
+log = logging.getLogger("atomfit")
+
 #: Theoretical atomic radius as a part of the nearest-neighbour distance (Pt: 1.10 Å of 2.77 Å).
 RADIUS_PER_NEIGHBOUR_DISTANCE = 0.4
+#: Mean of eight nearest and six next neighbours of bcc, which are 2/√3 as far, in nearest ones.
+_BCC_SHELL = (8 + 6 * 2 / 3**0.5) / 14
+
+#: Symbol of an atom whose element is not known, as ase and gemmi have it.
+UNKNOWN = "X"
+_NOT_SAID = frozenset(("", "x", "xx", "?", ".", "*", "0"))
+#: A symbol, after a mass number and before what no letter begins: a site, a charge, a remark.
+_LABEL = re.compile(r"\d*([A-Za-z]{1,2})(?![A-Za-z])")
 
 
 @dataclass(frozen=True)
@@ -36,21 +51,87 @@ class Element:
         """Theoretical atomic radius r_th (Å)."""
         return RADIUS_PER_NEIGHBOUR_DISTANCE * self.neighbour_distance
 
+    @property
+    def shell_distance(self) -> float:
+        """Mean distance of what counts as neighbours in the bulk (Å): in bcc those of two shells."""
+        return self.neighbour_distance * (_BCC_SHELL if bulk_structure(self.symbol) == "bcc" else 1.0)
 
-def element(symbol: str, neighbour_distance: float | None = None) -> Element:
-    """The element of a symbol ("Pt", any case).
+
+def symbol_in(text: str) -> str | None:
+    """The chemical symbol of the element that a text names.
 
     **Arguments:**
 
-    - `symbol`: chemical symbol.
+    - `text`: a symbol, a label, an ion, an English name or an atomic number; case does not matter.
+
+    **Returns:** the symbol; `UNKNOWN` for a text that says the element is not known, None for any other.
+    """
+    from ase.data import atomic_names, atomic_numbers, chemical_symbols
+
+    name = text.strip()
+    if name.lower() in _NOT_SAID:
+        return UNKNOWN
+    if re.fullmatch(r"\d{1,3}(\.0*)?", name):
+        number = int(float(name))
+        return str(chemical_symbols[number]) if number < len(chemical_symbols) else None
+    if name.capitalize() in atomic_names:
+        return str(chemical_symbols[atomic_names.index(name.capitalize())])
+    found = _LABEL.match(name)
+    symbol = found[1].capitalize() if found else ""
+    if symbol in ("D", "T"):
+        return "H"
+    return symbol if symbol in atomic_numbers else None
+
+
+def symbols_in(texts: Sequence[str], place: Callable[[int], str]) -> tuple[str, ...]:
+    """The symbols of all atoms of a file.
+
+    Numbers are atomic numbers, unless they are 1, 2, ... without a gap: so LAMMPS and OVITO number kinds of
+    atoms whose elements they do not know, and no particle of hydrogen and helium is ever imaged.
+
+    **Arguments:**
+
+    - `texts`: what the file has for the element of each atom.
+    - `place`: says where in the file an atom's is, by its index.
+
+    **Raises:** `InputError` for a text that names no element.
+    """
+    kinds = {text.strip() for text in texts}
+    if _are_types(kinds):
+        log.warning(
+            "the elements are numbers from 1 to %d, which are no atomic numbers: they are not known",
+            len(kinds),
+        )
+        return (UNKNOWN,) * len(texts)
+    known = {text: symbol_in(text) for text in set(texts)}
+    symbols = [symbol for text in texts if (symbol := known[text]) is not None]
+    if len(symbols) < len(texts):
+        i = next(i for i, text in enumerate(texts) if known[text] is None)
+        raise InputError(
+            f"{place(i)}: {texts[i].strip()[:20]!r} is no element",
+            "write its symbol, or X if it is not known",
+        )
+    return tuple(symbols)
+
+
+def _are_types(kinds: Collection[str]) -> bool:
+    return bool(kinds) and set(kinds) == {str(k) for k in range(1, len(kinds) + 1)}
+
+
+def element(symbol: str, neighbour_distance: float | None = None) -> Element:
+    """The element that a text names.
+
+    **Arguments:**
+
+    - `symbol`: "Pt", or whatever else `symbol_in` understands.
     - `neighbour_distance`: replaces the bulk value (Å), for compounds.
 
     **Raises:** `InputError` if there is no such element or the distance is not a length.
     """
     from ase.data import atomic_numbers
 
-    name = symbol.strip().capitalize()
-    if name not in atomic_numbers or name == "X":
+    name = symbol_in(symbol)
+    if name is None or name == UNKNOWN:
         raise InputError(
             f"unknown element {symbol!r}", "give a chemical symbol, as in --element Pt", "--element"
         )

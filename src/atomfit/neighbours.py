@@ -81,6 +81,13 @@ def find_neighbours(
     return Neighbours(count, nearest, distances, mean, float(cutoff))
 
 
+def shell_distance(positions: Float[np.ndarray, "n d"]) -> float:
+    """Mean distance of the first shell (Å), as the atoms themselves have it; NaN for a lone atom."""
+    if len(positions) < 2:
+        return float("nan")
+    return cutoff_from_atoms(positions, nearest_distances(positions)) / CUTOFF_PER_DISTANCE
+
+
 def cutoff_from_atoms(
     positions: Float[np.ndarray, "n d"],
     nearest: Float[np.ndarray, " n"],

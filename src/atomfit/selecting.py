@@ -11,7 +11,7 @@ from atomfit.detection.detect import Detection, correlations_with_identical_atom
 from atomfit.detection.mean_atom import CLOSEST, MeanAtom
 from atomfit.fitting.joint import JointFit
 from atomfit.io.checkpoint import Checkpoint
-from atomfit.neighbours import find_neighbours
+from atomfit.neighbours import find_neighbours, shell_distance
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap
 from atomfit.refining import Progress, joint_fit, refine_jointly
@@ -168,7 +168,11 @@ def assign_species(ready: PreparedMap, joint: JointFit | None, options: BuildOpt
     fitted = joint.fitted
     neighbours = find_neighbours(fitted.positions, options.cn_cutoff, ready.element.neighbour_distance)
     species = assign(
-        fitted.amplitudes, fitted.u_iso, neighbours.coordination_numbers.astype(float), ready.elements
+        fitted.amplitudes,
+        fitted.u_iso,
+        neighbours.coordination_numbers.astype(float),
+        ready.elements,
+        shell_distance(fitted.positions),
     )
     log.info(species.describe())
     return species

@@ -177,15 +177,14 @@ def numbers_of(model: Model, path: str | Path, ready: PreparedSeries) -> Int[np.
     if len(known) == 1:
         # A model that does not know its elements.
         known["X"] = ready.element.number
-    symbols = [symbol.capitalize() for symbol in model.symbols]
-    for i, symbol in enumerate(symbols):
+    for i, symbol in enumerate(model.symbols):
         if symbol not in known:
             raise InputError(
                 f"atom {model.ids[i]} is {symbol}, not {' or '.join(one.symbol for one in ready.elements)}",
                 "give all elements of the model with --element",
                 path,
             )
-    return np.array([known[symbol] for symbol in symbols])
+    return np.array([known[symbol] for symbol in model.symbols])
 
 
 def shown(positions: Float[np.ndarray, "n 3"], series: TiltSeries, margin: float) -> Bool[np.ndarray, " n"]:

@@ -1,5 +1,7 @@
 """Gauss-Newton: its matrix against a dense one, its steps against hard starts."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,12 +11,17 @@ from scipy.spatial import cKDTree
 
 from atomfit.detection.detect import detect
 from atomfit.elements import element
+from atomfit.errors import InputError
 from atomfit.fitting.curvature import neighbour_table
-from atomfit.fitting.joint import fit_jointly
+from atomfit.fitting.first_order import LBFGS, Adam
+from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.newton import GaussNewton, conjugate_gradients
 from atomfit.fitting.overlaps import derivatives_of_gaussian, multi_indices, natural_blocks
+from atomfit.fitting.parameters import AbstractParametrisation, Free
 from atomfit.fitting.pose import pose
+from atomfit.fitting.posterior import AbstractPosterior, Evaluation
+from atomfit.fitting.solvers import AbstractSolver, Minimum, minimise
 from atomfit.matching import match
 from atomfit.simulation import simulate
 
@@ -158,3 +165,106 @@ def test_steps_that_are_cut_short_do_not_end_a_fit() -> None:
     assert fit.reason == "converged"
     assert match(fit.fitted.positions, case.positions).rmsd < 0.01
     assert fit.noise == pytest.approx(0.02, rel=0.02)
+
+
+class Constant(eqx.Module):
+    """A term that says nothing."""
+
+    value: np.ndarray
+
+    def __call__(self, model: MapModel) -> jax.Array:
+        return 0 * jnp.sum(jnp.asarray(model.atoms.positions)) + self.value
+
+
+def test_a_constant_in_a_term_changes_nothing() -> None:
+    """The data's own cost is about 10; a term of 3000 would have hidden all that is left to gain."""
+    case = simulate(size=43, noise=0.03, rotate="random")
+    found = detect(case.map, PT)
+
+    def fitted(constant: float) -> JointFit:
+        term = Constant(np.asarray(constant, np.float32))
+        return fit_jointly(case.map, found.positions, found.mean_atom, PT, terms=(term,))
+
+    without = fitted(0.0)
+    for constant in (-3e3, 3e3):
+        fit = fitted(constant)
+        assert fit.reason == "converged"
+        np.testing.assert_allclose(fit.positions, without.positions, atol=2e-3)
+        assert fit.noise == pytest.approx(without.noise, rel=1e-2)
+    with pytest.raises(InputError, match="no number where the fit begins"):
+        fitted(np.nan)
+
+
+class Numbers(AbstractParametrisation):
+    """Free numbers that are what they are, those of one atom."""
+
+    start: list[int]
+    steps: dict[str, np.ndarray]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        return ("x",)
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        return 1, 2
+
+    def __call__(self, free: Free) -> Free:
+        return free
+
+
+class Bowl(AbstractPosterior):
+    """½ (x - 1)² + 1, which a factor multiplies beyond a limit of x, and a constant; begins at zero."""
+
+    beyond: float
+    limit: float = 0.5
+    constant: float = 0.0
+    parametrisation: Numbers = Numbers([0], {"x": np.ones((1, 2))})
+
+    def __call__(self, free: Free) -> jax.Array:
+        x = jnp.asarray(free["x"])
+        there = jnp.where(jnp.max(x) > self.limit, self.beyond, 1.0)
+        return (jnp.sum(0.5 * (x - 1) ** 2) + 1) * there + self.constant
+
+    def evaluate(self, free: Free) -> Evaluation:
+        return Evaluation(self(free), self.parametrisation.flat(jax.grad(self)(free)))
+
+    def misfit(self, free: Free, value: jax.Array | float) -> jax.Array | float:
+        return value - self.constant
+
+    def curvature(self, free: Free) -> tuple[Callable[[jax.Array], jax.Array], jax.Array]:
+        return lambda vector: vector, jnp.ones(2)
+
+
+def minimum(bowl: Bowl, solver: AbstractSolver) -> Minimum[Free]:
+    start = bowl.parametrisation.zeros()
+    return minimise(bowl, start, solver, tolerance=1e-4, max_iterations=200, misfit=bowl.misfit)
+
+
+SOLVERS = pytest.mark.parametrize(
+    "solver", [GaussNewton(), LBFGS(), Adam(0.3)], ids=lambda s: type(s).__name__
+)
+
+
+@SOLVERS
+@pytest.mark.parametrize("constant", [-1e4, 0.0, 1e4])
+def test_convergence_is_judged_by_what_the_data_cost(solver: AbstractSolver, constant: float) -> None:
+    found = minimum(Bowl(1.0, constant=constant), solver)
+    assert found.reason == "converged"
+    np.testing.assert_allclose(found.params["x"], 1.0, atol=0.1)
+
+
+@SOLVERS
+def test_what_is_no_number_beyond_a_limit_ends_the_fit_at_its_best(solver: AbstractSolver) -> None:
+    found = minimum(Bowl(np.nan), solver)
+    assert found.reason == "diverged"
+    assert 0 < np.max(found.params["x"]) <= 0.5
+    assert found.value == pytest.approx(float(Bowl(np.nan)(found.params)))
+    assert found.value == np.nanmin(found.history)
+
+
+@SOLVERS
+def test_no_number_at_all_ends_the_fit_where_it_began(solver: AbstractSolver) -> None:
+    found = minimum(Bowl(np.nan, limit=-1.0), solver)
+    assert found.reason == "diverged"
+    np.testing.assert_array_equal(found.params["x"], 0)

@@ -66,7 +66,7 @@ def test_rows_are_put_in_the_order_of_the_images(tmp_path: Path) -> None:
 
 
 BAD_TABLES = {
-    "empty": ("", "no views"),
+    "empty": ("", "the table is empty"),
     "only a header": (HEADER, "no views"),
     "no matrices": ("a,b\n1,2", "neither matrices nor angles"),
     "a word": (f"{HEADER}\n{UNIT}\n1,0,0,0,x,0,0,0,1", "row 3, column 'r22': 'x' is not a number"),

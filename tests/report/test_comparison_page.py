@@ -73,6 +73,7 @@ def test_the_headline_has_the_papers_numbers(found: Comparison) -> None:
         f"{int(found.moved.sum())} moved by more than noise",
         f"turned by {found.registration.motion.angle:.2f}°",
         f"{found.scale.value:.2f} ± {found.scale.esd:.2f} times as far",
+        "error bars are right",
     ):
         assert part in said
     assert words["warnings"] == []
@@ -80,10 +81,14 @@ def test_the_headline_has_the_papers_numbers(found: Comparison) -> None:
 
 def test_warnings_are_sentences(models: list[Model]) -> None:
     sites = models[0].positions
-    too_small = compare(model("a", sites, 0.01), model("b", sites + 0.05, 0.01), move=False)
-    assert [re.sub(r"[\d.]+", "N", one) for one in warnings(too_small)] == [
-        "error bars are too small by a factor of N; --calibrate allows for it"
-    ]
+    shifted = compare(model("a", sites, 0.01), model("b", sites + 0.05, 0.01), move=False)
+    assert "neighbours share 100% of their displacements; the atoms moved" in warnings(shifted)[0]
+    scattered = sites + np.random.default_rng(0).normal(0, 0.05, sites.shape)
+    either = warnings(compare(model("a", sites, 0.01), model("b", scattered, 0.01)))
+    assert re.sub(r"[\d.]+", "N", either[0]).startswith(
+        "common atoms lie N times as far apart as error bars"
+    )
+    assert "either these are too small (--calibrate allows for that), or the atoms moved" in either[0]
     rng = np.random.default_rng(0)
     noisy = compare(model("a", sites, 5.0), model("b", sites + rng.normal(0, 0.05, sites.shape), 5.0))
     assert "too large" in warnings(noisy)[0]

@@ -55,6 +55,24 @@ def test_one_element_is_not_taken_for_two() -> None:
         assert np.all(species.probabilities == 1)
 
 
+def test_one_class_is_one_element_whatever_was_given() -> None:
+    for seed, bond, symbol in ((0, 2.75, PT), (1, 2.62, FE), (2, np.nan, PT)):
+        _, amplitudes, u, coordination = planted(1.0, 0.5, seed, n=150)
+        species = assign(amplitudes, u, coordination, [FE, PT], bond)
+        assert set(species.numbers) == {symbol.number}
+        assert np.all(np.isnan(species.probabilities))
+        assert species.lacking
+        assert "1 of 2" in species.describe()
+
+
+def test_two_classes_are_the_two_elements_of_three_that_fit() -> None:
+    bright, amplitudes, u, coordination = planted(3.0, 0.4, 1)
+    species = assign(amplitudes, u, coordination, [FE, PT, AU])
+    assert set(species.numbers[bright]) < {PT.number, AU.number}
+    assert np.mean((species.numbers == FE.number) == ~bright) > 0.985
+    assert species.lacking
+
+
 def test_an_alloy_that_was_called_an_element_is_noticed() -> None:
     _, amplitudes, u, coordination = planted(2.5, 0.4, 3)
     species = assign(amplitudes, u, coordination, [PT])

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
-from atomfit.fitting.solvers import AbstractSolver, Objective, moved
+from atomfit.fitting.solvers import AbstractSolver, Objective, Step, moved, sound_value
 
 
 class Evaluated(NamedTuple):
@@ -28,11 +29,13 @@ class Evaluated(NamedTuple):
 
     - `value`, `grad`: of the objective, where the last update led.
     - `memory`: the rule's own.
+    - `blocked`: whether it led nowhere because the objective is no number beyond.
     """
 
     value: Any
     grad: Any
     memory: Any
+    blocked: Any = np.asarray(False)
 
 
 class AbstractOptax(AbstractSolver):
@@ -54,7 +57,7 @@ class AbstractOptax(AbstractSolver):
         still = jax.tree.map(jnp.zeros_like, step)
         step, memory = _where(jnp.isinf(state.value), (still, state.memory), (step, memory))
         value, gradient = jax.value_and_grad(objective)(moved(params, step))
-        return step, Evaluated(value, gradient, memory)
+        return step, Evaluated(sound_value(value, gradient), gradient, memory)
 
 
 class Optax(AbstractOptax):
@@ -110,6 +113,9 @@ class LBFGS(AbstractSolver):
         # The parameters are scaled already, so the first direction is the plain gradient.
         return optax.scale_by_lbfgs(self.memory_size, scale_init_precond=False)
 
+    def promise(self, state: Step) -> float | None:
+        return float("nan") if state.memory.blocked else None
+
     def init(self, objective: Objective, params: PyTree) -> Evaluated:
         # One flat vector: the recursion compiles much faster than over a tree.
         flat = ravel_pytree(params)[0]
@@ -120,12 +126,13 @@ class LBFGS(AbstractSolver):
         ascent, memory = self._direction.update(state.grad, state.memory, at)
         # A direction that does not descend comes from negative curvature in the memory.
         ascent = jnp.where(jnp.vdot(ascent, state.grad) > 0, ascent, state.grad)
-        value, gradient, length = self._search(
+        value, gradient, length, beyond = self._search(
             lambda x: objective(unravel(x)), at, ascent, state.value, state.grad
         )
-        found = (-length * ascent, Evaluated(value, gradient, memory))
+        found = (-length * ascent, Evaluated(value, gradient, memory, jnp.array(False)))
         # A search that fails was misled by what the memory holds; the next one starts afresh.
-        afresh = (jnp.zeros_like(at), state._replace(memory=self._direction.init(at)))
+        again = state._replace(memory=self._direction.init(at), blocked=beyond)
+        afresh = (jnp.zeros_like(at), again)
         step, state = _where(value < state.value, found, afresh)
         return unravel(step), state
 
@@ -136,30 +143,35 @@ class LBFGS(AbstractSolver):
         ascent: Float[Array, " k"],
         value: Float[Array, ""],
         gradient: Float[Array, " k"],
-    ) -> tuple[Float[Array, ""], Float[Array, " k"], Float[Array, ""]]:
-        """Value, gradient and length of a step downhill that lowers the objective enough."""
+    ) -> tuple[Float[Array, ""], Float[Array, " k"], Float[Array, ""], Bool[Array, ""]]:
+        """Value, gradient and length of a step downhill that lowers the objective enough.
+
+        And whether there were places on the way at which it is no number.
+        """
         slope = jnp.vdot(ascent, gradient)
 
         def enough(there: Array, length: Array) -> Array:
             return there < value - 1e-4 * length * slope
 
-        def unfinished(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
-            trial, there, _, _, count = carry
+        def unfinished(carry: tuple[Array, ...]) -> Array:
+            trial, there, _, _, count, _ = carry
             return ~enough(there, trial) & (count < self.max_backtracks)
 
-        def search(carry: tuple[Array, Array, Array, Array, Array]) -> Any:
-            length, _, _, _, count = carry
+        def search(carry: tuple[Array, ...]) -> Any:
+            length, _, _, _, count, beyond = carry
             there, slopes = jax.value_and_grad(objective)(at - length * ascent)
+            there = sound_value(there, slopes)
             rise = there - value + length * slope
-            # The minimum of the parabola through what is known of the line.
-            shorter = length * jnp.clip(0.5 * length * slope / rise, 0.1, 0.5)
+            # The minimum of the parabola through what is known of the line; of none beyond NaN.
+            part = jnp.clip(0.5 * length * slope / rise, 0.1, 0.5)
+            shorter = length * jnp.where(jnp.isfinite(part), part, 0.1)
             trial = jnp.where(enough(there, length), length, shorter)
-            return trial, there, slopes, length, count + 1
+            return trial, there, slopes, length, count + 1, beyond | jnp.isnan(there)
 
         one = jnp.ones(())
-        first = (one, jnp.float32(jnp.inf), gradient, one, jnp.zeros((), int))
-        _, there, slopes, length, _ = lax.while_loop(unfinished, search, first)
-        return there, slopes, length
+        first = (one, jnp.float32(jnp.inf), gradient, one, jnp.zeros((), int), jnp.array(False))
+        _, there, slopes, length, _, beyond = lax.while_loop(unfinished, search, first)
+        return there, slopes, length, beyond
 
 
 def _where(condition: Array, yes: Any, no: Any) -> Any:

@@ -20,7 +20,8 @@ A fit has converged when the model promises no further decrease, which is known 
 
 To optax it is a transformation that asks for no gradient. Everything it knows is in its state: λ, and
 the evaluation of the objective where its last update led. An update that would not lower the objective is
-zero, and the next one, of larger λ, is shorter.
+zero, and the next one, of larger λ, is shorter. That holds for one that would lead to where the objective
+is no number, too; if the step itself is none, or no λ is large enough, nothing is promised (NaN).
 """
 
 from collections.abc import Callable
@@ -34,7 +35,7 @@ from jaxtyping import Array, Float
 
 from atomfit.fitting.parameters import AbstractParametrisation, Free
 from atomfit.fitting.posterior import AbstractPosterior, Evaluation
-from atomfit.fitting.solvers import AbstractSolver, Objective, Step, moved
+from atomfit.fitting.solvers import AbstractSolver, Objective, Step, moved, sound_value
 
 _MOST_DAMPING = 1e6
 
@@ -108,6 +109,7 @@ class GaussNewton(AbstractSolver):
         step = self.within_reach(step, parametrisation)
         promise = -jnp.vdot(step, here.gradient + 0.5 * product(step))
         there = posterior.evaluate(moved(params, parametrisation.unflat(step)))
+        there = there._replace(value=sound_value(there.value, there.gradient))
         # Steps that were cut short one by one may add up to none; then only more damping helps.
         sound = promise > 0
         kept = jnp.where(sound, (here.value - there.value) / jnp.where(sound, promise, 1.0), 0.0)
@@ -119,7 +121,10 @@ class GaussNewton(AbstractSolver):
         strength = jnp.maximum(jnp.where(better, strength, 5 * state.strength), 1e-6)
         # A strongly damped step is short whatever there is to gain.
         promise = jnp.where(first | ~sound | (strength > 1), jnp.inf, promise)
-        promise = jnp.where(strength >= _MOST_DAMPING, 0.0, promise)
+        # Where no step is short enough, float32 tells no lower place, or there is none but beyond NaN.
+        nowhere = jnp.where(jnp.isnan(there.value), jnp.nan, 0.0)
+        promise = jnp.where(strength >= _MOST_DAMPING, nowhere, promise)
+        promise = jnp.where(jnp.all(jnp.isfinite(step)), promise, jnp.nan)
         evaluation = jax.tree.map(lambda a, b: jnp.where(better, a, b), there, here)
         update = parametrisation.unflat(jnp.where(better, step, 0.0))
         return update, Damping(strength, promise, evaluation)

@@ -58,6 +58,15 @@ class AbstractPosterior(eqx.Module):
         """Objective and gradient."""
 
     @abc.abstractmethod
+    def misfit(self, free: Free, value: Float[Array, ""] | float) -> Float[Array, ""] | float:
+        """What the data have in the objective.
+
+        **Arguments:**
+
+        - `free`, `value`: the free numbers and the objective there.
+        """
+
+    @abc.abstractmethod
     def curvature(
         self, free: Free
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
@@ -93,6 +102,9 @@ class Posterior(AbstractPosterior):
             return self(self.parametrisation.unflat(vector))
 
         return Evaluation(*jax.value_and_grad(value)(self.parametrisation.flat(free)))
+
+    def misfit(self, free: Free, value: Float[Array, ""] | float) -> Float[Array, ""] | float:
+        return value - self.others(self.parametrisation(free))
 
     def _of_background(
         self, model: MapModel, density: Float[Array, "..."]

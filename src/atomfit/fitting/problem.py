@@ -129,14 +129,25 @@ class JointProblem:
         if isinstance(self.posterior.data, Pointwise):
             precision = self.precision(model)
             return float(np.sqrt(np.mean(1 / precision[self.region.mask])))
-        misfit = value - self._others(model)
+        misfit = self._misfit(model, value)
         return self.unit * float(np.sqrt(2 * misfit / max(self.measurements - self.parameters, 1)))
 
-    def _others(self, model: MapModel) -> float:
-        """What a prior and other terms are at a model; there is nothing to compile if there are none."""
-        if not self.posterior.terms and not np.any(self.posterior.prior.precisions):
-            return 0.0
-        return float(_others(self.posterior, model))
+    def misfit(self, free: Free, value: float) -> float:
+        """What the map has in the objective (squared typical peaks).
+
+        **Arguments:**
+
+        - `free`, `value`: the free numbers and the objective there.
+        """
+        return self._misfit(self.model(free), value) if self._has_others else value
+
+    def _misfit(self, model: MapModel, value: float) -> float:
+        return value - float(_others(self.posterior, model)) if self._has_others else value
+
+    @property
+    def _has_others(self) -> bool:
+        """Whether there are a prior or other terms; there is nothing to compile if there are none."""
+        return bool(self.posterior.terms) or bool(np.any(self.posterior.prior.precisions))
 
     def drawn(
         self, means: Float[np.ndarray, "n s"], precision: Float[np.ndarray, "s s"], noise: float

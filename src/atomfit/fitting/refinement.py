@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from atomfit.atoms import Atoms, IsotropicDisplacements, matrices_of_elements
+from atomfit.errors import InputError
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.noise import NoiseSpectrum
@@ -218,6 +219,8 @@ def refine(
     - `max_iterations`: the most iterations, those before `start` included.
     - `progress`: called with iterations done and the objective.
     - `keep`: called with how far the fit has come, whenever it looks up.
+
+    **Raises:** `InputError` if the objective is no number at the start.
     """
     free, history = problem.parametrisation.zeros(), np.zeros(0)
     if start is not None:
@@ -231,9 +234,15 @@ def refine(
             tolerance=tolerance * problem.n / problem.measurements,
             least=0.5 * problem.measurements * SMALLEST_NOISE**2,
             max_iterations=max(max_iterations - len(history), 0),
+            misfit=problem.misfit,
             progress=_counting_from(len(history), progress),
             keep=_after(history, keep),
         )
+        if not np.isfinite(minimum.value):
+            raise InputError(
+                "the objective, or its gradient, is no number where the fit begins",
+                "look at what of it is your own: terms, a likelihood, a background, scattering",
+            )
         free = minimum.params
         history = np.concatenate([history, minimum.history])
         result = Refinement(problem, FitState(free, history), minimum.value, minimum.reason)

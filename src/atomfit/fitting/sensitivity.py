@@ -55,7 +55,8 @@ def refined(
     - `posterior`: the objective.
     - `start`: the first free numbers.
     - `solver`: default settings if not given.
-    - `tolerance`: iterations end when they promise to lower the objective by less than this part.
+    - `tolerance`: iterations end when they promise to lower the objective by less than this part of the
+        misfit.
     """
     solver = GaussNewton() if solver is None else solver
     return stationary(posterior, _minimum(_held(posterior), _held(start), solver, tolerance))
@@ -114,8 +115,9 @@ def _minimum(posterior: Posterior, start: Free, solver: GaussNewton, tolerance: 
     """
 
     def unfinished(carry: tuple[Array, Free, Damping]) -> Array:
-        count, _, state = carry
-        promising = jnp.isinf(state.value) | (state.promise > tolerance * state.value)
+        count, free, state = carry
+        enough = tolerance * posterior.misfit(free, state.value)
+        promising = jnp.isinf(state.value) | (state.promise > enough)
         return promising & (count < _MAX_ITERATIONS)
 
     def iterate(carry: tuple[Array, Free, Damping]) -> tuple[Array, Free, Damping]:

@@ -88,10 +88,9 @@ def summary(comparison: Comparison, distance: float, fdr: float, calibrated: boo
     c = comparison
     counts = {status: c.count(status) for status in STATUSES}
     n, m, common = len(c.a), len(c.b), counts["common"]
-    apart = c.distances[np.array(c.statuses, dtype=object) == "common"]
+    apart = c.distances[c.common]
     registration, motion = c.registration, c.registration.motion
     deviations = registration.deviations
-    tested = np.isfinite(c.squares)
     return {
         "a": {"name": c.a.name, "atoms": n},
         "b": {"name": c.b.name, "atoms": m},
@@ -111,13 +110,15 @@ def summary(comparison: Comparison, distance: float, fdr: float, calibrated: boo
         },
         "displaced_reach": c.reach,
         "significance": {
-            "tested": int(tested.sum()),
+            "tested": c.tested,
             "fdr": fdr,
             "calibrated": calibrated,
-            "moved": int(c.moved.sum()),
-            "moved_common": int(np.sum(c.moved & (np.array(c.statuses, dtype=object) == "common"))),
+            "moved": int(c.moved.sum()) if c.tested else None,
+            "moved_common": int(np.sum(c.moved & c.common)) if c.tested else None,
             "error_bars_too_small_by": c.scale.value,
             "error_bars_too_small_by_esd": c.scale.esd,
+            "shared_by_neighbours": c.coherence[0],
+            "one_factor_probability": c.one_factor,
         },
         "z": {name: asdict(agreement) for name, agreement in c.agreements.items()},
         "registration": {
@@ -178,7 +179,9 @@ def write_side(path: Path, comparison: Comparison, side: str) -> None:
     atoms = Atoms(list(model.symbols), positions)
     atoms.set_array("id", model.ids)
     atoms.set_array("status", np.array([c.statuses[row] for row in rows]))
-    atoms.set_array("moved", c.moved[rows].astype(int))
+    if c.tested:
+        # -1 for an atom that could not be tested.
+        atoms.set_array("moved", np.where(np.isfinite(c.squares), c.moved, -1)[rows].astype(int))
     write(str(path), atoms, format="extxyz")
 
 

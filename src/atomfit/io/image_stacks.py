@@ -8,7 +8,7 @@ push its atoms away from them.
 
 import hashlib
 import warnings as python_warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from atomfit.io.microscope_files import is_of_a_microscope, read_microscope_file
 from atomfit.io.mrc import is_numpy, read_numpy, read_stored, require_file
 from atomfit.io.mrc_header import parse_stack_header
 from atomfit.io.record import hash_of
+from atomfit.io.tiff import Stack
 
 #: Lengths that an edge of a pixel may have (Å).
 _PIXELS = (1e-3, 10.0)
@@ -56,7 +57,7 @@ def read_images(
 
     **Arguments:**
 
-    - `path`: an MRC stack, gzipped or not, a .npy file, or what rosettasciio reads if it is installed.
+    - `path`: an MRC stack, packed or not, a .npy or TIFF file, or what rosettasciio reads if it is there.
     - `pixel_size`: replaces the header's (Å).
     - `mask_value`: pixels that are equal to it were not measured; it may be NaN.
 
@@ -64,18 +65,13 @@ def read_images(
     """
     path = Path(path)
     try:
-        require_file(path)
-        if is_numpy(path) or is_of_a_microscope(path):
-            if is_numpy(path):
-                images, edge = read_numpy(path), None
-            else:
-                images, edge = read_microscope_file(path)
-            stack = stack_of(images, pixel_size or edge, mask_value)
-            if edge is not None and pixel_size is None:
-                stack.notes[0] = f"pixel size: {edge:g} Å, from the file"
-            return ImageStack(
-                stack.images, stack.counted, stack.pixel, path, hash_of(path), stack.notes, stack.warnings
-            )
+        # A .zspy is a directory.
+        if not (is_of_a_microscope(path) and path.is_dir()):
+            require_file(path)
+        if is_of_a_microscope(path):
+            return _named(path, read_microscope_file(path), pixel_size, mask_value)
+        if is_numpy(path):
+            return _named(path, Stack(read_numpy(path), None), pixel_size, mask_value)
         given = _checked(pixel_size)
         header, stored = read_stored(path, lambda raw: parse_stack_header(raw, given))
         values = np.ascontiguousarray(stored, dtype=np.float32)
@@ -88,6 +84,22 @@ def read_images(
         raise error.at(path) from None
     except OSError as error:
         raise InputError(error.strerror or str(error), "check the path and its permissions", path) from None
+
+
+def _named(path: Path, found: Stack, pixel_size: float | None, mask_value: float | None) -> ImageStack:
+    """A stack that was read by others, with the file's name and what it says of its pixels."""
+    low, high = _PIXELS
+    edge = found.pixel if pixel_size is None else pixel_size
+    if pixel_size is None and edge is not None and not low <= edge <= high:
+        raise InputError(
+            f"the file says that a pixel is {edge:g} Å, which shows no atoms",
+            "give it with --pixel-size, in Å",
+        )
+    stack = stack_of(found.images, edge, mask_value)
+    if pixel_size is None:
+        stack.notes[0] = f"pixel size: {edge:g} Å, from the file"
+    notes = [*found.notes, *stack.notes]
+    return replace(stack, path=path, sha256=hash_of(path), notes=notes)
 
 
 def stack_of(

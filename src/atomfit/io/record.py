@@ -23,6 +23,11 @@ def made_by(libraries: Iterable[str]) -> dict[str, Any]:
 
 
 def hash_of(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """SHA-256 of a file's bytes; of a directory that is one to its program, of all its files' hashes."""
+    if path.is_dir():
+        whole = hashlib.sha256()
+        for part in sorted(part for part in path.rglob("*") if part.is_file()):
+            whole.update(f"{part.relative_to(path).as_posix()} {hash_of(part)}\n".encode())
+        return whole.hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

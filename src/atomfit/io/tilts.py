@@ -1,4 +1,4 @@
-"""Tilt angles from a file: one angle a line, in degrees (.tlt, .rawtlt)."""
+"""Tilt angles from a file: one angle a line, in degrees (.tlt, .rawtlt); what follows a # is a comment."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.errors import InputError
+from atomfit.io.text import is_comment, lines_of, not_a_number, number, read_text
 from atomfit.options import Axis
 from atomfit.tilts import TiltAngles
 
@@ -43,22 +44,14 @@ def read_angles(path: Path, option: str) -> Float[np.ndarray, " n"]:
 
     **Raises:** `InputError` if the file does not hold angles.
     """
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(_MOST_BYTES)
-    except OSError as error:
-        raise InputError(error.strerror or str(error), f"check the path of {option}", path) from None
+    text = read_text(path, f"check what {option} is given", _MOST_BYTES)
     angles = []
-    for number, line in enumerate(raw.decode("utf-8", "replace").splitlines(), 1):
-        if line.strip():
-            try:
-                angles.append(float(line))
-            except ValueError:
-                raise InputError(f"line {number} is no angle ({_short(line)})", _REMEDY, path) from None
+    for i, line in enumerate(lines_of(text), 1):
+        if not is_comment(line):
+            angle = number(line.split("#")[0])
+            if angle is None:
+                raise InputError(f"line {i} is no angle ({not_a_number(line)})", _REMEDY, path)
+            angles.append(angle)
     if not angles:
         raise InputError("the file holds no angles", _REMEDY, path)
     return np.array(angles)
-
-
-def _short(line: str) -> str:
-    return repr(line.strip()[:20])

@@ -17,7 +17,6 @@ model's frame, the views turn about. A column `view` says which image a row belo
 turn the microscope and not the specimen, the inverse rotations are meant.
 """
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from jaxtyping import Float
 
 from atomfit.errors import InputError
 from atomfit.io.tables import Column, write_columns
+from atomfit.io.text import not_a_number, number, read_text, table_rows
 from atomfit.io.tilts import read_angles
 from atomfit.projection.views import Views
 
@@ -88,8 +88,6 @@ def read_views(
             found = _from_table(path, shape, convention)
     except InputError as error:
         raise (error if error.where not in (None, "--views") else _moved(error, path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the file cannot be read ({error})", _KINDS, path) from None
     if not inverse:
         return found
     turned = Views(np.swapaxes(found.views.rotations, 1, 2), found.views.centres)
@@ -202,44 +200,22 @@ def _from_euler(
 
 def _columns(path: Path) -> tuple[list[int], dict[str, np.ndarray]]:
     """Line numbers of the rows, and all columns that tell of views, as they stand in the file."""
-    if path.is_dir() or not path.exists():
-        raise InputError("there is no such file", _KINDS, path)
-    if path.stat().st_size > _MOST_BYTES:
-        raise InputError("the file is too long for a table of views", _KINDS, path)
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        try:
-            lines = [(i, row) for i, row in enumerate(csv.reader(file), 1) if any(x.strip() for x in row)]
-        except csv.Error as error:
-            raise InputError(f"this is no table ({error})", _KINDS, path) from None
-    if len(lines) < 2:
+    header, lines = table_rows(path, read_text(path, _KINDS, _MOST_BYTES), _KINDS)
+    if not lines:
         raise InputError("the table has no views", _KINDS, path)
-    header = [title.strip() for title in lines[0][1]]
     wanted = {"view", *MATRIX, *CENTRE, *POINT, *(name for names in _EULER for name in names)}
-    for number, row in lines[1:]:
-        if len(row) != len(header):
-            raise InputError(
-                f"row {number} has {len(row)} fields where the first line has {len(header)}",
-                "mend that row",
-                path,
-            )
-    found: dict[str, np.ndarray] = {}
-    for place, title in enumerate(header):
-        if title in found:
-            raise InputError(f"two columns are named {title!r}", "rename one of them", path)
-        if title in wanted:
-            found[title] = np.array([_number(path, i, title, row[place]) for i, row in lines[1:]])
-    return [number for number, _ in lines[1:]], found
+    found = {
+        title: np.array([_number(path, i, title, row[place]) for i, row in lines])
+        for place, title in enumerate(header)
+        if title in wanted
+    }
+    return [line for line, _ in lines], found
 
 
 def _number(path: Path, row: int, title: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
-    if not np.isfinite(value):
-        raise InputError(
-            f"row {row}, column {title!r}: {text.strip()[:20]!r} is not a number", "correct it", path
-        )
+    value = number(text)
+    if value is None or not np.isfinite(value):
+        raise InputError(f"row {row}, column {title!r}: {not_a_number(text)}", "correct it", path)
     return value
 
 

@@ -88,6 +88,10 @@ class TiltPosterior(AbstractPosterior):
         pulled = jnp.asarray(self.precisions) * off
         return Evaluation(value + 0.5 * jnp.vdot(off, pulled), gradient + pulled)
 
+    def misfit(self, free: Free, value: Float[Array, ""] | float) -> Float[Array, ""] | float:
+        off = self.parametrisation.flat(free) - jnp.asarray(self.known)
+        return value - 0.5 * jnp.vdot(off, jnp.asarray(self.precisions) * off)
+
     def curvature(
         self, free: Free
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:

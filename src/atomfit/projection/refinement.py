@@ -20,7 +20,7 @@ from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.probe import Probe, make_probe
-from atomfit.projection.stages import ROUGH, WIDE, Progress, Run, Stage, log_widths
+from atomfit.projection.stages import ENDED, ROUGH, WIDE, Progress, Run, Stage, log_widths
 from atomfit.projection.views import TiltSeries
 from atomfit.tilt_options import Amplitudes, ProbeKind, TiltDisplacements
 
@@ -123,7 +123,7 @@ def refine_against(
     model = run.first(wide=anneal)
     for stage in stages:
         model, found = run.through(model, stage)
-        if found.reason == "interrupted":
+        if found.reason in ENDED:
             break
         if "turns" in free_views and stage is settled:
             model, found = run.with_better_turns(model, stage, found)

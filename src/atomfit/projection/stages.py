@@ -48,6 +48,8 @@ _MOST_COLOUR = 10.0
 _MOST, _MOST_ROUGH = 40, 15
 #: Searches for better directions of views.
 _MOST_SEARCHES = 3
+#: How a stage ends that no other may follow: the user's wish, or numbers that are none.
+ENDED = ("interrupted", "diverged")
 #: Products cost as much as two evaluations, so a step need not be exact.
 _SOLVER = GaussNewton(accuracy=0.1, max_products=40)
 
@@ -146,6 +148,7 @@ class Run:
             _SOLVER,
             tolerance=self.tolerance(posterior.parametrisation.start, stage),
             max_iterations=_MOST_ROUGH if stage.tolerance > FINE else _MOST,
+            misfit=lambda free, value: float(posterior.misfit(free, value)),
             progress=lambda iteration, value: self.progress(stage.name, iteration, value),
         )
         model = jax.tree.map(np.asarray, posterior.parametrisation(found.params))
@@ -174,7 +177,7 @@ class Run:
                 break
             moved = model.views._replace(turns=turns.astype(np.float32))
             model, found = self.through(eqx.tree_at(lambda m: m.views, model, moved), stage)
-            if found.reason == "interrupted":
+            if found.reason in ENDED:
                 break
         return model, found
 

@@ -8,10 +8,16 @@ from typing import Any
 import numpy as np
 
 from atomfit.statistics.comparison import Comparison
-from atomfit.verdict.of_comparison import judge_comparison
+from atomfit.verdict.of_comparison import COPY, cause_of_excess, judge_comparison
 
-#: Displacements so much smaller than their error bars are those of a copy, by rounding.
-_COPY = 1e-6
+#: What it means that displacements are as large as they are.
+_CAUSES = {
+    None: "error bars are right, and most atoms did not move",
+    "too large": "error bars are too large",
+    "atoms moved together": "atoms moved, together with their neighbours",
+    "some atoms moved": "many moved, by very different amounts",
+    "either": "error bars are too small, or atoms moved",
+}
 
 
 def headline(c: Comparison, found: dict[str, Any]) -> dict[str, Any]:
@@ -40,8 +46,10 @@ def warnings(c: Comparison) -> list[str]:
         found.append(
             f"{registration.equals} other orientations are as good; the smallest rotation is taken"
         )
-    if _wrong(c):
-        found.append(f"error bars are {_off(c)}; --calibrate allows for it")
+    if not c.tested:
+        found.append(
+            "it was not tested whether atoms moved by more than noise: not both models have error bars"
+        )
     return found
 
 
@@ -92,24 +100,9 @@ def _registration(c: Comparison) -> str:
 def _error_bars(c: Comparison) -> str:
     if not np.isfinite(c.scale.value):
         return "How large error bars should be is not known."
-    if c.scale.value < _COPY:
+    if c.scale.value < COPY:
         return "Common atoms lie at the same places: these are copies of one model."
-    judged = _off(c) if _wrong(c) else "right"
     return (
-        f"Error bars are {judged}: common atoms lie {c.scale.value:.2f} ± {c.scale.esd:.2f} times as far "
-        "apart as these say."
-    )
-
-
-def _wrong(c: Comparison) -> bool:
-    value, esd = c.scale.value, c.scale.esd
-    return bool(value >= _COPY and abs(np.log(value)) > 3 * esd / value + 0.1)
-
-
-def _off(c: Comparison) -> str:
-    value = c.scale.value
-    return (
-        f"too small by a factor of {value:.2f}"
-        if value > 1
-        else f"too large by a factor of {1 / value:.2f}"
+        f"Common atoms lie {c.scale.value:.2f} ± {c.scale.esd:.2f} times as far apart as their error bars "
+        f"say: {_CAUSES[cause_of_excess(c)]}."
     )

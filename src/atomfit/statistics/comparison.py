@@ -20,12 +20,14 @@ of these, z. Elements of displacement matrices are left out: they turn with the 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from atomfit.matching import match
+from atomfit.neighbours import CUTOFF_PER_DISTANCE
 from atomfit.statistics.registration import Registration, mahalanobis, register, typical_spacing
 from atomfit.statistics.rigid import residual_covariances
 from atomfit.statistics.significance import (
@@ -33,6 +35,8 @@ from atomfit.statistics.significance import (
     Scale,
     agreement,
     chi_square_scale,
+    coherence,
+    one_factor,
     p_values,
     q_values,
 )
@@ -130,6 +134,28 @@ class Comparison:
     def distances(self) -> Float[np.ndarray, " rows"]:
         """Of the pairs (Å); NaN for single atoms."""
         return np.linalg.norm(self.displacements, axis=1)
+
+    @property
+    def tested(self) -> int:
+        """Pairs of which it is known whether they moved by more than noise."""
+        return int(np.isfinite(self.squares).sum())
+
+    @property
+    def common(self) -> Bool[np.ndarray, " rows"]:
+        """Rows of common pairs."""
+        return np.array(self.statuses, dtype=object) == "common"
+
+    @cached_property
+    def coherence(self) -> tuple[float, float]:
+        """How much of their displacements common neighbours share, and its standard uncertainty."""
+        common = self.common
+        cutoff = CUTOFF_PER_DISTANCE * typical_spacing(self.a.positions)
+        return coherence(self.a.positions[self.first[common]], self.displacements[common], cutoff)
+
+    @cached_property
+    def one_factor(self) -> float:
+        """Probability of the common pairs' chi-squares if all error bars are wrong by `scale`."""
+        return one_factor(self.squares[self.common], self.scale.value)
 
     def count(self, status: Status) -> int:
         """Rows of a status."""

@@ -8,13 +8,19 @@ those called so (Benjamini & Hochberg 1995).
 **Error bars may be wrong by a common factor.** Half of all chi-squares of unmoved atoms lie below 2.366.
 If the median is s² times that, error bars are too small by the factor s. A few moved atoms hardly change
 a median. The standard error of s follows from that of a median, 1 / (2 f √n), with f the density there.
+
+**Or more than half of the atoms may have moved.** Two figures tell. Errors of neighbours are nearly
+independent of each other, while a strained, expanded or shifted particle moves them together (`coherence`).
+And wrong error bars stretch all chi-squares alike, while moves stretch some more than others
+(`one_factor`). Moves that are like errors in both are not told from them.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import chi2, false_discovery_control, median_abs_deviation
+from scipy.spatial import cKDTree
+from scipy.stats import chi2, false_discovery_control, kstest, median_abs_deviation
 
 _FREEDOM = 3
 _MEDIAN = float(chi2.ppf(0.5, _FREEDOM))
@@ -60,6 +66,41 @@ def chi_square_scale(squares: Float[np.ndarray, " n"]) -> Scale:
         return Scale(np.nan, np.nan)
     value = float(np.sqrt(np.median(known) / _MEDIAN))
     return Scale(value, value * _MEDIAN_ERROR / len(known) ** 0.5)
+
+
+def coherence(
+    positions: Float[np.ndarray, "n 3"], displacements: Float[np.ndarray, "n 3"], cutoff: float
+) -> tuple[float, float]:
+    """How much of their displacements neighbours have in common: mean d·d' over that of d², and its esd.
+
+    Zero for independent errors, one for a shift of all; NaN if no two atoms are neighbours.
+
+    **Arguments:**
+
+    - `positions`, `displacements`: of atoms (Å); displacements that are not known are left out.
+    - `cutoff`: distance within which atoms are neighbours (Å).
+    """
+    known = np.all(np.isfinite(displacements), axis=1)
+    places, moves = positions[known], displacements[known]
+    square = float(np.mean(np.sum(moves**2, axis=1))) if len(moves) else 0.0
+    if not square or not np.isfinite(cutoff):
+        return np.nan, np.nan
+    pairs = cKDTree(places).query_pairs(cutoff, output_type="ndarray")
+    if not len(pairs):
+        return np.nan, np.nan
+    shared = float(np.mean(np.sum(moves[pairs[:, 0]] * moves[pairs[:, 1]], axis=1)))
+    return shared / square, float(1 / np.sqrt(3 * len(pairs)))
+
+
+def one_factor(squares: Float[np.ndarray, " n"], scale: float) -> float:
+    """Probability that chi-squares scatter as much as these if all error bars are wrong by one factor.
+
+    By the Kolmogorov-Smirnov distance; the scale was fitted to them, so that it is rather too large.
+    """
+    known = squares[np.isfinite(squares)]
+    if not len(known) or not scale > _LEAST_SCALE:
+        return np.nan
+    return float(kstest(known / scale**2, chi2(_FREEDOM).cdf).pvalue)
 
 
 def p_values(squares: Float[np.ndarray, " n"], scale: float = 1.0) -> Float[np.ndarray, " n"]:

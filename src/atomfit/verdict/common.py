@@ -4,17 +4,14 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.elements import Element
-from atomfit.neighbours import CUTOFF_PER_DISTANCE, cutoff_from_atoms, nearest_distances
+from atomfit.neighbours import shell_distance
 from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding, Level
 
 
 def bond_ratio(positions: Float[np.ndarray, "n d"], element: Element) -> float:
-    """Mean distance of the first shell in the element's nearest-neighbour distance; NaN for a lone atom."""
-    if len(positions) < 2:
-        return float("nan")
-    cutoff = cutoff_from_atoms(positions, nearest_distances(positions))
-    return cutoff / CUTOFF_PER_DISTANCE / element.neighbour_distance
+    """Mean distance of the first shell in that of the bulk; NaN for a lone atom."""
+    return shell_distance(positions) / element.shell_distance
 
 
 def part(count: float, of: int) -> float:
@@ -46,7 +43,7 @@ def bonds(ratio: float, element: Element, size: str, option: str) -> list[Findin
     level = level_outside(ratio, limits.BONDS_DOUBTFUL, limits.BONDS_BAD)
     if level == "good":
         return []
-    expected = element.neighbour_distance
+    expected = element.shell_distance
     return [
         Finding(
             "bonds",

@@ -4,8 +4,7 @@ Each is chosen between what right inputs show and what wrong ones do, on one set
 another: `experiments/verdict` has the table. Lengths are relative to the element's.
 """
 
-#: Mean distance of the first shell in the bulk's nearest-neighbour distance. bcc counts its second shell
-#: (1.07); clusters contract; amorphous metals and alloys lie above.
+#: Mean distance of the first shell in that of the bulk. Clusters contract, and noise brings atoms together.
 BONDS_DOUBTFUL = (0.90, 1.10)
 BONDS_BAD = (0.85, 1.15)
 #: Pearson's correlation of model and map around the atoms, of model and images.

@@ -22,8 +22,8 @@ function statusesPanel() {
   byId("significance").append(
     factTable(["by significance", ""], [
       ["pairs tested", significance.tested],
-      ["moved", significance.moved],
-      ["of these common", significance.moved_common],
+      ["moved", significance.tested ? significance.moved : "not tested"],
+      ["of these common", significance.tested ? significance.moved_common : "not tested"],
       ["false-discovery rate", `${brief(100 * significance.fdr)} %`],
       ["error bars are too small by", asFarAsKnown(significance.error_bars_too_small_by, significance.error_bars_too_small_by_esd)],
       ["standard uncertainty of that", asFarAsKnown(significance.error_bars_too_small_by_esd, significance.error_bars_too_small_by_esd)],

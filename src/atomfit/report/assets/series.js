@@ -10,7 +10,7 @@ function pairsPanel() {
     pair.counts.displaced,
     pair.counts.lost,
     pair.counts.gained,
-    pair.significance.moved,
+    pair.significance.tested ? pair.significance.moved : "not tested",
     pair.common_pairs.median,
     pair.significance.error_bars_too_small_by,
     pair.registration.angle,

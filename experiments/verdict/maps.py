@@ -1,0 +1,139 @@
+"""Maps that are right, and maps that are wrong but plausible, each made from a seed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from atomfit.grid import DensityMap, Grid
+from atomfit.simulation import simulate
+
+VOXEL = 0.358
+
+
+@dataclass(frozen=True)
+class Case:
+    """An input of `build`.
+
+    **Fields:**
+
+    - `name`: what it is, or what is wrong with it.
+    - `make`: a map from a seed.
+    - `element`: what is asked for.
+    - `expected`: codes of which the verdict must have one; none for a right input.
+    - `options`: of `build`.
+    """
+
+    name: str
+    make: Callable[[int], DensityMap]
+    element: str | tuple[str, ...] = "Pt"
+    expected: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def simulated(**options: Any) -> Callable[[int], DensityMap]:
+    """A particle as `atomfit simulate` makes it, turned at random."""
+    return lambda seed: simulate(rotate="random", seed=seed, **options).map
+
+
+def with_voxels(make: Callable[[int], DensityMap], times: float) -> Callable[[int], DensityMap]:
+    """The same map with a wrong voxel size."""
+
+    def changed(seed: int) -> DensityMap:
+        found = make(seed)
+        grid = Grid(found.grid.shape, found.grid.spacing * times, found.grid.origin * times)
+        return DensityMap(found.values, grid)
+
+    return changed
+
+
+def blurred(fwhm: float, noise: float) -> Callable[[int], DensityMap]:
+    """A particle seen at a worse resolution (Å), with noise as a part of the largest value."""
+
+    def made(seed: int) -> DensityMap:
+        rng, sharp = (
+            np.random.default_rng(seed),
+            simulate(shape="sphere", size=147, noise=0.0, seed=seed).map,
+        )
+        values = gaussian_filter(sharp.values, fwhm / 2.355 / VOXEL)
+        return sharp.with_values(
+            (values + noise * values.max() * rng.normal(size=values.shape)).astype(np.float32)
+        )
+
+    return made
+
+
+def _box(n: int) -> tuple[Grid, np.ndarray]:
+    grid = Grid((n, n, n), np.full(3, VOXEL), np.zeros(3))
+    z, y, x = np.indices((n, n, n)) - n // 2
+    return grid, np.sqrt(z**2 + y**2 + x**2)
+
+
+def noise_only(seed: int) -> DensityMap:
+    """White noise in a box."""
+    grid, r = _box(64)
+    return DensityMap(np.random.default_rng(seed).normal(size=r.shape).astype(np.float32), grid)
+
+
+def ball(noise: float, inside: float = 0.0) -> Callable[[int], DensityMap]:
+    """A ball of radius 7 Å without atoms, with noise everywhere and more of it inside."""
+
+    def made(seed: int) -> DensityMap:
+        rng, (grid, r) = np.random.default_rng(seed), _box(72)
+        shape = 1 / (1 + np.exp((r - 20) / 1.5))
+        values = shape * (1 + inside * rng.normal(size=r.shape)) + noise * rng.normal(size=r.shape)
+        return DensityMap(values.astype(np.float32), grid)
+
+    return made
+
+
+def blobs(seed: int) -> DensityMap:
+    """A protein at 3 Å: chains of atoms 1.5 Å apart that are not resolved."""
+    rng, (grid, r) = np.random.default_rng(seed), _box(72)
+    walk, place = [], np.zeros(3)
+    while len(walk) < 300:
+        step = rng.normal(size=3)
+        new = place + 1.5 * step / np.linalg.norm(step)
+        if np.linalg.norm(new) < 8:
+            walk.append(new)
+            place = new
+    index = np.rint(np.array(walk) / VOXEL).astype(int) + 36
+    values = np.zeros(r.shape)
+    np.add.at(values, tuple(index.T), 1.0)
+    values = gaussian_filter(values, 1.3 / VOXEL)
+    return DensityMap((values / values.max() + 0.03 * rng.normal(size=r.shape)).astype(np.float32), grid)
+
+
+ICOSAHEDRON = simulated(shape="icosahedron", size=3, noise=0.05)
+RIGHT = (
+    Case("icosahedron of 55, noise 5 %", ICOSAHEDRON),
+    Case("icosahedron of 55, noise 15 %", simulated(shape="icosahedron", size=3, noise=0.15)),
+    Case("icosahedron of 55, noise 30 %", simulated(shape="icosahedron", size=3, noise=0.3)),
+    Case("13 atoms, noise 5 %", simulated(size=13, noise=0.05)),
+    Case("13 atoms, noise 15 %", simulated(size=13, noise=0.15)),
+    Case("octahedron, noise 10 %", simulated(shape="octahedron", size=5, noise=0.1)),
+    Case("decahedron, noise 10 %", simulated(shape="decahedron", size=3, noise=0.1)),
+    Case("sphere of 309, noise 30 %", simulated(size=309, noise=0.3)),
+    Case("sphere of 711, noise 10 %", simulated(size=711, noise=0.1)),
+    Case("wedge of 25 degrees, noise 5 %", simulated(size=147, noise=0.05, wedge=25.0)),
+    Case("noise 5 % blurred over 0.6 Å", simulated(size=147, noise=0.05, noise_correlation=0.6)),
+    Case("broad atoms, noise 3 %", simulated(size=147, noise=0.03, u_core=0.3, u_surface=0.6)),
+    Case("Al, noise 10 %", simulated(element="Al", size=147, noise=0.1), "Al"),
+)
+NO_ATOMS = ("no-atoms", "resolution", "no-shape", "disorder", "at-bound", "correlation")
+WRONG = (
+    Case("Pt taken for Si", ICOSAHEDRON, "Si", ("bonds",)),
+    Case("Pt taken for U", ICOSAHEDRON, "U", ("bonds",)),
+    Case("voxels twice as large", with_voxels(ICOSAHEDRON, 2), "Pt", ("bonds",)),
+    Case("voxels half as large", with_voxels(ICOSAHEDRON, 0.5), "Pt", ("bonds",)),
+    Case("voxels in nm", with_voxels(ICOSAHEDRON, 0.1), "Pt", ("bonds",)),
+    Case("two elements for one", ICOSAHEDRON, ("Fe", "Pt"), ("one-element",)),
+    Case("resolution 3 Å", blurred(3.0, 0.01), "Pt", ("resolution",)),
+    Case("resolution 5 Å", blurred(5.0, 0.003), "Pt", ("resolution",)),
+    Case("noise only", noise_only, "Pt", NO_ATOMS),
+    Case("noise in a ball", ball(0.0, 0.35), "Pt", NO_ATOMS),
+    Case("featureless ball", ball(0.02), "Pt", NO_ATOMS),
+    Case("protein-like chains at 3 Å", blobs, "C", NO_ATOMS),
+)

@@ -8,7 +8,6 @@ import pytest
 from atomfit.detection.detect import detect
 from atomfit.fitting.joint import JointFit
 from atomfit.grid import DensityMap
-from atomfit.io.checkpoint import Checkpoint
 from atomfit.matching import match
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap, prepare
@@ -41,11 +40,10 @@ def test_shapes_that_wander_do_not_end_the_selection(case: Simulation, ready: Pr
     def ignore(*_: object) -> None:
         pass
 
-    checkpoint = Checkpoint(None, ready.density, ready.element, OPTIONS)
-    first = refine_jointly(ready, kept, OPTIONS, ignore, checkpoint, None)
+    first = refine_jointly(ready, kept, OPTIONS, ignore)
     assert isinstance(first, JointFit)
     wandering = replace(first, reason="iteration limit")
-    _, fit, selection = select_atoms(ready, kept, wandering, OPTIONS, ignore, checkpoint)
+    _, fit, selection = select_atoms(ready, kept, wandering, OPTIONS, ignore)
     assert selection is not None
     assert fit is not None
     before, after = (match(positions, case.positions) for positions in (first.positions, fit.positions))

@@ -5,7 +5,6 @@ Thin on purpose: it turns words into the options of the Python functions, shows 
 `--help` is instant.
 """
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -39,9 +38,11 @@ from atomfit.terminal import (
     Insist,
     Overwrite,
     Quiet,
+    Resume,
     Strict,
     end_with,
     refusals,
+    say,
     show_log,
     spinner,
     to_go_on,
@@ -153,10 +154,7 @@ def build(
     ] = None,
     optimizer: Annotated[Optimizer, typer.Option(help="Of the joint fit.")] = "newton",
     max_iterations: Annotated[int, typer.Option(help="Of the joint fit.")] = 300,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on from where an interrupted run of the same command stopped."),
-    ] = False,
+    resume: Resume = False,
     figures: Figures = False,
     strict: Strict = False,
     insist: Insist = False,
@@ -168,11 +166,14 @@ def build(
     atoms.xyz, model.mrc, residual.mrc, labels.mrc, binary.mrc, view.cxc, particle.json, summary.json and
     run.json into DIR. A fit that is interrupted leaves DIR.checkpoint; --resume goes on from it.
     """
-    from atomfit.io.outputs import checkpoint_beside, require_checkpoint, require_writable
+    from atomfit.io.manifest import build_files
+    from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
 
     directory = out if out is not None else Path(f"{_stem(map)}_atomfit")
     checkpoint = checkpoint_beside(directory)
-    with refusals(checkpoint):
+    changed = voxel_size is not None or invert or mask_diameter is not None
+    names, inputs = build_files(map, changed, figures), (map, tilts, *(half_maps or ()))
+    with refusals(checkpoint), claimed(directory, overwrite or resume, names, inputs):
         process.one_thread_for_small_matrices()
         options = BuildOptions(
             voxel_size=lengths(voxel_size),
@@ -204,17 +205,11 @@ def build(
             max_iterations=max_iterations,
             insist=insist,
         )
-        require_writable(directory, overwrite or resume)
         if figures:
             require_matplotlib()
         if resume:
             require_checkpoint(checkpoint)
         show_log(quiet)
-        if checkpoint.exists() and not resume:
-            logging.getLogger("atomfit").warning(
-                "%s is left of an interrupted fit; this one starts anew (--resume goes on from it)",
-                checkpoint,
-            )
         from atomfit.preparation import prepare
 
         prepared = prepare(map, element, options)
@@ -233,11 +228,11 @@ def build(
                 resume=resume,
             )
         result.write(directory, overwrite or resume, figures)
-    typer.echo(f"{len(result)} atoms: {directory / 'atoms.csv'}")
-    typer.echo(f"report: {directory / 'report.html'}")
+    say(f"{len(result)} atoms: {directory / 'atoms.csv'}")
+    say(f"report: {directory / 'report.html'}")
     if checkpoint.exists():
-        typer.echo(f"the fit has not ended; {to_go_on()}", err=True)
-    if result.joint is not None and result.joint.reason == "interrupted":
+        say(f"the fit has not ended; {to_go_on()}", err=True)
+    if result.reason == "interrupted":
         raise typer.Exit(130)
     end_with(result.verdict, strict)
 
@@ -256,7 +251,7 @@ def check(
         from atomfit.report.check import describe
 
         file, inspection = preparation.check(map, element, lengths(voxel_size))
-        typer.echo(describe(file, inspection))
+        say(describe(file, inspection))
         for doubt in inspection.doubts:
             raise InputError(doubt.problem, doubt.remedy, map)
 
@@ -287,9 +282,13 @@ def main() -> None:
     """Entry point of the command `atomfit`."""
     process.collect_garbage_rarely()
     try:
-        app()
+        # Commands refuse for themselves; this is for what goes wrong before they begin.
+        with refusals():
+            app()
     except SystemExit as end:
         process.leave(end.code)
+    except typer.Exit as end:
+        process.leave(end.exit_code)
 
 
 def _stem(path: Path) -> str:

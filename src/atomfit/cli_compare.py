@@ -7,7 +7,7 @@ import typer
 
 from atomfit import process
 from atomfit.figures import require_matplotlib
-from atomfit.terminal import Figures, Overwrite, Quiet, Strict, end_with, refusals, show_log
+from atomfit.terminal import Figures, Overwrite, Quiet, Resume, Strict, end_with, refusals, say, show_log
 
 
 def compare(
@@ -40,6 +40,7 @@ def compare(
         typer.Option("--element", "-e", metavar="SYMBOL", help="Of the atoms of maps (repeatable)."),
     ] = None,
     figures: Figures = False,
+    resume: Resume = False,
     strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
@@ -47,31 +48,45 @@ def compare(
 
     The models may be turned and shifted against each other. Writes compare.html (open it in a browser),
     compare.csv, compare.json, a.xyz and b.xyz into DIR; of a series a table and a page for each pair of
-    models, their atoms in the frame of A, and series.csv, in which each atom is followed.
+    models, their atoms in the frame of A, and series.csv, in which each atom is followed. Maps are built
+    first; if that is interrupted, DIR.checkpoint is left, from which --resume goes on.
     """
-    with refusals():
-        process.one_thread_for_small_matrices()
-        from atomfit.comparing import compare as run
-        from atomfit.comparing import names_of
-        from atomfit.io.outputs import require_writable
+    from atomfit.comparing import names_of
+    from atomfit.io.manifest import FIGURES, comparison_files
+    from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
 
-        directory = out if out is not None else Path("_vs_".join(names_of(models)) + "_compare")
-        require_writable(directory, overwrite)
+    names = names_of(models)
+    directory = out if out is not None else Path("_vs_".join(names) + "_compare")
+    checkpoint = checkpoint_beside(directory)
+    files = (*comparison_files(names), *(FIGURES if figures else ()))
+    with refusals(checkpoint), claimed(directory, overwrite or resume, files, models):
+        process.one_thread_for_small_matrices()
+        if resume:
+            require_checkpoint(checkpoint)
         if figures:
             require_matplotlib()
         show_log(quiet)
+        from atomfit.comparing import compare as run
+
         result = run(
-            models, element=element, distance=distance, fdr=fdr, calibrate=calibrate, move=register
+            models,
+            element=element,
+            distance=distance,
+            fdr=fdr,
+            calibrate=calibrate,
+            move=register,
+            checkpoint=checkpoint,
+            resume=resume,
         )
-        result.write(directory, overwrite, figures)
+        result.write(directory, overwrite or resume, figures)
     for c in result.comparisons:
         common = c.count("common")
         part = 100 * common / len(c.a)
         moved = f"{int(c.moved.sum())} moved significantly" if c.tested else "not tested for moves"
-        typer.echo(
+        say(
             f"{c.a.name} and {c.b.name}: {common} of {len(c.a)} atoms common ({part:.1f} %), "
             f"{c.count('displaced')} displaced, {c.count('lost')} lost, {c.count('gained')} gained, "
             f"{moved}"
         )
-    typer.echo(f"{directory / 'compare.html'}")
+    say(f"{directory / 'compare.html'}")
     end_with(result.verdict, strict)

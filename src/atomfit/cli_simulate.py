@@ -7,7 +7,7 @@ import typer
 
 from atomfit.arguments import lengths, numbers, triple
 from atomfit.options import LongAxis, ParticleShape, Scattering
-from atomfit.terminal import Overwrite, refusals
+from atomfit.terminal import Overwrite, refusals, say
 from atomfit.tilt_options import SimulatedProbe, TiltAxis
 
 
@@ -93,10 +93,10 @@ def simulate(
     With --tilts N also a tilt series of the same particle: images.mrc, views.csv, angles.tlt (the tilts
     alone) and truth_views.csv (with drifts, errors of rotations and gains).
     """
-    with refusals():
-        from atomfit.io.outputs import require_writable
+    from atomfit.io.manifest import SERIES, SIMULATION
+    from atomfit.io.outputs import claimed
 
-        require_writable(out, overwrite)
+    with refusals(), claimed(out, overwrite, SIMULATION if tilts is None else (*SIMULATION, *SERIES)):
         from atomfit.simulation import SeriesOptions, SimulationOptions, simulate_series
         from atomfit.simulation import simulate as run
         from atomfit.simulation.files import write_simulation
@@ -150,9 +150,7 @@ def simulate(
         series = None if asked is None else simulate_series(simulation, asked)
         write_simulation(simulation, out, overwrite, series)
     shape_xyz = " x ".join(str(n) for n in simulation.map.grid.shape[::-1])
-    typer.echo(f"{len(simulation.positions)} atoms in {shape_xyz} voxels: {out / 'map.mrc'}")
+    say(f"{len(simulation.positions)} atoms in {shape_xyz} voxels: {out / 'map.mrc'}")
     if series is not None:
         count, rows, columns = series.images.shape
-        typer.echo(
-            f"{count} images of {columns} x {rows} pixels: {out / 'images.mrc'} ({out / 'views.csv'})"
-        )
+        say(f"{count} images of {columns} x {rows} pixels: {out / 'images.mrc'} ({out / 'views.csv'})")

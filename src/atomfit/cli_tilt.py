@@ -8,7 +8,19 @@ import typer
 from atomfit import process
 from atomfit.arguments import number, triple
 from atomfit.options import Likelihood
-from atomfit.terminal import Elements, Overwrite, Quiet, Strict, end_with, refusals, show_log, spinner
+from atomfit.terminal import (
+    Elements,
+    Overwrite,
+    Quiet,
+    Resume,
+    Strict,
+    end_with,
+    refusals,
+    say,
+    show_log,
+    spinner,
+    to_go_on,
+)
 from atomfit.tilt_options import (
     Amplitudes,
     ProbeKind,
@@ -132,6 +144,7 @@ def tilt(
     anneal: Annotated[
         bool, typer.Option("--anneal/--no-anneal", help="Draw atoms wide at first, so that none is lost.")
     ] = True,
+    resume: Resume = False,
     strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
@@ -140,9 +153,15 @@ def tilt(
     Atoms are found in the images if neither a model (--start) nor a map (--map) is given. Writes
     report.html (open it in a browser), atoms.csv, rejected.csv, particle.json, atoms.cif, atoms.pdb,
     atoms.xyz, model_images.mrc, residual_images.mrc, views_refined.csv, views.svg (atoms over the first,
-    middle and last image: look at it), probe.csv, summary.json and run.json into DIR.
+    middle and last image: look at it), probe.csv, summary.json and run.json into DIR. A fit that is
+    interrupted leaves DIR.checkpoint; --resume goes on from it.
     """
-    with refusals():
+    from atomfit.io.manifest import TILT
+    from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
+
+    checkpoint = checkpoint_beside(out)
+    inputs = (images, views, start, map, surroundings)
+    with refusals(checkpoint), claimed(out, overwrite or resume, TILT, inputs):
         process.one_thread_for_small_matrices()
         options = TiltOptions(
             pixel_size=pixel_size,
@@ -173,9 +192,8 @@ def tilt(
             fdr=fdr,
             anneal=anneal,
         )
-        from atomfit.io.outputs import require_writable
-
-        require_writable(out, overwrite)
+        if resume:
+            require_checkpoint(checkpoint)
         show_log(quiet)
         from atomfit.tilt_preparation import prepare_series
         from atomfit.tilt_starts import require_start
@@ -194,10 +212,14 @@ def tilt(
                 progress=lambda stage, iteration, value: tell(
                     f"{stage}: iteration {iteration}, misfit {value:.6g}"
                 ),
+                checkpoint=checkpoint,
+                resume=resume,
             )
-        result.write(out, overwrite)
-    typer.echo(f"{len(result)} atoms: {out / 'atoms.csv'}")
-    typer.echo(f"report: {out / 'report.html'}")
+        result.write(out, overwrite or resume)
+    say(f"{len(result)} atoms: {out / 'atoms.csv'}")
+    say(f"report: {out / 'report.html'}")
+    if checkpoint.exists():
+        say(f"the fit has not ended; {to_go_on()}", err=True)
     if result.fit.reason == "interrupted":
         raise typer.Exit(130)
     end_with(result.verdict, strict)

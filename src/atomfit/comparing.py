@@ -6,19 +6,22 @@ options; only then is JAX imported.
 """
 
 import logging
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
 from atomfit.errors import InputError
+from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import ending_of, model_of_columns, read_model
 from atomfit.report.comparison_words import registered, warnings
 from atomfit.statistics.comparison import PAPER_DISTANCE, Comparison, Model
 from atomfit.statistics.comparison import compare as compare_two
 from atomfit.statistics.series import follow
+from atomfit.text import name_of_file
 from atomfit.verdict.findings import Verdict
 from atomfit.verdict.of_comparison import judge_series
 
@@ -37,6 +40,7 @@ class SeriesComparison:
     - `steps`: those of `comparisons` that compare a model with the one before.
     - `tables`: of models that were built from maps, the columns of their `atoms.csv` by name.
     - `element`, `distance`, `fdr`, `calibrated`, `moved`: the options.
+    - `checkpoint`: what goes when the files are written.
     """
 
     inputs: tuple[Path, ...]
@@ -49,6 +53,7 @@ class SeriesComparison:
     fdr: float
     calibrated: bool
     moved: bool
+    checkpoint: Checkpoint | None = None
 
     @property
     def tracks(self) -> Int[np.ndarray, "atoms models"]:
@@ -74,7 +79,10 @@ class SeriesComparison:
         """
         from atomfit.io.comparison_files import write_series
 
-        return write_series(self, Path(directory), overwrite, figures)
+        written = write_series(self, Path(directory), overwrite, figures)
+        if self.checkpoint is not None:
+            self.checkpoint.remove()
+        return written
 
 
 def compare(
@@ -85,6 +93,8 @@ def compare(
     fdr: float = 0.05,
     calibrate: bool = False,
     move: bool = True,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
 ) -> SeriesComparison:
     """Compare two models of one particle, or a series.
 
@@ -96,11 +106,28 @@ def compare(
     - `fdr`: rate of false ones among the atoms called moved.
     - `calibrate`: whether error bars are multiplied by their scale before atoms are called moved.
     - `move`: whether models are laid on each other; their frames are one if not.
+    - `checkpoint`: a file that keeps the fits of maps until the result is written.
+    - `resume`: go on from what an interrupted run left in it.
 
     **Raises:** `InputError` for what cannot be used.
     """
     _require(len(inputs), distance, fdr)
     paths = [Path(given) for given in inputs]
+    maps = tuple(path for path in paths if _is_map(path))
+    kept = Checkpoint(checkpoint, lambda: Job.of("compare", element, None, {"maps": maps}), resume)
+    with kept.running():
+        found = _compared(paths, element, distance, fdr, calibrate, move)
+    return replace(found, checkpoint=kept)
+
+
+def _compared(
+    paths: list[Path],
+    element: str | Sequence[str] | None,
+    distance: float,
+    fdr: float,
+    calibrate: bool,
+    move: bool,
+) -> SeriesComparison:
     names = names_of(paths)
     tables: dict[str, dict[str, np.ndarray]] = {}
     models = []
@@ -145,13 +172,14 @@ def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
     names: list[str] = []
     for path in paths:
         whole = path.absolute()
-        if path.is_dir():
+        if os.path.isdir(path):
             name = whole.name
         elif whole.name == "atoms.csv":
             name = whole.parent.name
         else:
             name = Path(whole.name.removesuffix(".gz").removesuffix(".bz2")).stem
-        name = name or "model"
+        # Files are named by it.
+        name = name_of_file(name) or "model"
         count = sum(other == name or other.startswith(f"{name}_no") for other in names)
         names.append(f"{name}_no{count + 1}" if count else name)
     return tuple(names)
@@ -169,7 +197,7 @@ def _require(count: int, distance: float, fdr: float) -> None:
 def _is_map(path: Path) -> bool:
     ending = ending_of(path)
     # What is packed and says no more of itself is a map, as it is to the other commands.
-    return not path.is_dir() and (ending in MAP_ENDINGS or (not ending and path.suffix != ""))
+    return not os.path.isdir(path) and (ending in MAP_ENDINGS or (not ending and path.suffix != ""))
 
 
 def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndarray]:
@@ -178,7 +206,10 @@ def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndar
     from atomfit.io.columns import table
     from atomfit.pipeline import build
 
-    columns = table(build(path, element))
+    built = build(path, element)
+    if built.reason == "interrupted":
+        raise KeyboardInterrupt
+    columns = table(built)
     if not len(columns["x"]):
         raise InputError("no atom was found in this map", "see atomfit check", path)
     return columns

@@ -16,11 +16,13 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.detect import Detection, detect
+from atomfit.detection.kept import arrays_of, detection_of
 from atomfit.elements import Element, dimmest, symbol_of
 from atomfit.fitting.joint import JointFit
+from atomfit.fitting.journal import current, fingerprint
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.grid import DensityMap
-from atomfit.io.checkpoint import Checkpoint
+from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.mrc import MapFile
 from atomfit.neighbours import nearest_distances
 from atomfit.options import BuildOptions
@@ -63,6 +65,7 @@ class BuildResult:
     - `verdict`: what is to be thought of it, and why.
     - `warnings`: what a user should know before trusting the numbers, the verdict's findings among them.
     - `seconds`: wall time of each stage.
+    - `checkpoint`: what goes when the files are written.
     """
 
     source: MapFile
@@ -80,6 +83,7 @@ class BuildResult:
     verdict: Verdict
     warnings: tuple[str, ...]
     seconds: dict[str, float]
+    checkpoint: Checkpoint | None = None
 
     def __len__(self) -> int:
         """Number of atoms."""
@@ -114,8 +118,15 @@ class BuildResult:
             return Discarded.of(self.detection.rejected)
         return self.selection.discarded
 
+    @property
+    def reason(self) -> str:
+        """Why the fit ended; there is nothing to go on with where there is none, or it has converged."""
+        return "converged" if self.joint is None else self.joint.reason
+
     def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
         """Write all files into a directory, which appears when they are complete.
+
+        The checkpoint of a fit that has ended is removed then.
 
         **Arguments:**
 
@@ -128,7 +139,10 @@ class BuildResult:
         """
         from atomfit.io.results import write_results
 
-        return write_results(self, Path(directory), overwrite, figures)
+        written = write_results(self, Path(directory), overwrite, figures)
+        if self.checkpoint is not None and self.reason == "converged":
+            self.checkpoint.remove()
+        return written
 
 
 def build(
@@ -150,32 +164,47 @@ def build(
     - `element`: chemical symbol, or several, of which each atom gets one.
     - `options`: a `BuildOptions`; further keyword arguments replace single fields of it.
     - `progress`: called with the iterations done and the objective of the joint fit.
-    - `checkpoint`: a file that keeps the atoms and their fit until it has converged.
+    - `checkpoint`: a file that keeps the atoms and their fits until the result is written.
     - `resume`: go on from what an interrupted run left in it.
 
     **Raises:** `InputError` if the map, an option or the checkpoint cannot be used.
     """
     options = replace(options or BuildOptions(), **changes)
     ready = source if isinstance(source, PreparedMap) else prepare(source, element, options)
+    kept = Checkpoint(checkpoint, lambda: _job(ready, options), resume)
+    with kept.running():
+        return replace(_built(ready, options, progress), checkpoint=kept)
+
+
+def _job(ready: PreparedMap, options: BuildOptions) -> Job:
+    grid = ready.density.grid
+    values = (ready.density.values, np.array(grid.shape), grid.spacing, grid.origin)
+    return Job.of(
+        "build",
+        [[one.symbol, one.neighbour_distance] for one in ready.elements],
+        options,
+        {"map": values, "half_maps": options.half_maps, "tilts": options.tilts},
+        of_the_way=("optimizer", "max_iterations"),
+    )
+
+
+def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> BuildResult:
     kind, density, warnings = ready.element, ready.density, [*ready.warnings]
     for note in ready.source.notes:
         log.info(note)
     clock = Stopwatch({"read and prepare": ready.seconds})
-    kept = Checkpoint(None if checkpoint is None else Path(checkpoint), density, kind, options)
-    before = kept.load() if resume else None
     with clock("detect"):
-        detection = _detect(ready, options) if before is None else before.detection
+        detection = _detect(ready, options)
     _describe(detection)
     chosen = options
     with clock("joint fit"):
-        state = None if before is None else before.state
-        joint = refine_jointly(ready, detection, options, progress, kept, state)
+        joint = refine_jointly(ready, detection, options, progress)
         if joint is not None and louder_inside(ready, detection, joint, options):
             warnings.append(_QUIET_OUTSIDE)
             chosen = replace(options, noise="residual")
-            joint = refine_jointly(ready, detection, chosen, progress, kept, None)
+            joint = refine_jointly(ready, detection, chosen, progress)
     with clock("selection"):
-        detection, joint, selection = select_atoms(ready, detection, joint, chosen, progress, kept)
+        detection, joint, selection = select_atoms(ready, detection, joint, chosen, progress)
         species = assign_species(ready, joint, options)
     with clock("baseline"):
         baseline = _baseline(density, detection, kind)
@@ -214,6 +243,16 @@ def build(
 
 
 def _detect(ready: PreparedMap, options: BuildOptions) -> Detection:
+    return current().computed(
+        "detection",
+        fingerprint([ready.density.values]),
+        lambda: _detected(ready, options),
+        arrays_of,
+        lambda arrays: detection_of(arrays, ready.density, ready.element),
+    )
+
+
+def _detected(ready: PreparedMap, options: BuildOptions) -> Detection:
     return detect(
         ready.density,
         ready.element,

@@ -3,6 +3,7 @@
 For the command line only: a library leaves the process to the program that uses it.
 """
 
+import contextlib
 import gc
 import os
 import sys
@@ -40,6 +41,8 @@ def leave(code: int | str | None) -> None:
     """End the process at once: taking JAX apart takes a third of a second after the files are written."""
     if not isinstance(code, int | None):
         sys.exit(code)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        # Closed, full, or never there: the files are written all the same.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
     os._exit(code or 0)

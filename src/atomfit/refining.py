@@ -1,7 +1,7 @@
 """From options to a joint fit: which solver, which likelihood, and where the noise is known from.
 
-The fit itself knows no options (`fitting.joint`); here it is told what a user asked for, kept in a
-checkpoint while it runs, and described when it has ended.
+The fit itself knows no options (`fitting.joint`); here it is told what a user asked for, and described when
+it has ended.
 """
 
 import logging
@@ -21,9 +21,7 @@ from atomfit.fitting.noise_sources import (
     spectrum_of_half_maps,
     spectrum_of_tilts,
 )
-from atomfit.fitting.refinement import FitState
 from atomfit.fitting.solvers import AbstractSolver
-from atomfit.io.checkpoint import Checkpoint
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap
 
@@ -38,23 +36,18 @@ def refine_jointly(
     detection: Detection,
     options: BuildOptions,
     progress: Progress,
-    checkpoint: Checkpoint,
-    state: FitState | None,
 ) -> JointFit | None:
-    """The joint fit, kept in a checkpoint while it runs; None if none was asked for, or there are no atoms.
+    """The joint fit; None if none was asked for, or there are no atoms.
 
     **Arguments:**
 
     - `ready`, `detection`: the map, and its atoms.
     - `options`: what was asked for.
     - `progress`: called with the iterations done and the objective.
-    - `checkpoint`, `state`: keeps how far the fit has come; it goes on from `state`.
     """
     if options.fit == "log" or not len(detection):
         return None
-    with checkpoint.kept(detection, state):
-        fit = joint_fit(ready, detection, options, progress, checkpoint.keep, state)
-    checkpoint.end(fit.state, fit.reason == "converged")
+    fit = joint_fit(ready, detection, options, progress)
     log.info("joint fit: %s after %d iterations", fit.reason, len(fit.history))
     if fit.resolution is not None:
         log.info(fit.resolution.describe())
@@ -66,10 +59,8 @@ def joint_fit(
     detection: Detection,
     options: BuildOptions,
     progress: Progress,
-    keep: Callable[[FitState], None],
-    state: FitState | None,
 ) -> JointFit:
-    """A joint fit with given options; `keep` is called with how far it has come."""
+    """A joint fit with given options."""
     return fit_jointly(
         ready.density,
         detection.positions,
@@ -86,9 +77,7 @@ def joint_fit(
         likelihood=_likelihood(options),
         prior=options.prior,
         max_iterations=options.max_iterations,
-        start=state,
         progress=progress,
-        keep=keep,
     )
 
 

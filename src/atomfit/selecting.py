@@ -10,7 +10,6 @@ from jaxtyping import Float
 from atomfit.detection.detect import Detection, correlations_with_identical_atoms
 from atomfit.detection.mean_atom import CLOSEST, MeanAtom
 from atomfit.fitting.joint import JointFit
-from atomfit.io.checkpoint import Checkpoint
 from atomfit.neighbours import find_neighbours, shell_distance
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap
@@ -24,7 +23,7 @@ log = logging.getLogger("atomfit")
 
 
 class _Interrupted(Exception):
-    """A user stopped a fit in which atoms share one shape, which is nothing to go on from."""
+    """A user stopped a fit in which atoms share one shape, which is no result."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +32,7 @@ class _Fits:
 
     **Fields:**
 
-    - `ready`, `options`, `progress`, `checkpoint`: as for `select_atoms`.
+    - `ready`, `options`, `progress`: as for `select_atoms`.
     - `detection`: what the mean atom is known from.
     """
 
@@ -41,7 +40,6 @@ class _Fits:
     detection: Detection
     options: BuildOptions
     progress: Progress
-    checkpoint: Checkpoint
 
     def at(self, positions: Float[np.ndarray, "n d"]) -> Detection:
         """The detection as if these had been detected (Å)."""
@@ -55,14 +53,14 @@ class _Fits:
     def own(self, positions: Float[np.ndarray, "n d"]) -> JointFit:
         """Each atom with a shape of its own, as the options ask."""
         found = self.at(positions)
-        fit = refine_jointly(self.ready, found, self.options, self.progress, self.checkpoint, None)
+        fit = refine_jointly(self.ready, found, self.options, self.progress)
         assert fit is not None
         return fit
 
     def alike(self, positions: Float[np.ndarray, "n d"], shape: MeanAtom) -> JointFit:
         """All atoms with one shape."""
         rigid = replace(self.options, prior="none", freeze=(*self.options.freeze, "displacements"))
-        fit = self._passing(replace(self.at(positions), mean_atom=shape), rigid)
+        fit = self._with(replace(self.at(positions), mean_atom=shape), rigid)
         if fit.reason == "interrupted":
             raise _Interrupted
         return fit
@@ -77,16 +75,15 @@ class _Fits:
         # An atom draws one of another width less than one of its own.
         weaker = (1 + part) / (2 * part)
         there = replace(self.options, freeze=(*self.options.freeze, "positions"))
-        fit = self._passing(self.at(places.positions), there)
+        fit = self._with(self.at(places.positions), there)
         return replace(
             fit,
             uncertainty=fit.uncertainty.with_positions_of(places.uncertainty, weaker),
             at_bound=fit.at_bound | places.at_bound,
         )
 
-    def _passing(self, found: Detection, options: BuildOptions) -> JointFit:
-        """A fit that is not kept in the checkpoint."""
-        return joint_fit(self.ready, found, options, self.progress, lambda state: None, None)
+    def _with(self, found: Detection, options: BuildOptions) -> JointFit:
+        return joint_fit(self.ready, found, options, self.progress)
 
 
 def select_atoms(
@@ -95,7 +92,6 @@ def select_atoms(
     joint: JointFit | None,
     options: BuildOptions,
     progress: Progress,
-    checkpoint: Checkpoint,
 ) -> tuple[Detection, JointFit | None, Selection | None]:
     """The atoms that are real, their fit, and what was decided.
 
@@ -103,11 +99,11 @@ def select_atoms(
 
     - `ready`, `detection`, `joint`: the map, the atoms detected, and their fit.
     - `options`: what was asked for.
-    - `progress`, `checkpoint`: of further fits.
+    - `progress`: of further fits.
     """
     if joint is None:
         return detection, None, None
-    fits = _Fits(ready, detection, options, progress, checkpoint)
+    fits = _Fits(ready, detection, options, progress)
     judgement = partial(
         judge,
         ready.density,

@@ -1,9 +1,11 @@
 """What every command says and how it ends: refusals, interruptions and the log on standard error."""
 
+import contextlib
 import logging
 import shlex
-import signal
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +14,13 @@ from typing import Annotated
 import typer
 
 from atomfit.errors import InputError
+from atomfit.signals import as_interrupts
+from atomfit.text import writable
 from atomfit.verdict.findings import Verdict
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write into a directory that is not empty.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an earlier result in the output directory.")
+]
 Figures = Annotated[
     bool, typer.Option("--figures", help="Draw figures for print too (PNG and PDF), into DIR/figures.")
 ]
@@ -28,32 +34,89 @@ Strict = Annotated[
 Insist = Annotated[
     bool, typer.Option("--insist", help="Go on, with warnings, where the input is wrong as a rule.")
 ]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on from where an interrupted run of the same command stopped."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 
 
 @contextmanager
 def refusals(checkpoint: Path | None = None) -> Iterator[None]:
-    """One sentence and exit code 2 for what a user can mend; 130 for Ctrl-C.
+    """One sentence and exit code 2 for what a user can mend; 130 for an interruption.
 
-    A batch system ends jobs by SIGTERM, which is taken as Ctrl-C.
+    Whatever else goes wrong is a fault of ours: it ends with 1, and is reported in a file.
+
+    **Arguments:**
+
+    - `checkpoint`: of the command; if it is written meanwhile, the command that goes on is told.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = _state(checkpoint)
     try:
-        yield
+        with as_interrupts():
+            yield
+    except (typer.Exit, typer.Abort):
+        raise
     except InputError as error:
-        typer.echo(f"atomfit: {error}", err=True)
+        say(f"atomfit: {error}", err=True)
+        if _state(checkpoint) != before:
+            say(to_go_on(), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        kept = checkpoint is not None and checkpoint.exists()
-        typer.echo(f"atomfit: interrupted; {to_go_on() if kept else 'nothing was written'}", err=True)
+        kept = _state(checkpoint) not in (None, before) or (before is not None and "--resume" in sys.argv)
+        say(f"atomfit: interrupted; {to_go_on() if kept else 'nothing was written'}", err=True)
         raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except Exception as error:
+        say(f"atomfit: {_fault(error)}; {_reported(error, checkpoint)}", err=True)
+        if _state(checkpoint) not in (None, before):
+            say(to_go_on(), err=True)
+        raise typer.Exit(1) from None
+
+
+def _state(path: Path | None) -> tuple[int, int] | None:
+    """By which a file is known to have been written; None if there is none."""
+    if path is None or not path.exists():
+        return None
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
+
+
+def _fault(error: Exception) -> str:
+    """What went wrong, in words."""
+    told = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in told:
+        return "there is not enough memory for this: crop or bin the input, or end other programs"
+    return f"this should not have happened ({type(error).__name__}: {told[:200]})"
+
+
+def _reported(error: Exception, checkpoint: Path | None) -> str:
+    """Where the report of an error lies: beside the output, or wherever there is room."""
+    words = [
+        f"atomfit {shlex.join(sys.argv[1:])}",
+        f"Python {sys.version}",
+        *traceback.format_exception(error),
+    ]
+    report = writable("\n".join(words))
+    places = [] if checkpoint is None else [checkpoint.with_suffix(".error.txt")]
+    for place in places:
+        try:
+            place.write_text(report, encoding="utf-8")
+        except OSError:
+            continue
+        return f"what there is to report of it is in {place}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="atomfit-error-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(report)
+        return f"what there is to report of it is in {file.name}"
+    except OSError:
+        return "its report could not be written"
 
 
 def end_with(verdict: Verdict, strict: bool) -> None:
     """Tell the verdict; exit code 3 if it is bad and that was asked for."""
-    typer.echo(verdict.describe())
+    say(verdict.describe())
     if strict and verdict.bad:
         raise typer.Exit(3)
 
@@ -64,12 +127,21 @@ def to_go_on() -> str:
     return f"to go on: {shlex.join(['atomfit', *words, '--resume'])}"
 
 
+def say(words: str, err: bool = False) -> None:
+    """A line for the user; nothing is lost but the line if there is nobody, or no room, to tell it to."""
+    with contextlib.suppress(OSError, ValueError):
+        try:
+            typer.echo(writable(words), err=err)
+        except UnicodeEncodeError:
+            typer.echo(words.encode("ascii", "backslashreplace").decode("ascii"), err=err)
+
+
 class _Echo(logging.Handler):
     """Log lines on standard error, whatever that is at the time."""
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno == logging.WARNING else ""
-        typer.echo(prefix + record.getMessage(), err=True)
+        say(prefix + record.getMessage(), err=True)
 
 
 def show_log(quiet: bool) -> None:
@@ -94,5 +166,17 @@ def spinner(quiet: bool, first: str) -> Iterator[Callable[[str], None]]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(first) as status:
-        yield status.update
+    status = Console(stderr=True).status(first)
+
+    def tell(words: str) -> None:
+        # A terminal that was closed ends no fit.
+        with contextlib.suppress(OSError, ValueError):
+            status.update(words)
+
+    with contextlib.suppress(OSError, ValueError):
+        status.start()
+    try:
+        yield tell
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            status.stop()

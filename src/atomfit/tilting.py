@@ -18,6 +18,7 @@ from atomfit.atoms import AnisotropicDisplacements, Atoms
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.elements import symbol_of
 from atomfit.errors import InputError
+from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import Model
 from atomfit.neighbours import Neighbours, find_neighbours
 from atomfit.projection.agreement import Agreement
@@ -70,6 +71,7 @@ class TiltResult:
     - `verdict`: what is to be thought of it, and why.
     - `warnings`: what a user should know before trusting the numbers, the verdict's findings among them.
     - `seconds`: wall time of each stage.
+    - `checkpoint`: what goes when the files are written.
     """
 
     prepared: PreparedSeries
@@ -85,6 +87,7 @@ class TiltResult:
     verdict: Verdict
     warnings: tuple[str, ...]
     seconds: dict[str, float]
+    checkpoint: Checkpoint | None = None
 
     def __len__(self) -> int:
         """Number of atoms that were refined."""
@@ -141,6 +144,8 @@ class TiltResult:
     def write(self, directory: str | Path, overwrite: bool = False) -> Path:
         """Write all files into a directory, which appears when they are complete.
 
+        The checkpoint of a fit that was not interrupted is removed then.
+
         **Arguments:**
 
         - `directory`: where to; created if need be.
@@ -150,7 +155,10 @@ class TiltResult:
         """
         from atomfit.io.tilt_results import write_tilt_results
 
-        return write_tilt_results(self, Path(directory), overwrite)
+        written = write_tilt_results(self, Path(directory), overwrite)
+        if self.checkpoint is not None and self.fit.reason != "interrupted":
+            self.checkpoint.remove()
+        return written
 
 
 def tilt(
@@ -160,6 +168,8 @@ def tilt(
     options: TiltOptions | None = None,
     *,
     progress: Progress = lambda stage, iteration, value: None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     **changes: Any,
 ) -> TiltResult:
     """Refine atoms jointly against a tilt series.
@@ -172,8 +182,10 @@ def tilt(
     - `element`: chemical symbol, or several.
     - `options`: a `TiltOptions`; further keyword arguments replace single fields of it.
     - `progress`: called with the stage, the iterations done and the objective.
+    - `checkpoint`: a file that keeps the fits until the result is written.
+    - `resume`: go on from what an interrupted run left in it.
 
-    **Raises:** `InputError` if images, views, the start or an option cannot be used.
+    **Raises:** `InputError` if images, views, the start, an option or the checkpoint cannot be used.
     """
     if options is None:
         options = TiltOptions(**changes)
@@ -185,6 +197,28 @@ def tilt(
         raise InputError("there are no views", "say from where the images were taken", "--views")
     else:
         ready = prepare_series(images, views, element, options)
+    kept = Checkpoint(checkpoint, lambda: _job(ready, options), resume)
+    with kept.running():
+        return replace(_tilted(ready, options, progress), checkpoint=kept)
+
+
+def _job(ready: PreparedSeries, options: TiltOptions) -> Job:
+    series = ready.series
+    return Job.of(
+        "tilt",
+        [one.symbol for one in ready.elements],
+        options,
+        {
+            "images": (series.images, series.counted, np.array(series.pixel)),
+            "views": (series.views.rotations, series.views.centres),
+            "start": options.start,
+            "map": options.map,
+            "surroundings": options.surroundings,
+        },
+    )
+
+
+def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> TiltResult:
     clock = Stopwatch({"read and prepare": ready.seconds})
     for note in ready.notes:
         log.info(note)
@@ -286,6 +320,8 @@ def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> t
     symbols = [one.symbol for one in ready.elements]
     log.info("atoms are found in %s", options.map)
     built = build(options.map, symbols, progress=lambda i, value: progress("build", i, value))
+    if built.reason == "interrupted":
+        raise KeyboardInterrupt
     if not len(built):
         raise InputError("no atom was found in this map", "see atomfit check", options.map)
     ids = np.arange(1, len(built) + 1)

@@ -4,7 +4,10 @@ They are drawn with matplotlib, which is an optional extra and is imported only 
 Its state is left as it is: figures are objects, and the style holds while they are drawn.
 """
 
+import importlib
+import os
 from importlib.util import find_spec
+from pathlib import Path
 
 from atomfit.errors import InputError
 
@@ -20,3 +23,33 @@ def require_matplotlib() -> None:
             "pip install 'atomfit[figures]'",
             "--figures",
         )
+
+
+def load_matplotlib() -> None:
+    """Import matplotlib even if a user's settings of it cannot be used.
+
+    It reads them when it is imported, and fails with a backend that is not installed (Jupyter names one to
+    every program that it starts) or a file that it cannot read. What a figure looks like is settled in
+    `style`.
+    """
+    try:
+        importlib.import_module("matplotlib")
+        return
+    except Exception:
+        found = find_spec("matplotlib")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("matplotlib is not installed", name="matplotlib")
+    names = {
+        "MPLBACKEND": "agg",
+        "MATPLOTLIBRC": str(Path(found.origin).parent / "mpl-data" / "matplotlibrc"),
+    }
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    try:
+        importlib.import_module("matplotlib")
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

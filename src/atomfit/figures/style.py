@@ -58,7 +58,7 @@ Panel = Callable[[Axes], None]
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """The style holds within."""
+    """The style holds within, whatever a user's own settings are."""
     import logging
 
     # It complains of each font of the list that is not there.
@@ -66,7 +66,9 @@ def styled() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(_STYLE)
             yield
     finally:
         logger.setLevel(level)

@@ -75,7 +75,7 @@ class JointFit:
         voxels are not known alike, the root of their mean variance.
     - `chi_square`: square of the residual per degree of freedom, in units of the noise that was measured
         apart from the fit; near one if the model describes the map. NaN if none was measured.
-    - `state`: what a fit that ended too early can go on from.
+    - `state`: the free numbers, and how the fit came to them.
     - `reason`: why it ended.
     - `voxels`, `parameters`: how many independent voxels counted, how many numbers were free.
     - `uncertainty`: covariances of the atoms' numbers.
@@ -147,10 +147,8 @@ def fit_jointly(
     likelihood: AbstractLoss | None = None,
     prior: Prior = "none",
     max_iterations: int = 300,
-    start: FitState | None = None,
     devices: int = 1,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
-    keep: Callable[[FitState], None] = lambda state: None,
 ) -> JointFit:
     """Refine all atoms of a map together.
 
@@ -176,10 +174,8 @@ def fit_jointly(
     - `prior`: "empirical" draws displacements towards those of the other atoms, as far as the map supports
         (see `prior`); "auto" does so if the map alone leaves them uncertain.
     - `max_iterations`: the most iterations, those before `start` included.
-    - `start`: goes on from there.
     - `devices`: how many of JAX's devices draw the atoms.
     - `progress`: called with iterations done and the objective.
-    - `keep`: called with how far the fit has come, whenever it looks up.
     """
     solver = GaussNewton() if solver is None else solver
     measured = noise if isinstance(noise, NoiseSpectrum) else None
@@ -199,8 +195,8 @@ def fit_jointly(
         devices=devices,
     )
     log.info(problem.describe())
-    run = partial(refine, solver=solver, max_iterations=max_iterations, progress=progress, keep=keep)
-    found = run(problem, start=start)
+    run = partial(refine, solver=solver, max_iterations=max_iterations, progress=progress)
+    found = run(problem)
     spectrum = measured if problem.coloured else None
     inside = found.noise_left(frozen) if noise == "residual" and likelihood is None else None
     known = partial(Refinement.uncertainty, u=mean_atom.u, noise=spectrum, inside=inside, frozen=frozen)

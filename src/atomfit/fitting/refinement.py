@@ -38,7 +38,7 @@ _MAX_PLANS = 3
 
 @dataclass(frozen=True, eq=False)
 class FitState:
-    """How far a fit has come: with the same map, atoms and options, all that it needs to go on.
+    """How far a fit has come.
 
     **Fields:**
 
@@ -207,7 +207,6 @@ def refine(
     tolerance: float = CHI_SQUARE_PER_ATOM,
     max_iterations: int = 300,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
-    keep: Callable[[FitState], None] = lambda state: None,
 ) -> Refinement:
     """Solve a problem.
 
@@ -218,7 +217,6 @@ def refine(
     - `tolerance`: the fit ends when an iteration lowers chi-square by less than this for each atom.
     - `max_iterations`: the most iterations, those before `start` included.
     - `progress`: called with iterations done and the objective.
-    - `keep`: called with how far the fit has come, whenever it looks up.
 
     **Raises:** `InputError` if the objective is no number at the start.
     """
@@ -236,7 +234,6 @@ def refine(
             max_iterations=max(max_iterations - len(history), 0),
             misfit=problem.misfit,
             progress=_counting_from(len(history), progress),
-            keep=_after(history, keep),
         )
         if not np.isfinite(minimum.value):
             raise InputError(
@@ -255,12 +252,6 @@ def refine(
 
 def _counting_from(done: int, progress: Callable[[int, float], None]) -> Callable[[int, float], None]:
     return lambda iteration, value: progress(done + iteration, value)
-
-
-def _after(
-    history: Float[np.ndarray, " i"], keep: Callable[[FitState], None]
-) -> Callable[[Free, list[float]], None]:
-    return lambda free, more: keep(FitState(free, np.concatenate([history, more])))
 
 
 def plain(

@@ -18,7 +18,7 @@ optax itself takes a while to import, and is imported where it is needed.
 """
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -31,6 +31,7 @@ from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from atomfit.compiled import kept
+from atomfit.fitting.journal import Arrays, current, fingerprint
 
 Params = TypeVar("Params", bound=PyTree)
 Objective = Callable[[Any], Float[Array, ""]]
@@ -128,6 +129,56 @@ class Minimum(Generic[Params]):
         return max(len(self.history) - 1, 0)
 
 
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """How far a minimisation has come: all that it needs to go on.
+
+    **Fields:**
+
+    - `state`, `best`: where it stands, and where the objective was lowest.
+    - `history`, `lowest`: the objective after each iteration, and the lowest after each chunk.
+    - `reason`: why it is not to go on, "converged" or "diverged".
+    """
+
+    state: Step
+    best: Best
+    history: tuple[float, ...] = ()
+    lowest: tuple[float, ...] = ()
+    reason: str = ""
+
+    def arrays(self) -> Arrays:
+        """As it is kept."""
+        trees = {"best": self.best} if self.reason else {"best": self.best, "state": self.state}
+        leaves = {
+            f"{name}.{i}": np.asarray(leaf)
+            for name, tree in trees.items()
+            for i, leaf in enumerate(jax.tree.leaves(tree))
+        }
+        numbers = {"history": np.array(self.history), "lowest": np.array(self.lowest)}
+        return leaves | numbers | {"reason": np.array(self.reason)}
+
+    def recalled(self, arrays: Arrays) -> "_Course":
+        """As it was kept, of a course that has not begun; of another solver's the best place is taken."""
+        best, state = _filled(self.best, "best", arrays), _filled(self.state, "state", arrays)
+        if best is None:
+            return self
+        if state is None:
+            state = Step(best.params, self.state.memory)
+        history, lowest = (tuple(arrays[name].tolist()) for name in ("history", "lowest"))
+        return _Course(state, best, history, lowest, str(arrays["reason"]))
+
+
+def _filled(like: Any, name: str, arrays: Arrays) -> Any:
+    """A pytree of kept leaves; None if they are of another."""
+    leaves, structure = jax.tree.flatten(like)
+    found = [arrays.get(f"{name}.{i}") for i in range(len(leaves))]
+    fits = f"{name}.{len(leaves)}" not in arrays and all(
+        x is not None and (x.shape, x.dtype) == (np.shape(y), y.dtype)
+        for x, y in zip(found, leaves, strict=True)
+    )
+    return jax.tree.unflatten(structure, [jnp.asarray(x) for x in found]) if fits else None
+
+
 def minimise(
     objective: Objective,
     start: Params,
@@ -138,9 +189,10 @@ def minimise(
     misfit: Callable[[Params, float], float] = lambda params, value: value,
     least: float = 0.0,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
-    keep: Callable[[Params, list[float]], None] = lambda best, history: None,
 ) -> Minimum[Params]:
     """Run a solver until its chunks of iterations no longer pay.
+
+    It is a step of the current journal: one that was kept returns at once, or goes on where it was.
 
     **Arguments:**
 
@@ -154,39 +206,50 @@ def minimise(
         not given.
     - `least`: the tolerance is no smaller than it is at this misfit (rounding errors, say).
     - `progress`: called with the iterations done and the objective.
-    - `keep`: called with the best free numbers so far and the history, after each chunk.
 
     **Raises:** `KeyboardInterrupt` if it came before the first iteration ended; later ones end the fit.
     """
-    state = Step(start, _empty_memory(solver, objective, start))
-    best = Best(start, np.float32(np.inf))
-    history: list[float] = []
-    lowest: list[float] = []
+    journal, first = current(), Step(start, _empty_memory(solver, objective, start))
+    step = journal.step("minimise", fingerprint(jax.tree.leaves((objective, start))))
+    course = _Course(first, Best(start, np.float32(np.inf)))
+    if step.arrays is not None:
+        course = course.recalled(step.arrays())
+
+    def enough(best: Best) -> float:
+        return tolerance * max(misfit(best.params, float(best.value)), least)
+
     reason = "iteration limit"
     try:
-        while len(history) <= max_iterations:
-            state, best, values = _advance(solver, objective, state, best)
-            history += np.asarray(values, np.float64).tolist()
-            keep(best.params, history)
-            progress(len(history) - 1, history[-1])
-            lowest.append(min(history))
-            promise = solver.promise(state)
-            if not np.isfinite(history[-1]) or (promise is not None and np.isnan(promise)):
-                reason = "diverged"
-                break
-            enough = tolerance * max(misfit(best.params, float(best.value)), least)
-            if _has_converged(solver, promise, lowest, enough):
-                reason = "converged"
-                break
+        while not course.reason and len(course.history) <= max_iterations:
+            course = _further(course, objective, solver, enough)
+            journal.keep(step, course.arrays, course.reason != "")
+            progress(len(course.history) - 1, course.history[-1])
     except KeyboardInterrupt:
-        if not history:
+        journal.close()
+        if not course.history:
             raise
         reason = "interrupted"
-    return Minimum(best.params, float(best.value), np.array(history), reason)
+    else:
+        reason = course.reason or reason
+    return Minimum(course.best.params, float(course.best.value), np.array(course.history), reason)
+
+
+def _further(
+    course: _Course, objective: Objective, solver: AbstractSolver, enough: Callable[[Best], float]
+) -> _Course:
+    """A chunk of iterations further."""
+    state, best, values = _advance(solver, objective, course.state, course.best)
+    history = (*course.history, *np.asarray(values, np.float64).tolist())
+    lowest, promise, reason = (*course.lowest, min(history)), solver.promise(state), ""
+    if not np.isfinite(history[-1]) or (promise is not None and np.isnan(promise)):
+        reason = "diverged"
+    elif _has_converged(solver, promise, lowest, enough(best)):
+        reason = "converged"
+    return _Course(state, best, history, lowest, reason)
 
 
 def _has_converged(
-    solver: AbstractSolver, promise: float | None, lowest: list[float], enough: float
+    solver: AbstractSolver, promise: float | None, lowest: Sequence[float], enough: float
 ) -> bool:
     """Whether what is left to gain, or what the last chunks have gained, is no more than enough."""
     if promise is not None:

@@ -1,13 +1,17 @@
-"""What an interrupted fit needs to go on, in one file beside the output.
+"""What an interrupted job needs to go on, in one file beside the output.
 
-Two things of a run are expensive: where the atoms are, and how far the fit has come. Both are kept, from
-the moment the fit begins, at most every half minute, and whenever it is interrupted. Everything else (the
-baseline, the noise, the windows) follows from them in seconds and is computed again.
+The file holds the steps of a job that were done, and how far the one has come that was not: as plain
+arrays, from which nothing is executed (`fitting.journal` says why that is enough). It is written when there
+is something to go on from, then as often as a fifth of the work so far would be lost, but at least every
+half minute and never so often that writing takes much of the time; and at last when a job is interrupted
+or fails, and when all its fits have ended, so that a result whose files cannot be written need not be
+fitted again. It is deleted when the files of the result are in place.
 
-A checkpoint belongs to one map and one set of options, and is refused for any other, or the result would be
-of neither. Only how the minimum is looked for may change: it is the same minimum. The file is written
-under another name and moved into place, so that it is never half written; a disk that fills up costs the
-checkpoint, not the fit.
+A checkpoint belongs to one input and one set of options, and is refused for any other, or the result would
+be of neither. Only how the minimum is looked for may change: it is the same minimum. The file is written
+under another name and moved into place, so that it is never half written. A disk that fills up costs the
+checkpoint's place, not the fit: it is kept in the system's temporary directory then, in a private place.
+One that an earlier job has left is set aside.
 """
 
 import contextlib
@@ -15,10 +19,11 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,208 +31,262 @@ from typing import Any
 
 import numpy as np
 
-from atomfit.detection.detect import Detection, denoised_for
-from atomfit.detection.mean_atom import MeanAtom
-from atomfit.detection.threshold import ThresholdSearch, ThresholdTrial
-from atomfit.detection.validation import Rejected
-from atomfit.elements import Element
 from atomfit.errors import InputError
-from atomfit.fitting.parameters import Free
-from atomfit.fitting.refinement import FitState
-from atomfit.grid import DensityMap
+from atomfit.fitting.journal import Journal, Step, keeping
 from atomfit.io.outputs import require_checkpoint
-from atomfit.options import BuildOptions
+from atomfit.io.record import hash_of
+from atomfit.signals import uninterrupted
 
 log = logging.getLogger("atomfit")
 
-#: Least time between two writings (s).
-EVERY = 30.0
-#: Options that may change when a fit goes on.
-_OF_THE_WAY = ("optimizer", "max_iterations")
-_FREE = "free."
+#: Longest time between two writings (s), and the part of the work so far that it may cost to lose.
+EVERY, PART = 30.0, 0.2
+#: Time between writings, in times that one takes.
+_RARELY = 20.0
+#: Of what is written.
+_LAYOUT = 2
 
 
-@dataclass(frozen=True, eq=False)
-class Interrupted:
-    """What a checkpoint holds.
+@dataclass(frozen=True)
+class Job:
+    """What a checkpoint belongs to.
 
     **Fields:**
 
-    - `detection`: the atoms that were found.
-    - `state`: how far their fit has come; None if it had only begun.
+    - `options`: what was asked for, as JSON knows it.
+    - `inputs`: digests of what it was asked of, by name.
     """
 
-    detection: Detection
-    state: FitState | None
+    options: dict[str, Any]
+    inputs: dict[str, str]
 
+    @classmethod
+    def of(
+        cls,
+        command: str,
+        elements: Any,
+        options: Any,
+        inputs: Mapping[str, Iterable[np.ndarray] | str | Path | tuple[str | Path, ...] | None],
+        of_the_way: tuple[str, ...] = (),
+    ) -> "Job":
+        """A job of a command.
 
-class Checkpoint:
-    """The checkpoint of one map and one set of options.
+        **Arguments:**
 
-    **Arguments:**
-
-    - `path`: the file; without it nothing is kept.
-    - `density`, `element`, `options`: what it belongs to.
-    """
-
-    def __init__(
-        self, path: Path | None, density: DensityMap, element: Element, options: BuildOptions
-    ) -> None:
-        self._path, self._density, self._element = path, density, element
-        self._options = _comparable(element, options)
-        self._content: dict[str, Any] = {}
-        self._written = -np.inf
-
-    def load(self) -> Interrupted:
-        """What was kept.
-
-        **Raises:** `InputError` if there is no checkpoint, if it is damaged, or if it belongs to something
-        else.
+        - `command`: its name.
+        - `elements`: symbols and whatever else is known of them.
+        - `options`: a dataclass; None if there are none.
+        - `inputs`: by name, arrays or files; a file's place does not matter, its content does.
+        - `of_the_way`: options that may change when it goes on.
         """
-        if self._path is None:
-            raise InputError("there is no checkpoint to resume from", "name its file", "checkpoint")
-        require_checkpoint(self._path)
-        try:
-            with open(self._path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                content = {name: stored[name] for name in stored.files}
-            about = json.loads(str(content.pop("about")))
-            options, digest = about["options"], about["map"]
-            interrupted = Interrupted(
-                _detection(content, about, self._density, self._element), _state(content)
-            )
-        except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error):
-            raise InputError(
-                "the checkpoint is damaged", "delete it and start without --resume", self._path
-            ) from None
-        for name in sorted(options.keys() | self._options.keys()):
-            before, now = (of.get(name) for of in (options, self._options))
+        every = {} if options is None else asdict(options)
+        chosen = {name: value for name, value in every.items() if name not in (*of_the_way, *inputs)}
+        told = {"version": version("atomfit"), "command": command, "element": elements, **chosen}
+        digests = {name: _digest(given) for name, given in inputs.items() if given is not None}
+        return cls(json.loads(json.dumps(told, default=str)), digests)
+
+    def require_same(self, other: "Job", path: Path) -> None:
+        """**Raises:** `InputError` if a checkpoint is of another job than this one."""
+        for name in sorted(other.options.keys() | self.options.keys()):
+            before, now = (of.options.get(name) for of in (other, self))
             if before != now:
                 raise InputError(
                     f"the checkpoint was made with {name} {before}, not {now}",
                     "give what it was made with, or start without --resume",
-                    self._path,
+                    path,
                 )
-        if digest != _digest(self._density):
-            raise InputError(
-                "the checkpoint was made of another map",
-                "give the map that it was made of, or start without --resume",
-                self._path,
-            )
-        return interrupted
+        for name in sorted(other.inputs.keys() | self.inputs.keys()):
+            if other.inputs.get(name) != self.inputs.get(name):
+                words = name.replace("_", " ")
+                raise InputError(
+                    f"the checkpoint was made of another {words.removesuffix('s')}"
+                    if name in self.inputs
+                    else f"the checkpoint was made with {words}",
+                    f"give the {words} that it was made of, or start without --resume",
+                    path,
+                )
+
+
+class Checkpoint:
+    """The checkpoint of a job.
+
+    **Arguments:**
+
+    - `path`: the file; without it nothing is kept, unless a job around this one does.
+    - `job`: what it belongs to.
+    - `resume`: go on from what is in the file.
+
+    **Raises:** `InputError` if there is nothing to go on from, if it is damaged, or if it belongs to
+    something else.
+    """
+
+    def __init__(self, path: str | Path | None, job: Callable[[], Job], resume: bool = False) -> None:
+        if resume and path is None:
+            raise InputError("there is no checkpoint to resume from", "name its file", "checkpoint")
+        self._path = None if path is None else Path(os.path.abspath(path))
+        self._journal = Journal(written=self._written)
+        self._elsewhere: Path | None = None
+        self._told = False
+        self._ours = resume
+        self._begun, self._last, self._took = time.monotonic(), -np.inf, 0.0
+        if self._path is None:
+            return
+        self._job = job()
+        if resume:
+            before, steps = _read(self._path)
+            self._job.require_same(before, self._path)
+            self._journal.steps = steps
 
     @contextlib.contextmanager
-    def kept(self, detection: Detection, state: FitState | None) -> Iterator[None]:
-        """A block in which the atoms, and what `keep` is told, outlive whatever ends it early."""
+    def running(self) -> Iterator[None]:
+        """A block whose steps outlive whatever ends it early."""
         if self._path is None:
             yield
             return
-        about = {"options": self._options, "map": _digest(self._density), **_numbers(detection)}
-        self._content = {"about": json.dumps(about), **_arrays(detection)}
-        self._update(state)
-        self._write()
         try:
-            yield
-        except BaseException:
-            self._write()
-            raise
-
-    def keep(self, state: FitState) -> None:
-        """Note how far a fit has come; written if that was not done for a while."""
-        self._update(state)
-        if time.monotonic() - self._written > EVERY:
+            with keeping(self._journal):
+                yield
+        finally:
             self._write()
 
-    def end(self, state: FitState, converged: bool) -> None:
-        """Leave what can still be gone on with, or nothing."""
-        if self._path is None:
-            return
-        if converged:
+    def remove(self) -> None:
+        """The files of the result are in place."""
+        for path in (self._path if self._ours else None, self._elsewhere):
+            if path is not None:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        if self._elsewhere is not None:
             with contextlib.suppress(OSError):
-                self._path.unlink()
-        else:
-            self._update(state)
-            self._write()
+                self._elsewhere.parent.rmdir()
 
-    def _update(self, state: FitState | None) -> None:
-        if state is not None:
-            self._content |= {f"{_FREE}{name}": number for name, number in state.free.items()}
-            self._content["history"] = state.history
+    def _written(self, last: bool) -> None:
+        now = time.monotonic()
+        often = max(min(EVERY, PART * (now - self._begun)), _RARELY * self._took)
+        if last or now - self._last > often:
+            self._write()
 
     def _write(self) -> None:
-        if self._path is None:
+        assert self._path is not None
+        kept = [step for step in self._journal.steps if step.arrays is not None]
+        if not kept:
             return
-        self._written = time.monotonic()
-        part = self._path.with_name(f".{self._path.name}-{os.getpid()}")
+        begin = time.monotonic()
+        with uninterrupted():
+            try:
+                if not self._ours:
+                    _set_aside(self._path)
+                _replace(self._path, self._job, kept)
+                self._ours, place = True, None
+            except (OSError, MemoryError) as error:
+                place = self._somewhere(getattr(error, "strerror", None) or "no memory", kept)
+            if self._elsewhere is not None and self._elsewhere != place:
+                with contextlib.suppress(OSError):
+                    self._elsewhere.unlink()
+            self._elsewhere = place
+        self._last = time.monotonic()
+        self._took = self._last - begin
+
+    def _somewhere(self, why: str, kept: list[Step]) -> Path | None:
+        """Where a checkpoint is kept whose own place cannot be written; None if there is no such place."""
+        assert self._path is not None
+        place = self._elsewhere
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(part, "wb") as file:
-                arrays: Any = {name: np.asarray(x) for name, x in self._content.items()}
-                np.savez(file, **arrays)
-            os.replace(part, self._path)
-        except OSError as error:
-            log.warning("%s: the checkpoint cannot be written (%s)", self._path, error.strerror)
-            with contextlib.suppress(OSError):
-                part.unlink()
+            if place is None:
+                # A directory that is ours alone: others can write to the system's.
+                place = Path(tempfile.mkdtemp(prefix="atomfit-")) / self._path.name
+            _replace(place, self._job, kept)
+            remedy = f"; it is kept as {place}: to go on from it, move it there and add --resume"
+        except (OSError, MemoryError):
+            place, remedy = None, ""
+        if not self._told:
+            log.warning("%s: the checkpoint cannot be written (%s)%s", self._path, why, remedy)
+        self._told = True
+        return place
 
 
-def _comparable(element: Element, options: BuildOptions) -> dict[str, Any]:
-    chosen = {name: value for name, value in asdict(options).items() if name not in _OF_THE_WAY}
-    told = {
-        "version": version("atomfit"),
-        "element": element.symbol,
-        "element_distance": element.neighbour_distance,
-        **chosen,
-    }
-    return json.loads(json.dumps(told, default=str))
-
-
-def _digest(density: DensityMap) -> str:
-    """Of a map's values and of where they are."""
-    digest = hashlib.sha256(np.ascontiguousarray(density.values).tobytes())
-    for part in (density.grid.shape, density.grid.spacing, density.grid.origin):
-        digest.update(np.asarray(part, np.float64).tobytes())
-    return digest.hexdigest()
-
-
-def _numbers(detection: Detection) -> dict[str, Any]:
-    mean, search = detection.mean_atom, detection.search
-    return {
-        "mean_atom": [mean.height, mean.u, mean.background, mean.count],
-        "floor": detection.floor,
-        "best": None if search is None else search.trials.index(search.best),
-        "trials": [] if search is None else [asdict(trial) for trial in search.trials],
-        "reasons": detection.rejected.reasons,
-    }
-
-
-def _arrays(detection: Detection) -> dict[str, np.ndarray]:
-    return {
-        "positions": detection.positions,
-        "correlations": detection.correlations,
-        "matrix": detection.mean_atom.matrix,
-        "rejected": detection.rejected.positions,
-    }
-
-
-def _detection(
-    content: dict[str, np.ndarray], about: dict[str, Any], density: DensityMap, element: Element
-) -> Detection:
-    height, u, background, count = about["mean_atom"]
-    mean = MeanAtom(height, u, background, content["matrix"], count)
-    trials = tuple(ThresholdTrial(**trial) for trial in about["trials"])
-    return Detection(
-        content["positions"],
-        content["correlations"],
-        mean,
-        denoised_for(density, mean, element),
-        None if about["best"] is None else ThresholdSearch(trials[about["best"]], trials),
-        about["floor"],
-        Rejected(content["rejected"], tuple(about["reasons"])),
+def _set_aside(path: Path) -> None:
+    """Give the file of an earlier job another name, if there is one."""
+    if not os.path.lexists(path):
+        return
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.{number}")):
+        number += 1
+    os.rename(path, aside)
+    log.warning(
+        "%s is left of an interrupted job; this one starts anew, and it is now %s", path, aside.name
     )
 
 
-def _state(content: dict[str, np.ndarray]) -> FitState | None:
-    if "history" not in content:
-        return None
-    free: Free = {name.removeprefix(_FREE): x for name, x in content.items() if name.startswith(_FREE)}
-    return FitState(free, content["history"])
+def _replace(path: Path, job: Job, steps: list[Step]) -> None:
+    about = {
+        "layout": _LAYOUT,
+        "options": job.options,
+        "inputs": job.inputs,
+        "steps": [{"name": step.name, "ended": step.ended} for step in steps],
+    }
+    content: dict[str, Any] = {"about": json.dumps(about)}
+    for i, step in enumerate(steps):
+        assert step.arrays is not None
+        content[f"{i}.begin"] = step.about
+        content |= {f"{i}:{name}": np.asarray(x) for name, x in step.arrays().items()}
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            np.savez(file, **content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[Job, list[Step]]:
+    """What a file holds.
+
+    **Raises:** `InputError` if there is none, or if it is damaged or of another version.
+    """
+    require_checkpoint(path)
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            content = {name: stored[name] for name in stored.files}
+        about = json.loads(str(content.pop("about")))
+        if about.get("layout") != _LAYOUT:
+            raise InputError(
+                "the checkpoint was made by another version of atomfit",
+                "go on with that one, or start without --resume",
+                path,
+            )
+        steps = [_step(i, told, content) for i, told in enumerate(about["steps"])]
+        return Job(about["options"], about["inputs"]), steps
+    except InputError:
+        raise
+    except (
+        *(OSError, EOFError, LookupError, TypeError, ValueError, AttributeError, MemoryError),
+        *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
+    ):
+        raise InputError(
+            "the checkpoint is damaged", "delete it and start without --resume", path
+        ) from None
+
+
+def _step(i: int, told: dict[str, Any], content: dict[str, np.ndarray]) -> Step:
+    own = f"{i}:"
+    arrays = {name.removeprefix(own): x for name, x in content.items() if name.startswith(own)}
+    return Step(str(told["name"]), content[f"{i}.begin"], lambda: arrays, bool(told["ended"]))
+
+
+def _digest(given: Iterable[np.ndarray] | str | Path | tuple[str | Path, ...]) -> str:
+    """Of arrays or of files' content."""
+    if isinstance(given, str | Path):
+        path = Path(given)
+        return hash_of(path / "atoms.csv" if path.is_dir() else path)
+    digest = hashlib.sha256()
+    for part in given:
+        if isinstance(part, str | Path):
+            digest.update(_digest(part).encode())
+        else:
+            digest.update(repr((part.shape, part.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()

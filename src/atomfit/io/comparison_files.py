@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atomfit.figures import require_matplotlib
+from atomfit.figures import load_matplotlib, require_matplotlib
 from atomfit.io.comparisons import summary, write_comparison, write_side, write_tracks
 from atomfit.io.json_files import write_json
-from atomfit.io.outputs import staged
+from atomfit.io.outputs import optional, staged
 from atomfit.io.record import hash_of, made_by
 from atomfit.io.tables import write_table
 from atomfit.report.comparison import comparison_contents, page_name, placed, series_contents
@@ -37,27 +37,38 @@ def write_series(
         require_matplotlib()
     pairs = [(c, summary(c, result.distance, result.fdr, result.calibrated)) for c in result.comparisons]
     record = compare_record(result)
-    inputs = {"inputs": list(result.inputs), "run": record}
-    with staged(directory, overwrite) as stage:
+    warnings: list[str] = []
+    with staged(directory, overwrite, result.inputs) as stage:
         for name, table in result.tables.items():
             write_table(stage / f"{name}_atoms.csv", table)
-        if len(pairs) == 1:
-            _write_pair(stage, *pairs[0], record, inputs)
-        else:
-            _write_pairs(stage, result, pairs, record, inputs)
         if figures:
-            _draw(stage / "figures", pairs, [model.name for model in result.models])
+            with optional(stage / "figures", warnings) as path:
+                _draw(path, pairs, [model.name for model in result.models])
+        if len(pairs) == 1:
+            found = _write_pair(stage, *pairs[0], record, warnings)
+        else:
+            found = _write_pairs(stage, result, pairs, record, warnings)
+        # Last, because it tells what is missing.
+        told = {"inputs": list(result.inputs), "run": record, "not_written": warnings}
+        write_json(stage / "compare.json", told | found)
     return directory
 
 
 def _write_pair(
-    stage: Path, c: Comparison, found: dict[str, Any], record: dict[str, Any], inputs: dict[str, Any]
-) -> None:
+    stage: Path, c: Comparison, found: dict[str, Any], record: dict[str, Any], warnings: list[str]
+) -> dict[str, Any]:
+    """Write the files of two models; what is to be told of them."""
     write_comparison(stage / "compare.csv", c)
-    write_side(stage / "a.xyz", c, "a")
-    write_side(stage / "b.xyz", c, "b")
-    write_json(stage / "compare.json", inputs | found)
-    write_page(stage / "compare.html", comparison_contents(c, found, record), COMPARISON)
+    _write_side(stage, "a", c, "a", warnings)
+    _write_side(stage, "b", c, "b", warnings)
+    with optional(stage / "compare.html", warnings) as path:
+        write_page(path, comparison_contents(c, found, record), COMPARISON)
+    return found
+
+
+def _write_side(stage: Path, name: str, c: Comparison, side: str, warnings: list[str]) -> None:
+    with optional(stage / f"{name}.xyz", warnings) as path:
+        write_side(path, c, side)
 
 
 def _write_pairs(
@@ -65,25 +76,26 @@ def _write_pairs(
     result: "SeriesComparison",
     pairs: list[tuple[Comparison, dict[str, Any]]],
     record: dict[str, Any],
-    inputs: dict[str, Any],
-) -> None:
+    warnings: list[str],
+) -> dict[str, Any]:
+    """Write the files of a series of models; what is to be told of them."""
     for c, found in pairs:
         write_comparison(stage / f"compare_{c.a.name}_{c.b.name}.csv", c)
-        write_page(stage / page_name(c), comparison_contents(c, found, record), COMPARISON)
+        with optional(stage / page_name(c), warnings) as path:
+            write_page(path, comparison_contents(c, found, record), COMPARISON)
     first = result.models[0].name
-    write_side(stage / f"{first}.xyz", result.comparisons[0], "a")
+    _write_side(stage, first, result.comparisons[0], "a", warnings)
     for c in (c for c in result.comparisons if c.a.name == first):
-        write_side(stage / f"{c.b.name}.xyz", c, "b")
+        _write_side(stage, c.b.name, c, "b", warnings)
     write_tracks(stage / "series.csv", result.models, result.tracks)
     verdict = result.verdict.told()
-    write_json(
-        stage / "compare.json", inputs | {"verdict": verdict, "comparisons": [found for _, found in pairs]}
-    )
-    told = series_contents(result.models, pairs, result.tracks, record, verdict)
-    write_page(stage / "compare.html", told, SERIES)
+    with optional(stage / "compare.html", warnings) as path:
+        write_page(path, series_contents(result.models, pairs, result.tracks, record, verdict), SERIES)
+    return {"verdict": verdict, "comparisons": [found for _, found in pairs]}
 
 
 def _draw(directory: Path, pairs: list[tuple[Comparison, dict[str, Any]]], names: list[str]) -> None:
+    load_matplotlib()
     from atomfit.figures.comparison import write_comparison_figures, write_course_figure
 
     for c, _ in pairs:

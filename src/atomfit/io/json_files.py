@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from atomfit.text import writable
+
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write what may hold arrays, paths and numbers that are not known (null)."""
@@ -18,9 +20,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Only what JSON knows: arrays as lists, and null for what is not a number."""
+    """Only what JSON knows: arrays as lists, null for what is no number, names without what is no text."""
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {writable(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
@@ -29,6 +31,6 @@ def plain(value: Any) -> Any:
         return float(value) if math.isfinite(value) else None
     if isinstance(value, np.integer):
         return int(value)
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, (str, Path)):
+        return writable(str(value))
     return value

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from atomfit.detection.threshold import ThresholdSearch
-from atomfit.figures import require_matplotlib
+from atomfit.figures import load_matplotlib, require_matplotlib
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.objective import region_mask
 from atomfit.io.columns import depth_table, particle, rejected_table, table
 from atomfit.io.json_files import write_json
+from atomfit.io.manifest import is_copied
 from atomfit.io.mrc import write_labels, write_map
-from atomfit.io.outputs import staged
+from atomfit.io.outputs import optional, staged
 from atomfit.io.record import LIBRARIES, made_by
-from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
+from atomfit.io.structures import Structure, write_structures
 from atomfit.io.tables import write_means, write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
 from atomfit.report.contents import contents
@@ -49,17 +50,16 @@ def write_results(
     if figures:
         require_matplotlib()
     begin = time.perf_counter()
-    with staged(directory, overwrite) as stage:
+    source, options = result.source.path, result.options
+    inputs = (source, options.tilts, *(options.half_maps or ()))
+    with staged(directory, overwrite, inputs) as stage:
+        warnings = list(result.warnings)
         columns, rejected = table(result), rejected_table(result.discarded)
         structure = _structure(result, columns)
         write_table(stage / "atoms.csv", columns)
         write_means(stage / "depth.csv", depth_table(columns))
         write_rejected(stage / "rejected.csv", rejected)
-        write_mmcif(stage / "atoms.cif", structure)
-        warnings = list(result.warnings)
-        if not write_pdb(stage / "atoms.pdb", structure):
-            warnings.append("atoms.pdb is missing: its columns cannot hold these coordinates")
-        write_xyz(stage / "atoms.xyz", structure)
+        write_structures(stage, structure, warnings)
         model = result.model
         write_map(stage / "model.mrc", result.density.with_values(model))
         residual = result.density.values - model
@@ -70,20 +70,24 @@ def write_results(
         write_labels(stage / "binary.mrc", (labels > 0).astype(np.int32), grid)
         # The contour of a noisy map is so high that it would hide the model's fainter atoms.
         level = result.detection.mean_atom.background + 0.35 * result.detection.mean_atom.height
-        write_chimerax_script(stage / "view.cxc", map_path, level)
+        with optional(stage / "view.cxc", warnings) as path:
+            write_chimerax_script(path, map_path, level)
         whole = particle(result, columns)
         write_json(stage / "particle.json", whole)
         found = summary(result, model) | {"warnings": warnings}
-        write_json(stage / "summary.json", found)
         record = run_record(result, time.perf_counter() - begin)
-        write_json(stage / "run.json", record)
-        found |= {"particle": whole}
-        told = contents(result, columns, rejected, model, found, record)
-        write_page(stage / "report.html", told, REPORT)
+        shown = found | {"particle": whole}
         if figures:
-            from atomfit.figures.build import write_build_figures
+            with optional(stage / "figures", warnings) as path:
+                load_matplotlib()
+                from atomfit.figures.build import write_build_figures
 
-            write_build_figures(stage / "figures", result, columns, model, found)
+                write_build_figures(path, result, columns, model, shown)
+        with optional(stage / "report.html", warnings) as path:
+            write_page(path, contents(result, columns, rejected, model, shown, record), REPORT)
+        # Last, because they tell what is missing.
+        write_json(stage / "summary.json", found)
+        write_json(stage / "run.json", record)
     return directory
 
 
@@ -252,7 +256,7 @@ def _viewable_map(result: "BuildResult", stage: Path, directory: Path) -> str:
     path = result.source.path
     options = result.options
     changed = options.voxel_size is not None or options.invert or options.mask_diameter is not None
-    if path is None or changed or not path.name.lower().endswith((".mrc", ".map", ".mrc.gz", ".ccp4")):
+    if path is None or is_copied(path, changed):
         write_map(stage / "map.mrc", result.density)
         return "map.mrc"
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.io.outputs import optional
 from atomfit.statistics.displacements import principal_displacements
 from atomfit.units import HALF_PROBABILITY_SCALE, b_from_u
 
@@ -51,6 +52,17 @@ class Structure:
     def anisotropic(self) -> np.ndarray:
         """Which atoms have a displacement matrix."""
         return np.all(np.isfinite(self.matrices), axis=(1, 2))
+
+
+def write_structures(directory: Path, structure: Structure, warnings: list[str]) -> None:
+    """Write `atoms.cif`, `atoms.pdb` and `atoms.xyz`; what cannot be written is a warning."""
+    with optional(directory / "atoms.cif", warnings) as path:
+        write_mmcif(path, structure)
+    with optional(directory / "atoms.pdb", warnings) as path:
+        if not write_pdb(path, structure):
+            warnings.append("atoms.pdb is missing: its columns cannot hold these coordinates")
+    with optional(directory / "atoms.xyz", warnings) as path:
+        write_xyz(path, structure)
 
 
 def write_mmcif(path: Path, structure: Structure) -> None:
@@ -106,7 +118,8 @@ def write_mmcif(path: Path, structure: Structure) -> None:
         if structure.matrix_esds is not None:
             columns[f"U[{i + 1}][{j + 1}]_esd"] = _known(structure.matrix_esds[which, k], 6)
     _add_loop(block, "_atom_site_anisotrop.", columns)
-    document.write_file(str(path))
+    # Not by gemmi, which takes no path that is not UTF-8.
+    path.write_text(document.as_string(), encoding="utf-8")
 
 
 def write_pdb(path: Path, structure: Structure) -> bool:
@@ -144,7 +157,7 @@ def write_pdb(path: Path, structure: Structure) -> bool:
     whole = gemmi.Structure()
     whole.name = "atomfit"
     whole.add_model(model)
-    whole.write_pdb(str(path), gemmi.PdbWriteOptions(minimal=True))
+    path.write_text(whole.make_pdb_string(gemmi.PdbWriteOptions(minimal=True)), encoding="utf-8")
     return True
 
 

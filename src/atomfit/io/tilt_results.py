@@ -15,10 +15,10 @@ import numpy as np
 from atomfit.io.columns import geometry_table, rejected_table
 from atomfit.io.image_stacks import write_images
 from atomfit.io.json_files import write_json
-from atomfit.io.outputs import staged
+from atomfit.io.outputs import optional, staged
 from atomfit.io.pictures import Panel, write_panels
 from atomfit.io.record import LIBRARIES, hash_of, made_by
-from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
+from atomfit.io.structures import Structure, write_structures
 from atomfit.io.tables import COLUMNS, TENSOR, Column, write_columns, write_rejected
 from atomfit.io.views import write_views
 from atomfit.projection.agreement import seen_at
@@ -74,15 +74,15 @@ def write_tilt_results(result: "TiltResult", directory: Path, overwrite: bool = 
     """
     begin = time.perf_counter()
     fit, series = result.fit, result.prepared.series
-    with staged(directory, overwrite) as stage:
+    options = result.options
+    given = (options.start, options.map, options.surroundings)
+    inputs = (result.prepared.stack.path, result.prepared.views_file, *given)
+    with staged(directory, overwrite, inputs) as stage:
+        warnings = list(result.warnings)
         columns, rejected = table(result), rejected_table(result.selection.discarded)
         structure = _structure(result, columns)
         write_columns(stage / "atoms.csv", TILT_COLUMNS, columns)
-        write_mmcif(stage / "atoms.cif", structure)
-        warnings = list(result.warnings)
-        if not write_pdb(stage / "atoms.pdb", structure):
-            warnings.append("atoms.pdb is missing: its columns cannot hold these coordinates")
-        write_xyz(stage / "atoms.xyz", structure)
+        write_structures(stage, structure, warnings)
         write_rejected(stage / "rejected.csv", rejected)
         whole, refined = particle(result, columns), view_numbers(result)
         write_json(stage / "particle.json", whole)
@@ -90,14 +90,17 @@ def write_tilt_results(result: "TiltResult", directory: Path, overwrite: bool = 
         write_images(stage / "residual_images.mrc", result.residual, series.pixel)
         write_views(stage / "views_refined.csv", result.views, refined, series.centre)
         write_columns(stage / "probe.csv", PROBE_COLUMNS, probe_table(result))
-        write_panels(stage / "views.svg", panels(result), _LEGEND)
+        with optional(stage / "views.svg", warnings) as path:
+            write_panels(path, panels(result), _LEGEND)
         found = summary(result) | {"warnings": warnings}
-        write_json(stage / "summary.json", found)
         record = run_record(result, time.perf_counter() - begin)
+        shown = found | {"particle": whole}
+        with optional(stage / "report.html", warnings) as path:
+            told = tilt_contents(result, columns, TILT_COLUMNS, rejected, refined, shown, record)
+            write_page(path, told, TILT)
+        # Last, because they tell what is missing.
+        write_json(stage / "summary.json", found)
         write_json(stage / "run.json", record)
-        found |= {"particle": whole}
-        told = tilt_contents(result, columns, TILT_COLUMNS, rejected, refined, found, record)
-        write_page(stage / "report.html", told, TILT)
     return directory
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from atomfit.io.json_files import plain
+from atomfit.text import writable
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ SERIES = Layout(("series.html",), (*_BASE, "table.js", "record.js", "models.js",
 
 def write_page(path: Path, content: dict[str, Any], layout: Layout) -> None:
     """Write a page of some content, of `contents`, `tilt` or `comparison`."""
-    path.write_text(page(content, layout), encoding="utf-8")
+    path.write_text(writable(page(content, layout)), encoding="utf-8")
 
 
 def page(content: dict[str, Any], layout: Layout) -> str:

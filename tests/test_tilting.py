@@ -306,12 +306,12 @@ def test_the_wrong_convention_is_named_before_the_fit(truth: Planted, tmp_path: 
 
 
 OPTIONS = [
-    (["--pixel-size", "-1"], "a pixel of -1 Å is none"),
+    (["--pixel-size", "-1"], "-1 is no pixel size"),
     (["--mask-value", "zero"], "'zero' is no number"),
-    (["--centre", "1,2"], "neither one number nor three"),
+    (["--centre", "1,2"], "no point; give X,Y,Z"),
     (["--centre", "500,0,0"], "43 of 43 atoms are in no image"),
-    (["--held-out", "1"], "cannot be left out"),
-    (["--held-out", "99"], "cannot be left out of 12"),
+    (["--held-out", "1"], "views can be left out"),
+    (["--held-out", "99"], "views can be left out of 12"),
     (["--refine", "everything"], "no number of a view"),
     (["--gain", "2"], "only counts have a gain"),
     (["--likelihood", "poisson"], "below zero"),

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from atomfit.compare_options import PAPER_DISTANCE, CompareOptions
 from atomfit.errors import InputError
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import ending_of, model_of_columns, read_model
 from atomfit.report.comparison_words import registered, warnings
-from atomfit.statistics.comparison import PAPER_DISTANCE, Comparison, Model
+from atomfit.statistics.comparison import Comparison, Model
 from atomfit.statistics.comparison import compare as compare_two
 from atomfit.statistics.series import follow
 from atomfit.text import name_of_file
@@ -111,22 +112,19 @@ def compare(
 
     **Raises:** `InputError` for what cannot be used.
     """
-    _require(len(inputs), distance, fdr)
+    options = CompareOptions(distance, fdr, calibrate, move)
+    if len(inputs) < 2:
+        raise InputError(f"{len(inputs)} model cannot be compared", "give two or more", "atomfit compare")
     paths = [Path(given) for given in inputs]
     maps = tuple(path for path in paths if _is_map(path))
     kept = Checkpoint(checkpoint, lambda: Job.of("compare", element, None, {"maps": maps}), resume)
     with kept.running():
-        found = _compared(paths, element, distance, fdr, calibrate, move)
+        found = _compared(paths, element, options)
     return replace(found, checkpoint=kept)
 
 
 def _compared(
-    paths: list[Path],
-    element: str | Sequence[str] | None,
-    distance: float,
-    fdr: float,
-    calibrate: bool,
-    move: bool,
+    paths: list[Path], element: str | Sequence[str] | None, options: CompareOptions
 ) -> SeriesComparison:
     names = names_of(paths)
     tables: dict[str, dict[str, np.ndarray]] = {}
@@ -140,9 +138,7 @@ def _compared(
 
     def two(i: int, j: int) -> Comparison:
         try:
-            found = compare_two(
-                models[i], models[j], distance=distance, fdr=fdr, calibrate=calibrate, move=move
-            )
+            found = compare_two(models[i], models[j], **vars(options))
         except InputError as error:
             raise error.at(f"{paths[i]} and {paths[j]}") from None
         _say(found)
@@ -158,10 +154,10 @@ def _compared(
         tuple(with_last),
         tables,
         element,
-        distance,
-        fdr,
-        calibrate,
-        move,
+        options.distance,
+        options.fdr,
+        options.calibrate,
+        options.move,
     )
     log.info(found.verdict.describe())
     return found
@@ -183,15 +179,6 @@ def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
         count = sum(other == name or other.startswith(f"{name}_no") for other in names)
         names.append(f"{name}_no{count + 1}" if count else name)
     return tuple(names)
-
-
-def _require(count: int, distance: float, fdr: float) -> None:
-    if count < 2:
-        raise InputError(f"{count} model cannot be compared", "give two or more", "atomfit compare")
-    if not 0 < distance < float("inf"):
-        raise InputError(f"{distance:g} is no distance", "give Å above 0, as 1.76", "--distance")
-    if not 0 < fdr < 1:
-        raise InputError(f"{fdr:g} is no rate", "give a number between 0 and 1, as 0.05", "--fdr")
 
 
 def _is_map(path: Path) -> bool:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, get_args, no_type_check
 
+from atomfit.declared import Need, check, option
 from atomfit.errors import InputError
 
 FitMethod = Literal["joint", "log"]
@@ -21,8 +22,14 @@ ParticleShape = Literal["sphere", "octahedron", "cuboctahedron", "decahedron", "
 LongAxis = Literal["radial", "x", "y", "z"]
 Axis = Literal["x", "y", "z"]
 Likelihood = Literal["gaussian", "poisson", "robust"]
+CorrelationRule = Literal["auto", "paper", "off"]
+
+#: What options of several commands need.
+FILE = Need("name of a file", "its path")
+VOXEL_SIZE = Need("voxel size", "one edge, or three as X,Y,Z, in Å", 1e-6, 1e3)
 
 
+@no_type_check
 @dataclass(frozen=True)
 class BuildOptions:
     """Options of `build`.
@@ -70,69 +77,134 @@ class BuildOptions:
         distance, a value that stands for what was not measured, ...).
     """
 
-    voxel_size: float | tuple[float, ...] | None = None
-    invert: bool = False
-    mask_diameter: float | None = None
-    neighbour_distance: float | None = None
-    split: Split = "each"
-    min_correlation: float | str = "auto"
-    min_cn: int = 3
-    cn_cutoff: float | None = None
-    fit: FitMethod = "joint"
-    displacements: Displacements = "anisotropic"
-    scattering: Scattering = "gaussian"
-    u_mean: float | None = None
-    voxels: Voxels = "point"
-    background: Background = "constant"
-    noise: Noise = "auto"
-    prior: Prior = "auto"
-    selection: Selection = "fit"
-    fdr: float | None = None
-    half_maps: tuple[str | Path, str | Path] | None = None
-    tilts: str | Path | None = None
-    tilt_axis: Axis = "y"
-    beam: Axis = "z"
-    likelihood: Likelihood = "gaussian"
-    gain: float | None = None
-    freeze: tuple[str, ...] = ()
-    optimizer: Optimizer = "newton"
-    max_iterations: int = 300
-    insist: bool = False
+    voxel_size: float | tuple[float, float, float] | None = option(
+        None,
+        "Map",
+        "Replaces the header's: one edge, or three as X,Y,Z.",
+        metavar="ANGSTROM",
+        need=VOXEL_SIZE,
+    )
+    invert: bool = option(False, "Map", "Atoms are dark in this map.")
+    mask_diameter: float | None = option(
+        None,
+        "Map",
+        "Ignore what lies outside a sphere.",
+        metavar="ANGSTROM",
+        need=Need("diameter", "it in Å", 1e-3, 1e6),
+    )
+    neighbour_distance: float | None = option(
+        None,
+        "Detection",
+        "Replaces the element's bulk nearest-neighbour distance.",
+        metavar="ANGSTROM",
+        need=Need("distance between atoms", "it in Å (Pt: 2.77)", 0.5, 10),
+    )
+    split: Split = option(
+        "each", "Detection", "Divide merged atoms at each threshold, after the best, or off."
+    )
+    min_correlation: float | CorrelationRule = option(
+        "auto",
+        "Detection",
+        "Least validation correlation: a number, auto, paper or off.",
+        metavar="NUMBER",
+        need=Need("validation correlation", "a number between -1 and 1, or auto, paper or off", -1, 1),
+    )
+    min_cn: int = option(
+        3,
+        "Detection",
+        "Least coordination number at detection; 0 turns it off.",
+        metavar="N",
+        need=Need("coordination number", "0 or more", 0, 100),
+    )
+    cn_cutoff: float | None = option(
+        None,
+        "Detection",
+        "Atoms closer than this are neighbours.",
+        metavar="ANGSTROM",
+        need=Need("distance between atoms", "it in Å (Pt: 3.35)", 0.1, 100),
+    )
+    fit: FitMethod = option("joint", "Model", "Refine all atoms jointly, or only the paper's log-fits.")
+    displacements: Displacements = option("anisotropic", "Model", "A matrix an atom, or one number.")
+    scattering: Scattering = option(
+        "gaussian", "Model", "One Gaussian an atom, or its element's electron form factor."
+    )
+    u_mean: float | None = option(
+        None,
+        "Model",
+        "Mean displacement, to tell it from the resolution (form-factor).",
+        metavar="U",
+        need=Need("mean displacement", "it in Å² (Pt: 0.004)", 1e-6, 10),
+    )
+    voxels: Voxels = option("point", "Model", "Density at the middle of a voxel, or integrated over it.")
+    background: Background = option("constant", "Model", "What lies beneath the atoms.")
+    noise: Noise = option("auto", "Noise", "Measured outside the particle, white, or what the fit leaves.")
+    prior: Prior = option(
+        "auto",
+        "Model",
+        "Draw displacements to those of the other atoms; auto: where they are uncertain.",
+    )
+    selection: Selection = option(
+        "fit",
+        "Selection",
+        "Atoms are added and removed as the fit asks, or left as detected.",
+    )
+    fdr: float | None = option(
+        None,
+        "Selection",
+        "Part of the atoms that may be false; by default each is likelier real.",
+        metavar="RATE",
+        need=Need("rate of false discoveries", "a part of the atoms, as 0.01", 1e-9, 0.5),
+    )
+    half_maps: tuple[str | Path, str | Path] | None = option(
+        None,
+        "Noise",
+        "Two half-maps, in whose difference noise is measured instead.",
+        metavar="A B",
+        need=Need("pair of half-maps", "two files"),
+    )
+    tilts: str | Path | None = option(
+        None,
+        "Noise",
+        "Tilt angles (.tlt): the missing wedge is theirs.",
+        metavar="FILE",
+        need=FILE,
+    )
+    tilt_axis: Axis = option("y", "Noise", "That the specimen was turned about.")
+    beam: Axis = option("z", "Noise", "Along which the beam went at tilt 0.")
+    likelihood: Likelihood = option(
+        "gaussian", "Noise", "poisson for counts; robust if other things are in the map."
+    )
+    gain: float | None = option(
+        None,
+        "Noise",
+        "Map units per count, for poisson.",
+        metavar="NUMBER",
+        need=Need("gain", "the map units per count", 1e-12, 1e12),
+    )
+    freeze: tuple[Part, ...] = option(
+        (),
+        "Model",
+        "Keep positions, displacements, amplitudes, background or resolution (repeatable).",
+        metavar="PART",
+        need=Need("part of the model", ", ".join(get_args(Part))),
+    )
+    optimizer: Optimizer = option("newton", "Computation", "Of the joint fit.")
+    max_iterations: int = option(
+        300,
+        "Computation",
+        "Of the joint fit.",
+        metavar="N",
+        need=Need("number of iterations", "1 or more", 1, 1_000_000),
+    )
+    insist: bool = option(False, "Map", "Go on, with warnings, where the input is wrong as a rule.")
 
     def __post_init__(self) -> None:
-        rule = self.min_correlation
-        if not (rule in ("auto", "paper", "off") or _is_number(rule, -1.0, 1.0)):
-            raise InputError(
-                f"{rule!r} is no validation correlation",
-                "give a number between -1 and 1, or auto, paper or off",
-                "--min-correlation",
-            )
-        for part in self.freeze:
-            if part not in get_args(Part):
-                raise InputError(
-                    f"{part!r} is no part of the model", f"give {', '.join(get_args(Part))}", "--freeze"
-                )
-        if self.min_cn < 0:
-            raise InputError(f"{self.min_cn} is no coordination number", "give 0 or more", "--min-cn")
-        if self.cn_cutoff is not None and not _is_number(self.cn_cutoff, 0.1, 100.0):
-            raise InputError(
-                f"{self.cn_cutoff} is no distance between atoms",
-                "give it in Å (Pt: 3.35)",
-                "--cn-cutoff",
-            )
-        if self.u_mean is not None and not _is_number(self.u_mean, 1e-6, 10.0):
-            raise InputError(
-                f"{self.u_mean} is no mean displacement", "give it in Å² (Pt: 0.004)", "--u-mean"
-            )
+        check(self)
         if self.u_mean is not None and self.scattering == "gaussian":
             raise InputError(
                 "a Gaussian holds the atom's own width besides its displacement",
                 "add --scattering form-factor, or leave it out",
                 "--u-mean",
-            )
-        if self.fdr is not None and not _is_number(self.fdr, 1e-9, 0.5):
-            raise InputError(
-                f"{self.fdr} is no rate of false discoveries", "give a part of the atoms, as 0.01", "--fdr"
             )
         if self.fdr is not None and self.selection == "paper":
             raise InputError(
@@ -141,12 +213,6 @@ class BuildOptions:
                 "--fdr",
             )
         self._require_one_noise()
-        if self.max_iterations < 1:
-            raise InputError(
-                f"{self.max_iterations} iterations are none",
-                "give 1 or more",
-                "--max-iterations",
-            )
 
     def _require_one_noise(self) -> None:
         """What is said of the noise must not contradict itself."""
@@ -170,14 +236,7 @@ class BuildOptions:
                 "leave out --half-maps or --noise",
                 "--half-maps",
             )
-        if self.gain is not None:
-            if self.likelihood != "poisson":
-                raise InputError(
-                    "only counts have a gain", "add --likelihood poisson, or leave it out", "--gain"
-                )
-            if not _is_number(self.gain, 1e-12, 1e12):
-                raise InputError(f"{self.gain} is no gain", "give the map units per count", "--gain")
-
-
-def _is_number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and low <= value <= high
+        if self.gain is not None and self.likelihood != "poisson":
+            raise InputError(
+                "only counts have a gain", "add --likelihood poisson, or leave it out", "--gain"
+            )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.declared import options_from
 from atomfit.detection.detect import Detection, detect
 from atomfit.detection.kept import arrays_of, detection_of
 from atomfit.elements import Element, dimmest, symbol_of
@@ -169,7 +170,7 @@ def build(
 
     **Raises:** `InputError` if the map, an option or the checkpoint cannot be used.
     """
-    options = replace(options or BuildOptions(), **changes)
+    options = options_from(BuildOptions, options, changes)
     ready = source if isinstance(source, PreparedMap) else prepare(source, element, options)
     kept = Checkpoint(checkpoint, lambda: _job(ready, options), resume)
     with kept.running():

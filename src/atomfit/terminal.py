@@ -19,26 +19,51 @@ from atomfit.text import writable
 from atomfit.verdict.findings import Verdict
 
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an earlier result in the output directory.")
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace an earlier result in the output directory.",
+        rich_help_panel="Files",
+    ),
 ]
 Figures = Annotated[
-    bool, typer.Option("--figures", help="Draw figures for print too (PNG and PDF), into DIR/figures.")
+    bool,
+    typer.Option(
+        "--figures",
+        help="Draw figures for print too (PNG and PDF), into DIR/figures.",
+        rich_help_panel="Files",
+    ),
 ]
 Elements = Annotated[
     list[str],
-    typer.Option("--element", "-e", metavar="SYMBOL", help="Chemical symbol of the atoms (repeatable)."),
+    typer.Option(
+        "--element",
+        "-e",
+        metavar="SYMBOL",
+        help="Chemical symbol of the atoms (repeatable).",
+        rich_help_panel="Files",
+    ),
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="End with exit code 3 if the verdict on the result is bad.")
-]
-Insist = Annotated[
-    bool, typer.Option("--insist", help="Go on, with warnings, where the input is wrong as a rule.")
+    bool,
+    typer.Option(
+        "--strict",
+        help="End with exit code 3 if the verdict on the result is bad.",
+        rich_help_panel="Files",
+    ),
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on from where an interrupted run of the same command stopped."),
+    typer.Option(
+        "--resume",
+        help="Go on from where an interrupted run of the same command stopped.",
+        rich_help_panel="Files",
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Only warnings and errors.", rich_help_panel="Files"),
+]
 
 
 @contextmanager

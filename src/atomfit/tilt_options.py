@@ -1,12 +1,12 @@
 """What a user may choose about a fit to a tilt series, with the defaults. Imports nothing heavy."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, get_args, no_type_check
 
+from atomfit.declared import Need, check, option
 from atomfit.errors import InputError
-from atomfit.options import Likelihood
+from atomfit.options import FILE, Likelihood
 
 TiltAxis = Literal["x", "y"]
 ProbeKind = Literal["direct", "fixed", "rigid", "adaptive"]
@@ -17,7 +17,12 @@ TiltDisplacements = Literal["shared", "isotropic", "anisotropic"]
 TiltSelection = Literal["auto", "fit", "off"]
 PartOfView = Literal["backgrounds", "gains", "shifts", "turns"]
 
+VOLTAGE = Need("voltage", "kV, as 300", 10, 3000)
+CONVERGENCE = Need("convergence angle", "mrad, as 25", 0.1, 200)
+DEFOCUS = Need("defocus", "Å along the beam", -1e5, 1e5)
 
+
+@no_type_check
 @dataclass(frozen=True)
 class TiltOptions:
     """Options of `tilt`.
@@ -58,59 +63,162 @@ class TiltOptions:
     **Raises:** `InputError` if an option makes no sense.
     """
 
-    pixel_size: float | None = None
-    mask_value: float | None = None
-    tilt_axis: TiltAxis = "y"
-    convention: str | None = None
-    inverse_views: bool = False
-    centre: tuple[float, float, float] | None = None
-    start: str | Path | None = None
-    map: str | Path | None = None
-    coupled: bool = False
-    surroundings: str | Path | None = None
-    probe: ProbeKind = "direct"
-    voltage: float = 300.0
-    convergence: float = 25.0
-    defocus: float = 0.0
-    spherical: float = 0.0
-    amplitudes: Amplitudes = "auto"
-    displacements: TiltDisplacements = "shared"
-    refine: tuple[str, ...] = ("backgrounds", "gains")
-    held_out: int | None = None
-    likelihood: Likelihood = "gaussian"
-    gain: float | None = None
-    known_positions: float | None = None
-    known_amplitudes: float | None = None
-    known_turns: float | None = None
-    selection: TiltSelection = "auto"
-    fdr: float | None = None
-    anneal: bool = True
+    pixel_size: float | None = option(
+        None,
+        "Images and views",
+        "Replaces the header's.",
+        metavar="ANGSTROM",
+        need=Need("pixel size", "the edge of a pixel in Å, as 0.4", 1e-6, 1e3),
+    )
+    mask_value: float | None = option(
+        None,
+        "Images and views",
+        "Pixels equal to it were not measured (0, nan).",
+        metavar="VALUE",
+        need=Need("number", "0 or nan", finite=False),
+    )
+    tilt_axis: TiltAxis = option(
+        "y", "Images and views", "Of the images, that tilt angles are about (right-handed)."
+    )
+    convention: str | None = option(
+        None,
+        "Images and views",
+        "Of Euler angles: ZYZ (turning axes), zyz (fixed axes), ...",
+        metavar="AXES",
+        need=Need("order of axes", "three letters, as ZYZ"),
+    )
+    inverse_views: bool = option(False, "Images and views", "Angles turn the microscope, not the specimen.")
+    centre: tuple[float, float, float] | None = option(
+        None,
+        "Images and views",
+        "Point that the views turn about, in Å; found, and told, by default.",
+        metavar="X,Y,Z",
+        need=Need("point", "X,Y,Z in Å", -1e9, 1e9),
+    )
+    held_out: int | None = option(
+        None,
+        "Images and views",
+        "Leave every Nth view out of the fit, to judge it by.",
+        metavar="N",
+        need=Need("interval at which views can be left out", "2 or more, as 5", 2, 1_000_000),
+    )
+    start: str | Path | None = option(
+        None,
+        "Start",
+        "Atoms to start from: a result, .csv, .cif, .pdb or .xyz.",
+        metavar="MODEL",
+        need=FILE,
+    )
+    map: str | Path | None = option(
+        None,
+        "Start",
+        "A reconstruction whose atoms are found first (atomfit build).",
+        metavar="MAP",
+        need=FILE,
+    )
+    coupled: bool = option(False, "Start", "The map counts too, by its positions' uncertainties.")
+    surroundings: str | Path | None = option(
+        None,
+        "Start",
+        "Further atoms that are in the images and do not move.",
+        metavar="MODEL",
+        need=FILE,
+    )
+    probe: ProbeKind = option(
+        "direct",
+        "Probe",
+        "Part of the atom, the same at all depths, as it propagates, or refined.",
+    )
+    voltage: float = option(
+        300.0,
+        "Probe",
+        "Acceleration voltage.",
+        metavar="KV",
+        need=VOLTAGE,
+    )
+    convergence: float = option(
+        25.0,
+        "Probe",
+        "Semi-angle of the probe.",
+        metavar="MRAD",
+        need=CONVERGENCE,
+    )
+    defocus: float = option(
+        0.0,
+        "Probe",
+        "Depth of the focus from the specimen's centre.",
+        metavar="ANGSTROM",
+        need=DEFOCUS,
+    )
+    spherical: float = option(
+        0.0,
+        "Probe",
+        "Third-order spherical aberration.",
+        metavar="ANGSTROM",
+        need=Need("spherical aberration", "Å, as 1e7 for 1 mm", -1e9, 1e9),
+    )
+    amplitudes: Amplitudes = option(
+        "auto", "Model", "One an element or an atom; auto: an atom with adaptive."
+    )
+    displacements: TiltDisplacements = option(
+        "shared", "Model", "Shared by an element, or each atom's own."
+    )
+    refine: tuple[PartOfView, ...] = option(
+        ("backgrounds", "gains"),
+        "Model",
+        "Of each view: backgrounds, gains, shifts, turns (repeatable).",
+        metavar="PART",
+        need=Need("number of a view", ", ".join(get_args(PartOfView))),
+    )
+    known_positions: float | None = option(
+        None,
+        "Model",
+        "How far atoms may be from the start (sigma).",
+        metavar="ANGSTROM",
+        need=Need("deviation of positions", "Å, as 0.1", 1e-6, 10),
+    )
+    known_amplitudes: float | None = option(
+        None,
+        "Model",
+        "How much amplitudes of an element may differ (sigma).",
+        metavar="FRACTION",
+        need=Need("deviation", "a part, as 0.1", 1e-6, 100),
+    )
+    known_turns: float | None = option(
+        None,
+        "Model",
+        "How far rotations may be off, for turns (sigma).",
+        metavar="DEGREES",
+        need=Need("deviation of rotations", "degrees, as 2", 1e-4, 45),
+    )
+    likelihood: Likelihood = option(
+        "gaussian",
+        "Noise",
+        "gaussian: noise may grow with brightness; poisson for counts; robust: other things.",
+    )
+    gain: float | None = option(
+        None,
+        "Noise",
+        "Image units per count, for poisson.",
+        metavar="NUMBER",
+        need=Need("gain", "image units per count", 1e-12, 1e12),
+    )
+    selection: TiltSelection = option(
+        "auto",
+        "Selection",
+        "Add missing atoms and remove false ones; auto: unless --start is given.",
+    )
+    fdr: float | None = option(
+        None,
+        "Selection",
+        "Part of the atoms that may be false.",
+        metavar="RATE",
+        need=Need("false-discovery rate", "a part of the atoms, as 0.01", 1e-6, 0.5),
+    )
+    anneal: bool = option(True, "Computation", "Draw atoms wide at first, so that none is lost.")
 
     def __post_init__(self) -> None:
-        for field, kinds in (
-            ("tilt_axis", TiltAxis),
-            ("probe", ProbeKind),
-            ("amplitudes", Amplitudes),
-            ("displacements", TiltDisplacements),
-            ("likelihood", Likelihood),
-            ("selection", TiltSelection),
-        ):
-            if getattr(self, field) not in get_args(kinds):
-                option = f"--{field.replace('_', '-')}"
-                words = ", ".join(get_args(kinds))
-                raise InputError(f"{getattr(self, field)!r} is none of its values", f"give {words}", option)
-        for part in self.refine:
-            if part not in get_args(PartOfView):
-                words = ", ".join(get_args(PartOfView))
-                raise InputError(f"{part!r} is no number of a view", f"give {words}", "--refine")
-        _require("--voltage", self.voltage, 10, 3000, "voltage", "kV, as 300")
-        _require("--convergence", self.convergence, 0.1, 200, "convergence angle", "mrad, as 25")
-        _require("--defocus", self.defocus, -1e5, 1e5, "defocus", "Å along the beam")
-        _require("--spherical", self.spherical, -1e9, 1e9, "spherical aberration", "Å, as 1e7 for 1 mm")
-        _require("--gain", self.gain, 1e-12, 1e12, "gain", "image units per count")
-        _require("--known-positions", self.known_positions, 1e-6, 10, "deviation of positions", "Å, as 0.1")
-        _require("--known-amplitudes", self.known_amplitudes, 1e-6, 100, "deviation", "a part, as 0.1")
-        _require("--known-turns", self.known_turns, 1e-4, 45, "deviation of rotations", "degrees, as 2")
+        check(self)
         if self.known_turns is not None and "turns" not in self.refine:
             raise InputError("rotations are not refined", "add --refine turns", "--known-turns")
         if self.gain is not None and self.likelihood != "poisson":
@@ -123,12 +231,6 @@ class TiltOptions:
                 "add --amplitudes atom",
                 "--known-amplitudes",
             )
-        if self.held_out is not None and self.held_out < 2:
-            raise InputError(
-                f"every {self.held_out} views cannot be left out", "give 2 or more, as 5", "--held-out"
-            )
-        if self.centre is not None and not all(math.isfinite(x) for x in self.centre):
-            raise InputError("the centre is no point", "give X,Y,Z in Å", "--centre")
         if self.start is not None and self.map is not None:
             raise InputError("both a model and a map are given to start from", "give one", "--start")
         if self.coupled and (self.map is None or self.known_positions is not None):
@@ -137,15 +239,8 @@ class TiltOptions:
                 "give --map with --coupled, and no --known-positions",
                 "--coupled",
             )
-        _require("--fdr", self.fdr, 1e-6, 0.5, "false-discovery rate", "a part of the atoms, as 0.01")
 
     @property
     def own_amplitudes(self) -> bool:
         """Whether each atom has an amplitude of its own."""
         return self.amplitudes == "atom" or (self.amplitudes == "auto" and self.probe == "adaptive")
-
-
-def _require(option: str, value: float | None, low: float, high: float, what: str, unit: str) -> None:
-    # Not a number is not in range either.
-    if value is not None and not low <= value <= high:
-        raise InputError(f"{value:g} is no {what}", f"give {unit}", option)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.atoms import AnisotropicDisplacements, Atoms
+from atomfit.declared import options_from
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.elements import symbol_of
 from atomfit.errors import InputError
@@ -187,10 +188,7 @@ def tilt(
 
     **Raises:** `InputError` if images, views, the start, an option or the checkpoint cannot be used.
     """
-    if options is None:
-        options = TiltOptions(**changes)
-    elif changes:
-        options = replace(options, **changes)
+    options = options_from(TiltOptions, options, changes)
     if isinstance(images, PreparedSeries):
         ready = images
     elif views is None:

@@ -261,7 +261,7 @@ def test_a_disk_that_cannot_be_written_does_not_end_the_fit(
 #: The program, which says when an iteration has ended and waits there for the signal.
 PROGRAM = """
 import contextlib, time
-from atomfit import cli
+from atomfit.cli import build, main
 
 @contextlib.contextmanager
 def waiting(quiet, first):
@@ -271,8 +271,8 @@ def waiting(quiet, first):
             time.sleep(60)
     yield tell
 
-cli.spinner = waiting
-cli.main()
+build.spinner = waiting
+main()
 """
 
 

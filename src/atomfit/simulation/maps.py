@@ -5,88 +5,24 @@ rise from the core to the surface, a little positional disorder, white noise giv
 atom's peak. Every random choice comes from the seed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.declared import options_from
 from atomfit.elements import element
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc import checked_voxel_size
-from atomfit.options import LongAxis, ParticleShape, Scattering
 from atomfit.rendering import Gaussians, render_map
 from atomfit.scattering import GaussianMixture, form_factor, is_tabulated
 from atomfit.simulation.disturbances import noise, without_wedge
 from atomfit.simulation.particles import orientation, particle, rotated
+from atomfit.simulation_options import SimulationOptions
 
 _CUTOFF = 6.0
 _MARGIN = 9.0
-
-
-def require_range(option: str, value: float, low: float, high: float) -> None:
-    """Refuse a number that makes no sense.
-
-    **Raises:** `InputError` if it is not between two others.
-    """
-    # Not a number is not in range either.
-    if not low <= value <= high:
-        raise InputError(f"{value:g} is out of range", f"give a number from {low:g} to {high:g}", option)
-
-
-@dataclass(frozen=True)
-class SimulationOptions:
-    """What to simulate.
-
-    **Fields:**
-
-    - `element`: chemical symbol.
-    - `shape`, `size`: see `particle`; `lattice` is the fcc lattice constant (Å), the element's by default.
-    - `rotate`: "none", "random", or angles "a,b,c" about x, y, z (degrees).
-    - `shift`: of the particle from the middle of the box (Å).
-    - `voxel_size`: one edge, or three along x, y, z (Å).
-    - `box`: voxels along each axis, one number or three; large enough by default.
-    - `u_core`, `u_surface`: isotropic displacement in the core and at the surface (Å²), linear over the
-        outermost `surface_depth` (Å).
-    - `doi`: U_min / U_maj of every atom, longest along `long_axis`; U_iso is not changed by it.
-    - `jitter`: standard deviation of each coordinate about its site (Å).
-    - `scattering`: one "gaussian" an atom, or its element's tabulated electron "form-factor", blurred by
-        the displacements.
-    - `noise`: standard deviation, as a part of a core atom's peak.
-    - `noise_correlation`: width of the noise's blur (Å); 0 for white noise.
-    - `wedge`: opening of the missing wedge about z (degrees); 0 for none.
-    - `seed`: of everything random.
-    """
-
-    element: str = "Pt"
-    shape: ParticleShape = "sphere"
-    size: int = 309
-    lattice: float | None = None
-    rotate: str = "none"
-    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    voxel_size: float | tuple[float, ...] = 0.358
-    box: int | tuple[int, ...] | None = None
-    u_core: float = 0.16
-    u_surface: float = 0.32
-    surface_depth: float = 4.0
-    doi: float = 1.0
-    long_axis: LongAxis = "radial"
-    jitter: float = 0.03
-    scattering: Scattering = "gaussian"
-    noise: float = 0.05
-    noise_correlation: float = 0.0
-    wedge: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require_range("--u-core", self.u_core, 1e-4, 10)
-        require_range("--u-surface", self.u_surface, 1e-4, 10)
-        require_range("--surface-depth", self.surface_depth, 1e-3, 1e3)
-        require_range("--doi", self.doi, 1e-3, 1)
-        require_range("--jitter", self.jitter, 0, 10)
-        require_range("--noise", self.noise, 0, 1e6)
-        require_range("--noise-correlation", self.noise_correlation, 0, 1e3)
-        require_range("--wedge", self.wedge, 0, 179)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +65,7 @@ def simulate(options: SimulationOptions | None = None, **changes: object) -> Sim
 
     **Raises:** `InputError` if an option makes no sense or the particle does not fit into the box.
     """
-    options = replace(options or SimulationOptions(), **changes)  # type: ignore[arg-type]
+    options = options_from(SimulationOptions, options, changes)
     kind = element(options.element)
     rng = np.random.default_rng(options.seed)
     sites = particle(options.shape, kind.symbol, options.size, options.seed, options.lattice)

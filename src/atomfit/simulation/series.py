@@ -22,78 +22,13 @@ from atomfit.grid import Grid
 from atomfit.projection.probe import Probe, make_probe
 from atomfit.projection.views import Views
 from atomfit.rendering import Gaussians, render_map
-from atomfit.simulation.maps import Simulation, require_range
-from atomfit.tilt_options import SimulatedProbe, TiltAxis
+from atomfit.simulation.maps import Simulation
+from atomfit.simulation_options import SeriesOptions
 
 #: Where Gaussians end (standard deviations), and the least room around a particle (Å).
 _CUTOFF = 6.0
 _MARGIN = 6.0
 _MOST_PIXELS = 2**31
-
-
-@dataclass(frozen=True)
-class SeriesOptions:
-    """What series to simulate.
-
-    **Fields:**
-
-    - `tilts`: number of images.
-    - `tilt_range`: from the first angle to the last (degrees), about zero. At 180 the last is left out: it
-        is the first one's mirror image.
-    - `tilt_axis`: of the images, that the specimen is turned about.
-    - `pixel_size`: edge of a pixel (Å).
-    - `image_size`: pixels along an edge; large enough by default.
-    - `probe`: "direct" (none), "fixed" at all depths, or "rigid" (as it propagates), as of `tilt`.
-    - `voltage`, `convergence`, `defocus`: of the probe (kV, mrad, Å).
-    - `counts`: electrons that one atom scatters into the detector in all images together, with Poisson
-        noise; without it images are line integrals of the map's density with Gaussian noise.
-    - `background`: beneath the atoms, as a part of the peak of a core atom's image.
-    - `noise`: standard deviation of Gaussian noise, as a part of the same.
-    - `drift`: standard deviation of the images' shifts along rows and columns (Å).
-    - `turn_error`: standard deviation of the rotations' errors about each axis (degrees).
-    - `gain_spread`: standard deviation of the images' gains about one.
-    - `seed`: of everything random.
-    """
-
-    tilts: int = 60
-    tilt_range: float = 180.0
-    tilt_axis: TiltAxis = "y"
-    pixel_size: float = 0.4
-    image_size: int | None = None
-    probe: SimulatedProbe = "direct"
-    voltage: float = 300.0
-    convergence: float = 25.0
-    defocus: float = 0.0
-    counts: float | None = None
-    background: float = 0.02
-    noise: float = 0.05
-    drift: float = 0.0
-    turn_error: float = 0.0
-    gain_spread: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require_range("--tilts", self.tilts, 2, 10_000)
-        require_range("--tilt-range", self.tilt_range, 1e-3, 180)
-        require_range("--pixel-size", self.pixel_size, 1e-2, 10)
-        require_range("--voltage", self.voltage, 10, 3000)
-        require_range("--convergence", self.convergence, 0.1, 200)
-        require_range("--defocus", self.defocus, -1e5, 1e5)
-        require_range("--background", self.background, 0, 1e6)
-        require_range("--noise", self.noise, 0, 1e6)
-        require_range("--drift", self.drift, 0, 100)
-        require_range("--turn-error", self.turn_error, 0, 45)
-        require_range("--gain-spread", self.gain_spread, 0, 1)
-        if self.counts is not None:
-            require_range("--counts", self.counts, 1e-3, 1e9)
-        if self.image_size is not None:
-            require_range("--image-size", self.image_size, 4, 20_000)
-
-    @property
-    def angles(self) -> Float[np.ndarray, " v"]:
-        """Nominal tilt angles (degrees)."""
-        half = self.tilt_range / 2
-        return np.linspace(-half, half, self.tilts, endpoint=self.tilt_range < 180)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from atomfit.compare_options import PAPER_DISTANCE
 from atomfit.matching import match
 from atomfit.neighbours import CUTOFF_PER_DISTANCE
 from atomfit.statistics.registration import Registration, mahalanobis, register, typical_spacing
@@ -43,8 +44,6 @@ from atomfit.statistics.significance import (
 
 Status = Literal["common", "displaced", "lost", "gained"]
 STATUSES: tuple[Status, ...] = ("common", "displaced", "lost", "gained")
-#: The paper's largest distance of a common atom (Å).
-PAPER_DISTANCE = 1.76
 #: How far an atom may have moved, in neighbour distances.
 _REACH = 1.2
 #: Numbers that turn with the frame, or are compared as positions.

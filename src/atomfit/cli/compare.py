@@ -6,11 +6,20 @@ from typing import Annotated
 import typer
 
 from atomfit import process
+from atomfit.cli.fields import takes
+from atomfit.compare_options import CompareOptions
 from atomfit.figures import require_matplotlib
 from atomfit.terminal import Figures, Overwrite, Quiet, Resume, Strict, end_with, refusals, say, show_log
 
+EXAMPLES = """
+atomfit compare before after
+atomfit compare before/atoms.csv after.cif --calibrate --figures
+atomfit compare t0.mrc t1.mrc t2.mrc -e Pt -o series
+"""
 
-def compare(
+
+@takes(options=CompareOptions)
+def run(
     models: Annotated[
         list[Path],
         typer.Argument(
@@ -18,26 +27,27 @@ def compare(
             help="Each a directory of atomfit build, an atoms.csv, a .cif, .pdb or .xyz, or a map.",
         ),
     ],
+    options: CompareOptions,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Output directory.  [default: A_vs_B_compare]"),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Output directory.  [default: A_vs_B_compare]",
+            rich_help_panel="Files",
+        ),
     ] = None,
     overwrite: Overwrite = False,
-    distance: Annotated[
-        float, typer.Option(metavar="ANGSTROM", help="Atoms farther apart than this are different.")
-    ] = 1.76,
-    fdr: Annotated[
-        float, typer.Option(metavar="RATE", help="Part of the atoms called moved that may not be.")
-    ] = 0.05,
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Multiply error bars by the factor they are too small by.")
-    ] = False,
-    register: Annotated[
-        bool, typer.Option("--register/--no-register", help="Lay B on A, or leave the frames as they are.")
-    ] = True,
     element: Annotated[
         list[str] | None,
-        typer.Option("--element", "-e", metavar="SYMBOL", help="Of the atoms of maps (repeatable)."),
+        typer.Option(
+            "--element",
+            "-e",
+            metavar="SYMBOL",
+            help="Of the atoms of maps (repeatable).",
+            rich_help_panel="Comparison",
+        ),
     ] = None,
     figures: Figures = False,
     resume: Resume = False,
@@ -51,7 +61,8 @@ def compare(
     models, their atoms in the frame of A, and series.csv, in which each atom is followed. Maps are built
     first; if that is interrupted, DIR.checkpoint is left, from which --resume goes on.
     """
-    from atomfit.comparing import names_of
+    process.one_thread_for_small_matrices()
+    from atomfit.comparing import compare, names_of
     from atomfit.io.manifest import FIGURES, comparison_files
     from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
 
@@ -60,24 +71,12 @@ def compare(
     checkpoint = checkpoint_beside(directory)
     files = (*comparison_files(names), *(FIGURES if figures else ()))
     with refusals(checkpoint), claimed(directory, overwrite or resume, files, models):
-        process.one_thread_for_small_matrices()
         if resume:
             require_checkpoint(checkpoint)
         if figures:
             require_matplotlib()
         show_log(quiet)
-        from atomfit.comparing import compare as run
-
-        result = run(
-            models,
-            element=element,
-            distance=distance,
-            fdr=fdr,
-            calibrate=calibrate,
-            move=register,
-            checkpoint=checkpoint,
-            resume=resume,
-        )
+        result = compare(models, element=element, **vars(options), checkpoint=checkpoint, resume=resume)
         result.write(directory, overwrite or resume, figures)
     for c in result.comparisons:
         common = c.count("common")

@@ -1,0 +1,107 @@
+"""The command `atomfit build`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atomfit import process
+from atomfit.cli.fields import takes
+from atomfit.figures import require_matplotlib
+from atomfit.options import BuildOptions
+from atomfit.terminal import (
+    Elements,
+    Figures,
+    Overwrite,
+    Quiet,
+    Resume,
+    Strict,
+    end_with,
+    refusals,
+    say,
+    show_log,
+    spinner,
+    to_go_on,
+)
+
+EXAMPLES = """
+atomfit build particle.mrc -e Pt
+atomfit build particle.mrc -e Fe -e Pt -o particle --figures
+atomfit build particle.npy -e Pt --voxel-size 0.358 --tilts particle.tlt
+"""
+
+
+@takes(options=BuildOptions)
+def run(
+    map: Annotated[Path, typer.Argument(metavar="MAP", help="MRC, gzipped MRC, or .npy.")],
+    element: Elements,
+    options: BuildOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Output directory.  [default: MAP_atomfit]",
+            rich_help_panel="Files",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+    figures: Figures = False,
+    strict: Strict = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the atoms of a map and refine them jointly.
+
+    Writes report.html (open it in a browser), atoms.csv, rejected.csv, depth.csv, atoms.cif, atoms.pdb,
+    atoms.xyz, model.mrc, residual.mrc, labels.mrc, binary.mrc, view.cxc, particle.json, summary.json and
+    run.json into DIR. A fit that is interrupted leaves DIR.checkpoint; --resume goes on from it.
+    """
+    from atomfit.io.manifest import build_files
+    from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
+
+    directory = out if out is not None else Path(f"{_stem(map)}_atomfit")
+    checkpoint = checkpoint_beside(directory)
+    changed = options.voxel_size is not None or options.invert or options.mask_diameter is not None
+    names = build_files(map, changed, figures)
+    inputs = (map, options.tilts, *(options.half_maps or ()))
+    with refusals(checkpoint), claimed(directory, overwrite or resume, names, inputs):
+        process.one_thread_for_small_matrices()
+        if figures:
+            require_matplotlib()
+        if resume:
+            require_checkpoint(checkpoint)
+        show_log(quiet)
+        from atomfit.preparation import prepare
+
+        prepared = prepare(map, element, options)
+        from atomfit import compiled, pipeline
+
+        compiled.keep_in(process.programs_directory())
+        with spinner(quiet, "reading and detecting ...") as tell:
+            result = pipeline.build(
+                prepared,
+                element,
+                options,
+                progress=lambda iteration, value: tell(
+                    f"joint fit: iteration {iteration}, misfit {value:.6g} (Ctrl-C keeps the best so far)"
+                ),
+                checkpoint=checkpoint,
+                resume=resume,
+            )
+        result.write(directory, overwrite or resume, figures)
+    say(f"{len(result)} atoms: {directory / 'atoms.csv'}")
+    say(f"report: {directory / 'report.html'}")
+    if checkpoint.exists():
+        say(f"the fit has not ended; {to_go_on()}", err=True)
+    if result.reason == "interrupted":
+        raise typer.Exit(130)
+    end_with(result.verdict, strict)
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for ending in (".gz", ".mrc", ".map", ".ccp4", ".npy"):
+        name = name.removesuffix(ending)
+    return name or "map"

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import parsed, picture, shown_without_complaint
+from browsing import (
+    of_few,
+    parsed,
+    picture,
+    require_any_number,
+    require_layout,
+    require_print,
+    shown_without_complaint,
+)
 
 from atomfit.io.comparison_files import compare_record
 from atomfit.io.comparisons import columns, summary
@@ -184,10 +192,20 @@ def test_a_row_selects_its_atoms_and_the_table_is_saved(opened: Any, found: Comp
         "#shown"
     )
     with opened.expect_download() as waiting:
-        opened.click("#atoms-table button")
+        opened.click("#atoms-table .controls button")
     saved = Path(waiting.value.path()).read_text(encoding="utf-8").splitlines()
     assert len(saved) == 1 + found.count("displaced")
     assert saved[0].startswith("status,id_a,id_b,element_a")
+
+
+def test_the_page_fits_phones_and_paper(browser: Any, found: Comparison, tmp_path: Path) -> None:
+    require_layout(browser, text_of(found), tmp_path / "compare.html")
+    require_print(browser, text_of(found), tmp_path / "compare.html")
+
+
+def test_pages_of_few_atoms(browser: Any, found: Comparison, tmp_path: Path) -> None:
+    content = comparison_contents(found, summary(found, 1.76, 0.05, False), RECORD)
+    require_any_number(browser, lambda n: page(of_few(content, n), COMPARISON), tmp_path / "compare.html")
 
 
 def test_a_page_without_error_bars(browser: Any, models: list[Model], tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import parsed, picture, shown_without_complaint
+from browsing import (
+    of_few,
+    parsed,
+    picture,
+    require_any_number,
+    require_layout,
+    require_print,
+    shown_without_complaint,
+)
 
 from atomfit.grid import DensityMap
 from atomfit.io.columns import depth_table, particle, rejected_table, table
@@ -17,6 +25,7 @@ from atomfit.io.results import run_record, summary
 from atomfit.pipeline import BuildResult, build
 from atomfit.report.atoms import atoms_shown
 from atomfit.report.contents import contents
+from atomfit.report.described import MOST_SHOWN
 from atomfit.report.page import REPORT, page
 from atomfit.report.whole import particle_rows
 from atomfit.report.words import verdict
@@ -194,7 +203,7 @@ def test_colour_shape_and_cut_change_the_picture(opened: Any) -> None:
         opened.select_option(control, choice)
         seen.append(picture(opened, "#view"))
     assert len(set(seen)) == 4
-    assert "cn" in opened.inner_text("#colour-bar")
+    assert "coordination number" in opened.inner_text("#colour-bar")
     assert "55 of 55" not in opened.inner_text("#shown")
 
 
@@ -236,10 +245,93 @@ def test_the_table_sorts_filters_and_is_saved(opened: Any, small_result: BuildRe
     opened.fill("#atoms-table input[type=search]", f"u_iso > {limit}")
     assert "27 of 55 rows" in opened.inner_text("#atoms-table .controls")
     with opened.expect_download() as waiting:
-        opened.click("#atoms-table button")
+        opened.click("#atoms-table .controls button")
     lines = Path(waiting.value.path()).read_text(encoding="utf-8").splitlines()
     assert len(lines) == 28
     assert lines[0].startswith("id,element,x,y,z,amplitude")
+
+
+def test_the_table_is_sorted_by_keys(opened: Any) -> None:
+    head = opened.locator("#atoms-table th", has_text=re.compile("^u_iso"))
+    assert head.get_attribute("aria-sort") == "none"
+    head.locator("button").focus()
+    for expected in ("ascending", "descending"):
+        opened.keyboard.press("Enter")
+        assert head.get_attribute("aria-sort") == expected
+    assert opened.evaluate("document.activeElement.textContent").startswith("u_iso")
+
+
+@pytest.mark.parametrize(
+    ("filter", "rows"),
+    [
+        ("cn < 9", lambda t: t["cn"] < 9),
+        ("CN<9 and u_iso > 0.25", lambda t: (t["cn"] < 9) & (t["u_iso"] > 0.25)),
+        ("element = pt", lambda t: t["cn"] > 0),
+        ("element != Pt", lambda t: t["cn"] < 0),
+        ("x >= 1e1", lambda t: t["x"] >= 10),
+        ("icosahedral", lambda t: t["structure"] == "icosahedral"),
+    ],
+)
+def test_filters(opened: Any, small_result: BuildResult, filter: str, rows: Any) -> None:
+    opened.fill("#atoms-table input[type=search]", filter)
+    count = int(np.sum(rows(table(small_result))))
+    assert f"{count} of 55 rows" in opened.inner_text("#atoms-table .controls")
+    assert opened.inner_text("#atoms-table .complaint") == ""
+
+
+@pytest.mark.parametrize(
+    ("filter", "words"),
+    [
+        ("cm < 9", "no column “cm”"),
+        ("cn < nine", "“nine” is no number"),
+        ("cn <", "is no condition"),
+        ("3 < cn", "no column “3”"),
+        ("2 < cn < 9", "is no condition"),
+        ("element > Pt", "holds words"),
+        ("cn < 9 and", "is no condition"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_says_so(opened: Any, filter: str, words: str) -> None:
+    opened.fill("#atoms-table input[type=search]", filter)
+    said = opened.inner_text("#atoms-table .complaint")
+    assert "cannot be read" in said
+    assert words in said
+    assert "55 of 55 rows" in opened.inner_text("#atoms-table .controls")
+    assert opened.get_attribute("#atoms-table input[type=search]", "aria-invalid") == "true"
+
+
+def test_menus_are_grouped_and_in_words(opened: Any, content: dict[str, Any]) -> None:
+    groups = opened.eval_on_selector_all("#colour optgroup", "all => all.map((one) => one.label)")
+    assert {"Position", "Neighbours", "Displacement", "Evidence"} < set(groups)
+    assert groups.index("Standard uncertainties") > groups.index("Neighbours")
+    options = opened.eval_on_selector_all(
+        "#colour option", "all => all.map((one) => [one.title, one.textContent])"
+    )
+    words = dict(options)
+    assert words["nn_distance"] == "distance to nearest atom (Å)"
+    assert words["u_iso_esd"] == "± displacement U_iso (Å²)"
+    assert all(words[name] != name or name == "grain" for name in words)
+
+
+def test_the_page_fits_phones_and_paper(browser: Any, text: str, tmp_path: Path) -> None:
+    require_layout(browser, text, tmp_path / "report.html")
+    require_print(browser, text, tmp_path / "report.html")
+
+
+def test_pages_of_few_atoms(browser: Any, content: dict[str, Any], tmp_path: Path) -> None:
+    require_any_number(browser, lambda n: page(of_few(content, n), REPORT), tmp_path / "report.html")
+
+
+def test_a_page_of_as_many_atoms_as_are_shown(
+    browser: Any, content: dict[str, Any], tmp_path: Path
+) -> None:
+    """It can still be sent by mail, and a click has its answer at once."""
+    text = page(of_few(content, MOST_SHOWN), REPORT)
+    assert len(text.encode()) < 12e6
+    for shown in shown_without_complaint(browser, text, tmp_path / "report.html"):
+        assert f"{MOST_SHOWN:,} of {MOST_SHOWN:,} rows" in shown.inner_text("#atoms-table .controls")
+        shown.fill("#atoms-table input[type=search]", "id = 5")
+        assert shown.locator("#atoms-table tbody tr:not([hidden])").count() > 10
 
 
 @pytest.mark.parametrize("changes", [{"fit": "log"}, {"displacements": "isotropic", "noise": "white"}])

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import parsed, picture, shown_without_complaint
+from browsing import (
+    of_few,
+    parsed,
+    picture,
+    require_any_number,
+    require_layout,
+    require_print,
+    shown_without_complaint,
+)
 
 from atomfit.io.columns import rejected_table
 from atomfit.io.tilt_results import TILT_COLUMNS, particle, run_record, summary, table, view_numbers
@@ -300,6 +308,15 @@ def test_the_page_is_drawn(opened: Any) -> None:
     assert "NaN" not in opened.inner_text("body")
 
 
+def test_the_page_fits_phones_and_paper(browser: Any, content: dict[str, Any], tmp_path: Path) -> None:
+    require_layout(browser, page(content, TILT), tmp_path / "report.html")
+    require_print(browser, page(content, TILT), tmp_path / "report.html")
+
+
+def test_pages_of_few_atoms(browser: Any, content: dict[str, Any], tmp_path: Path) -> None:
+    require_any_number(browser, lambda n: page(of_few(content, n), TILT), tmp_path / "report.html")
+
+
 def test_colour_and_cut_change_the_particle(opened: Any) -> None:
     seen = [picture(opened, "#view")]
     for control, choice in (("#colour", "z_esd"), ("#colour", "structure"), ("#cut", "z")):
@@ -315,7 +332,7 @@ def slide(opened: Any, place: int) -> None:
 
 
 def three(opened: Any) -> list[str]:
-    return [picture(opened, f"#view-pictures canvas:nth-of-type({k})") for k in (1, 2, 3)]
+    return [picture(opened, f"#view-pictures figure:nth-of-type({k}) canvas") for k in (1, 2, 3)]
 
 
 def test_the_slider_goes_through_the_views(opened: Any, content: dict[str, Any]) -> None:
@@ -359,7 +376,10 @@ def test_a_dot_and_a_row_show_their_view(opened: Any) -> None:
     opened.locator("#views-table tbody tr:not([hidden])").nth(4).click()
     assert "number 4 " in opened.inner_text("#view-words")
     opened.select_option("#views-across", "view")
-    assert "viewcorrelation" in opened.locator("#view-charts figure:first-child svg").text_content()
+    assert (
+        "number of the viewcorrelation"
+        in opened.locator("#view-charts figure:first-child svg").text_content()
+    )
 
 
 #: Place of a picture in its canvas (px): a ruler on the left, little elsewhere.

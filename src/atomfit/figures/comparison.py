@@ -12,8 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from atomfit.figures import panels
 from atomfit.figures.particle import by_kind, by_number, save_views
 from atomfit.figures.quantities import Quantity, Table
-from atomfit.figures.style import BLACK, BLUE, GREEN, ORANGE, PALE_BLUE, Panel, save_panels, styled
-from atomfit.report.comparison import STATUS_COLOURS, page_table
+from atomfit.figures.style import BLACK, PALE_BLUE, Panel, save_panels, styled
+from atomfit.palette import BLUE, GREEN, STATUSES, VERMILION
+from atomfit.report.comparison import page_table
 from atomfit.report.described import RADIUS
 from atomfit.statistics.comparison import Comparison
 from atomfit.statistics.particle import by_coordination
@@ -87,7 +88,7 @@ def _save_models(directory: Path, name: str, c: Comparison, table: Table) -> Non
     left = np.concatenate([status[in_a] == "displaced", np.zeros(in_b.sum(), bool)])
     radius = RADIUS * float(np.nan_to_num(typical_spacing(c.a.positions), nan=2.5))
     shapes = np.where(left, 0.5 * radius, radius)[:, None, None] * np.eye(3)
-    kinds = {kind: f"#{colour}" for kind, colour in STATUS_COLOURS.items()}
+    kinds = STATUSES
     colourings = [by_kind("what became of atoms", status[rows], kinds, shapes)]
     for quantity in (_DISTANCE, _U_CHANGE):
         values = quantity.of(table)
@@ -110,7 +111,7 @@ def _distances(table: Table) -> list[Panel]:
         if len(errors):
             x = np.linspace(0, edges[-1], 200)
             expected = _maxwell(x, errors) * len(errors) * (edges[1] - edges[0])
-            axes.plot(x, expected, color=ORANGE, label="by error bars alone")
+            axes.plot(x, expected, color=VERMILION, label="by error bars alone")
             axes.set_ylim(0, 1.3 * max(counts.max(), expected.max()))
             axes.legend(loc="upper right")
         axes.set_xlim(0)

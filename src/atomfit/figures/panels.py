@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from atomfit.figures.quantities import CN, DEPTH, Quantity, Table
-from atomfit.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PALE_BLUE, Panel
+from atomfit.figures.style import BLACK, GREY, PALE_BLUE, Panel
+from atomfit.palette import BLUE, GREEN, VERMILION
 from atomfit.statistics.depth import running_means
 
 #: Bins of a histogram at most.
@@ -141,12 +142,12 @@ def against_depth(
 def _depth_line(axes: Axes, fit: dict[str, Any], factor: float, low: float, high: float) -> None:
     delta, error, constant = fit["delta"], fit["delta_esd"], factor * fit["constant"]
     start = factor * fit["slope"] * (low - delta) + constant
-    axes.plot([low, delta, high], [start, constant, constant], "--", color=ORANGE, zorder=3)
+    axes.plot([low, delta, high], [start, constant, constant], "--", color=VERMILION, zorder=3)
     if error < _VAGUE * (high - low):
-        axes.axvline(delta, ls=":", lw=0.8, color=ORANGE, zorder=0)
-        axes.set_title(f"δ = {delta:.2f} ± {error:.2f} Å", loc="right", color=ORANGE)
+        axes.axvline(delta, ls=":", lw=0.8, color=VERMILION, zorder=0)
+        axes.set_title(f"δ = {delta:.2f} ± {error:.2f} Å", loc="right", color=VERMILION)
     else:
-        axes.set_title("δ not determined", loc="right", color=ORANGE)
+        axes.set_title("δ not determined", loc="right", color=VERMILION)
 
 
 def by_coordination(

@@ -18,13 +18,10 @@ from matplotlib.figure import Figure
 ONE_COLUMN, TWO_COLUMNS = 89.0, 183.0
 DPI = 300
 
-BLUE, ORANGE, GREEN, GREY, BLACK = "#0072b2", "#d55e00", "#009e73", "#8a939b", "#1d2329"
+GREY, BLACK = "#8a939b", "#1d2329"
 PALE_BLUE = "#9dbcd8"
 #: Of atoms whose statistic is not known.
 UNKNOWN = "#d5d9dc"
-
-#: Okabe and Ito's colours, for kinds of atoms.
-KINDS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000")
 
 _STYLE = {
     "font.family": "sans-serif",

@@ -14,14 +14,12 @@ from jaxtyping import Float, Int
 from atomfit.io.comparisons import COMPARE_COLUMNS, columns, track_columns, tracks_table
 from atomfit.io.tables import Column
 from atomfit.neighbours import find_neighbours
+from atomfit.palette import STATUSES
 from atomfit.report.comparison_words import headline
 from atomfit.report.described import MOST_SHOWN, RADIUS, Table, described
 from atomfit.statistics.comparison import Comparison, Model
 from atomfit.statistics.depth import measure_depths
 from atomfit.statistics.registration import typical_spacing
-
-#: Colours of the statuses, told apart by the colour-blind as well.
-STATUS_COLOURS = {"common": "b3bcc4", "displaced": "e69f00", "lost": "882255", "gained": "0072b2"}
 
 PAGE_COLUMNS: tuple[Column, ...] = (
     Column("distance_common", "Å", ".5f", "distance, of common pairs alone"),
@@ -58,7 +56,7 @@ def comparison_contents(c: Comparison, found: dict[str, Any], record: dict[str, 
         "columns": described(
             {name: values[which] for name, values in table.items()}, (*COMPARE_COLUMNS, *PAGE_COLUMNS)
         ),
-        "kinds": {"status": STATUS_COLOURS},
+        "kinds": {"status": STATUSES},
         "radius": RADIUS * float(np.nan_to_num(typical_spacing(c.a.positions), nan=2.5)),
         "names": {"a": c.a.name, "b": c.b.name},
         "found": found,

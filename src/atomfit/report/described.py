@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from atomfit.io.tables import Column
+from atomfit.report.labels import label_of
 
 #: Spheres have this part of the distance between neighbours for a radius: close, and apart.
 RADIUS = 0.4
@@ -31,8 +32,11 @@ def described(columns: Table, known: tuple[Column, ...]) -> list[dict[str, Any]]
 def _column(column: Column, values: np.ndarray) -> dict[str, Any]:
     numeric = values.dtype.kind in "iuf" and column.format != "s"
     decimals = int(column.format[1:-1]) if column.format.endswith("f") else None
+    group, label = label_of(column.name)
     return {
         "name": column.name,
+        "group": group,
+        "label": label,
         "unit": column.unit,
         "meaning": column.meaning,
         "numeric": numeric,

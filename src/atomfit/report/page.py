@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from atomfit.io.json_files import plain
+from atomfit.palette import KINDS
 from atomfit.text import writable
 
 
@@ -83,7 +84,7 @@ def page(content: dict[str, Any], layout: Layout) -> str:
         "contents": _contents(sections),
         "style": _asset("page.css"),
         "sections": sections,
-        "data": _json(content),
+        "data": _json({**content, "palette": KINDS}),
         "script": "\n".join(_asset(name) for name in layout.scripts),
     }
     # In one pass, so that what is put in is not searched for more.

@@ -19,11 +19,12 @@ function sprite(colour, fog) {
 }
 
 function paintBall(colour, pale) {
+  const far = rgbOf(theme.paper);
   const [canvas, r] = [element("canvas", { width: spriteSize, height: spriteSize }), spriteSize / 2];
   const paint = canvas.getContext("2d");
   const shade = (light) => {
     const lit = colour.map((value) => (light > 1 ? value + (255 - value) * (light - 1) : value * light));
-    return cssOf(lit.map((value) => Math.round(value + (255 - value) * pale)));
+    return cssOf(lit.map((value, i) => Math.round(value + (far[i] - value) * pale)));
   };
   const gradient = paint.createRadialGradient(r * 0.65, r * 0.6, r * 0.05, r * 0.9, r * 0.9, r * 1.15);
   for (const [at, light] of [[0, 1.6], [0.25, 1.2], [0.6, 0.95], [1, 0.55]]) gradient.addColorStop(at, shade(light));
@@ -60,7 +61,7 @@ function drawArrow(paint, { x, y, arrow: [dx, dy] }, ratio) {
   const head = Math.min(7, 0.6 * length);
   paint.setTransform(ratio, 0, 0, ratio, ratio * x, ratio * y);
   paint.lineWidth = 1.5;
-  paint.strokeStyle = paint.fillStyle = "#14181c";
+  paint.strokeStyle = paint.fillStyle = theme.ink;
   paint.beginPath();
   paint.moveTo(0, 0);
   paint.lineTo(dx - head * ux, dy - head * uy);
@@ -94,6 +95,6 @@ function drawRing(paint, { x, y, root: [a, b, d] }, ratio) {
   paint.arc(0, 0, 1.12, 0, 2 * Math.PI);
   paint.setTransform(ratio, 0, 0, ratio, 0, 0);
   paint.lineWidth = 3;
-  paint.strokeStyle = "#d1442b";
+  paint.strokeStyle = theme.mark;
   paint.stroke();
 }

@@ -14,7 +14,7 @@ function thresholdPanel() {
   if (curveOf) {
     const { threshold, atoms, correlation: r } = detection.threshold;
     paragraphs.unshift(
-      `The optimum by the published procedure, of ${curveOf.threshold.length} thresholds tried, is ${brief(threshold)} (red): it gives ${brief(atoms)} atoms, ` +
+      `The optimum by the published procedure, of ${curveOf.threshold.length} thresholds tried, is ${brief(threshold)} (dot on the line with points): it gives ${brief(atoms)} atoms, ` +
         `whose simulated map correlates with the denoised map to ${brief(r)}.`,
       ...byModel(detection.model_threshold),
       `The refined model has ${brief(report.summary.atoms)} atoms, after those that the fit added or removed; ` +
@@ -28,7 +28,7 @@ function thresholdPanel() {
 function byModel(optimum) {
   if (!optimum) return [];
   return [
-    `By the refined model it would be ${brief(optimum.threshold)} (green): there the voxels that are cut out of the denoised map agree best ` +
+    `By the refined model it would be ${brief(optimum.threshold)} (dot on the other line): there the voxels that are cut out of the denoised map agree best ` +
       `with those that the model gives to atoms (F1 = ${brief(optimum.f1, 3)}: the harmonic mean of the part of the cut-out voxels ` +
       `that are an atom's and the part of the atoms' voxels that are cut out).`,
   ];

@@ -77,8 +77,8 @@ function depthWords(x, y) {
   return ` The line ends at a depth of ${asFarAsKnown(delta, delta_esd)} Å, with a standard uncertainty of ${asFarAsKnown(delta_esd, delta_esd)} Å.${other}`;
 }
 
-function explained({ name, meaning }) {
-  return meaning ? `${name}: ${meaning}.` : "";
+function explained({ name, label, meaning }) {
+  return meaning ? `${label} (${name}): ${meaning}.` : "";
 }
 
 function scatterPanel(host, wantedX, wantedY) {
@@ -121,7 +121,8 @@ function binsOf(values) {
 function bars({ start, step, counts }, toX, toY) {
   const bar = (count, i) => {
     const [x, y] = [toX(start + i * step), toY(count)];
-    return mark("rect", { class: "bars", x, y, width: toX(start + (i + 1) * step) - x, height: toY(0) - y });
+    const width = toX(start + (i + 1) * step) - x;
+    return mark("rect", { class: width < 4 ? "bars thin" : "bars", x, y, width, height: toY(0) - y });
   };
   return counts.map(bar).join("");
 }
@@ -150,7 +151,7 @@ function histogramPanel(host, ...wanted) {
       x: { label: labelOf(column), range: [bins.start, bins.start + bins.step * bins.counts.length] },
       y: { label: "atoms", range: [0, Math.max(...bins.counts) * 1.06] },
       draw: (toX, toY) => bars(bins, toX, toY),
-      name: `Distribution of ${column.name}`,
+      name: `Distribution of ${column.label}`,
     });
     const unit = column.unit ? ` ${column.unit}` : "";
     note.textContent =
@@ -182,13 +183,13 @@ function coordinationPanel(host, key, ...wanted) {
     });
     const ends = rows.flatMap(({ middle, error }) => [middle - (error ?? 0), middle + (error ?? 0)]);
     chart(area, {
-      x: { label: `${key} (coordination number)`, range: rangeOf(rows.map((row) => row.cn), 0.06) },
+      x: { label: labelOf(numbers), range: rangeOf(rows.map((row) => row.cn), 0.06) },
       y: { label: `mean ${labelOf(column)}`, range: rangeOf(ends, 0.08) },
       draw: (toX, toY) => rows.map((row) => meanWithError(row, toX, toY)).join(""),
     });
     const unit = column.unit ? ` (${column.unit})` : "";
     list.replaceChildren(
-      factTable([key, "N", `mean${unit}`, `S${unit}`, `S/√N${unit}`], rows.map((row) => [row.cn, row.n, row.middle, row.spread, row.error])),
+      factTable([numbers.label, "N", `mean${unit}`, `S${unit}`, `S/√N${unit}`], rows.map((row) => [row.cn, row.n, row.middle, row.spread, row.error])),
     );
   };
   const controls = element("div", { className: "controls" }, element("label", {}, "Number ", select));

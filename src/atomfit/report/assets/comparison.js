@@ -79,7 +79,7 @@ function probabilitiesPanel() {
     for (const value of values) tally[Math.min(Math.floor(value * count), count - 1)] += 1;
     const level = values.length / count;
     chart(area, {
-      x: { label: `${select.value} (of all pairs)`, range: [0, 1] },
+      x: { label: "p-value (of all pairs)", range: [0, 1] },
       y: { label: "pairs", range: [0, Math.max(...tally) * 1.06] },
       draw: (toX, toY) => bars({ start: 0, step: 1 / count, counts: tally }, toX, toY) + curve([[0, level], [1, level]], toX, toY, "wanted"),
       name: "Distribution of p-values",
@@ -94,7 +94,7 @@ function probabilitiesPanel() {
 }
 
 function agreementsPanel() {
-  const rows = Object.entries(report.found.z).map(([name, z]) => [name, z.count, z.mean, z.deviation, z.robust_deviation]);
+  const rows = Object.entries(report.found.z).filter(([, z]) => z.count > 0).map(([name, z]) => [name, z.count, z.mean, z.deviation, z.robust_deviation]);
   if (!rows.length) return nothing(byId("agreements"), "No number has standard uncertainties in both models.");
   byId("agreements").append(factTable(["number", "common atoms", "mean", "standard deviation", "robust deviation"], rows));
 }
@@ -133,7 +133,7 @@ scatterPanel(byId("scatter-one"), ["radial_depth_a"], ["distance_common"]);
 scatterPanel(byId("scatter-two"), ["cn_a"], ["distance_common"]);
 coordinationPanel(byId("by-coordination"), "cn_a", "distance_common");
 agreementsPanel();
-histogramPanel(byId("histogram-one"), "u_iso_z", "distance_z", "distance");
+histogramPanel(byId("histogram-one"), "u_iso_z", "distance_common", "distance");
 histogramPanel(byId("histogram-two"), "distance_z", "distance");
 registrationPanel();
 madePanel();

@@ -29,7 +29,7 @@ function byId(id) {
 }
 
 function labelOf(column) {
-  return column.unit ? `${column.name} (${column.unit})` : column.name;
+  return column.unit ? `${column.label} (${column.unit})` : column.label;
 }
 
 // A number with as many digits as are worth reading; nothing for one that is not known.
@@ -96,11 +96,21 @@ function varies(name) {
   return high > low;
 }
 
+// Adds columns to a select, in words and under the heads of their groups; uncertainties come last.
+function addColumns(select, names) {
+  const groups = new Map();
+  const last = (name) => name.endsWith("_esd");
+  for (const name of [...names.filter((one) => !last(one)), ...names.filter(last)]) {
+    const { group } = columns.get(name);
+    if (!groups.has(group)) groups.set(group, element("optgroup", { label: group }));
+    groups.get(group).append(element("option", { value: name, textContent: labelOf(columns.get(name)), title: name }));
+  }
+  select.append(...groups.values());
+}
+
 // Fills a select with columns; of those that are wanted the first is chosen that tells atoms apart, or that is there.
 function offerColumns(select, ...wanted) {
-  const last = numericNames.filter((name) => name.endsWith("_esd"));
-  const names = [...numericNames.filter((name) => !last.includes(name)), ...last];
-  for (const name of names) select.append(element("option", { value: name, textContent: labelOf(columns.get(name)) }));
+  addColumns(select, numericNames);
   const there = wanted.filter((name) => numericNames.includes(name));
   const first = there.find(varies) ?? there[0];
   if (first) select.value = first;
@@ -113,14 +123,20 @@ function asFarAsKnown(value, esd) {
 }
 
 function factTable(head, rows) {
-  const cell = (tag, value) =>
-    element(tag, { textContent: even(value), className: head && /^[−\d][\d.,]*$/.test(even(value)) ? "number" : "" });
+  const cell = (tag, value, colSpan = 1) =>
+    element(tag, { textContent: even(value), colSpan, className: head && /^[−\d][\d.,]*$/.test(even(value)) ? "number" : "" });
   const table = element("table", { className: "facts" });
   if (head) {
     const names = head.map((name, i) => element("th", { textContent: name, className: typeof rows[0]?.[i] === "number" ? "number" : "" }));
     table.append(element("thead", {}, element("tr", {}, ...names)));
   }
-  const line = (row) => element("tr", {}, ...row.map((value, i) => cell(i ? "td" : "th", value)));
+  // Words have the room of empty cells that follow them.
+  const line = (row) => {
+    const known = row.findLastIndex((value) => even(value) !== "");
+    const whole = known > 0 && typeof row[known] === "string" && !/^[−\d]/.test(row[known]);
+    const cells = whole ? row.slice(0, known + 1) : row;
+    return element("tr", {}, ...cells.map((value, i) => cell(i ? "td" : "th", value, whole && i === known ? row.length - known : 1)));
+  };
   table.append(element("tbody", {}, ...rows.map(line)));
-  return table;
+  return element("div", { className: "across" }, table);
 }

@@ -152,7 +152,7 @@ function smoothViews() {
 function imagesPanel() {
   const row = element("div", { className: "plane" });
   viewer.canvases = viewer.pictures.map(({ title }) => Object.assign(element("canvas"), { ariaLabel: title }));
-  row.append(...viewer.canvases);
+  row.append(...viewer.canvases.map((canvas, i) => titledPicture(viewer.pictures[i].title, canvas)));
   byId("view-pictures").replaceChildren(element("div", { id: "view-heads" }), row);
   byId("view-note").textContent = noteOnViews();
   const slider = byId("view-slider");
@@ -162,6 +162,7 @@ function imagesPanel() {
   byId("smooth").onchange = smoothViews;
   for (const canvas of viewer.canvases) canvas.onclick = (event) => clickView(canvas, event);
   window.addEventListener("resize", drawView);
+  theme.drawings.push(drawView);
   viewer.listeners.push(drawView);
   selection.listeners.push(drawView);
   viewer.at = Math.floor(viewer.views.length / 2);

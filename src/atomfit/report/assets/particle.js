@@ -4,7 +4,7 @@ function describeSelected() {
   if (selection.index === null) return "";
   const column = columns.get(byId("colour").value);
   const value = brief(column?.values[selection.index] ?? null);
-  const words = value ? `: ${column.name} ${value}${column.unit ? ` ${column.unit}` : ""}` : "";
+  const words = value ? `: ${column.label} ${value}${column.unit ? ` ${column.unit}` : ""}` : "";
   return `${nameOf(selection.index)} is selected${words}.`;
 }
 
@@ -82,7 +82,7 @@ function particlePanel(...wanted) {
   const { canvas } = scene;
   const kinds = report.columns.filter(tellsKinds).map(({ name }) => name);
   offerColumns(byId("colour"), ...wanted);
-  for (const name of kinds) byId("colour").append(element("option", { value: name, textContent: name }));
+  addColumns(byId("colour"), kinds);
   if (kinds.includes(wanted[0])) byId("colour").value = wanted[0];
   byId("colour").onchange = recolour;
   for (const control of document.querySelectorAll("[data-drawing]")) control.onchange = redraw;

@@ -1,6 +1,7 @@
 // Pictures made of bytes: their pixels, their place in a canvas with rulers around it, and marks of atoms.
 
-const markColours = { atom: "#0a8f5b", seen: "#ffb000", other: "#8a949d", chosen: "#d1442b" };
+// Pictures are as light in the dark, and so are the marks in them.
+const markColours = { atom: "#009e73", seen: "#e69f00", other: "#8a949d", chosen: "#d55e00" };
 
 function bytesOf(text) {
   return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
@@ -44,13 +45,13 @@ function markAtom(paint, x, y, colour, radius = 3.5) {
 
 // A ruler has a label, its ends, and a function that places values.
 function drawRulers(paint, { left, top, w, h }, across, up) {
-  paint.strokeStyle = "#6c7680";
-  paint.fillStyle = "#1d2329";
+  paint.strokeStyle = theme.frame;
+  paint.fillStyle = theme.ink;
   paint.lineWidth = 1;
   paint.font = "11px system-ui, sans-serif";
   paint.strokeRect(left, top, w, h);
   paint.textAlign = "center";
-  for (const value of ticksOf(...across.ends, 4)) {
+  for (const value of ticksThatFit(...across.ends, 4, w)) {
     paint.fillRect(across.place(value), top + h, 1, 4);
     paint.fillText(brief(value), across.place(value), top + h + 16);
   }
@@ -68,6 +69,11 @@ function drawRulers(paint, { left, top, w, h }, across, up) {
   paint.restore();
 }
 
+// A picture with its title, which stands above it where pictures stand below each other.
+function titledPicture(title, canvas) {
+  return element("figure", {}, element("h4", { textContent: title }), canvas);
+}
+
 // A row of titles, each above the bar of its colours.
 function pictureHeads(pictures, unit) {
   const heads = pictures.map(({ title, scale, range }) => {
@@ -75,5 +81,5 @@ function pictureHeads(pictures, unit) {
     bar.innerHTML = colourBar(scale, range, unit);
     return element("div", {}, element("h4", { textContent: title }), bar);
   });
-  return element("div", { className: "plane" }, ...heads);
+  return element("div", { className: "plane heads" }, ...heads);
 }

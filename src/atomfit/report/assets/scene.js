@@ -109,7 +109,9 @@ function drawAxes(paint, height) {
   paint.font = "12px system-ui, sans-serif";
   ["x", "y", "z"].forEach((name, k) => {
     const [dx, dy] = [34 * scene.rotation[0][k], -34 * scene.rotation[1][k]];
-    paint.strokeStyle = paint.fillStyle = "#1d2329";
+    // One that points at the reader has no end to be named at.
+    if (Math.hypot(dx, dy) < 8) return;
+    paint.strokeStyle = paint.fillStyle = theme.ink;
     paint.lineWidth = 1.4;
     paint.beginPath();
     paint.moveTo(52, height - 52);
@@ -120,13 +122,19 @@ function drawAxes(paint, height) {
 }
 
 function drawScaleBar(paint, width, height, scale) {
-  const length = [1, 2, 5, 10, 20, 50, 100].findLast((one) => one * scale < 160) ?? 1;
+  const length = [1, 2, 5, 10, 20, 50, 100].findLast((one) => one * scale < Math.min(160, 0.4 * width)) ?? 1;
   const end = width - 20;
+  paint.fillStyle = theme.ink;
   paint.fillRect(end - length * scale, height - 22, length * scale, 3);
   paint.textAlign = "center";
   paint.fillText(`${length} Å`, end - (length * scale) / 2, height - 28);
   paint.textAlign = "start";
 }
+
+theme.drawings.push(() => {
+  sprites.clear();
+  drawScene();
+});
 
 // Once a frame at most.
 function redraw() {

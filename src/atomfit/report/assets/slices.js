@@ -118,7 +118,7 @@ function planeRow(plane) {
   };
   for (const canvas of plane.canvases) canvas.onclick = (event) => clickPlane(plane, canvas, event);
   const controls = element("div", { className: "controls" }, element("label", {}, `Plane across ${normal} `, plane.slider), plane.label);
-  return element("div", { className: "plane" }, controls, ...plane.canvases);
+  return element("div", { className: "plane" }, controls, ...plane.canvases.map((canvas, i) => titledPicture(volumes.pictures[i].title, canvas)));
 }
 
 // The other two planes go through the place that was clicked.
@@ -156,6 +156,7 @@ function slicesPanel() {
   const redrawPlanes = () => planes.forEach(drawPlane);
   byId("marks").onchange = redrawPlanes;
   window.addEventListener("resize", redrawPlanes);
+  theme.drawings.push(redrawPlanes);
   selection.listeners.push((index) => {
     if (index === null) redrawPlanes();
     else throughPlace(placeOf(index));

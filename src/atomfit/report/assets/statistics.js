@@ -1,10 +1,11 @@
 // What is told of a particle's atoms, however they were found: as a whole, one by one, in charts and in tables.
 
 function particleNumbersPanel() {
-  if (!report.particle.length) return;
+  const known = report.particle.filter(({ value }) => value !== null);
+  if (!known.length) return;
   byId("particle-numbers").append(
     element("h3", { textContent: "The particle as a whole" }),
-    factTable(["statistic", "value", "standard uncertainty", "unit"], report.particle.map(({ name, value, esd, unit }) => [name, asFarAsKnown(value, esd), asFarAsKnown(esd, esd), unit])),
+    factTable(["statistic", "value", "standard uncertainty", "unit"], known.map(({ name, value, esd, unit }) => [name, asFarAsKnown(value, esd), asFarAsKnown(esd, esd), unit])),
   );
 }
 

@@ -19,9 +19,13 @@ function words(x, y, text, attributes = {}) {
   return mark("text", { x, y, ...attributes }, escaped(text));
 }
 
+// Large drawings are made smaller on a phone, and their words larger.
 function svg(width, height, inside) {
-  return mark("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" }, inside);
+  return mark("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: width > 400 ? "large" : "" }, inside);
 }
+
+// Room for a sign of the words in a drawing, at their largest.
+const widthOfSign = 9.8;
 
 // Round numbers between two others, about so many.
 function ticksOf(low, high, about) {
@@ -33,24 +37,45 @@ function ticksOf(low, high, about) {
   return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
+// Words about a place, or as near to it as they are within a drawing's width.
+function centred(x, y, text, width) {
+  const half = 1 + (text.length * widthOfSign) / 2;
+  return words(Math.min(Math.max(x, half), width - half), y, text, { "text-anchor": "middle" });
+}
+
+// As many round numbers, up to so many, as have room side by side.
+function ticksThatFit(low, high, most, room) {
+  for (let about = most; about > 1; about -= 1) {
+    const values = ticksOf(low, high, about);
+    const widest = Math.max(...values.map((value) => brief(value, 6).length)) * widthOfSign + 6;
+    const apart = values.length > 1 ? (room * (values[1] - values[0])) / (high - low) : room;
+    if (widest <= apart) return values;
+  }
+  return ticksOf(low, high, 1).slice(0, 1);
+}
+
 // A little more than the values need.
 function rangeOf(values, part = 0.04) {
   const [low, high] = endsOf(values);
-  const space = (high - low) * part || Math.abs(high) * 0.05 || 0.5;
+  // Numbers that differ by their rounding alone are one.
+  const apart = high - low > 1e-6 * Math.max(Math.abs(low), Math.abs(high)) ? high - low : 0;
+  const space = apart * part || Math.abs(high) * 0.05 || 0.5;
   return [low - space, high + space];
 }
 
 // A frame; `draw(x, y)` gives what is in it, from functions that place values. Returns those, and the drawing.
 function chart(host, { x, y, draw, name, width = 520, height = 330 }) {
-  const { left, right, top, bottom } = frameMargin;
+  const { right, top, bottom } = frameMargin;
+  const levels = ticksOf(...y.range, 5);
+  const left = Math.max(frameMargin.left, 36 + widthOfSign * Math.max(...levels.map((value) => brief(value, 6).length)));
   const toX = (value) => left + ((value - x.range[0]) / (x.range[1] - x.range[0])) * (width - left - right);
   const toY = (value) => height - bottom - ((value - y.range[0]) / (y.range[1] - y.range[0])) * (height - top - bottom);
-  const across = ticksOf(...x.range, 6).filter((value) => !x.whole || Number.isInteger(value)).map((value) => {
+  const across = ticksThatFit(...x.range, 6, width - left - right).filter((value) => !x.whole || Number.isInteger(value)).map((value) => {
     const at = toX(value);
     const line = mark("line", { x1: at, x2: at, y1: height - bottom, y2: height - bottom + 5, class: "tick" });
-    return line + words(at, height - bottom + 19, brief(value, 6), { "text-anchor": "middle" });
+    return line + centred(at, height - bottom + 19, brief(value, 6), width);
   });
-  const upward = ticksOf(...y.range, 5).map((value) => {
+  const upward = levels.map((value) => {
     const at = toY(value);
     const grid = mark("line", { x1: left, x2: width - right, y1: at, y2: at, class: "grid" });
     const line = mark("line", { x1: left - 5, x2: left, y1: at, y2: at, class: "tick" });
@@ -58,9 +83,10 @@ function chart(host, { x, y, draw, name, width = 520, height = 330 }) {
   });
   const frame = mark("rect", { x: left, y: top, width: width - left - right, height: height - top - bottom, class: "frame" });
   const middle = (top + height - bottom) / 2;
+  const most = Math.min(16, (16 * (2 * Math.min(middle, height - middle) - 4)) / (widthOfSign * y.label.length));
   const names =
     words((left + width - right) / 2, height - 8, x.label, { "text-anchor": "middle" }) +
-    words(14, middle, y.label, { "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` });
+    words(18, middle, y.label, { "text-anchor": "middle", transform: `rotate(-90 18 ${middle})`, style: `--most: ${rounded(most)}px` });
   host.innerHTML = svg(width, height, upward.join("") + across.join("") + draw(toX, toY) + frame + names);
   const drawing = host.firstElementChild;
   drawing.setAttribute("aria-label", name ?? `${y.label} against ${x.label}`);

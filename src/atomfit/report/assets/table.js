@@ -4,17 +4,41 @@ const rowHeight = 24;
 const headHeight = 40;
 const rowsInSight = 16;
 
-// A test of rows: a condition on a column, or a text that any cell contains.
+// A test of rows: conditions on columns, joined by "and", or a text that any cell contains. Throws what a reader is
+// to be told, if there is a condition that cannot be read.
 function filterOf(text, listed) {
-  const condition = text.match(/^\s*(\w+)\s*(<=|>=|<|>|=)\s*(-?[\d.]+(?:e-?\d+)?)\s*$/i);
-  const column = condition && listed.find((one) => one.numeric && one.name.toLowerCase() === condition[1].toLowerCase());
-  if (column) {
-    const limit = Number(condition[3]);
-    const holds = { "<": (a) => a < limit, ">": (a) => a > limit, "<=": (a) => a <= limit, ">=": (a) => a >= limit, "=": (a) => a === limit };
-    return (row) => column.values[row] !== null && holds[condition[2]](column.values[row]);
+  if (/[<>=]/.test(text)) {
+    const tests = text.split(/\band\b|&&?/i).map((part) => conditionOf(part.trim(), listed));
+    return (row) => tests.every((test) => test(row));
   }
   const wanted = text.trim().toLowerCase();
   return (row) => !wanted || listed.some((one) => cellText(one, one.values[row]).toLowerCase().includes(wanted));
+}
+
+const comparisons = {
+  "<": (a, b) => a < b,
+  ">": (a, b) => a > b,
+  "<=": (a, b) => a <= b,
+  ">=": (a, b) => a >= b,
+  "=": (a, b) => a === b,
+  "!=": (a, b) => a !== b,
+};
+
+function conditionOf(part, listed) {
+  const example = `${(listed.find(({ name }) => name === "cn") ?? listed.find(({ numeric }) => numeric) ?? listed[0]).name} > 9`;
+  const [, name, how, value] = part.match(/^(\w+)\s*(<=|>=|!=|==?|<|>)\s*([^<>=]+)$/) ?? [];
+  if (!name) throw new Error(`“${part}” is no condition; write a column, a comparison and a value, as ${example}`);
+  const column = listed.find((one) => one.name.toLowerCase() === name.toLowerCase());
+  if (!column) throw new Error(`there is no column “${name}”; the heads of the table name them`);
+  const compare = comparisons[how === "==" ? "=" : how];
+  if (column.numeric) {
+    const limit = Number(value.replace("−", "-"));
+    if (value.trim() === "" || Number.isNaN(limit)) throw new Error(`“${value}” is no number, as ${column.name} has them`);
+    return (row) => column.values[row] !== null && compare(column.values[row], limit);
+  }
+  if (!how.includes("=") || how.length === 2 && how !== "!=" && how !== "==") throw new Error(`${column.name} holds words; compare them with = or !=`);
+  const wanted = value.toLowerCase();
+  return (row) => compare(column.values[row].toLowerCase(), wanted);
 }
 
 // Unknown values come last, whichever way.
@@ -52,13 +76,14 @@ class Table {
     this.everything = listed[0].values.map((_, row) => row);
     this.filter = element("input", { type: "search", placeholder: "filter", ariaLabel: "Filter rows" });
     this.count = element("span");
+    this.complaint = element("span", { className: "complaint", role: "status" });
     this.all = element("input", { type: "checkbox" });
     this.table = element("table");
     this.scroll = element("div", { className: onRow ? "scroll" : "scroll still", tabIndex: 0 }, this.table);
     const save = element("button", { type: "button", textContent: "Save as CSV" });
     const more = element("label", {}, this.all, " standard uncertainties and other details");
     more.hidden = !listed.some(details);
-    host.replaceChildren(element("div", { className: "controls" }, this.filter, more, save, this.count), this.scroll);
+    host.replaceChildren(element("div", { className: "controls" }, this.filter, more, save, this.count, this.complaint), this.scroll);
     this.filter.oninput = () => this.refresh();
     this.all.onchange = () => this.rebuild();
     this.scroll.onscroll = () => this.fill();
@@ -83,19 +108,29 @@ class Table {
 
   headOf(column) {
     const arrow = this.sorted === column ? (this.down ? " ↓" : " ↑") : "";
-    const cell = element("th", { title: column.meaning, className: column.numeric ? "number" : "" }, column.name + arrow);
-    cell.append(element("small", { textContent: column.unit || "\u00a0" }));
+    const sort = element("button", { type: "button" }, column.name + arrow, element("small", { textContent: column.unit || "\u00a0" }));
+    const cell = element("th", { scope: "col", title: explained(column), className: column.numeric ? "number" : "" }, sort);
     cell.ariaSort = arrow ? (this.down ? "descending" : "ascending") : "none";
-    cell.onclick = () => {
+    sort.onclick = () => {
       this.down = this.sorted === column && !this.down;
       this.sorted = column;
       this.rebuild();
+      this.table.tHead.querySelectorAll("button")[this.shown.indexOf(column)].focus({ preventScroll: true });
     };
     return cell;
   }
 
   refresh() {
-    this.rows = this.everything.filter(filterOf(this.filter.value, this.listed));
+    let test = () => true;
+    let complaint = "";
+    try {
+      test = filterOf(this.filter.value, this.listed);
+    } catch (error) {
+      complaint = `This filter cannot be read: ${error.message}. All rows are shown.`;
+    }
+    this.complaint.textContent = complaint;
+    this.filter.ariaInvalid = complaint ? "true" : "false";
+    this.rows = this.everything.filter(test);
     if (this.sorted) this.rows.sort(compareBy(this.sorted, this.down));
     this.count.textContent = `${brief(this.rows.length)} of ${brief(this.everything.length)} rows`;
     this.scroll.style.height = `${headHeight + rowHeight * Math.min(Math.max(this.rows.length, 1), rowsInSight) + 18}px`;
@@ -138,5 +173,6 @@ class Table {
 function mainTable(host, file, details) {
   const table = new Table(host, report.columns, { file, onRow: (row) => selection.set(row, "table"), details });
   selection.listeners.push((index, source) => table.choose(index, source !== "table"));
-  byId("meanings").append(factTable(["column", "unit", "meaning"], report.columns.map(({ name, unit, meaning }) => [name, unit, meaning])));
+  const rows = report.columns.map(({ name, label, unit, meaning }) => [name, label === name ? "" : label, unit, meaning]);
+  byId("meanings").append(factTable(["column", "in menus", "unit", "meaning"], rows));
 }

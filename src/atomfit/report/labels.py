@@ -1,0 +1,111 @@
+"""Columns in words: what a menu or an axis calls them, and under which heading they stand.
+
+A table of atoms has eighty columns, whose names are short for those who compute with them. A reader of a
+page finds them in groups and in words; the names stay in the tables, where they are those of the file, and
+as titles in menus. A name that is not here is shown as it is.
+"""
+
+from atomfit.io.tables import TENSOR
+
+_ESD, _OTHER = "Standard uncertainties", "Other numbers"
+
+_GROUPS: dict[str, dict[str, str]] = {
+    "Position": {axis: f"position, {axis}" for axis in "xyz"},
+    "Displacement": {
+        "u_iso": "displacement U_iso",
+        "u_maj": "largest displacement",
+        "u_med": "middle displacement",
+        "u_min": "smallest displacement",
+        "doi": "degree of isotropy",
+        "doi_debiased": "degree of isotropy, debiased",
+        "u_maj_angle": "largest displacement to radius",
+        **{f"u{i}": f"matrix U, {ij}" for i, ij in zip((11, 22, 33, 12, 13, 23), TENSOR, strict=True)},
+    },
+    "Neighbours": {
+        "cn": "coordination number",
+        "cn_expected": "expected coordination number",
+        "gcn": "generalised coordination",
+        "gcn_max": "generalised coordination (max)",
+        "nn_distance": "distance to nearest atom",
+        "mean_bond_length": "mean bond length",
+    },
+    "Place in the particle": {
+        "radius": "distance from the centre",
+        "radial_depth": "depth, radial",
+        "hull_depth": "depth below convex hull",
+        "grain": "grain",
+    },
+    "Crystal and strain": {
+        **{f"lattice_d{axis}": f"offset from lattice, {axis}" for axis in "xyz"},
+        **{f"strain_{ij}": f"strain, {ij}" for ij in TENSOR},
+        "strain_radial": "radial strain",
+        "strain_radial_bulk": "radial strain, from bulk",
+    },
+    "Brightness": {
+        "amplitude": "amplitude",
+        "peak_intensity": "peak intensity",
+        "max_intensity": "highest voxel",
+        "max_intensity_z": "highest voxel, z (own voxels)",
+        "max_intensity_map_z": "highest voxel, z (all voxels)",
+        "validation_correlation": "correlation with simulation",
+    },
+    "Evidence": {
+        "score": "standing out (score)",
+        "evidence": "evidence (chi-square)",
+        "q_value": "false-discovery rate q",
+        "element_probability": "probability of the element",
+    },
+    "At detection, and log-fit": {
+        **{f"com_{axis}": f"centre of mass, {axis}" for axis in "xyz"},
+        "logfit_u_iso": "log-fit: U_iso",
+        "logfit_u_maj": "log-fit: largest displacement",
+        "logfit_u_med": "log-fit: middle displacement",
+        "logfit_u_min": "log-fit: smallest displacement",
+        "logfit_doi": "log-fit: degree of isotropy",
+    },
+    "Change": {
+        **{f"d{axis}": f"displacement along {axis}" for axis in "xyz"},
+        "distance": "distance from A to B",
+        "distance_common": "distance, common atoms",
+        "distance_z": "distance in its uncertainties",
+        "u_iso_difference": "change of U_iso",
+        "u_iso_z": "change of U_iso in uncertainties",
+    },
+    "Significance": {
+        "chi_square": "chi-square of the move",
+        "p_value": "p of the move",
+        "p_calibrated": "p of the move, calibrated",
+        "q_calibrated": "false-discovery rate q, calibrated",
+        "moved": "moved",
+    },
+    "Views": {
+        "view": "number of the view",
+        "tilt": "tilt",
+        "shift_u": "drift along u",
+        "shift_v": "drift along v",
+        "turn": "turn",
+        "gain": "gain",
+        "background": "background",
+        "correlation": "correlation",
+        "r_factor": "R-factor",
+        "held_out": "held out",
+    },
+    "Kinds": {"element": "element", "structure": "local structure", "status": "what became of it"},
+}
+_LABELS = {name: (group, words) for group, names in _GROUPS.items() for name, words in names.items()}
+
+
+def label_of(name: str) -> tuple[str, str]:
+    """The group of a column and its name in words.
+
+    Names that end in `_esd` are standard uncertainties; in `_a` and `_b`, of the models of a comparison.
+    """
+    if name in _LABELS:
+        return _LABELS[name]
+    if name.endswith("_esd"):
+        return _ESD, f"± {label_of(name.removesuffix('_esd'))[1]}"
+    for ending, model in (("_a", "A"), ("_b", "B")):
+        if name.endswith(ending):
+            group, words = label_of(name.removesuffix(ending))
+            return group, f"{words} in {model}"
+    return _OTHER, name

@@ -1,7 +1,9 @@
 """The main job as a user runs it: in Python, from the command line, with every file opened."""
 
 import csv
+import inspect
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,16 +16,20 @@ from typer.testing import CliRunner
 
 import atomfit
 from atomfit.cli import app
+from atomfit.io.models import read_model
 from atomfit.io.mrc import read_map, write_map
-from atomfit.io.tables import COLUMNS
+from atomfit.io.results import _viewable_map
+from atomfit.io.tables import COLUMNS, REJECTED_COLUMNS
 from atomfit.matching import match
 from atomfit.pipeline import BuildResult, build
 from atomfit.simulation import Simulation, simulate
+from atomfit.statistics import per_atom
 
 FILES = {
     "report.html",
     "atoms.csv",
     "atoms.cif",
+    "atoms_core.cif",
     "atoms.pdb",
     "atoms.xyz",
     "model.mrc",
@@ -70,6 +76,14 @@ def test_the_table_has_the_documented_columns(run: Path) -> None:
     documented = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
     for column in COLUMNS:
         assert f"| `{column.name}` |" in documented
+    rejected = documented[documented.index("## `rejected.csv`") :]
+    for column in REJECTED_COLUMNS:
+        assert f"| `{column.name}` | {column.unit} | {column.meaning} |" in rejected
+    assert (run / "rejected.csv").read_text().splitlines()[0] == ",".join(c.name for c in REJECTED_COLUMNS)
+    flags = re.findall(r'\["(\w+)"\] if', inspect.getsource(per_atom))
+    assert len(flags) >= 5
+    for flag in flags:
+        assert f"`{flag}`" in documented
 
 
 def test_numbers_of_a_row_belong_together(run: Path) -> None:
@@ -112,8 +126,16 @@ def test_structures_and_maps_are_in_the_same_place(run: Path) -> None:
     table = np.array([[float(row[k]) for k in "xyz"] for row in rows(run / "atoms.csv")])
     cif = gemmi.read_structure(str(run / "atoms.cif"))
     np.testing.assert_allclose([c.atom.pos.tolist() for c in cif[0].all()], table, atol=1e-4)
-    np.testing.assert_allclose(read(run / "atoms.xyz").get_positions(), table, atol=1e-4)
+    particle = read(run / "atoms.xyz")
+    np.testing.assert_allclose(particle.get_positions(), table, atol=1e-4)
+    assert not particle.pbc.any()
+    assert {"score", "q_value", "flags"} <= set(particle.arrays)
     np.testing.assert_allclose(read(run / "atoms.pdb").get_positions(), table, atol=1e-3)
+    # A core CIF has as many digits as two of a standard uncertainty need.
+    np.testing.assert_allclose(read(run / "atoms_core.cif").get_positions(), table, atol=2e-3)
+    esds = np.array([[float(row[f"{k}_esd"]) for k in "xyz"] for row in rows(run / "atoms.csv")])
+    for name, digits in (("atoms.cif", 1e-5), ("atoms_core.cif", 0.051 * esds.max())):
+        np.testing.assert_allclose(read_model(run / name, "a").esds, esds, atol=digits)
     model = read_map(run / "model.mrc").map
     inside = model.at(model.grid.nearest_voxels(table))
     assert inside.min() > 5 * np.median(model.values)
@@ -183,6 +205,20 @@ def test_viewer_script_opens_files_that_exist(run: Path) -> None:
     assert opened[1:] == ["model.mrc", "atoms.cif"]
     assert all((run / name).resolve().exists() for name in opened)
     assert "aniso" in (run / "view.cxc").read_text()
+
+
+@pytest.mark.parametrize("name", ["x\nrunscript evil.py\n#.mrc", 'a"b.mrc', "a\\b.mrc", "\udcff.mrc"])
+def test_a_map_that_a_script_cannot_name_is_written_for_viewers(
+    name: str, small_result: BuildResult, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    source = replace(small_result.source, path=tmp_path / name)
+    assert (
+        _viewable_map(replace(small_result, source=source), tmp_path / "out", tmp_path / "out") == "map.mrc"
+    )
+    np.testing.assert_array_equal(
+        read_map(tmp_path / "out" / "map.mrc").map.values, small_result.density.values
+    )
 
 
 def test_a_changed_map_is_written_for_viewers(small: Simulation, tmp_path: Path) -> None:

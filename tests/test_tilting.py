@@ -37,7 +37,15 @@ from test_bad_input import refused
 DOCUMENTED = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
 FILES = {
     *("report.html", "rejected.csv", "particle.json"),
-    *("atoms.csv", "atoms.cif", "atoms.pdb", "atoms.xyz", "model_images.mrc", "residual_images.mrc"),
+    *(
+        "atoms.csv",
+        "atoms.cif",
+        "atoms_core.cif",
+        "atoms.pdb",
+        "atoms.xyz",
+        "model_images.mrc",
+        "residual_images.mrc",
+    ),
     *("views_refined.csv", "views.svg", "probe.csv", "summary.json", "run.json"),
 }
 
@@ -99,6 +107,11 @@ def test_structures_hold_the_same_atoms(run: Path) -> None:
         found = np.array([site.atom.pos.tolist() for site in structure[0].all()])
         np.testing.assert_allclose(found, positions, atol=6e-4)
     np.testing.assert_allclose(read(run / "atoms.xyz").positions, positions, atol=1e-5)
+    esds = read_model(run, "refined").esds
+    for name in ("atoms.cif", "atoms_core.cif"):
+        model = read_model(run / name, name)
+        np.testing.assert_allclose(model.positions, positions, atol=0.06 * esds.max())
+        np.testing.assert_allclose(model.esds, esds, rtol=0.06, atol=1e-5)
 
 
 def test_model_and_residual_make_the_images(run: Path, truth: Planted) -> None:

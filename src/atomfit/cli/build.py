@@ -55,8 +55,9 @@ def run(
     """Find the atoms of a map and refine them jointly.
 
     Writes report.html (open it in a browser), atoms.csv, rejected.csv, depth.csv, atoms.cif, atoms.pdb,
-    atoms.xyz, model.mrc, residual.mrc, labels.mrc, binary.mrc, view.cxc, particle.json, summary.json and
-    run.json into DIR. A fit that is interrupted leaves DIR.checkpoint; --resume goes on from it.
+    atoms.xyz, atoms_core.cif, model.mrc, residual.mrc, labels.mrc, binary.mrc, view.cxc, particle.json,
+    summary.json and run.json into DIR. A fit that is interrupted leaves DIR.checkpoint; --resume goes on
+    from it.
     """
     from atomfit.io.manifest import build_files
     from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint

@@ -61,9 +61,9 @@ def run(
 
     Atoms are found in the images if neither a model (--start) nor a map (--map) is given. Writes
     report.html (open it in a browser), atoms.csv, rejected.csv, particle.json, atoms.cif, atoms.pdb,
-    atoms.xyz, model_images.mrc, residual_images.mrc, views_refined.csv, views.svg (atoms over the first,
-    middle and last image: look at it), probe.csv, summary.json and run.json into DIR. A fit that is
-    interrupted leaves DIR.checkpoint; --resume goes on from it.
+    atoms.xyz, atoms_core.cif, model_images.mrc, residual_images.mrc, views_refined.csv, views.svg (atoms
+    over the first, middle and last image: look at it), probe.csv, summary.json and run.json into DIR. A fit
+    that is interrupted leaves DIR.checkpoint; --resume goes on from it.
     """
     from atomfit.io.manifest import TILT
     from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint

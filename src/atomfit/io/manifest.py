@@ -10,14 +10,14 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from atomfit.text import is_writable
+from atomfit.io.viewer import can_be_named
 
 #: Files with the record of a result, of which each has one.
 RECORDS = ("run.json", "compare.json", "simulation.json")
 FIGURES = ("figures/*.png", "figures/*.pdf")
 
 _MODEL = (
-    *("report.html", "atoms.csv", "rejected.csv", "atoms.cif", "atoms.pdb", "atoms.xyz"),
+    *("report.html", "atoms.csv", "rejected.csv", "atoms.cif", "atoms_core.cif", "atoms.pdb", "atoms.xyz"),
     *("particle.json", "summary.json", "run.json"),
 )
 #: What `build` writes, and what it may.
@@ -55,7 +55,7 @@ def is_copied(source: Path | None, changed: bool) -> bool:
     - `source`: the map's file, if there is one.
     - `changed`: whether another map was fitted than the file has.
     """
-    if source is None or changed or not is_writable(str(source.absolute())):
+    if source is None or changed or not can_be_named(source.absolute().as_posix()):
         return True
     return not source.name.lower().endswith((".mrc", ".map", ".mrc.gz", ".ccp4"))
 

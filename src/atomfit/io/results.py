@@ -16,10 +16,11 @@ from atomfit.fitting.objective import region_mask
 from atomfit.io.columns import depth_table, particle, rejected_table, table
 from atomfit.io.json_files import write_json
 from atomfit.io.manifest import is_copied
+from atomfit.io.model_files import write_structures
 from atomfit.io.mrc import write_labels, write_map
 from atomfit.io.outputs import optional, staged
 from atomfit.io.record import LIBRARIES, made_by
-from atomfit.io.structures import Structure, write_structures
+from atomfit.io.structures import Structure
 from atomfit.io.tables import write_means, write_rejected, write_table
 from atomfit.io.viewer import write_chimerax_script
 from atomfit.report.contents import contents
@@ -237,14 +238,17 @@ def run_record(result: "BuildResult", writing: float) -> dict[str, Any]:
 
 def _structure(result: "BuildResult", columns: dict[str, np.ndarray]) -> Structure:
     fitted = result.statistics.fitted
-    kept = ("amplitude", "u_iso", "doi", "cn", "nn_distance", "peak_intensity")
+    kept = (
+        *("amplitude", "u_iso", "doi", "cn", "nn_distance", "peak_intensity", "validation_correlation"),
+        *("score", "q_value", "flags"),
+    )
     esd = result.statistics.uncertainties
     return Structure(
         result.symbols.tolist(),
         fitted.positions,
         fitted.matrices,
         fitted.u_iso,
-        {name: columns[name] for name in (*kept, "validation_correlation")},
+        {name: columns[name] for name in kept},
         esd.positions,
         esd.matrices,
         esd.u_iso,
@@ -260,9 +264,9 @@ def _viewable_map(result: "BuildResult", stage: Path, directory: Path) -> str:
         write_map(stage / "map.mrc", result.density)
         return "map.mrc"
     try:
-        return os.path.relpath(path.absolute(), directory.absolute())
+        return Path(os.path.relpath(path.absolute(), directory.absolute())).as_posix()
     except ValueError:  # another drive
-        return str(path.absolute())
+        return path.absolute().as_posix()
 
 
 def _correlation(result: "BuildResult", model: np.ndarray, region: np.ndarray) -> float:

@@ -1,8 +1,10 @@
-"""Atoms as structure files: mmCIF, PDB and extended XYZ.
+"""Atoms as structure files: mmCIF, PDB and extended XYZ (a core CIF: `io.core_cif`).
 
 mmCIF carries everything and any number of atoms. PDB is for older programs: its numbers are rounded to
-0.001 Å and 0.0001 Å², and it counts beyond 99,999 in hybrid-36. Extended XYZ is for OVITO and ase;
-its columns `aspherical_shape` and `orientation` make OVITO draw thermal ellipsoids (50 % probability).
+0.001 Å and 0.0001 Å², and it counts beyond 99,999 in hybrid-36. It has no cell, for a particle is not
+periodic, and 0 where B is not known. Extended XYZ is for OVITO and ase; its columns `aspherical_shape` and
+`orientation` make OVITO draw thermal ellipsoids (50 % probability). Neither format knows empty fields: NaN
+stands for numbers that are not known, "-" for no flags, and columns in which nothing is known are left out.
 
 Each atom is a residue of its own, which viewers expect of atoms that carry one name, in chains of 9,999.
 Atoms without a displacement matrix have no anisotropic record.
@@ -14,12 +16,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.io.outputs import optional
 from atomfit.statistics.displacements import principal_displacements
 from atomfit.units import HALF_PROBABILITY_SCALE, b_from_u
 
 _CHAIN_LENGTH = 9_999
 _CHAIN_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+#: The elements of U as files have them: 11, 22, 33, 12, 13, 23.
+ELEMENTS_OF_U = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 #: Coordinates that fit the columns of a PDB file (Å).
 _PDB_LIMITS = (-999.0, 9999.0)
 
@@ -34,7 +37,7 @@ class Structure:
     - `positions`: in Å.
     - `matrices`: displacement matrices (Å²); NaN where unknown.
     - `u_iso`: isotropic displacements (Å²); NaN where unknown.
-    - `columns`: further numbers for each atom, by name (extended XYZ).
+    - `columns`: further numbers for each atom, and texts, by name (extended XYZ).
     - `position_esds`, `matrix_esds`, `u_iso_esds`: standard uncertainties (mmCIF), of U's elements 11,
         22, 33, 12, 13, 23; NaN or None where unknown.
     """
@@ -52,17 +55,6 @@ class Structure:
     def anisotropic(self) -> np.ndarray:
         """Which atoms have a displacement matrix."""
         return np.all(np.isfinite(self.matrices), axis=(1, 2))
-
-
-def write_structures(directory: Path, structure: Structure, warnings: list[str]) -> None:
-    """Write `atoms.cif`, `atoms.pdb` and `atoms.xyz`; what cannot be written is a warning."""
-    with optional(directory / "atoms.cif", warnings) as path:
-        write_mmcif(path, structure)
-    with optional(directory / "atoms.pdb", warnings) as path:
-        if not write_pdb(path, structure):
-            warnings.append("atoms.pdb is missing: its columns cannot hold these coordinates")
-    with optional(directory / "atoms.xyz", warnings) as path:
-        write_xyz(path, structure)
 
 
 def write_mmcif(path: Path, structure: Structure) -> None:
@@ -87,7 +79,7 @@ def write_mmcif(path: Path, structure: Structure) -> None:
         }
     if structure.u_iso_esds is not None:
         esds["B_iso_or_equiv_esd"] = _known(b_from_u(structure.u_iso_esds), 4)
-    _add_loop(
+    add_loop(
         block,
         "_atom_site.",
         {
@@ -113,11 +105,11 @@ def write_mmcif(path: Path, structure: Structure) -> None:
     )
     which = np.flatnonzero(structure.anisotropic)
     columns = {"id": [serial[i] for i in which], "type_symbol": [names[i] for i in which]}
-    for k, (i, j) in enumerate(((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))):
+    for k, (i, j) in enumerate(ELEMENTS_OF_U):
         columns[f"U[{i + 1}][{j + 1}]"] = _fixed(structure.matrices[which, i, j], 6)
         if structure.matrix_esds is not None:
             columns[f"U[{i + 1}][{j + 1}]_esd"] = _known(structure.matrix_esds[which, k], 6)
-    _add_loop(block, "_atom_site_anisotrop.", columns)
+    add_loop(block, "_atom_site_anisotrop.", columns)
     # Not by gemmi, which takes no path that is not UTF-8.
     path.write_text(document.as_string(), encoding="utf-8")
 
@@ -142,8 +134,7 @@ def write_pdb(path: Path, structure: Structure) -> bool:
         atom.name = symbol.upper()
         atom.element = gemmi.Element(symbol)
         atom.pos = gemmi.Position(*structure.positions[i])
-        if np.isfinite(structure.u_iso[i]):
-            atom.b_iso = b_from_u(float(structure.u_iso[i]))
+        atom.b_iso = b_from_u(float(structure.u_iso[i])) if np.isfinite(structure.u_iso[i]) else 0.0
         if anisotropic[i]:
             u = structure.matrices[i]
             atom.aniso = gemmi.SMat33f(u[0, 0], u[1, 1], u[2, 2], u[0, 1], u[0, 2], u[1, 2])
@@ -157,7 +148,10 @@ def write_pdb(path: Path, structure: Structure) -> bool:
     whole = gemmi.Structure()
     whole.name = "atomfit"
     whole.add_model(model)
-    path.write_text(whole.make_pdb_string(gemmi.PdbWriteOptions(minimal=True)), encoding="utf-8")
+    options = gemmi.PdbWriteOptions(minimal=True)
+    # A cell of 1 Å, which the format has for those without, is taken at its word by ase.
+    options.cryst1_record = False
+    path.write_text(whole.make_pdb_string(options), encoding="utf-8")
     return True
 
 
@@ -169,19 +163,26 @@ def write_xyz(path: Path, structure: Structure) -> None:
 
     atoms = Atoms(structure.symbols, structure.positions)
     for name, values in structure.columns.items():
-        atoms.set_array(name, values)
+        if values.dtype.kind == "O":
+            words = ["_".join(str(value).split()) or "-" for value in values]
+            atoms.set_array(name, np.array(words, dtype=str))
+        elif np.any(np.isfinite(values)):
+            atoms.set_array(
+                name, np.where(np.isfinite(values), values, np.nan) if values.dtype.kind == "f" else values
+            )
     principal = principal_displacements(structure.matrices)
-    fallback = np.sqrt(structure.u_iso)[:, None]
-    radii = np.where(structure.anisotropic[:, None], np.sqrt(principal.values), fallback)
+    variances = np.where(structure.anisotropic[:, None], principal.values, structure.u_iso[:, None])
     if len(atoms):
-        atoms.set_array("aspherical_shape", HALF_PROBABILITY_SCALE * np.nan_to_num(radii))
+        radii = np.sqrt(np.where(np.isfinite(variances), variances, 0.0))
+        atoms.set_array("aspherical_shape", HALF_PROBABILITY_SCALE * radii)
         # Columns of the rotation are the principal axes: it takes the ellipsoid's frame to the map's.
         turn = Rotation.from_matrix(np.swapaxes(principal.axes, 1, 2))
         atoms.set_array("orientation", turn.as_quat())
     write(str(path), atoms, format="extxyz")
 
 
-def _add_loop(block: object, prefix: str, columns: dict[str, list[str]]) -> None:
+def add_loop(block: object, prefix: str, columns: dict[str, list[str]]) -> None:
+    """Add a loop to a block of a CIF, unless it has no rows."""
     if not any(columns.values()):
         return  # CIF has no empty loops
     loop = block.init_loop(prefix, list(columns))  # type: ignore[attr-defined]
@@ -190,7 +191,10 @@ def _add_loop(block: object, prefix: str, columns: dict[str, list[str]]) -> None
 
 def _known(values: np.ndarray, digits: int) -> list[str]:
     """Fixed-point numbers, with the CIF's question mark for those that are not known."""
-    return [text if text != "nan" else "?" for text in _fixed(values, digits)]
+    return [
+        text if np.isfinite(value) else "?"
+        for value, text in zip(values, _fixed(values, digits), strict=True)
+    ]
 
 
 def _fixed(values: Float[np.ndarray, " n"], digits: int) -> list[str]:

@@ -5,6 +5,7 @@ field, and `flags` says why.
 """
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,7 +139,7 @@ def write_means(path: Path, values: dict[str, np.ndarray]) -> None:
 
 
 def write_columns(path: Path, columns: tuple[Column, ...], values: dict[str, np.ndarray]) -> None:
-    """Write a CSV file; a value that is None or NaN is an empty field."""
+    """Write a CSV file; a value that is None or no finite number is an empty field."""
     cells = [_cells(values[column.name], column.format) for column in columns]
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -149,4 +150,4 @@ def write_columns(path: Path, columns: tuple[Column, ...], values: dict[str, np.
 def _cells(values: np.ndarray, how: str) -> list[str]:
     if how == "s":
         return [str(value) for value in values]
-    return [format(value, how) if value is not None and value == value else "" for value in values.tolist()]
+    return [format(x, how) if x is not None and math.isfinite(x) else "" for x in values.tolist()]

@@ -15,10 +15,11 @@ import numpy as np
 from atomfit.io.columns import geometry_table, rejected_table
 from atomfit.io.image_stacks import write_images
 from atomfit.io.json_files import write_json
+from atomfit.io.model_files import write_structures
 from atomfit.io.outputs import optional, staged
 from atomfit.io.pictures import Panel, write_panels
 from atomfit.io.record import LIBRARIES, hash_of, made_by
-from atomfit.io.structures import Structure, write_structures
+from atomfit.io.structures import Structure
 from atomfit.io.tables import COLUMNS, TENSOR, Column, write_columns, write_rejected
 from atomfit.io.views import write_views
 from atomfit.projection.agreement import seen_at
@@ -315,11 +316,13 @@ def _hash(path: Path) -> str:
 
 
 def _structure(result: "TiltResult", columns: dict[str, np.ndarray]) -> Structure:
+    kept = ("amplitude", "u_iso", "cn", "nn_distance", "score", "q_value", "flags")
     matrices = result.matrices if result.anisotropic else np.full_like(result.matrices, np.nan)
     return Structure(
         result.symbols.tolist(),
         result.positions,
         matrices,
         columns["u_iso"],
-        {name: columns[name] for name in ("amplitude", "u_iso", "cn", "nn_distance")},
+        {name: columns[name] for name in kept},
+        result.position_errors,
     )

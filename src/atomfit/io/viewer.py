@@ -11,13 +11,13 @@ def write_chimerax_script(path: Path, map_path: str, level: float) -> None:
     **Arguments:**
 
     - `path`: of the script.
-    - `map_path`: of the map, relative to the script's directory.
+    - `map_path`: of the map, relative to the script's directory; one that `can_be_named`.
     - `level`: at which to contour the map (map units).
     """
     lines = [
         "# Open this file in ChimeraX (it closes what is open): map, refined atoms, 50 % ellipsoids.",
         "close",
-        f'open "{_quoted(map_path)}"',
+        f'open "{map_path}"',
         'open "model.mrc"',
         'open "atoms.cif"',
         f"volume #1 style mesh level {level:.6g} color gray",
@@ -33,5 +33,6 @@ def write_chimerax_script(path: Path, map_path: str, level: float) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _quoted(text: str) -> str:
-    return text.replace("\\", "/").replace('"', '\\"')
+def can_be_named(path: str) -> bool:
+    """Whether a script can name a path: nothing in it ends a line or a quotation, or has no encoding."""
+    return path.isprintable() and not set(path) & set('"\\')

@@ -301,6 +301,9 @@ def test_a_probe_that_changes_with_depth_is_written(truth: Planted, tmp_path: Pa
     assert depths[0] == -depths[-1] < 0
     sums = [weights[depths == depth].sum() for depth in np.unique(depths)]
     np.testing.assert_allclose(sums, sums[0], rtol=0.01)
+    # Behind a probe of free shape the width that all atoms share is a constant of the program.
+    assert all(row["u_iso"] == "" for row in rows(tmp_path / "out" / "atoms.csv"))
+    assert "u_iso" not in json.loads((tmp_path / "out" / "summary.json").read_text())["medians"]
 
 
 def test_the_wrong_convention_is_named_before_the_fit(truth: Planted, tmp_path: Path) -> None:

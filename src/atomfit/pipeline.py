@@ -218,7 +218,9 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
     log.info(statistics.geometry.describe())
     with clock("verdict"):
         model = _model(density, joint, baseline)
-        measures = measure_map(density, model, baseline, joint, selection, kind, detection.mean_atom.u)
+        errors = statistics.uncertainties.positions
+        u = detection.mean_atom.u
+        measures = measure_map(density, model, baseline, joint, selection, errors, kind, u)
         verdict = judge_map(measures, kind, joint, selection)
     warnings += [*_warnings(joint, options), *verdict.warnings]
     for warning in warnings:

@@ -126,6 +126,11 @@ class TiltResult:
         return isinstance(self.fit.atoms.displacements, AnisotropicDisplacements)
 
     @property
+    def widths_refined(self) -> bool:
+        """Whether displacements are results: behind a probe of free shape, widths shared by all are not."""
+        return self.options.probe == "direct" or self.options.displacements != "shared"
+
+    @property
     def symbols(self) -> np.ndarray:
         """Chemical symbol of each of them."""
         return np.array([symbol_of(int(number)) for number in self.atoms.numbers], dtype=object)

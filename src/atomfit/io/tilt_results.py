@@ -110,6 +110,8 @@ def table(result: "TiltResult") -> dict[str, np.ndarray]:
     atoms, u, neighbours = result.atoms, result.matrices, result.neighbours
     judged = result.selection.judgement
     u_iso = np.trace(u, axis1=1, axis2=2) / 3
+    if not result.widths_refined:
+        u_iso = np.full_like(u_iso, np.nan)
     if not result.anisotropic:
         # One number says nothing of a shape.
         u = np.full_like(u, np.nan)

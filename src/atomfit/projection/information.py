@@ -25,6 +25,7 @@ from scipy import sparse
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
+from atomfit.fitting.determined import determined
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries
 
@@ -42,7 +43,7 @@ class ImageUncertainty:
 
     **Fields:**
 
-    - `covariances`: of x, y, z (Å²).
+    - `covariances`: of x, y, z (Å²); NaN where one is not determined, as of amplitudes.
     - `amplitudes`: standard uncertainties of amplitudes, if each atom has its own (image units x Å²).
     - `evidence`: by how much chi-square would be larger without each atom (see `selection.evidence`), where
         all places give way, and amplitudes that are not shared.
@@ -80,7 +81,7 @@ def measure_uncertainty(
     own = np.zeros((n, 4))
     if known is not None:
         own[:, :3] = known**-2.0
-    # What images do not show at all is not known; its number is finite, and large.
+    # What images do not show at all gets a finite number, so that there is an inverse; it is left out.
     own += 1e-9 * matrix.diagonal().reshape(n, 4).mean(axis=0)
     matrix = (matrix + sparse.diags(own.ravel())).tocsr()
     blocks = _inverse_blocks(matrix, 4)
@@ -88,7 +89,9 @@ def measure_uncertainty(
     if not own_amplitudes:
         places, of_strength = _with_shared_amplitudes(matrix)
     evidence = fitted.amplitudes**2 * of_strength
-    return ImageUncertainty(places, _root(blocks[:, 3, 3]), evidence, excess, n <= _WHOLE)
+    places = determined(places, np.full((n, 3), np.sqrt(fitted.width)))
+    amplitudes = determined(blocks[:, 3:, 3:], np.abs(fitted.amplitudes)[:, None])[:, 0, 0]
+    return ImageUncertainty(places, _root(amplitudes), evidence, excess, n <= _WHOLE)
 
 
 def _with_shared_amplitudes(

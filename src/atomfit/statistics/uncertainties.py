@@ -17,12 +17,13 @@ known of it. If the fit drew displacements to those of other atoms (`fitting.pri
 the map alone, without what the prior has put into them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from atomfit.atoms import matrices_of_elements
+from atomfit.fitting.determined import determined, scales_of
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.prior import MapAlone
 from atomfit.fitting.uncertainty import Uncertainty
@@ -77,12 +78,13 @@ def propagate(
 
     **Arguments:**
 
-    - `atoms`, `known`: the fit and its covariances.
+    - `atoms`, `known`: the fit and its covariances, of which those that say nothing are left out.
     - `principal`: displacements along principal axes.
     - `neighbours`: nearest atoms and their distances.
     - `alone`: displacements without a prior, from which the degree of isotropy is debiased.
     """
     d = atoms.positions.shape[1]
+    known = replace(known, covariances=determined(known.covariances, scales_of(atoms)))
     deviations = known.deviations
     shapes = known.covariances[:, d:-1, d:-1]
     diagonal = np.arange(shapes.shape[1]) < d

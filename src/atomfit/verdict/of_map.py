@@ -51,6 +51,7 @@ def measure_map(
     baseline: LogFit,
     joint: JointFit | None,
     selection: Selection | None,
+    errors: Float[np.ndarray, "n d"],
     element: Element,
     u: float,
 ) -> MapMeasures:
@@ -60,6 +61,7 @@ def measure_map(
 
     - `density`, `model`: the map, and what the model has there.
     - `baseline`, `joint`, `selection`: of which the result is made.
+    - `errors`: standard uncertainties of positions (Å); NaN where they are not determined.
     - `element`: that was given.
     - `u`: variance of the mean atom (Å²).
     """
@@ -76,7 +78,6 @@ def measure_map(
     )
     if joint is None:
         return found
-    errors = joint.uncertainty.deviations[:, : positions.shape[1]]
     known = np.all(np.isfinite(errors), axis=1)
     gone = 0
     if selection is not None:

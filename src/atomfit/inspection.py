@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from atomfit.detection.contrast import Contrast, measure_contrast
-from atomfit.detection.mean_atom import MeanAtom
+from atomfit.detection.mean_atom import MeanAtom, measure_mean_atom
+from atomfit.detection.resolution import MapResolution, measure_resolution
 from atomfit.doubts.sections import map_doubts
+from atomfit.doubts.shape import shape_doubts
 from atomfit.doubts.spacing import spacing_doubts
 from atomfit.doubts.values import fill_doubts, hot_doubts, sharpest
 from atomfit.elements import Element
@@ -45,7 +47,8 @@ class Inspection:
     - `contrast`: bright against dark extremes.
     - `doubts`: what speaks against a fit, unless a user insists.
     - `warnings`: what looks odd but does not prevent a fit.
-    - `mean_atom`: the typical atom, if it was measured.
+    - `resolution`: up to which wavelength the map shows more than noise.
+    - `mean_atom`: the typical atom; None if nothing stands out.
     """
 
     minimum: float
@@ -56,7 +59,8 @@ class Inspection:
     contrast: Contrast
     doubts: tuple[Doubt, ...]
     warnings: tuple[str, ...]
-    mean_atom: MeanAtom | None = None
+    resolution: MapResolution
+    mean_atom: MeanAtom | None
 
     @property
     def usable(self) -> bool:
@@ -178,9 +182,7 @@ def oddities(density: DensityMap) -> list[str]:
     """Warnings about values: what was masked, clipped or padded, and digits that were lost."""
     values, warnings = density.values, []
     low, high = float(values.min()), float(values.max())
-    faces = np.concatenate(
-        [np.take(values, i, axis).ravel() for axis in range(values.ndim) for i in (0, -1)]
-    )
+    faces = _faces(values)
     outside = float(np.median(faces))
     constant = float(np.mean(values == np.float32(outside)))
     counts = bool(np.all(faces % 1 == 0) and np.all(values.ravel()[:: 1 + values.size // 100_000] % 1 == 0))
@@ -199,7 +201,11 @@ def oddities(density: DensityMap) -> list[str]:
 
 
 def inspect(
-    density: DensityMap, element: Element, inverted: bool = False, known: bool = True
+    density: DensityMap,
+    element: Element,
+    inverted: bool = False,
+    known: bool = True,
+    half_maps: tuple[DensityMap, DensityMap] | None = None,
 ) -> Inspection:
     """Measure what is in a map; its values must be usable.
 
@@ -209,6 +215,7 @@ def inspect(
     - `element`: of its atoms.
     - `inverted`: whether its contrast was turned already.
     - `known`: whether the element is known, and with it the distance between atoms.
+    - `half_maps`: of half the data each, if there are any; they tell the resolution best.
 
     **Raises:** as `require_resolving_voxels`.
     """
@@ -216,9 +223,19 @@ def inspect(
     doubts, warnings = require_resolving_voxels(density.grid, element)
     contrast = measure_contrast(density, element)
     doubts += contrast_doubts(contrast, inverted)
-    if known and not doubts:
+    resolution = measure_resolution(density, half_maps)
+    mean = measure_mean_atom(density, element) if contrast.decided and not contrast.inverted else None
+    shape = []
+    if mean is not None and not doubts:
+        shape = shape_doubts(mean, edge_level(density), resolution, density.grid, element)
+    # Grain has distances, which say nothing of voxels; blobs may be atoms in voxels of a wrong size.
+    if known and not doubts and not any(one.code == "no-shape" for one in shape):
         doubts, odd = spacing_doubts(density, element)
         warnings += odd
+    if known and not doubts:
+        doubts = [one.doubt for one in shape]
+    elif not known:
+        warnings += [f"{one.doubt.problem} ({one.doubt.remedy})" for one in shape]
     doubted, odd = map_doubts(values)
     doubts, warnings = [*doubts, *doubted], [*warnings, *odd]
     return Inspection(
@@ -230,4 +247,17 @@ def inspect(
         contrast,
         tuple(doubts),
         tuple(warnings),
+        resolution,
+        mean,
+    )
+
+
+def edge_level(density: DensityMap) -> float:
+    """Median value on the faces of the box: the level of the emptiness around a particle."""
+    return float(np.median(_faces(density.values)))
+
+
+def _faces(values: np.ndarray) -> np.ndarray:
+    return np.concatenate(
+        [np.take(values, i, axis).ravel() for axis in range(values.ndim) for i in (0, -1)]
     )

@@ -18,16 +18,18 @@ from jaxtyping import Float
 from atomfit.declared import options_from
 from atomfit.detection.detect import Detection, detect
 from atomfit.detection.kept import arrays_of, detection_of
+from atomfit.detection.resolution import MapResolution
 from atomfit.elements import Element, dimmest, symbol_of
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.journal import current, fingerprint
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.grid import DensityMap
+from atomfit.inspection import edge_level
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.mrc import MapFile
 from atomfit.neighbours import nearest_distances
 from atomfit.options import BuildOptions
-from atomfit.preparation import PreparedMap, Source, edge_level, prepare
+from atomfit.preparation import PreparedMap, Source, prepare
 from atomfit.refining import Progress, louder_inside, refine_jointly
 from atomfit.selecting import assign_species, select_atoms
 from atomfit.selection.completion import Discarded, Selection
@@ -36,7 +38,7 @@ from atomfit.selection.species import Species
 from atomfit.statistics.per_atom import AtomStatistics, measure_atoms
 from atomfit.timing import Stopwatch
 from atomfit.verdict.findings import Verdict
-from atomfit.verdict.of_map import judge_map, measure_map
+from atomfit.verdict.of_map import BuiltAtoms, judge_map
 
 log = logging.getLogger("atomfit")
 
@@ -63,6 +65,7 @@ class BuildResult:
     - `species`: which element each atom is, and how many the map supports; None without a joint fit.
     - `contour`: which voxels belong to which atom, and the level that shows them.
     - `statistics`: a number of each kind for each atom.
+    - `resolution`: up to which wavelength the map shows more than noise.
     - `verdict`: what is to be thought of it, and why.
     - `warnings`: what a user should know before trusting the numbers, the verdict's findings among them.
     - `seconds`: wall time of each stage.
@@ -81,6 +84,7 @@ class BuildResult:
     species: Species | None
     contour: Contour
     statistics: AtomStatistics
+    resolution: MapResolution
     verdict: Verdict
     warnings: tuple[str, ...]
     seconds: dict[str, float]
@@ -217,11 +221,20 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
         )
     log.info(statistics.geometry.describe())
     with clock("verdict"):
-        model = _model(density, joint, baseline)
-        errors = statistics.uncertainties.positions
-        u = detection.mean_atom.u
-        measures = measure_map(density, model, baseline, joint, selection, errors, kind, u)
-        verdict = judge_map(measures, kind, joint, selection)
+        verdict = judge_map(
+            BuiltAtoms(
+                density,
+                _model(density, joint, baseline),
+                statistics.fitted.positions,
+                statistics.uncertainties.positions,
+                kind,
+                detection,
+                ready.resolution,
+                joint,
+                selection,
+                species,
+            )
+        )
     warnings += [*_warnings(joint, options), *verdict.warnings]
     for warning in warnings:
         log.warning(warning)
@@ -239,6 +252,7 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
         species,
         voxels,
         statistics,
+        ready.resolution,
         verdict,
         tuple(warnings),
         clock.seconds,
@@ -300,9 +314,19 @@ def _model(density: DensityMap, joint: JointFit | None, baseline: LogFit) -> Flo
 
 def _warnings(joint: JointFit | None, options: BuildOptions) -> list[str]:
     """What a user should know of the numbers, and that says nothing against the atoms."""
-    if joint is None or options.gain is None or 0.5 < joint.chi_square < 2:
-        return []
+    warnings: list[str] = []
+    if joint is None:
+        return warnings
+    bounded = int(joint.at_bound.sum())
+    if bounded:
+        warnings.append(
+            f"{bounded} atoms went to the limit of their move or width (flag at_bound): the map does not "
+            "determine them"
+        )
+    if options.gain is None or 0.5 < joint.chi_square < 2:
+        return warnings
     return [
+        *warnings,
         f"what the model leaves is {joint.chi_square:.2g} times the variance of counts with a gain "
-        f"of {options.gain:g}: uncertainties are those of another gain, or of another model"
+        f"of {options.gain:g}: uncertainties are those of another gain, or of another model",
     ]

@@ -12,12 +12,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from atomfit.detection.mean_atom import measure_mean_atom
+from atomfit.detection.resolution import MapResolution
 from atomfit.elements import Element, elements_of, typical
 from atomfit.elements import element as element_of
 from atomfit.errors import InputError, settle
 from atomfit.grid import DensityMap
-from atomfit.inspection import Inspection, inspect, oddities, require_usable_values, value_doubts
+from atomfit.inspection import (
+    Inspection,
+    edge_level,
+    inspect,
+    oddities,
+    require_usable_values,
+    value_doubts,
+)
 from atomfit.io.half_maps import is_their_mean, read_half_maps
 from atomfit.io.mrc import MapFile, from_array, read_map
 from atomfit.io.tilts import read_tilts
@@ -47,6 +54,7 @@ class PreparedMap:
     - `elements`: all of them.
     - `warnings`: what looks odd but does not prevent a fit.
     - `seconds`: how long it took.
+    - `resolution`: up to which wavelength it shows more than noise.
     - `half_maps`, `tilts`: what else is known of its noise; None if they were not given.
     """
 
@@ -56,6 +64,7 @@ class PreparedMap:
     elements: tuple[Element, ...]
     warnings: tuple[str, ...]
     seconds: float
+    resolution: MapResolution
     half_maps: tuple[DensityMap, DensityMap] | None = None
     tilts: TiltAngles | None = None
 
@@ -89,7 +98,7 @@ def prepare(
         density = inverted(file.map) if options.invert else file.map
         if options.mask_diameter is not None:
             density = masked(density, options.mask_diameter)
-        found = inspect(density, kind, options.invert)
+        found = inspect(density, kind, options.invert, half_maps=half_maps)
         warnings += [*found.warnings, *settle(found.doubts, options.insist)]
         if options.likelihood == "poisson":
             require_counts(density)
@@ -101,13 +110,24 @@ def prepare(
             "taken to be half their difference all the same"
         )
     seconds = time.perf_counter() - begin
-    return PreparedMap(file, density, kind, elements, tuple(warnings), seconds, half_maps, series)
+    return PreparedMap(
+        file,
+        density,
+        kind,
+        elements,
+        tuple(warnings),
+        seconds,
+        found.resolution,
+        half_maps,
+        series,
+    )
 
 
 def check(
     source: Source,
     element: str | None = None,
     voxel_size: float | tuple[float, ...] | None = None,
+    half_maps: tuple[str | Path, str | Path] | None = None,
 ) -> tuple[MapFile, Inspection]:
     """Read a map and measure what is in it, without fitting anything.
 
@@ -116,26 +136,20 @@ def check(
     - `source`: as for `prepare`.
     - `element`: chemical symbol; without it, a metal whose atoms are 2.8 Å apart is assumed.
     - `voxel_size`: replaces the header's (Å).
+    - `half_maps`: files of two half-maps, which tell the resolution best.
 
     **Raises:** `InputError` if the map cannot be used.
     """
     kind = element_of(element or _ANY_METAL)
     file = _read(source, voxel_size)
+    halves = None if half_maps is None else read_half_maps(half_maps, file, voxel_size)
     try:
         require_usable_values(file.map)
         settle(value_doubts(file.map, kind), insist=False)
-        found = inspect(file.map, kind, known=element is not None)
-        warnings = (*oddities(file.map), *found.warnings)
-        return file, replace(found, warnings=warnings, mean_atom=measure_mean_atom(file.map, kind))
+        found = inspect(file.map, kind, known=element is not None, half_maps=halves)
+        return file, replace(found, warnings=(*oddities(file.map), *found.warnings))
     except InputError as error:
         raise error.at(file.path or "map") from None
-
-
-def edge_level(density: DensityMap) -> float:
-    """Median value on the faces of the box: the level of the emptiness around a particle."""
-    values = density.values
-    faces = [np.take(values, i, axis).ravel() for axis in range(values.ndim) for i in (0, -1)]
-    return float(np.median(np.concatenate(faces)))
 
 
 def inverted(density: DensityMap) -> DensityMap:

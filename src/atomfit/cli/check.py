@@ -25,6 +25,10 @@ def run(
         str | None,
         typer.Option(metavar="ANGSTROM", help="Replaces the header's: one edge, or three as X,Y,Z."),
     ] = None,
+    half_maps: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="A B", help="Two half-maps, which tell the resolution best."),
+    ] = None,
 ) -> None:
     """Tell what is in a map and whether it can be used."""
     with refusals():
@@ -32,7 +36,7 @@ def run(
         from atomfit.report.check import describe
 
         edges = read(voxel_size, float | tuple[float, float, float])
-        file, inspection = preparation.check(map, element, edges)
+        file, inspection = preparation.check(map, element, edges, half_maps)
         say(describe(file, inspection))
         for doubt in inspection.doubts:
             raise InputError(doubt.problem, doubt.remedy, map)

@@ -25,8 +25,8 @@ from atomfit.grid import DensityMap, Grid
 #: Fourier shell correlation of half-maps at the resolution, and the ratio of power to noise that it means.
 SHELL_CORRELATION = 0.143
 _ABOVE_NOISE = 1 + 1 / 3
-#: Standard errors by which a shell of few waves must be above.
-_ERRORS = 3.0
+#: Standard errors by which a shell of few waves must be above; fading out makes neighbouring waves alike.
+_ERRORS = 5.0
 #: Part of each axis that is faded out, and edges of the box's corners in its own.
 _FADED = 0.25
 _CORNER = 0.3

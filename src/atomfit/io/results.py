@@ -109,6 +109,7 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
             "shape_zyx": list(grid.shape),
             "voxel_size": grid.spacing,
             "origin": grid.origin,
+            "resolution": asdict(result.resolution),
             "notes": result.source.notes,
         },
         "detection": {

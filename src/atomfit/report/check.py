@@ -28,6 +28,7 @@ def describe(file: MapFile, found: Inspection) -> str:
             f"{fwhm_from_u(mean.u):.2f} Å wide at half its height (U = {mean.u:.3f} Å²), "
             f"from {mean.count} maxima"
         )
+    lines.append(found.resolution.describe())
     lines += [f"warning: {warning}" for warning in (*file.warnings, *found.warnings)]
     lines.append("this map can be used" if found.usable else "this map cannot be used as it is")
     return "\n".join(lines)

@@ -2,16 +2,44 @@
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
 from atomfit.elements import Element
 from atomfit.neighbours import shell_distance
+from atomfit.selection.completion import Selection
 from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding, Level
+
+#: The first shell, and the gap behind it, in the mean distance of the first shell.
+_SHELL, _GAP = (0.85, 1.12), (1.17, 1.33)
+_FEWEST_PAIRS = 40
 
 
 def bond_ratio(positions: Float[np.ndarray, "n d"], element: Element) -> float:
     """Mean distance of the first shell in that of the bulk; NaN for a lone atom."""
     return shell_distance(positions) / element.shell_distance
+
+
+def shell_gap(positions: Float[np.ndarray, "n d"]) -> float:
+    """Density of pairs between the first two shells in that of the first; NaN of few pairs.
+
+    Zero in a crystal, a third in an amorphous metal, near one for places that only keep apart.
+    """
+    first = shell_distance(positions)
+    if not np.isfinite(first) or first <= 0:
+        return float("nan")
+    pairs = cKDTree(positions).query_pairs(_GAP[1] * first, output_type="ndarray")
+    apart = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1) / first
+    between = np.sum((apart > _GAP[0]) & (apart < _GAP[1])) / (_GAP[1] ** 3 - _GAP[0] ** 3)
+    inside = (apart > _SHELL[0]) & (apart < _SHELL[1])
+    if inside.sum() < _FEWEST_PAIRS:
+        return float("nan")
+    return float(between / (inside.sum() / (_SHELL[1] ** 3 - _SHELL[0] ** 3)))
+
+
+def taken_away(selection: Selection) -> int:
+    """Places that were scored and are no atoms, because noise makes such."""
+    return sum(reason.startswith("stands out") for reason in selection.discarded.reasons)
 
 
 def part(count: float, of: int) -> float:
@@ -51,6 +79,54 @@ def bonds(ratio: float, element: Element, size: str, option: str) -> list[Findin
             f"neighbours are {ratio * expected:.2f} Å apart, {abs(ratio - 1):.0%} "
             f"{'more' if ratio > 1 else 'less'} than the {expected:.2f} Å of {element.symbol}",
             f"the element or the {size} is wrong: check both (--element, {option})",
+        )
+    ]
+
+
+def disorder(gap: float) -> list[Finding]:
+    """Whether neighbours lie in a shell, as atoms' do, or anywhere, as maxima of noise do."""
+    level = level_above(gap, limits.GAP_DOUBTFUL, limits.GAP_BAD)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "disorder",
+            level,
+            "neighbours have no distance of their own: between the first two shells pairs are "
+            f"{gap:.0%} as dense as in the first (a crystal has none, an amorphous metal a third)",
+            "atoms hardly pack so, maxima of noise do: look at the planes of map, model and residual",
+        )
+    ]
+
+
+def removal(removed: float, atoms: int) -> list[Finding]:
+    """Whether selection has taken away most of what it was given."""
+    level = level_above(removed, limits.REMOVED_DOUBTFUL, limits.REMOVED_BAD)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "removed",
+            level,
+            f"{removed:.0%} of the places that were fitted were taken away because noise could have made "
+            f"them; {atoms} atoms are left",
+            "atoms may be lacking or false: look at the data (rejected.csv has those places)",
+        )
+    ]
+
+
+def undetermined(share: float, atoms: int) -> list[Finding]:
+    """Whether there are atoms of whose place the data say nothing."""
+    level = level_above(share, limits.UNDETERMINED_DOUBTFUL, limits.UNDETERMINED_BAD)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "undetermined",
+            level,
+            f"the data do not determine the places of {share:.0%} of {atoms} atoms (x_esd and others are "
+            "empty)",
+            "they are too faint, or too near others: leave them out",
         )
     ]
 

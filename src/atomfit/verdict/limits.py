@@ -7,13 +7,15 @@ another: `experiments/verdict` has the table. Lengths are relative to the elemen
 #: Mean distance of the first shell in that of the bulk. Clusters contract, and noise brings atoms together.
 BONDS_DOUBTFUL = (0.90, 1.10)
 BONDS_BAD = (0.85, 1.15)
-#: Pearson's correlation of model and map around the atoms, of model and images.
-CORRELATION_DOUBTFUL, CORRELATION_BAD = 0.5, 0.25
+#: Density of pairs between the first two shells in that of the first.
+GAP_DOUBTFUL, GAP_BAD = 0.45, 0.55
+#: Pearson's correlation of model and denoised map around the atoms, of model and images.
+CORRELATION_DOUBTFUL, CORRELATION_BAD = 0.7, 0.4
 #: Part of the atoms that went to the limit of their move or width.
 AT_BOUND_DOUBTFUL, AT_BOUND_BAD = 0.1, 0.5
-#: Part of the atoms that were taken away again.
-REMOVED_DOUBTFUL, REMOVED_BAD = 0.5, 0.9
+#: Part of the atoms that were taken away again as noise.
+REMOVED_DOUBTFUL, REMOVED_BAD = 0.6, 0.9
 #: Median standard uncertainty of positions in distances between neighbours.
 UNCERTAIN_DOUBTFUL, UNCERTAIN_BAD = 0.1, 0.25
-#: Resolution in distances between neighbours.
-RESOLUTION_DOUBTFUL, RESOLUTION_BAD = 0.9, 1.1
+#: Part of the atoms without a standard uncertainty of their position, where others have one.
+UNDETERMINED_DOUBTFUL, UNDETERMINED_BAD = 0.02, 0.3

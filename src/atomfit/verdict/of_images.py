@@ -9,7 +9,20 @@ from atomfit.elements import Element
 from atomfit.projection.fit import TiltFit
 from atomfit.selection.completion import Selection
 from atomfit.verdict import limits
-from atomfit.verdict.common import bond_ratio, bonds, convergence, level_above, no_atoms, part, uncertain
+from atomfit.verdict.common import (
+    bond_ratio,
+    bonds,
+    convergence,
+    disorder,
+    level_above,
+    no_atoms,
+    part,
+    removal,
+    shell_gap,
+    taken_away,
+    uncertain,
+    undetermined,
+)
 from atomfit.verdict.findings import Finding, Verdict
 
 
@@ -23,6 +36,7 @@ class ImageMeasures:
     - `correlation`: of model and images, median over the views.
     - `explained`: part of the images' variance that the model explains.
     - `bond_ratio`: distance of neighbours in that of the bulk.
+    - `shell_gap`: density of pairs between the first two shells, in that of the first.
     - `removed`: part of the atoms found that selection has taken away.
     - `unsupported`: part of the atoms that the images speak against.
     - `position_esd`: median standard uncertainty of positions (Å).
@@ -34,6 +48,7 @@ class ImageMeasures:
     correlation: float = np.nan
     explained: float = np.nan
     bond_ratio: float = np.nan
+    shell_gap: float = np.nan
     removed: float = np.nan
     unsupported: float = np.nan
     position_esd: float = np.nan
@@ -71,12 +86,13 @@ def measure_images(
     known = np.all(np.isfinite(errors[moving]), axis=1)
     moves = np.sum((positions - began)[moving] ** 2, axis=1)
     kept = selection.judgement.kept
-    gone = len(selection.discarded)
+    gone = taken_away(selection)
     return ImageMeasures(
         n,
         float(np.median(fit.correlations)),
         1 - float(left.var() / measured.var()) if measured.var() > 0 else np.nan,
         bond_ratio(positions, element),
+        shell_gap(positions),
         part(gone, n + gone),
         part(int(np.sum(~kept)), len(kept)),
         float(np.median(errors[moving][known])) if known.any() else np.nan,
@@ -103,7 +119,10 @@ def judge_images(
     findings = [
         *bonds(measures.bond_ratio, element, "pixel size", "--pixel-size"),
         *_agreement(measures, excess),
+        *disorder(measures.shell_gap),
         *uncertain(measures.position_esd, element),
+        *undetermined(measures.undetermined, measures.atoms),
+        *removal(measures.removed, measures.atoms),
         *convergence(fit.reason),
     ]
     return Verdict.of(findings, figures)

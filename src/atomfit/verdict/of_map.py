@@ -1,21 +1,64 @@
-"""The verdict on atoms that were found in a map."""
+"""The verdict on atoms that were found in a map: figures of the result, and what they say."""
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.elements import Element
+from atomfit.detection.denoise import denoise
+from atomfit.detection.detect import Detection
+from atomfit.detection.resolution import MapResolution
+from atomfit.doubts.shape import shape_doubts
+from atomfit.elements import Element, symbol_of
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.joint import JointFit
-from atomfit.fitting.logfit import LogFit
 from atomfit.fitting.objective import region_mask
 from atomfit.fitting.resolution import NARROWER
 from atomfit.grid import DensityMap
+from atomfit.inspection import edge_level
 from atomfit.selection.completion import Selection
+from atomfit.selection.species import Species
 from atomfit.verdict import limits
-from atomfit.verdict.common import bond_ratio, bonds, convergence, level_above, no_atoms, part, uncertain
+from atomfit.verdict.common import (
+    bond_ratio,
+    bonds,
+    convergence,
+    disorder,
+    level_above,
+    no_atoms,
+    part,
+    removal,
+    shell_gap,
+    taken_away,
+    uncertain,
+    undetermined,
+)
 from atomfit.verdict.findings import Finding, Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltAtoms:
+    """What a verdict on a map's atoms is made from.
+
+    **Fields:**
+
+    - `density`, `model`: the map, and what the model has there (map units).
+    - `positions`, `errors`: of the atoms, and their standard uncertainties, NaN where unknown (Å).
+    - `element`: that was given.
+    - `detection`, `resolution`: of the map.
+    - `joint`, `selection`, `species`: of which the result is made, if there was a joint fit.
+    """
+
+    density: DensityMap
+    model: Float[np.ndarray, "..."]
+    positions: Float[np.ndarray, "n d"]
+    errors: Float[np.ndarray, "n d"]
+    element: Element
+    detection: Detection
+    resolution: MapResolution
+    joint: JointFit | None
+    selection: Selection | None
+    species: Species | None
 
 
 @dataclass(frozen=True)
@@ -25,19 +68,25 @@ class MapMeasures:
     **Fields:**
 
     - `atoms`: how many there are.
+    - `resolution`: up to which wavelength the map shows more than noise (Å).
     - `correlation`: of model and map around the atoms.
     - `explained`: part of the map's variance there that the model explains.
+    - `denoised_correlation`: the same correlation where both are seen through the mean atom.
     - `bond_ratio`: distance of neighbours in that of the bulk.
+    - `shell_gap`: density of pairs between the first two shells, in that of the first.
     - `at_bound`, `narrower`: parts of the atoms with these flags.
-    - `removed`: part of the atoms found that selection has taken away.
+    - `removed`: part of the fitted atoms that selection has taken away.
     - `position_esd`: median standard uncertainty of positions (Å).
-    - `undetermined`: part of the atoms whose position has no standard uncertainty though others have.
+    - `undetermined`: part of the atoms whose position has no standard uncertainty, where others' have.
     """
 
     atoms: int
+    resolution: float
     correlation: float = np.nan
     explained: float = np.nan
+    denoised_correlation: float = np.nan
     bond_ratio: float = np.nan
+    shell_gap: float = np.nan
     at_bound: float = np.nan
     narrower: float = np.nan
     removed: float = np.nan
@@ -45,129 +94,130 @@ class MapMeasures:
     undetermined: float = np.nan
 
 
-def measure_map(
-    density: DensityMap,
-    model: Float[np.ndarray, "..."],
-    baseline: LogFit,
-    joint: JointFit | None,
-    selection: Selection | None,
-    errors: Float[np.ndarray, "n d"],
-    element: Element,
-    u: float,
-) -> MapMeasures:
-    """The figures of a result.
-
-    **Arguments:**
-
-    - `density`, `model`: the map, and what the model has there.
-    - `baseline`, `joint`, `selection`: of which the result is made.
-    - `errors`: standard uncertainties of positions (Å); NaN where they are not determined.
-    - `element`: that was given.
-    - `u`: variance of the mean atom (Å²).
-    """
-    positions = baseline.fitted.positions if joint is None else joint.positions
-    n = len(positions)
+def measure_map(built: BuiltAtoms) -> MapMeasures:
+    """The figures of a result."""
+    density, positions, n = built.density, built.positions, len(built.positions)
     if not n:
-        return MapMeasures(0)
-    region = region_mask(density.grid, positions, u**0.5)
+        return MapMeasures(0, built.resolution.value)
+    mean = built.detection.mean_atom
+    region = region_mask(density.grid, positions, mean.u**0.5)
     values = density.values[region].astype(np.float64)
-    left = values - model[region]
-    explained = 1 - float(left.var() / values.var()) if values.size and values.var() > 0 else np.nan
-    found = MapMeasures(
-        n, region_correlation(density, model, region), explained, bond_ratio(positions, element)
-    )
-    if joint is None:
-        return found
-    known = np.all(np.isfinite(errors), axis=1)
-    gone = 0
-    if selection is not None:
-        gone = sum("fainter" not in reason for reason in selection.discarded.reasons)
+    left = values - built.model[region]
+    smooth = denoise(density.with_values(np.asarray(built.model, np.float32)), mean.gaussian)
+    known = np.all(np.isfinite(built.errors), axis=1)
+    fit, gone = built.joint, 0
+    if built.selection is not None:
+        gone = taken_away(built.selection)
     return MapMeasures(
         n,
-        found.correlation,
-        found.explained,
-        found.bond_ratio,
-        float(np.mean(joint.at_bound)),
-        float(np.mean(joint.narrower)),
-        part(gone, n + gone),
-        float(np.median(errors[known])) if known.any() else np.nan,
+        built.resolution.value,
+        region_correlation(density, built.model, region),
+        1 - float(left.var() / values.var()) if values.size and values.var() > 0 else np.nan,
+        region_correlation(denoise(density, mean.gaussian), smooth.values, region),
+        bond_ratio(positions, built.element),
+        shell_gap(positions),
+        np.nan if fit is None else float(np.mean(fit.at_bound)),
+        np.nan if fit is None else float(np.mean(fit.narrower)),
+        np.nan if fit is None else part(gone, n + gone),
+        float(np.median(built.errors[known])) if known.any() else np.nan,
         part(int(np.sum(~known)), n) if known.any() else np.nan,
     )
 
 
-def judge_map(
-    measures: MapMeasures,
-    element: Element,
-    joint: JointFit | None = None,
-    selection: Selection | None = None,
-) -> Verdict:
-    """What is to be thought of a result of `build`.
-
-    **Arguments:**
-
-    - `measures`: its figures.
-    - `element`: that was given.
-    - `joint`, `selection`: of which the result is made, if there are any.
-    """
-    figures = {name: float(value) for name, value in asdict(measures).items()}
-    if not measures.atoms:
-        return Verdict((no_atoms("map", "see atomfit check, and look at the map"),), figures)
-    findings = [*bonds(measures.bond_ratio, element, "voxel size", "--voxel-size"), *_agreement(measures)]
-    if joint is not None:
-        findings += [
-            *_bounded(measures, int(joint.at_bound.sum()), int(joint.narrower.sum())),
-            *uncertain(measures.position_esd, element),
-            *convergence(joint.reason),
-        ]
-    if selection is not None and not selection.settled:
+def judge_map(built: BuiltAtoms) -> Verdict:
+    """What is to be thought of a result of `build`."""
+    m = measure_map(built)
+    figures = {name: float(value) for name, value in asdict(m).items()}
+    findings = _shape(built)
+    if not m.atoms:
+        return Verdict.of([no_atoms("map", "see atomfit check, and look at the map"), *findings], figures)
+    findings += [
+        *bonds(m.bond_ratio, built.element, "voxel size", "--voxel-size"),
+        *disorder(m.shell_gap),
+        *_agreement(m),
+        *_elements(built),
+        *uncertain(m.position_esd, built.element),
+        *undetermined(m.undetermined, m.atoms),
+        *removal(m.removed, m.atoms),
+    ]
+    if built.joint is not None:
+        findings += [*_bounded(m), *convergence(built.joint.reason)]
+    if built.selection is not None and not built.selection.settled:
         findings.append(
             Finding(
                 "unsettled",
                 "doubtful",
-                f"the fit still asks for other atoms after {selection.rounds} changes",
+                f"the fit still asks for other atoms after {built.selection.rounds} changes",
                 "see rejected.csv for those that it may lack",
             )
         )
     return Verdict.of(findings, figures)
 
 
-def _agreement(measures: MapMeasures) -> list[Finding]:
-    level = level_above(-measures.correlation, -limits.CORRELATION_DOUBTFUL, -limits.CORRELATION_BAD)
+def _shape(built: BuiltAtoms) -> list[Finding]:
+    """What was doubted before the fit, and insisted on."""
+    density = built.density
+    found = shape_doubts(
+        built.detection.mean_atom, edge_level(density), built.resolution, density.grid, built.element
+    )
+    return [Finding(one.code, "bad", one.doubt.problem, one.doubt.remedy) for one in found]
+
+
+def _agreement(m: MapMeasures) -> list[Finding]:
+    level = level_above(-m.denoised_correlation, -limits.CORRELATION_DOUBTFUL, -limits.CORRELATION_BAD)
     if level == "good":
         return []
     return [
         Finding(
             "correlation",
             level,
-            f"around the atoms, model and map correlate by {measures.correlation:.2f} only; the model "
-            f"explains {max(measures.explained, 0.0):.0%} of what is there",
-            "the map is mostly noise there, or it does not consist of atoms; look at the planes of map, "
-            "model and residual",
+            f"around the atoms, model and denoised map correlate by {m.denoised_correlation:.2f} only; the "
+            f"model explains {max(m.explained, 0.0):.0%} of the map there",
+            "the map is mostly noise there, or does not consist of atoms: look at the planes of map, model "
+            "and residual",
         )
     ]
 
 
-def _bounded(measures: MapMeasures, at_bound: int, narrower: int) -> list[Finding]:
+def _elements(built: BuiltAtoms) -> list[Finding]:
+    """Whether atoms are of as many kinds as elements were given."""
+    species = built.species
+    if species is None or not species.lacking:
+        return []
+    given = ", ".join(symbol_of(number) for number in species.given)
+    told = " and ".join(symbol_of(int(number)) for number in np.unique(species.numbers))
+    kinds = "one kind" if species.classes == 1 else f"{species.classes} kinds"
+    return [
+        Finding(
+            "one-element" if species.classes == 1 else "fewer-elements",
+            "doubtful",
+            f"amplitudes of the atoms are of {kinds} only, though {given} were given; all are told as "
+            f"{told}",
+            "give the elements that there are; these ones cannot be told apart in this map",
+        )
+    ]
+
+
+def _bounded(m: MapMeasures) -> list[Finding]:
     findings = []
-    if at_bound:
-        bad = measures.at_bound > limits.AT_BOUND_BAD
+    level = level_above(m.at_bound, limits.AT_BOUND_DOUBTFUL, limits.AT_BOUND_BAD)
+    if level != "good":
         findings.append(
             Finding(
                 "at-bound",
-                "bad" if bad else "doubtful",
-                f"{at_bound} of {measures.atoms} atoms went to the limit of their move or width (flag "
-                "at_bound)",
-                "the map does not determine them"
-                + (": what is there has not the shape of atoms" if bad else ""),
+                level,
+                f"{m.at_bound:.0%} of the atoms went to the limit of their move or width (flag at_bound)",
+                "the map does not determine them, or what is there has not the shape of atoms",
             )
         )
-    if narrower > NARROWER * measures.atoms + 1:
+    if m.narrower * m.atoms > NARROWER * m.atoms + 1:
         findings.append(
             Finding(
                 "narrower",
                 "doubtful",
-                f"{narrower} atoms are narrower than the resolution and voxels allow (flag narrower)",
-                "they have no displacement matrix",
+                f"{m.narrower:.0%} of the atoms are narrower than the resolution and voxels allow (flag "
+                "narrower)",
+                "they have no displacement matrix; check the voxel size and --scattering",
             )
         )
     return findings

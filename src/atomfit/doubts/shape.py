@@ -1,0 +1,80 @@
+"""Whether what stands out in a map has the shape of atoms: a spot, between two widths, on little else.
+
+A fit puts atoms wherever something is bright, into noise, the grain of a featureless ball, or the blobs of
+a map of low resolution. But the mean of a map around its maxima is an atom's profile only if there are
+atoms: of noise it is a voxel wide, in a ball it hardly rises above what lies beneath, and where atoms are
+not resolved it is as wide as neighbours are apart.
+"""
+
+from dataclasses import dataclass
+
+from atomfit.detection.mean_atom import WIDEST, MeanAtom
+from atomfit.detection.resolution import MapResolution
+from atomfit.elements import Element
+from atomfit.errors import Doubt
+from atomfit.grid import Grid
+from atomfit.units import fwhm_from_u
+
+#: The mean atom has come to the widest that is looked for; voxels (in distances of neighbours) that are no
+#: reason for that.
+_WIDE, _SMALL_VOXEL = 0.99 * WIDEST, 0.25
+#: A spot that is both narrower than this part of the distance between neighbours, and than of a voxel.
+_NARROW, _ONE_VOXEL = 0.1, 0.8
+#: What lies beneath the maxima, in their heights.
+_BENEATH = 1.5
+#: Resolution, in distances of neighbours, that explains it.
+_LOW = 0.8
+
+
+@dataclass(frozen=True)
+class ShapeDoubt:
+    """What speaks against spots being atoms.
+
+    **Fields:**
+
+    - `code`: "resolution" if atoms are not resolved, "no-shape" if there are none.
+    - `doubt`: in words.
+    """
+
+    code: str
+    doubt: Doubt
+
+
+def shape_doubts(
+    mean: MeanAtom, level: float, resolution: MapResolution, grid: Grid, element: Element
+) -> list[ShapeDoubt]:
+    """Whether the mean of a map around its maxima is an atom; at most one doubt.
+
+    **Arguments:**
+
+    - `mean`: of the map.
+    - `level`: of the emptiness around the particle (map units).
+    - `resolution`, `grid`: of the map.
+    - `element`: whose atoms are expected.
+    """
+    if not mean.count:
+        return []
+    distance, voxel = element.neighbour_distance, float(grid.spacing.max())
+    width, beneath = mean.u**0.5, (mean.background - level) / mean.height
+    coarse = resolution.value > _LOW * distance
+    apart = f"where {element.symbol} atoms are {distance:.2f} Å apart"
+    low = (
+        "the resolution is too low for single atoms, or voxel size (--voxel-size) or element are wrong",
+        f"its resolution is {resolution.value:.2g} Å",
+    )
+    if width > _WIDE * distance and voxel < _SMALL_VOXEL * distance:
+        problem = f"what stands out is {fwhm_from_u(mean.u):.1f} Å wide or more, {apart}; {low[1]}"
+        return [ShapeDoubt("resolution", Doubt(problem, low[0]))]
+    if beneath > _BENEATH:
+        problem = f"what stands out rises by {1 / beneath:.1%} only above what lies beneath it"
+        if coarse:
+            return [ShapeDoubt("resolution", Doubt(f"{problem}, {apart}; {low[1]}", low[0]))]
+        remedy = "it is no more than grain, not atoms: look at the map"
+        return [ShapeDoubt("no-shape", Doubt(problem, remedy))]
+    if width < _NARROW * distance and width < _ONE_VOXEL * voxel:
+        problem = (
+            f"what stands out is {fwhm_from_u(mean.u):.2f} Å wide, no more than voxels of {voxel:.2g} Å are"
+        )
+        remedy = "that is the width of noise, not of atoms: look at the map, or check the voxel size"
+        return [ShapeDoubt("no-shape", Doubt(problem, remedy))]
+    return []

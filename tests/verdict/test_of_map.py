@@ -1,0 +1,131 @@
+"""What a map is judged by: right maps raise no doubt, wrong ones are named; no fit is needed for these."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from atomfit.detection.mean_atom import measure_mean_atom
+from atomfit.detection.resolution import measure_resolution
+from atomfit.elements import element
+from atomfit.grid import DensityMap, Grid
+from atomfit.inspection import inspect
+from atomfit.preparation import check
+from atomfit.report.check import describe
+from atomfit.simulation import Simulation
+from atomfit.simulation.particles import particle
+from atomfit.verdict.common import bond_ratio, bonds, disorder, shell_gap
+
+PT = element("Pt")
+GRID = Grid((64, 64, 64), np.full(3, 0.358), np.zeros(3))
+RADIUS = np.linalg.norm(np.indices(GRID.shape) - 32, axis=0)
+BALL = 1 / (1 + np.exp((RADIUS - 18) / 1.5))
+
+
+def noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=GRID.shape)
+
+
+def as_map(values: np.ndarray) -> DensityMap:
+    return DensityMap(values.astype(np.float32), GRID)
+
+
+def blurred(small: Simulation, width: float) -> DensityMap:
+    values = gaussian_filter(small.map.values, width / 0.358)
+    return small.map.with_values((values + 0.01 * values.max() * noise_like(values)).astype(np.float32))
+
+
+def noise_like(values: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(3).normal(size=values.shape)
+
+
+def test_the_map_of_a_particle_raises_no_doubt(small: Simulation) -> None:
+    found = inspect(small.map, PT)
+    assert found.usable
+    assert found.resolution.value < 0.7 * PT.neighbour_distance
+    assert "this map can be used" in describe(*check(small.map, "Pt"))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (BALL * (1 + 0.35 * noise(0)), "the width of noise"),
+        (BALL + 0.02 * noise(1), "grain, not atoms"),
+        (gaussian_filter(BALL, 2) + 0.01 * noise(2), ""),
+    ],
+    ids=["noise in a ball", "featureless ball", "smooth ball"],
+)
+def test_what_has_not_the_shape_of_atoms_cannot_be_used(values: np.ndarray, said: str) -> None:
+    found = inspect(as_map(values), PT)
+    assert not found.usable
+    assert said in " ".join(doubt.remedy for doubt in found.doubts)
+    assert "cannot be used" in describe(*check(as_map(values), "Pt"))
+
+
+@pytest.mark.parametrize("width", [1.3, 2.1])
+def test_a_map_that_resolves_no_atoms_cannot_be_used(small: Simulation, width: float) -> None:
+    found = inspect(blurred(small, width), PT)
+    assert not found.usable
+    assert "resolution" in found.doubts[0].problem
+    assert found.resolution.value > 2.2
+
+
+def test_resolution_is_where_signal_is_a_third_of_the_noise() -> None:
+    """A band of waves of known power in white noise: the last that stands out is its edge."""
+    rng = np.random.default_rng(0)
+    k = np.sqrt(sum(np.square(f) for f in np.meshgrid(*[np.fft.fftfreq(64, 0.358)] * 3, indexing="ij")))
+    waves = np.fft.ifftn(np.fft.fftn(rng.normal(size=GRID.shape)) * (k < 1 / 1.8)).real
+    for power, expected in ((2.0, 1.8), (0.15, np.inf)):
+        found = measure_resolution(as_map(np.sqrt(power) * waves + rng.normal(size=GRID.shape)))
+        assert found.value == pytest.approx(expected, rel=0.04)
+
+
+def test_half_maps_tell_the_resolution_whatever_the_colour_of_noise() -> None:
+    rng = np.random.default_rng(1)
+    k = np.sqrt(sum(np.square(f) for f in np.meshgrid(*[np.fft.fftfreq(64, 0.358)] * 3, indexing="ij")))
+    signal = np.fft.ifftn(np.fft.fftn(rng.normal(size=GRID.shape)) * (k < 1 / 2.5)).real
+    halves = [as_map(signal + gaussian_filter(rng.normal(size=GRID.shape), 0.8)) for _ in range(2)]
+    whole = as_map((halves[0].values + halves[1].values) / 2)
+    found = measure_resolution(whole, (halves[0], halves[1]))
+    assert found.value == pytest.approx(2.5, rel=0.05)
+    assert "half-maps" in found.describe()
+    assert measure_resolution(whole).value < 2.0
+
+
+def test_noise_alone_has_no_resolution() -> None:
+    assert measure_resolution(as_map(noise(4))).value == np.inf
+
+
+def test_the_mean_atom_does_not_depend_on_a_constant(small: Simulation) -> None:
+    high = small.map.with_values(small.map.values + np.float32(50))
+    assert inspect(high, PT).usable
+    assert measure_mean_atom(high, PT).background > 10
+
+
+@pytest.mark.parametrize(
+    ("symbol", "shape", "lattice"),
+    [("Pt", "sphere", 3.92), ("Au", "icosahedron", 4.08), ("Al", "octahedron", 4.05)],
+)
+def test_bonds_of_the_right_element_are_right_and_of_a_wrong_one_named(
+    symbol: str, shape: str, lattice: float
+) -> None:
+    rng = np.random.default_rng(0)
+    sites = particle(shape, symbol, 147 if shape == "sphere" else 4, 0, lattice)  # type: ignore[arg-type]
+    sites = sites + rng.normal(0, 0.1, sites.shape)
+    right = element(symbol)
+    assert not bonds(bond_ratio(sites, right), right, "voxel size", "--voxel-size")
+    assert not disorder(shell_gap(sites))
+    for other, times in (("Si", 1.0), ("U", 1.0), (symbol, 2.0), (symbol, 0.5), (symbol, 0.1)):
+        kind = element(other)
+        [found] = bonds(bond_ratio(times * sites, kind), kind, "voxel size", "--voxel-size")
+        assert found.level == "bad"
+        assert "element or the voxel size" in found.remedy
+
+
+def test_places_that_only_keep_apart_are_no_atoms() -> None:
+    rng, places = np.random.default_rng(0), np.zeros((0, 3))
+    while len(places) < 150:
+        new = rng.uniform(-9, 9, 3)
+        if np.all(np.linalg.norm(places - new, axis=1) > 2.0):
+            places = np.concatenate([places, new[None]])
+    assert [finding.code for finding in disorder(shell_gap(places))] == ["disorder"]
+    assert np.isnan(shell_gap(places[:4]))

@@ -1,7 +1,9 @@
 """Round trips of maps, and the rules by which headers are read."""
 
+import bz2
 import gzip
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import mrcfile
@@ -13,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap, Grid
+from atomfit.io.image_stacks import read_images
 from atomfit.io.mrc import from_array, read_map, write_map
 
 
@@ -121,11 +124,12 @@ def test_origin_wins_over_nstart(tmp_path: Path) -> None:
     assert any("from ORIGIN" in note for note in from_origin.notes)
 
 
-def test_gzip_is_known_by_content(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
+def test_packed_files_are_known_by_content(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
     values = np.arange(64, dtype=np.float32).reshape(4, 4, 4)
     plain = write(tmp_path / "map.mrc", values)
     named = tmp_path / "zipped.mrc.gz"
-    named.write_bytes(gzip.compress(plain.read_bytes()))
+    named.write_bytes(pack(plain.read_bytes()))
     disguised = tmp_path / "zipped.mrc"
     disguised.write_bytes(named.read_bytes())
     for path in (named, disguised):
@@ -144,6 +148,46 @@ def test_unsigned_bytes_of_imod(tmp_path: Path) -> None:
     raw[152:156] = (1146047817).to_bytes(4, "little")
     path.write_bytes(raw)
     assert read_map(path).map.values.max() == 255
+
+
+def test_pairs_of_imod_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "map.mrc", np.full((3, 3, 3), 17, np.int8))
+    raw = bytearray(path.read_bytes())
+    raw[152:160] = (1146047817).to_bytes(4, "little") + (16).to_bytes(4, "little")
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match="4 bits"):
+        read_map(path)
+
+
+@pytest.mark.parametrize("columns", [4, 5])
+def test_numbers_of_four_bits(columns: int, tmp_path: Path) -> None:
+    """Two a byte, the first in its lower half, each row in bytes of its own."""
+    values = np.random.default_rng(0).integers(0, 16, (3, 4, columns)).astype(np.int8)
+    path = write(tmp_path / "map.mrc", values)
+    raw = bytearray(path.read_bytes()[:1024])
+    raw[12:16] = (101).to_bytes(4, "little")
+    for row in values.reshape(-1, columns).tolist():
+        row.append(0)
+        raw += bytes(row[k] | row[k + 1] << 4 for k in range(0, columns, 2))
+    path.write_bytes(raw)
+    np.testing.assert_array_equal(read_map(path).map.values, values)
+    assert not read_map(path).warnings
+    np.testing.assert_array_equal(read_images(path, 0.4).images, values)
+    path.write_bytes(raw[:-1])
+    with pytest.raises(InputError, match="promises"):
+        read_map(path)
+
+
+def test_bytes_of_an_old_file_in_the_other_order(tmp_path: Path) -> None:
+    """Without a machine stamp, and with a mode that is 0 in any order."""
+    path = write(tmp_path / "map.mrc", np.arange(60).reshape(3, 4, 5).astype(np.int8))
+    raw = bytearray(path.read_bytes())
+    raw[:1024] = np.frombuffer(raw[:1024], "<u4").byteswap().tobytes()
+    raw[208:216] = bytes(8)
+    path.write_bytes(raw)
+    found = read_map(path)
+    np.testing.assert_array_equal(found.map.values.ravel(), np.arange(60))
+    assert "lacks the word MAP" in found.warnings[0]
 
 
 def test_numpy_arrays(tmp_path: Path) -> None:

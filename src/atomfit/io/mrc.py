@@ -1,4 +1,4 @@
-"""Maps in and out: MRC, gzipped MRC (known by its first bytes, not by its name), and numpy arrays.
+"""Maps in and out: MRC, packed or not (known by its first bytes, not by its name), and numpy arrays.
 
 Reading is done here rather than by `mrcfile` because a file has to be refused before it costs
 memory or time: the header is compared with the size of the file first, then with the memory that there
@@ -8,6 +8,7 @@ What was understood of the header is part of the result, because a map that is r
 voxel size or the wrong hand looks just as good.
 """
 
+import bz2
 import gzip
 import hashlib
 import warnings as python_warnings
@@ -28,7 +29,7 @@ from atomfit.memory import require_memory
 
 _CHUNK = 16 * 2**20
 _NUMPY_MAGIC = b"\x93NUMPY"
-_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_MAGIC, _BZIP_MAGIC = b"\x1f\x8b", b"BZh"
 
 
 #: Refuses so many voxels if there is no memory for what is to be done with them.
@@ -71,7 +72,7 @@ def read_map(
     voxel_size: float | tuple[float, ...] | None = None,
     admit: Admit = room_to_hold,
 ) -> MapFile:
-    """Read a map from an MRC file, gzipped or not, or from a .npy file.
+    """Read a map from an MRC file, packed by gzip or bzip2 or not, or from a .npy file.
 
     **Arguments:**
 
@@ -220,7 +221,7 @@ def read_numpy(path: Path, admit: Admit = room_to_hold) -> np.ndarray:
 def read_stored(
     path: Path, judge: Callable[[bytes], MapHeader], admit: Admit = room_to_hold
 ) -> tuple[MapHeader, Shaped[np.ndarray, "sections rows columns"]]:
-    """The header of an MRC file, gzipped or not, and its numbers as they are stored.
+    """The header of an MRC file, packed or not, and its numbers as they are stored.
 
     **Arguments:**
 
@@ -231,10 +232,12 @@ def read_stored(
     **Raises:** `InputError` if the header is refused or the file does not hold what it promises.
     """
     with open(path, "rb") as file:
-        magic = file.read(len(_GZIP_MAGIC))
+        magic = file.read(len(_BZIP_MAGIC))
         file.seek(0)
-        if magic == _GZIP_MAGIC:
+        if magic.startswith(_GZIP_MAGIC):
             return _read_mrc(gzip.GzipFile(fileobj=file), None, judge, admit)
+        if magic == _BZIP_MAGIC:
+            return _read_mrc(bz2.BZ2File(file), None, judge, admit)
         return _read_mrc(file, path.stat().st_size, judge, admit)
 
 
@@ -251,7 +254,7 @@ def _read_mrc(
         expected = header.data_offset + header.data_bytes
         if size is not None and size < expected:
             _refuse_truncated(size, expected, header)
-        admit(header.data_bytes // header.dtype.itemsize)
+        admit(int(np.prod(header.stored_shape, dtype=object)))
         extended = header.data_offset - HEADER_BYTES
         if len(_read_up_to(file, extended)) < extended:
             _refuse_truncated(HEADER_BYTES, expected, header)
@@ -259,14 +262,16 @@ def _read_mrc(
         if len(data) < header.data_bytes:
             _refuse_truncated(header.data_offset + len(data), expected, header)
         trailing = len(_read_up_to(file, _CHUNK))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, OSError) as error:
+        if size is not None:
+            raise
         raise InputError(
-            f"the gzip file is truncated or damaged ({error})", "compress or copy it again"
+            f"the packed file (gzip, bzip2) is truncated or damaged ({error})", "compress or copy it again"
         ) from None
     if trailing:
         more = "at least " if trailing == _CHUNK else ""
         header.warnings.append(f"{more}{trailing} bytes after the data are ignored")
-    return header, np.frombuffer(data, header.dtype).reshape(header.stored_shape)
+    return header, header.numbers(data)
 
 
 def _read_up_to(file: _Readable, n: int) -> bytearray:

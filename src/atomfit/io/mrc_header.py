@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from atomfit.errors import InputError
 
@@ -30,12 +30,13 @@ _DTYPES: dict[int, np.dtype] = {
     2: np.dtype("f4"),
     6: np.dtype("u2"),
     12: np.dtype("f2"),
+    101: np.dtype("u1"),  # two numbers a byte
 }
+_FOUR_BITS = 101
 _UNSUPPORTED = {
     3: "16-bit complex numbers (a Fourier transform)",
     4: "32-bit complex numbers (a Fourier transform)",
     16: "8-bit colours",
-    101: "4-bit integers",
 }
 _SIGNATURES = {
     b"\x89PNG": "a PNG image",
@@ -45,7 +46,6 @@ _SIGNATURES = {
     b"\x89HDF": "an HDF5 file",
     b"PK\x03\x04": "a ZIP archive",
     b"%PDF": "a PDF document",
-    b"BZh": "a bzip2 archive",
 }
 _MAX_EDGE = 65_535
 _MAX_EXTENDED_HEADER = 2**31 - 1
@@ -54,6 +54,8 @@ _MAX_ORIGIN = 1e5
 #: How far the edges of a square pixel may differ, as part of their length.
 _SQUARE = 1e-3
 _IMOD_STAMP = 1146047817
+#: IMOD's flags: bytes are signed; bytes hold two numbers, of which the header's NX counts pairs.
+_SIGNED, _PAIRS = 1, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,7 @@ class MapHeader:
     - `spacing`: voxel edges along x, y, z (Å); None where the header has none.
     - `origin`: coordinates of the first voxel (Å), given a spacing.
     - `notes`, `warnings`: which rules applied, and what looks odd.
+    - `packed`: whether each byte holds two numbers of 4 bits, the first in its lower half.
     """
 
     dtype: np.dtype
@@ -79,10 +82,26 @@ class MapHeader:
     origin: Float[np.ndarray, "3"]
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    packed: bool = False
+
+    @property
+    def bytes_shape(self) -> tuple[int, int, int]:
+        """Sections, rows, and what is stored in a row; a row of packed numbers begins with a new byte."""
+        sections, rows, columns = self.stored_shape
+        return sections, rows, (columns + 1) // 2 if self.packed else columns
 
     @property
     def data_bytes(self) -> int:
-        return int(np.prod(self.stored_shape, dtype=object)) * self.dtype.itemsize
+        return int(np.prod(self.bytes_shape, dtype=object)) * self.dtype.itemsize
+
+    def numbers(self, data: bytes | bytearray) -> Shaped[np.ndarray, "sections rows columns"]:
+        """What the bytes after the header say."""
+        stored = np.frombuffer(data, self.dtype).reshape(self.bytes_shape)
+        if not self.packed:
+            return stored
+        return np.stack([stored & 15, stored >> 4], axis=-1).reshape(*stored.shape[:2], -1)[
+            :, :, : self.stored_shape[2]
+        ]
 
 
 def parse_header(raw: bytes, voxel_size: tuple[float, float, float] | None = None) -> MapHeader:
@@ -108,7 +127,8 @@ def parse_header(raw: bytes, voxel_size: tuple[float, float, float] | None = Non
     _refuse_stacks(header, stored_shape)
     spacing = _spacing(header, voxel_size, notes, warnings)
     origin = _origin(header, axes, spacing, notes, warnings)
-    return MapHeader(dtype, stored_shape, to_zyx, offset, spacing, origin, notes, warnings)
+    packed = int(header["mode"]) == _FOUR_BITS
+    return MapHeader(dtype, stored_shape, to_zyx, offset, spacing, origin, notes, warnings, packed)
 
 
 def parse_stack_header(raw: bytes, pixel_size: float | None = None) -> MapHeader:
@@ -143,7 +163,9 @@ def parse_stack_header(raw: bytes, pixel_size: float | None = None) -> MapHeader
         )
     edge = _pixel(header, pixel_size, notes, warnings)
     offset = _data_offset(header)
-    return MapHeader(dtype, stored_shape, to_zyx, offset, np.full(3, edge), np.zeros(3), notes, warnings)
+    packed = int(header["mode"]) == _FOUR_BITS
+    whole = np.full(3, edge)
+    return MapHeader(dtype, stored_shape, to_zyx, offset, whole, np.zeros(3), notes, warnings, packed)
 
 
 def _opened(raw: bytes) -> tuple[Any, ByteOrder, list[str], list[str]]:
@@ -208,14 +230,18 @@ def _refuse_other_formats(raw: bytes) -> None:
 
 
 def _decode(raw: bytes) -> tuple[Any, ByteOrder]:
-    """The header's fields, in the byte order in which its mode and axes make sense."""
+    """The header's fields, in the byte order in which its mode, axes and size make sense.
+
+    The machine stamp goes first, but is wrong or lacking in old files; a mode of 0 is one in any order.
+    """
     from mrcfile.dtypes import HEADER_DTYPE
 
     stamp = raw[212:214]
     likely: tuple[ByteOrder, ByteOrder] = (">", "<") if stamp == b"\x11\x11" else ("<", ">")
     for order in likely:
         fields = np.frombuffer(raw[:HEADER_BYTES], HEADER_DTYPE.newbyteorder(order))[0]
-        if 0 <= int(fields["mode"]) <= 127:
+        sizes = [int(fields[name]) for name in ("nx", "ny", "nz")]
+        if 0 <= int(fields["mode"]) <= 127 and all(0 < n <= _MAX_EDGE for n in sizes):
             return fields, order
     return np.frombuffer(raw[:HEADER_BYTES], HEADER_DTYPE.newbyteorder(likely[0]))[0], likely[0]
 
@@ -253,7 +279,12 @@ def _kind(header: Any, byte_order: ByteOrder, notes: list[str]) -> np.dtype:
         raise InputError(f"MODE {mode} is unknown", "convert the map to MODE 2 (32-bit floats)")
     dtype = _DTYPES[mode].newbyteorder(byte_order)
     stamp, flags = np.frombuffer(header["extra2"].tobytes()[40:48], f"{byte_order}i4")
-    if mode == 0 and stamp == _IMOD_STAMP and not flags & 1:
+    if mode == 0 and stamp == _IMOD_STAMP and flags & _PAIRS:
+        raise InputError(
+            "its bytes hold two numbers of 4 bits each (IMOD's flag 16)",
+            "convert it to bytes of their own (newstack -mode 0)",
+        )
+    if mode == 0 and stamp == _IMOD_STAMP and not flags & _SIGNED:
         notes.append("bytes are unsigned (IMOD's stamp without its flag for signed bytes)")
         return np.dtype("u1")
     return dtype

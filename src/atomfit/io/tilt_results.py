@@ -135,10 +135,11 @@ def particle(result: "TiltResult", columns: dict[str, np.ndarray]) -> dict[str, 
         *("cn", "gcn", "gcn_max", "u_iso", "u_maj", "u_min", "doi", "nn_distance", "mean_bond_length"),
         *("strain_radial", "strain_radial_bulk"),
     )
+    always = ("cn", "nn_distance")
     summarised = {
         name: np.asarray(columns[name], np.float64)
         for name in names
-        if np.any(np.isfinite(np.asarray(columns[name], np.float64)))
+        if name in always or np.any(np.isfinite(np.asarray(columns[name], np.float64)))
     }
     return particle_report(result.geometry, summarised, result.positions, result.neighbours.cutoff)
 

@@ -44,7 +44,7 @@ def read_angles(path: Path, option: str) -> Float[np.ndarray, " n"]:
 
     **Raises:** `InputError` if the file does not hold angles.
     """
-    text = read_text(path, f"check what {option} is given", _MOST_BYTES)
+    text = read_text(path, f"check the path of {option}", _MOST_BYTES)
     angles = []
     for i, line in enumerate(lines_of(text), 1):
         if not is_comment(line):

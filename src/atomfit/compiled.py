@@ -6,6 +6,10 @@ function of it is jitted as `equinox.filter_jit` does, and if a directory was na
 command line does, the executable is stored there under a key of all that it depends on: the arguments'
 structure, shapes and static parts, the source of this package, versions, device and processor.
 
+A compiled program is machine code: to read one is to run what its writer wrote, in whatever format it is
+stored. So they are kept in a directory that only this user can write to, and read if they are this user's
+own (`private`); they are pickles, which is how JAX stores an executable with what its arguments look like.
+
 A program that cannot be kept or read back is compiled as usual; nothing but time depends on it.
 """
 
@@ -24,6 +28,8 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import equinox as eqx
 import jax
 import numpy as np
+
+from atomfit.private import read_private
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -121,7 +127,10 @@ def _read(path: Path) -> Callable[[Any], Any] | None:
     from jax.experimental.serialize_executable import deserialize_and_load
 
     try:
-        program, places, rest = pickle.loads(path.read_bytes())
+        content = read_private(path)
+        if content is None:
+            return None
+        program, places, rest = pickle.loads(content)
         loaded = deserialize_and_load(*program)
         os.utime(path)
     # Whatever is wrong with a file that may be of any age: it is made anew.
@@ -171,7 +180,7 @@ def _surroundings() -> bytes:
 def _processor() -> str:
     """What the processor can do: a home directory may be shared by machines that differ."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())

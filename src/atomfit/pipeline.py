@@ -28,6 +28,7 @@ from atomfit.inspection import edge_level
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.mrc import MapFile
 from atomfit.neighbours import nearest_distances
+from atomfit.numerics import own_numerics
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap, Source, prepare
 from atomfit.refining import Progress, louder_inside, refine_jointly
@@ -128,6 +129,7 @@ class BuildResult:
         """Why the fit ended; there is nothing to go on with where there is none, or it has converged."""
         return "converged" if self.joint is None else self.joint.reason
 
+    @own_numerics()
     def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
         """Write all files into a directory, which appears when they are complete.
 
@@ -177,7 +179,7 @@ def build(
     options = options_from(BuildOptions, options, changes)
     ready = source if isinstance(source, PreparedMap) else prepare(source, element, options)
     kept = Checkpoint(checkpoint, lambda: _job(ready, options), resume)
-    with kept.running():
+    with own_numerics(), kept.running():
         return replace(_built(ready, options, progress), checkpoint=kept)
 
 

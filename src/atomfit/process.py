@@ -5,23 +5,42 @@ For the command line only: a library leaves the process to the program that uses
 
 import contextlib
 import gc
+import io
 import os
 import sys
 from pathlib import Path
+
+from atomfit.private import private_directory
 
 
 def programs_directory() -> Path | None:
     """Where compiled programs are kept between runs: compilation is most of the wait for a small particle.
 
-    None if nothing can be kept.
+    They are code, and are run: only a directory that nobody else can write to is used. None if there is none
+    (no home, a cache that is shared, a disk that cannot be written): nothing is kept then.
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    directory = (Path(base) if base else Path.home() / ".cache") / "atomfit" / "programs"
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
+        cache = Path(base) if base else Path.home() / ".cache"
+    except RuntimeError:  # a user whom the system does not know, without HOME
         return None
-    return directory if os.access(directory, os.W_OK) else None
+    # What is not absolute is to be ignored, by the specification of XDG_CACHE_HOME.
+    return private_directory(cache / "atomfit" / "programs") if cache.is_absolute() else None
+
+
+def have_a_home() -> None:
+    """Libraries look for their settings at home when they are imported, and fail if there is none."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = os.devnull
+
+
+def replace_what_cannot_be_written() -> None:
+    """Å is none of the letters of many code pages: a line with ? for it is better than none."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def one_thread_for_small_matrices() -> None:

@@ -22,6 +22,7 @@ from atomfit.errors import InputError
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import Model
 from atomfit.neighbours import Neighbours, find_neighbours
+from atomfit.numerics import own_numerics
 from atomfit.projection.agreement import Agreement
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.half_sets import HalfSets
@@ -147,6 +148,7 @@ class TiltResult:
         series = self.prepared.series
         return np.where(series.counted, series.images - self.fit.images, 0).astype(np.float32)
 
+    @own_numerics()
     def write(self, directory: str | Path, overwrite: bool = False) -> Path:
         """Write all files into a directory, which appears when they are complete.
 
@@ -201,7 +203,7 @@ def tilt(
     else:
         ready = prepare_series(images, views, element, options)
     kept = Checkpoint(checkpoint, lambda: _job(ready, options), resume)
-    with kept.running():
+    with own_numerics(), kept.running():
         return replace(_tilted(ready, options, progress), checkpoint=kept)
 
 

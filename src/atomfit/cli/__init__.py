@@ -47,6 +47,8 @@ def _common(
 def main() -> None:
     """Entry point of the command `atomfit`."""
     process.collect_garbage_rarely()
+    process.replace_what_cannot_be_written()
+    process.have_a_home()
     try:
         # Commands refuse for themselves; this is for what goes wrong before they begin.
         with refusals():

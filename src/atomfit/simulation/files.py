@@ -65,7 +65,7 @@ def write_simulation(
         if series is not None:
             _write_series(series, stage)
             record["series"] = asdict(series.options) | {"image_units_per_map_unit": series.scale}
-        (stage / "simulation.json").write_text(json.dumps(record, indent=2) + "\n")
+        (stage / "simulation.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return directory
 
 

@@ -15,6 +15,7 @@ from atomfit.elements import element
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc import checked_voxel_size
+from atomfit.numerics import own_numerics
 from atomfit.rendering import Gaussians, render_map
 from atomfit.scattering import GaussianMixture, form_factor, is_tabulated
 from atomfit.simulation.disturbances import noise, without_wedge
@@ -56,6 +57,7 @@ class Simulation:
         return _scatterers(np.zeros((1, 3)), matrix, self.amplitudes[:1], _shape_at_rest(self.options))
 
 
+@own_numerics()
 def simulate(options: SimulationOptions | None = None, **changes: object) -> Simulation:
     """Simulate a particle's map.
 

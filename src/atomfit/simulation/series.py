@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.errors import InputError
 from atomfit.grid import Grid
+from atomfit.numerics import own_numerics
 from atomfit.projection.probe import Probe, make_probe
 from atomfit.projection.views import Views
 from atomfit.rendering import Gaussians, render_map
@@ -59,6 +60,7 @@ class SimulatedSeries:
     options: SeriesOptions = field(default_factory=SeriesOptions)
 
 
+@own_numerics()
 def simulate_series(particle: Simulation, options: SeriesOptions) -> SimulatedSeries:
     """Simulate images of a particle whose map was simulated.
 

@@ -172,7 +172,7 @@ def test_bad_files(case: str, command: str, tiny_bytes: bytes, tmp_path: Path) -
         (["--element", "Pt", "--likelihood", "poisson", "--half-maps", "a", "b"], "weighs voxels"),
         (["--element", "Pt", "--noise", "white", "--half-maps", "a", "b"], "both white and measured"),
         (["--element", "Pt", "--half-maps", "nowhere.mrc", "b.mrc"], "no such file"),
-        (["--element", "Pt", "--tilts", "nowhere.tlt"], "check the path"),
+        (["--element", "Pt", "--tilts", "nowhere.tlt"], "no such file"),
     ],
 )
 def test_bad_options(options: list[str], expected: str, tiny_bytes: bytes, tmp_path: Path) -> None:

@@ -113,6 +113,15 @@ def compare(
     **Raises:** `InputError` for what cannot be used.
     """
     options = CompareOptions(distance, fdr, calibrate, move)
+    if isinstance(inputs, str | os.PathLike):
+        inputs = [inputs]
+    wrong = next((one for one in inputs if not isinstance(one, str | os.PathLike)), None)
+    if wrong is not None:
+        raise InputError(
+            f"a {type(wrong).__name__} is no model that can be compared",
+            "give files, or directories of results",
+            "atomfit compare",
+        )
     if len(inputs) < 2:
         raise InputError(f"{len(inputs)} model cannot be compared", "give two or more", "atomfit compare")
     paths = [Path(given) for given in inputs]

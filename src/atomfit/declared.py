@@ -105,6 +105,8 @@ def check(options: Any) -> None:
         value = getattr(options, name)
         try:
             object.__setattr__(options, name, _fit(value, kind, about.need))
+        except _OneOf as wrong:
+            raise _refusal(wrong.args[0], kind, about.need, flag_of(name, about)) from None
         except (_Misfit, OverflowError):
             raise _refusal(value, kind, about.need, flag_of(name, about)) from None
 
@@ -135,6 +137,10 @@ def options_from(kind: type[T], given: T | None, changes: Mapping[str, Any]) -> 
 
 class _Misfit(Exception):
     """A value that is not of a type."""
+
+
+class _OneOf(_Misfit):
+    """Among several values of a kind, this is none."""
 
 
 def _fit(value: Any, kind: Any, need: Need) -> Any:
@@ -179,10 +185,17 @@ def _tuple(value: Any, kinds: tuple[Any, ...], need: Need) -> tuple[Any, ...]:
     if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping):
         raise _Misfit
     items = list(value)
-    each = [kinds[0]] * len(items) if kinds[-1] is ... else list(kinds)
-    if len(items) != len(each):
-        raise _Misfit
-    return tuple(_fit(item, kind, need) for item, kind in zip(items, each, strict=True))
+    if kinds[-1] is not ...:
+        if len(items) != len(kinds):
+            raise _Misfit
+        return tuple(_fit(item, kind, need) for item, kind in zip(items, kinds, strict=True))
+    found = []
+    for item in items:
+        try:
+            found.append(_fit(item, kinds[0], need))
+        except _Misfit:
+            raise _OneOf(item) from None
+    return tuple(found)
 
 
 def _refusal(value: Any, kind: Any, need: Need, flag: str) -> InputError:
@@ -200,7 +213,7 @@ def _refusal(value: Any, kind: Any, need: Need, flag: str) -> InputError:
 
 
 _WORDS: dict[Any, tuple[str, str]] = {
-    bool: ("truth", "True or False"),
+    bool: ("switch", "True or False"),
     int: ("whole number", "one, as 3"),
     float: ("number", "one, as 1.5"),
     str: ("word", "one"),

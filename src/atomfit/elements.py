@@ -13,7 +13,7 @@ Bulk structures and covalent radii (Cordero 2008) come from ase's tables.
 
 import logging
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from atomfit.errors import InputError
@@ -130,6 +130,8 @@ def element(symbol: str, neighbour_distance: float | None = None) -> Element:
     """
     from ase.data import atomic_numbers
 
+    if not isinstance(symbol, str):
+        raise InputError(f"{symbol!r} is no chemical symbol", "give one, as 'Pt'", "--element")
     name = symbol_in(symbol)
     if name is None or name == UNKNOWN:
         raise InputError(
@@ -159,7 +161,7 @@ def elements_of(
 
     **Raises:** `InputError` if there are none, one is unknown, or one is there twice.
     """
-    given = [symbols] if isinstance(symbols, str) else list(symbols)
+    given = list(symbols) if isinstance(symbols, Iterable) and not isinstance(symbols, str) else [symbols]
     found = [element(symbol, neighbour_distance) for symbol in given]
     names = [one.symbol for one in found]
     twice = sorted({name for name in names if names.count(name) > 1})

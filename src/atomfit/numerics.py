@@ -48,7 +48,7 @@ def _require_device(jax: Any) -> None:
         told = " ".join(str(error).split())[:200] or type(error).__name__
         for name in _PLATFORM_VARIABLES:
             wanted = os.environ.get(name) or getattr(jax.config, name.lower(), None)
-            if wanted:
+            if wanted and wanted != "cpu":  # which is always there
                 raise InputError(
                     f"JAX has no such device as {wanted!r} here ({told})",
                     f"unset {name}, or say {name}=cpu",

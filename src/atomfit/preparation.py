@@ -4,14 +4,16 @@ Whatever can be refused is refused here, in seconds: this module and what it imp
 map is changed only as asked: its contrast is inverted, or it is masked.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
+from atomfit.arrays import AnyArray, real_array
 from atomfit.detection.resolution import MapResolution
 from atomfit.elements import Element, elements_of, typical
 from atomfit.elements import element as element_of
@@ -32,7 +34,7 @@ from atomfit.memory import require_memory
 from atomfit.options import BuildOptions
 from atomfit.tilts import TiltAngles
 
-Source = str | Path | DensityMap | Shaped[np.ndarray, "..."]
+Source = str | Path | DensityMap | AnyArray
 
 #: Stands for an unknown element where only the distance between atoms matters.
 _ANY_METAL = "Pt"
@@ -208,10 +210,12 @@ def room_to_fit(voxels: int) -> None:
 
 
 def _read(source: Source, voxel_size: float | tuple[float, ...] | None) -> MapFile:
+    if isinstance(source, str | os.PathLike):
+        return read_map(source, voxel_size, room_to_fit)
     if isinstance(source, DensityMap):
         room_to_fit(source.grid.size)
-        return MapFile(source, None, "", ["map: given as an object"])
-    if isinstance(source, np.ndarray):
-        room_to_fit(source.size)
-        return from_array(source, voxel_size)
-    return read_map(source, voxel_size, room_to_fit)
+        return MapFile(source.with_values(real_array(source.values)), None, "", ["map: given as an object"])
+    size = getattr(source, "size", None)  # known before lazy arrays are read
+    if isinstance(size, int):
+        room_to_fit(size)
+    return from_array(source, voxel_size)

@@ -16,8 +16,8 @@ from atomfit.private import private_directory
 def programs_directory() -> Path | None:
     """Where compiled programs are kept between runs: compilation is most of the wait for a small particle.
 
-    They are code, and are run: only a directory that nobody else can write to is used. None if there is none
-    (no home, a cache that is shared, a disk that cannot be written): nothing is kept then.
+    They are code, and are run: only a directory that nobody else can write to is used. None if there is
+    none (no home, a cache that is shared, a disk that cannot be written): nothing is kept then.
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     try:

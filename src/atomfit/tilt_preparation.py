@@ -3,14 +3,16 @@
 Whatever can be refused is refused here and in `tilt_starts`, in seconds and without JAX.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool
 
+from atomfit.arrays import AnyArray
 from atomfit.elements import Element, elements_of, typical
 from atomfit.errors import InputError
 from atomfit.io.image_stacks import ImageStack, read_images, stack_of
@@ -19,7 +21,7 @@ from atomfit.projection.directions import describe_views
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.tilt_options import TiltOptions
 
-Images = str | Path | Shaped[np.ndarray, "..."]
+Images = str | Path | AnyArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +73,14 @@ def prepare_series(
     """
     begin = time.perf_counter()
     elements = elements_of(element)
-    if isinstance(images, np.ndarray):
-        stack = stack_of(images, options.pixel_size, options.mask_value)
+    if isinstance(images, str | os.PathLike):
+        stack = read_images(Path(images), options.pixel_size, options.mask_value)
     else:
-        stack = read_images(images, options.pixel_size, options.mask_value)
+        stack = stack_of(images, options.pixel_size, options.mask_value)
+    if not isinstance(views, Views | str | os.PathLike):
+        raise InputError(
+            f"a {type(views).__name__} is no views", "give a file, or atomfit.Views(...)", "--views"
+        )
     if isinstance(views, Views):
         found = ViewsFile(views, ["views: given as an object"], [])
     else:

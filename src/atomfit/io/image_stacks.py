@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 
+from atomfit.arrays import AnyArray, real_array
 from atomfit.errors import InputError
 from atomfit.io.microscope_files import is_of_a_microscope, read_microscope_file
 from atomfit.io.mrc import is_numpy, read_numpy, read_stored, require_file
@@ -102,23 +103,21 @@ def _named(path: Path, found: Stack, pixel_size: float | None, mask_value: float
     return replace(stack, path=path, sha256=hash_of(path), notes=notes)
 
 
-def stack_of(
-    images: Shaped[np.ndarray, "..."], pixel_size: float | None, mask_value: float | None = None
-) -> ImageStack:
+def stack_of(given: AnyArray, pixel_size: float | None, mask_value: float | None = None) -> ImageStack:
     """Images that are an array, [view, row, column], with their pixel size (Å).
 
     **Raises:** `InputError` unless they are several images of real numbers with a pixel size.
     """
     edge = _checked(pixel_size)
-    if images.ndim != 3 or 1 in images.shape or 0 in images.shape:
+    if mask_value is None and isinstance(given, np.ma.MaskedArray):
+        mask_value = np.nan
+    values = real_array(given, np.nan if mask_value is None else mask_value)
+    if values.ndim != 3 or 1 in values.shape or 0 in values.shape:
         raise InputError(
-            f"an array of shape {images.shape} is not several images", "give [view, row, column]"
+            f"an array of shape {values.shape} is not several images", "give [view, row, column]"
         )
-    if images.dtype.kind not in "iuf":
-        raise InputError(f"an array of {images.dtype} holds no real numbers", "convert it to 32-bit floats")
     if edge is None:
         raise InputError("an array has no pixel size", "give it with --pixel-size, in Å")
-    values = np.ascontiguousarray(images, dtype=np.float32)
     notes = [f"pixel size: {edge:g} Å, as given"]
     counted = _counted(values, mask_value, notes)
     return ImageStack(values, counted, edge, None, hashlib.sha256(values.tobytes()).hexdigest(), notes)

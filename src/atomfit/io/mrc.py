@@ -21,11 +21,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from atomfit.arrays import AnyArray, real_array
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc_header import HEADER_BYTES, MapHeader, parse_header
 from atomfit.io.record import hash_of
 from atomfit.memory import require_memory
+from atomfit.options import BuildOptions
 
 _CHUNK = 16 * 2**20
 _NUMPY_MAGIC = b"\x93NUMPY"
@@ -92,22 +94,21 @@ def read_map(
         raise InputError(reason, "check the path and its permissions", path) from None
 
 
-def from_array(values: Shaped[np.ndarray, "..."], voxel_size: float | tuple[float, ...] | None) -> MapFile:
+def from_array(given: AnyArray, voxel_size: float | tuple[float, ...] | None) -> MapFile:
     """A map from an array in [z, y, x] order and its voxel size (Å).
 
     **Raises:** `InputError` unless it is a 3D array of real numbers with a voxel size.
     """
     size = checked_voxel_size(voxel_size)
+    values = real_array(given)
     if values.ndim != 3 or 1 in values.shape:
         raise InputError(
             f"an array of shape {values.shape} is not a 3D map", "give the reconstructed volume"
         )
-    if values.dtype.kind not in "iuf":
-        raise InputError(f"an array of {values.dtype} holds no real numbers", "convert it to 32-bit floats")
     if size is None:
         raise InputError("an array has no voxel size", "give it with --voxel-size, in Å")
-    density = DensityMap.from_array(values.astype(np.float32), size)
-    digest = hashlib.sha256(np.ascontiguousarray(density.values).tobytes()).hexdigest()
+    density = DensityMap.from_array(values, size)
+    digest = hashlib.sha256(values.tobytes()).hexdigest()
     notes = [f"voxel size: {', '.join(f'{edge:g}' for edge in size)} Å, as given"]
     return MapFile(density, None, digest, notes)
 
@@ -144,15 +145,8 @@ def checked_voxel_size(
     """
     if voxel_size is None:
         return None
-    edges = np.atleast_1d(np.asarray(voxel_size, np.float64))
-    if edges.shape not in ((1,), (3,)) or not np.all((edges > 0) & (edges < 1e3)):
-        raise InputError(
-            f"a voxel size of {voxel_size} is no length",
-            "give one edge, or three as X,Y,Z, in Å",
-            "--voxel-size",
-        )
-    x, y, z = np.broadcast_to(edges, (3,)).tolist()
-    return x, y, z
+    edges = BuildOptions(voxel_size=voxel_size).voxel_size  # type: ignore[arg-type]
+    return edges if isinstance(edges, tuple) else (edges, edges, edges)  # type: ignore[return-value]
 
 
 def _read(path: Path, voxel_size: tuple[float, float, float] | None, admit: Admit) -> MapFile:

@@ -35,6 +35,25 @@ class Views:
     centres: Float[np.ndarray, "v 2"]
 
     def __post_init__(self) -> None:
+        for name, ends in (("rotations", (3, 3)), ("centres", (2,))):
+            try:
+                given = np.asarray(getattr(self, name))
+            except (ValueError, TypeError):  # rows of different lengths
+                given = np.array(None)
+            if given.dtype.kind not in "iuf" or given.ndim != 1 + len(ends) or given.shape[1:] != ends:
+                wanted = " x ".join(map(str, ("views", *ends)))
+                raise InputError(
+                    f"{name} of {given.dtype} and shape {given.shape} are none",
+                    f"give {wanted} numbers",
+                    "--views",
+                )
+            object.__setattr__(self, name, given.astype(np.float64))
+        if len(self.rotations) != len(self.centres):
+            raise InputError(
+                f"there are {len(self.rotations)} rotations and {len(self.centres)} centres",
+                "give one of each for each view",
+                "--views",
+            )
         products = self.rotations @ np.swapaxes(self.rotations, 1, 2)
         off = np.abs(products - np.eye(3)).max(axis=(1, 2))
         wrong = np.flatnonzero(~(off < _ROUNDING) | ~(np.linalg.det(self.rotations) > 0))

@@ -229,7 +229,7 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
                 _model(density, joint, baseline),
                 statistics.fitted.positions,
                 statistics.uncertainties.positions,
-                kind,
+                ready.elements,
                 detection,
                 ready.resolution,
                 joint,

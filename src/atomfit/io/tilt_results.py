@@ -259,7 +259,7 @@ def summary(result: "TiltResult") -> dict[str, Any]:
             "rejected": len(result.selection.discarded),
         },
         "uncertainty": {
-            "position_median": float(np.nanmedian(result.position_errors)),
+            "position_median": result.verdict.measures.get("position_esd", np.nan),
             "excess_of_coloured_noise": result.uncertainty.excess,
             "neighbours_in_it": result.uncertainty.whole,
         },

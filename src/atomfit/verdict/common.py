@@ -115,6 +115,27 @@ def removal(removed: float, atoms: int) -> list[Finding]:
     ]
 
 
+def unsupported(share: float, atoms: int, data: str) -> list[Finding]:
+    """Whether atoms were kept though noise could have made them.
+
+    **Arguments:**
+
+    - `share`, `atoms`: part of the atoms, and how many there are.
+    - `data`: "map" or "images".
+    """
+    level = level_above(share, limits.UNSUPPORTED_DOUBTFUL, limits.UNSUPPORTED_BAD)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "unsupported",
+            level,
+            f"{share:.0%} of {atoms} atoms stand out no more than noise in the {data} does",
+            f"there may be no atoms: look at the {data}, or let the fit remove them (--selection fit)",
+        )
+    ]
+
+
 def undetermined(share: float, atoms: int) -> list[Finding]:
     """Whether there are atoms of whose place the data say nothing."""
     level = level_above(share, limits.UNDETERMINED_DOUBTFUL, limits.UNDETERMINED_BAD)

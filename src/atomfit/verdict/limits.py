@@ -9,8 +9,12 @@ BONDS_DOUBTFUL = (0.90, 1.10)
 BONDS_BAD = (0.85, 1.15)
 #: Density of pairs between the first two shells in that of the first.
 GAP_DOUBTFUL, GAP_BAD = 0.45, 0.55
-#: Pearson's correlation of model and denoised map around the atoms, of model and images.
+#: Pearson's correlation of model and denoised map around the atoms.
 CORRELATION_DOUBTFUL, CORRELATION_BAD = 0.7, 0.4
+#: The same of model and images, where what is left is no noise; below the last it is nothing at all.
+IMAGES_DOUBTFUL, IMAGES_BAD, CORRELATION_NONE = 0.6, 0.4, 0.1
+#: Part of the atoms that the data speak against, and that are kept.
+UNSUPPORTED_DOUBTFUL, UNSUPPORTED_BAD = 0.1, 0.5
 #: Part of the atoms that went to the limit of their move or width.
 AT_BOUND_DOUBTFUL, AT_BOUND_BAD = 0.1, 0.5
 #: Part of the atoms that were taken away again as noise.

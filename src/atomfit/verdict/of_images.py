@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 
 from atomfit.elements import Element
 from atomfit.projection.fit import TiltFit
+from atomfit.projection.verdict import COLOURED
 from atomfit.selection.completion import Selection
 from atomfit.verdict import limits
 from atomfit.verdict.common import (
@@ -22,6 +23,7 @@ from atomfit.verdict.common import (
     taken_away,
     uncertain,
     undetermined,
+    unsupported,
 )
 from atomfit.verdict.findings import Finding, Verdict
 
@@ -119,6 +121,7 @@ def judge_images(
     findings = [
         *bonds(measures.bond_ratio, element, "pixel size", "--pixel-size"),
         *_agreement(measures, excess),
+        *unsupported(measures.unsupported, measures.atoms, "images"),
         *disorder(measures.shell_gap),
         *uncertain(measures.position_esd, element),
         *undetermined(measures.undetermined, measures.atoms),
@@ -130,7 +133,9 @@ def judge_images(
 
 def _agreement(measures: ImageMeasures, excess: float) -> list[Finding]:
     """A low correlation is no fault where what is left is noise: counts may be few."""
-    level = level_above(-measures.correlation, -limits.CORRELATION_DOUBTFUL, -limits.CORRELATION_BAD)
+    if excess <= COLOURED and measures.correlation > limits.CORRELATION_NONE:
+        return []
+    level = level_above(-measures.correlation, -limits.IMAGES_DOUBTFUL, -limits.IMAGES_BAD)
     if level == "good":
         return []
     return [

@@ -9,7 +9,7 @@ from atomfit.detection.denoise import denoise
 from atomfit.detection.detect import Detection
 from atomfit.detection.resolution import MapResolution
 from atomfit.doubts.shape import shape_doubts
-from atomfit.elements import Element, symbol_of
+from atomfit.elements import Element, symbol_of, typical
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.objective import region_mask
@@ -32,6 +32,7 @@ from atomfit.verdict.common import (
     taken_away,
     uncertain,
     undetermined,
+    unsupported,
 )
 from atomfit.verdict.findings import Finding, Verdict
 
@@ -44,7 +45,7 @@ class BuiltAtoms:
 
     - `density`, `model`: the map, and what the model has there (map units).
     - `positions`, `errors`: of the atoms, and their standard uncertainties, NaN where unknown (Å).
-    - `element`: that was given.
+    - `elements`: that were given.
     - `detection`, `resolution`: of the map.
     - `joint`, `selection`, `species`: of which the result is made, if there was a joint fit.
     """
@@ -53,12 +54,19 @@ class BuiltAtoms:
     model: Float[np.ndarray, "..."]
     positions: Float[np.ndarray, "n d"]
     errors: Float[np.ndarray, "n d"]
-    element: Element
+    elements: tuple[Element, ...]
     detection: Detection
     resolution: MapResolution
     joint: JointFit | None
     selection: Selection | None
     species: Species | None
+
+    @property
+    def element(self) -> Element:
+        """What stands for the elements that atoms are told to be."""
+        if self.species is None or not self.species.lacking:
+            return typical(self.elements)
+        return typical([one for one in self.elements if one.number in self.species.numbers])
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ class MapMeasures:
     - `shell_gap`: density of pairs between the first two shells, in that of the first.
     - `at_bound`, `narrower`: parts of the atoms with these flags.
     - `removed`: part of the fitted atoms that selection has taken away.
+    - `unsupported`: part of the atoms that the map speaks against, and that were kept.
     - `position_esd`: median standard uncertainty of positions (Å).
     - `undetermined`: part of the atoms whose position has no standard uncertainty, where others' have.
     """
@@ -90,6 +99,7 @@ class MapMeasures:
     at_bound: float = np.nan
     narrower: float = np.nan
     removed: float = np.nan
+    unsupported: float = np.nan
     position_esd: float = np.nan
     undetermined: float = np.nan
 
@@ -119,6 +129,7 @@ def measure_map(built: BuiltAtoms) -> MapMeasures:
         np.nan if fit is None else float(np.mean(fit.at_bound)),
         np.nan if fit is None else float(np.mean(fit.narrower)),
         np.nan if fit is None else part(gone, n + gone),
+        np.nan if built.selection is None else float(np.mean(~built.selection.judgement.kept)),
         float(np.median(built.errors[known])) if known.any() else np.nan,
         part(int(np.sum(~known)), n) if known.any() else np.nan,
     )
@@ -139,6 +150,7 @@ def judge_map(built: BuiltAtoms) -> Verdict:
         *uncertain(m.position_esd, built.element),
         *undetermined(m.undetermined, m.atoms),
         *removal(m.removed, m.atoms),
+        *unsupported(m.unsupported, m.atoms, "map"),
     ]
     if built.joint is not None:
         findings += [*_bounded(m), *convergence(built.joint.reason)]

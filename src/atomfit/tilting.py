@@ -290,7 +290,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         selection,
         ready.element,
     )
-    verdict = judge_images(measures, ready.element, fit, selection, uncertainty.excess)
+    verdict = judge_images(measures, ready.element, fit.reason, uncertainty.excess)
     later.extend(verdict.warnings)
     for warning in later:
         log.warning(warning)

@@ -103,16 +103,14 @@ def measure_images(
     )
 
 
-def judge_images(
-    measures: ImageMeasures, element: Element, fit: TiltFit, selection: Selection, excess: float
-) -> Verdict:
+def judge_images(measures: ImageMeasures, element: Element, reason: str, excess: float) -> Verdict:
     """What is to be thought of a result of `tilt`.
 
     **Arguments:**
 
     - `measures`: its figures.
     - `element`: that was given.
-    - `fit`, `selection`: of which it is made.
+    - `reason`: why the fit ended.
     - `excess`: of the colour of what is left over white noise.
     """
     figures = {name: float(value) for name, value in asdict(measures).items()}
@@ -126,7 +124,7 @@ def judge_images(
         *uncertain(measures.position_esd, element),
         *undetermined(measures.undetermined, measures.atoms),
         *removal(measures.removed, measures.atoms),
-        *convergence(fit.reason),
+        *convergence(reason),
     ]
     return Verdict.of(findings, figures)
 

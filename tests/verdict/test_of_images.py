@@ -1,0 +1,46 @@
+"""What figures of a refined series say: each wrong one is named, and right ones raise no alarm."""
+
+from dataclasses import replace
+
+import pytest
+
+from atomfit.elements import element
+from atomfit.verdict.of_images import ImageMeasures, judge_images
+
+PT = element("Pt")
+RIGHT = ImageMeasures(55, 0.95, 0.9, 1.02, 0.0, 0.1, 0.0, 0.03, 0.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "excess", "level", "code"),
+    [
+        ({}, 1.0, "good", None),
+        # Few counts: what is left is white, and atoms stand out all the same.
+        ({"correlation": 0.3, "explained": 0.1}, 1.05, "good", None),
+        ({"correlation": 0.5}, 8.0, "doubtful", "correlation"),
+        ({"correlation": 0.0}, 8.0, "bad", "correlation"),
+        ({"correlation": -0.86}, 1.0, "bad", "correlation"),
+        ({"bond_ratio": 0.1}, 1.0, "bad", "bonds"),
+        ({"bond_ratio": 2.0}, 1.0, "bad", "bonds"),
+        ({"shell_gap": 0.8}, 1.0, "bad", "disorder"),
+        ({"unsupported": 1.0}, 1.0, "bad", "unsupported"),
+        ({"removed": 0.95}, 1.0, "bad", "removed"),
+        ({"undetermined": 0.5}, 1.0, "bad", "undetermined"),
+        ({"position_esd": 3.0}, 1.0, "bad", "uncertain-positions"),
+        ({"atoms": 0}, 1.0, "bad", "no-atoms"),
+    ],
+)
+def test_each_figure_is_judged(
+    changes: dict[str, float], excess: float, level: str, code: str | None
+) -> None:
+    verdict = judge_images(replace(RIGHT, **changes), PT, "converged", excess)  # type: ignore[arg-type]
+    assert verdict.level == level
+    assert verdict.codes == (() if code is None else (code,))
+    assert verdict.measures["correlation"] == replace(RIGHT, **changes).correlation  # type: ignore[arg-type]
+
+
+def test_a_low_correlation_names_the_suspects_and_an_early_end_is_told() -> None:
+    [correlation, early] = judge_images(replace(RIGHT, correlation=0.0), PT, "interrupted", 8.0).findings
+    for suspect in ("unit", "pixel size", "centre", "convention", "contrast"):
+        assert suspect in correlation.remedy
+    assert "did not converge: interrupted" in early.problem

@@ -39,7 +39,7 @@ clean:
 	rm -rf $(VENV) $(DEMO)
 
 $(VENV)/ready-to-run: WITH :=
-$(VENV)/ready-to-test: WITH := [test]
+$(VENV)/ready-to-test: WITH := [test,browser]
 $(VENV)/ready-to-lint: WITH := [lint]
 $(VENV)/ready-to-%: pyproject.toml | $(VENV)/made
 	$(BIN)/python -m pip install --quiet --editable '.$(WITH)'

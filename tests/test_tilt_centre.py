@@ -1,7 +1,6 @@
 """The point that views turn about is found by a model to start from, and only where nobody has named it."""
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,13 +33,10 @@ def ready(folder: Path, views: str = "angles.tlt", **options: object) -> Prepare
     return prepare_series(folder / "images.mrc", folder / views, "Pt", TiltOptions(**options))  # type: ignore[arg-type]
 
 
-def test_the_boxs_middle_is_found(
-    folder: Path, particle: Simulation, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "atomfit")
+def test_the_boxs_middle_is_found(folder: Path, particle: Simulation) -> None:
     found = centred(ready(folder), particle.positions, points_of_box(particle.map.grid))
     np.testing.assert_allclose(found.series.centre, particle.map.grid.centre)
-    assert "turn about the middle of the map's box" in caplog.text
+    assert "turn about the middle of the map's box" in found.notes[-1]
 
 
 def test_a_model_about_its_own_middle_and_one_about_the_origin(folder: Path, particle: Simulation) -> None:

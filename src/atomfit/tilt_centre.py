@@ -4,13 +4,12 @@ A model lies in the frame of its map, whose origin is a corner of the box as a r
 the middle of it, and of that the images say nothing. But a series and a model to start from know each
 other: for each point that it may be, the model is drawn into some views and compared with them. A few
 points are likely: the middle of the box that the model was found in, the one that an earlier fit to images
-used, the model's own middle, and the origin. The one that agrees best is taken, and the log says which.
+used, the model's own middle, and the origin. The one that agrees best is taken, and a note says which.
 
 A point that is wrong by a little is no harm: it moves all atoms alike.
 """
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from jaxtyping import Float
 from atomfit.grid import Grid
 from atomfit.projection.agreement import mean_correlation
 from atomfit.tilt_preparation import PreparedSeries
-
-log = logging.getLogger("atomfit")
 
 #: Points by what they are (Å), the likeliest first.
 Points = list[tuple[str, Float[np.ndarray, " 3"]]]
@@ -49,13 +46,12 @@ def centred(ready: PreparedSeries, positions: Float[np.ndarray, "n 3"], named: P
     best = next(i for i, value in enumerate(agreeing) if value >= max(agreeing) - _ALIKE)
     words, point = points[best]
     x, y, z = point
-    log.info(
-        "the views turn about %s, %.3f, %.3f, %.3f Å, as agrees best with the images (%s); --centre names "
-        "another point",
-        *(words, x, y, z),
-        ", ".join(f"{name}: {value:.3f}" for (name, _), value in zip(points, agreeing, strict=True)),
+    tried = ", ".join(f"{name} {value:.3f}" for (name, _), value in zip(points, agreeing, strict=True))
+    note = (
+        f"views turn about {words} ({x:.3f}, {y:.3f}, {z:.3f} Å), which agrees best with the images "
+        f"(correlations: {tried}); --centre names another point"
     )
-    return replace(ready, series=replace(ready.series, centre=point))
+    return replace(ready, series=replace(ready.series, centre=point), notes=(*ready.notes, note))
 
 
 def points_of_box(grid: Grid) -> Points:

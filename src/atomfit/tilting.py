@@ -225,13 +225,14 @@ def _job(ready: PreparedSeries, options: TiltOptions) -> Job:
 
 def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> TiltResult:
     clock = Stopwatch({"read and prepare": ready.seconds})
+    told = len(ready.notes)
     for note in ready.notes:
         log.info(note)
     given = options.start is not None
     selecting = options.selection == "fit" or (options.selection == "auto" and not given)
     with clock("start"):
         ready, start = _start(ready, options, progress)
-        for note in start.notes:
+        for note in (*ready.notes[told:], *start.notes):
             log.info(note)
         found, warnings = judged(start, ready)
         warnings = [*ready.warnings, *warnings]

@@ -229,7 +229,7 @@ def inspect(
     if mean is not None and not doubts:
         shape = shape_doubts(mean, edge_level(density), resolution, density.grid, element)
     # Grain has distances, which say nothing of voxels; blobs may be atoms in voxels of a wrong size.
-    if known and not doubts and not any(one.code == "no-shape" for one in shape):
+    if known and not doubts and not any(one.grain for one in shape):
         doubts, odd = spacing_doubts(density, element)
         warnings += odd
     if known and not doubts:

@@ -61,6 +61,14 @@ def test_what_has_not_the_shape_of_atoms_cannot_be_used(values: np.ndarray, said
     assert "cannot be used" in describe(*check(as_map(values), "Pt"))
 
 
+def test_grain_on_a_blurred_particle_is_no_matter_of_voxels(small: Simulation) -> None:
+    values = gaussian_filter(small.map.values, 2.55 / 0.358)
+    grain = 0.002 * np.random.default_rng(0).normal(size=values.shape)
+    [doubt] = inspect(small.map.with_values((values + grain).astype(np.float32)), PT).doubts
+    assert "resolution" in doubt.problem
+    assert "too low" in doubt.remedy
+
+
 @pytest.mark.parametrize("width", [1.3, 2.1])
 def test_a_map_that_resolves_no_atoms_cannot_be_used(small: Simulation, width: float) -> None:
     found = inspect(blurred(small, width), PT)

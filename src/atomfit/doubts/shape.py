@@ -34,10 +34,12 @@ class ShapeDoubt:
 
     - `code`: "resolution" if atoms are not resolved, "no-shape" if there are none.
     - `doubt`: in words.
+    - `grain`: distances between such spots are those of noise, and say nothing of the voxel size.
     """
 
     code: str
     doubt: Doubt
+    grain: bool = True
 
 
 def shape_doubts(
@@ -64,7 +66,7 @@ def shape_doubts(
     )
     if width > _WIDE * distance and voxel < _SMALL_VOXEL * distance:
         problem = f"what stands out is {fwhm_from_u(mean.u):.1f} Å wide or more, {apart}; {low[1]}"
-        return [ShapeDoubt("resolution", Doubt(problem, low[0]))]
+        return [ShapeDoubt("resolution", Doubt(problem, low[0]), grain=False)]
     if beneath > _BENEATH:
         problem = f"what stands out rises by {1 / beneath:.1%} only above what lies beneath it"
         if coarse:

@@ -4,7 +4,8 @@ A model lies in the frame of its map, whose origin is a corner of the box as a r
 the middle of it, and of that the images say nothing. But a series and a model to start from know each
 other: for each point that it may be, the model is drawn into some views and compared with them. A few
 points are likely: the middle of the box that the model was found in, the one that an earlier fit to images
-used, the model's own middle, and the origin. The one that agrees best is taken, and a note says which.
+used, the model's own middle, and the origin; and where the images have the model is one more. The one
+that agrees best is taken, and a note says which.
 
 A point that is wrong by a little is no harm: it moves all atoms alike.
 """
@@ -18,6 +19,7 @@ from jaxtyping import Float
 
 from atomfit.grid import Grid
 from atomfit.projection.agreement import mean_correlation
+from atomfit.projection.misreadings import measured_centre
 from atomfit.tilt_preparation import PreparedSeries
 
 #: Points by what they are (Å), the likeliest first.
@@ -38,10 +40,16 @@ def centred(ready: PreparedSeries, positions: Float[np.ndarray, "n 3"], named: P
     """
     if ready.centre_given:
         return ready
-    points = [*named, ("the origin", np.zeros(3)), ("the middle of the model", positions.mean(axis=0))]
+    middle, distance = positions.mean(axis=0), ready.element.neighbour_distance
+    about_it = replace(ready.series, centre=middle)
+    points = [
+        *named,
+        ("the origin", np.zeros(3)),
+        ("the middle of the model", middle),
+        ("where images and model lie on each other", measured_centre(about_it, positions, distance)),
+    ]
     agreeing = [
-        mean_correlation(replace(ready.series, centre=point), positions, ready.element.neighbour_distance)
-        for _, point in points
+        mean_correlation(replace(ready.series, centre=point), positions, distance) for _, point in points
     ]
     best = next(i for i, value in enumerate(agreeing) if value >= max(agreeing) - _ALIKE)
     words, point = points[best]

@@ -59,6 +59,8 @@ class TiltOptions:
         have made, until nothing changes; "off" judges them only; "auto": "off" for a model to start from.
     - `fdr`: part of the atoms that may be false; by default what is likelier an atom than noise is taken.
     - `anneal`: draw atoms wide at first, so that none is stranded.
+    - `insist`: go on, with warnings, where images, views or start are wrong as a rule (views from one
+        direction, dark atoms, a start that agrees only if something else was meant, ...).
 
     **Raises:** `InputError` if an option makes no sense.
     """
@@ -216,6 +218,9 @@ class TiltOptions:
         need=Need("false-discovery rate", "a part of the atoms, as 0.01", 1e-6, 0.5),
     )
     anneal: bool = option(True, "Computation", "Draw atoms wide at first, so that none is lost.")
+    insist: bool = option(
+        False, "Images and views", "Go on, with warnings, where the input is wrong as a rule."
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -13,13 +13,19 @@ import numpy as np
 from jaxtyping import Bool
 
 from atomfit.arrays import AnyArray
+from atomfit.doubts.images import pixel_doubts, without_hot_pixels
+from atomfit.doubts.views import view_doubts
 from atomfit.elements import Element, elements_of, typical
-from atomfit.errors import InputError
+from atomfit.errors import InputError, settle
 from atomfit.io.image_stacks import ImageStack, read_images, stack_of
 from atomfit.io.views import ViewsFile, read_views
+from atomfit.memory import require_memory
 from atomfit.projection.directions import describe_views
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.tilt_options import TiltOptions
+
+#: Bytes of memory of a fit: of the program, and of each pixel of all views (measured).
+BYTES_AT_LEAST, BYTES_PER_PIXEL = 500e6, 80
 
 Images = str | Path | AnyArray
 
@@ -74,7 +80,7 @@ def prepare_series(
     begin = time.perf_counter()
     elements = elements_of(element)
     if isinstance(images, str | os.PathLike):
-        stack = read_images(Path(images), options.pixel_size, options.mask_value)
+        stack = read_images(Path(images), options.pixel_size, options.mask_value, room_to_fit)
     else:
         stack = stack_of(images, options.pixel_size, options.mask_value)
     if not isinstance(views, Views | str | os.PathLike):
@@ -88,7 +94,20 @@ def prepare_series(
         found = read_views(views, shape, options.tilt_axis, options.convention, options.inverse_views)
     given = options.centre or found.centre
     centre = given or (0.0, 0.0, 0.0)
-    series = TiltSeries(stack.images, stack.counted, stack.pixel, found.views, np.array(centre, np.float64))
+    _require_one_view_each(stack.images.shape, len(found.views))
+    one = typical(elements)
+    looked_at = (stack.pixel, one.neighbour_distance)
+    counted, warnings = without_hot_pixels(stack.images, stack.counted, *looked_at)
+    for doubts, odd in (
+        view_doubts(found.views.rotations),
+        pixel_doubts(stack.images, counted, *looked_at),
+    ):
+        warnings += odd
+        try:
+            warnings += settle(doubts, options.insist)
+        except InputError as error:
+            raise error.at(stack.path or "images") from None
+    series = TiltSeries(stack.images, counted, stack.pixel, found.views, np.array(centre, np.float64))
     if options.held_out is not None and options.held_out > len(series):
         raise InputError(
             f"one of {options.held_out} views cannot be left out of {len(series)}",
@@ -108,9 +127,28 @@ def prepare_series(
         None if isinstance(views, Views) else Path(views),
         series,
         elements,
-        typical(elements),
+        one,
         notes,
-        (*stack.warnings, *found.warnings),
+        (*stack.warnings, *found.warnings, *warnings),
         time.perf_counter() - begin,
         given is not None,
     )
+
+
+def room_to_fit(pixels: int) -> None:
+    """**Raises:** `InputError` if there is no memory for a fit to images of so many pixels."""
+    require_memory(
+        BYTES_AT_LEAST + BYTES_PER_PIXEL * pixels, f"fitting {pixels} pixels", "crop or bin the images"
+    )
+
+
+def _require_one_view_each(shape: tuple[int, ...], views: int) -> None:
+    if shape[0] == views:
+        return
+    remedy = "give one view for each image"
+    if views in shape:
+        remedy = f"give [view, row, column] (numpy.moveaxis(images, {shape.index(views)}, 0))"
+        what = f"the array's shape is {shape}, and there are {views} views"
+    else:
+        what = f"there are {shape[0]} images and {views} views"
+    raise InputError(what, remedy, "--views")

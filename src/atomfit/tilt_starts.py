@@ -13,16 +13,18 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
-from atomfit.errors import InputError
+from atomfit.doubts.starts import require_distances, start_doubts, why_outside
+from atomfit.errors import InputError, settle
 from atomfit.io.models import read_model
 from atomfit.memory import require_memory
 from atomfit.preparation import prepare
-from atomfit.projection.agreement import Agreement, agreement, seen_at
+from atomfit.projection.agreement import seen_at
+from atomfit.projection.misreadings import Agreement
 from atomfit.projection.views import TiltSeries
 from atomfit.statistics.comparison import Model
 from atomfit.tilt_centre import centred, points_of_result
 from atomfit.tilt_options import ProbeKind, TiltOptions
-from atomfit.tilt_preparation import PreparedSeries
+from atomfit.tilt_preparation import BYTES_AT_LEAST, BYTES_PER_PIXEL, PreparedSeries
 
 log = logging.getLogger("atomfit")
 
@@ -30,8 +32,8 @@ log = logging.getLogger("atomfit")
 _SAME = 0.5
 #: How far outside of an image an atom still shows (Å).
 _MARGIN = 3.0
-#: Bytes of memory of a fit: of the program, of each pixel of all views, and of each atom (measured).
-_BYTES_AT_LEAST, _BYTES_PER_PIXEL, _BYTES_PER_ATOM = 500e6, 80, 20e3
+#: Bytes of memory of a fit for each atom, beside those of the program and of the images (measured).
+_BYTES_PER_ATOM = 20e3
 #: Seconds on a processor's core: to compile, and for each atom in each view, directly and through a probe
 #: (measured).
 _COMPILING, _DIRECT, _THROUGH_PROBE = 30.0, 7e-4, 3e-3
@@ -74,6 +76,10 @@ def start_from_file(path: str | Path, ready: PreparedSeries, options: TiltOption
     **Raises:** `InputError` if it is no model of these elements.
     """
     model = read_model(Path(path), "start")
+    try:
+        require_distances(model.positions, ready.element)
+    except InputError as error:
+        raise error.at(path) from None
     return with_surroundings(model.positions, numbers_of(model, path, ready), model.ids, ready, options)
 
 
@@ -115,10 +121,12 @@ def start_from_images(ready: PreparedSeries, options: TiltOptions) -> Start:
 def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
     """Find out before JAX is imported whether there is something to start from.
 
-    **Raises:** `InputError` if the start, the map or the surroundings cannot be read.
+    **Raises:** `InputError` if the start, the map or the surroundings cannot be read, or if the start has
+        nothing to do with the images.
     """
     if options.start is not None:
-        start_from_file(options.start, centred_on_start(ready, options.start), options)
+        ready = centred_on_start(ready, options.start)
+        judged(start_from_file(options.start, ready, options), ready, options)
     if options.map is not None:
         prepare(options.map, [one.symbol for one in ready.elements])
 
@@ -146,7 +154,7 @@ def with_surroundings(
     if outside.any():
         raise InputError(
             f"{int(outside.sum())} of {len(positions)} atoms are in no image",
-            "give the point that the views turn about with --centre, in Å, or leave these atoms out",
+            why_outside(series, positions, ready.element.neighbour_distance),
             options.start or options.map,
         )
     if options.surroundings is None:
@@ -198,17 +206,19 @@ def shown(positions: Float[np.ndarray, "n 3"], series: TiltSeries, margin: float
     return seen
 
 
-def judged(start: Start, ready: PreparedSeries) -> tuple[Agreement, list[str]]:
-    """Whether images and start agree, and what to warn of."""
-    found = agreement(ready.series, start.positions, ready.element.neighbour_distance)
+def judged(start: Start, ready: PreparedSeries, options: TiltOptions) -> tuple[Agreement, list[str]]:
+    """Whether images and start agree, and what to warn of.
+
+    **Raises:** `InputError` if a model to start from agrees with the images only if something else was
+        meant, and the user does not insist.
+    """
+    found, doubts, warnings = start_doubts(ready.series, start.positions, ready.element.neighbour_distance)
     log.info("the start and the images correlate by %.3f (identical round atoms)", found.correlation)
-    if found.better is None:
-        return found, []
-    words, correlation = found.better
-    return found, [
-        f"the start agrees with the images by a correlation of {found.correlation:.2f} only, and would by "
-        f"{correlation:.2f} with {words}"
-    ]
+    given = options.start or options.map
+    try:
+        return found, [*warnings, *settle(doubts, options.insist or given is None)]
+    except InputError as error:
+        raise error.at(given or "start") from None
 
 
 def require_room(start: Start, ready: PreparedSeries, probe: ProbeKind = "direct") -> None:
@@ -217,7 +227,7 @@ def require_room(start: Start, ready: PreparedSeries, probe: ProbeKind = "direct
     **Raises:** `InputError` if it has not.
     """
     atoms, views = len(start.positions), len(ready.series)
-    needed = _BYTES_AT_LEAST + _BYTES_PER_PIXEL * ready.series.images.size + _BYTES_PER_ATOM * atoms
+    needed = BYTES_AT_LEAST + BYTES_PER_PIXEL * ready.series.images.size + _BYTES_PER_ATOM * atoms
     each = _DIRECT if probe == "direct" else _THROUGH_PROBE
     minutes = (_COMPILING + each * atoms * views) / 60
     log.info(

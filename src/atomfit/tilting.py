@@ -23,10 +23,10 @@ from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import Model
 from atomfit.neighbours import Neighbours, find_neighbours
 from atomfit.numerics import own_numerics
-from atomfit.projection.agreement import Agreement
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.half_sets import HalfSets
 from atomfit.projection.information import ImageUncertainty
+from atomfit.projection.misreadings import Agreement
 from atomfit.projection.model import refined_views
 from atomfit.projection.verdict import view_warnings
 from atomfit.projection.views import Views
@@ -234,7 +234,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         ready, start = _start(ready, options, progress)
         for note in (*ready.notes[told:], *start.notes):
             log.info(note)
-        found, warnings = judged(start, ready)
+        found, warnings = judged(start, ready, options)
         warnings = [*ready.warnings, *warnings]
         require_room(start, ready, options.probe)
     # Told before the fit, because they may be reasons not to wait for it.

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from atomfit.arrays import AnyArray, real_array
 from atomfit.errors import InputError
 from atomfit.io.microscope_files import is_of_a_microscope, read_microscope_file
-from atomfit.io.mrc import is_numpy, read_numpy, read_stored, require_file
+from atomfit.io.mrc import Admit, is_numpy, read_numpy, read_stored, require_file, room_to_hold
 from atomfit.io.mrc_header import parse_stack_header
 from atomfit.io.record import hash_of
 from atomfit.io.tiff import Stack
@@ -52,7 +52,10 @@ class ImageStack:
 
 
 def read_images(
-    path: str | Path, pixel_size: float | None = None, mask_value: float | None = None
+    path: str | Path,
+    pixel_size: float | None = None,
+    mask_value: float | None = None,
+    admit: Admit = room_to_hold,
 ) -> ImageStack:
     """Read the images of a tilt series.
 
@@ -61,6 +64,7 @@ def read_images(
     - `path`: an MRC stack, packed or not, a .npy or TIFF file, or what rosettasciio reads if it is there.
     - `pixel_size`: replaces the header's (Å).
     - `mask_value`: pixels that are equal to it were not measured; it may be NaN.
+    - `admit`: called with the number of pixels before any of them is read.
 
     **Raises:** `InputError` for what is no complete stack of images with a pixel size.
     """
@@ -70,11 +74,11 @@ def read_images(
         if not (is_of_a_microscope(path) and path.is_dir()):
             require_file(path)
         if is_of_a_microscope(path):
-            return _named(path, read_microscope_file(path), pixel_size, mask_value)
+            return _named(path, read_microscope_file(path, admit), pixel_size, mask_value)
         if is_numpy(path):
-            return _named(path, Stack(read_numpy(path), None), pixel_size, mask_value)
+            return _named(path, Stack(read_numpy(path, admit), None), pixel_size, mask_value)
         given = _checked(pixel_size)
-        header, stored = read_stored(path, lambda raw: parse_stack_header(raw, given))
+        header, stored = read_stored(path, lambda raw: parse_stack_header(raw, given), admit)
         values = np.ascontiguousarray(stored, dtype=np.float32)
         notes = [*header.notes]
         counted = _counted(values, mask_value, notes)

@@ -8,7 +8,7 @@ of an image agree and their unit is a length. No reader is called that could run
 
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from atomfit.errors import InputError
+from atomfit.io.mrc import Admit, room_to_hold
 from atomfit.io.tiff import Stack, length_in_angstrom, read_tiff
 
 _TIFF = frozenset((".tif", ".tiff", ".btf", ".tf8"))
@@ -44,18 +45,27 @@ def is_of_a_microscope(path: Path) -> bool:
     return path.suffix.lower() in _TIFF | _HDF5 | _OTHERS
 
 
-def read_microscope_file(path: Path) -> Stack:
+def read_microscope_file(path: Path, admit: Admit = room_to_hold) -> Stack:
     """Images of a file, as far as it holds one stack of them.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `admit`: called with the number of pixels before they are read, if the reader can say it.
 
     **Raises:** `InputError` if what reads it is lacking or cannot, or if it holds not one stack.
     """
     ending = path.suffix.lower()
     if ending in _TIFF:
-        return read_tiff(path)
+        return read_tiff(path, admit)
     problems, remedy = [], _STACK
     for name in _readers(ending):
         try:
-            found = _stacks(importlib.import_module(name).file_reader(str(path)))
+            reader = importlib.import_module(name).file_reader
+            _admit_lazily(reader, path, admit)
+            found = _stacks(reader(str(path)))
+        except InputError:
+            raise
         except ImportError as error:
             problems.append(f"that takes {error.name or error}")
             remedy = f"pip install {error.name or 'what it names'}, or {_STACK}"
@@ -66,7 +76,7 @@ def read_microscope_file(path: Path) -> Stack:
                 return _only(found)
             problems.append("it holds no stack of images")
     if ending in _HDF5:
-        return _from_hdf5(path)
+        return _from_hdf5(path, admit)
     raise InputError(f"the file cannot be read ({problems[-1]})", remedy)
 
 
@@ -146,6 +156,15 @@ def _readers(ending: str) -> list[str]:
     return able
 
 
+def _admit_lazily(reader: Callable[..., list[dict[str, Any]]], path: Path, admit: Admit) -> None:
+    """Ask for the memory of what a reader of rosettasciio can describe without reading it."""
+    try:
+        signals = reader(str(path), lazy=True)
+    except Exception:  # it cannot, or cannot read the file at all, which is told when it is read
+        return
+    admit(max((int(np.prod(np.shape(signal["data"]), dtype=object)) for signal in signals), default=0))
+
+
 def _refuse_unsafe(ending: str, library: str) -> None:
     raise InputError(
         f"this {library} would run what a {ending} file tells it to", f"upgrade {library}, or {_STACK}"
@@ -179,7 +198,7 @@ def _stacks(signals: list[dict[str, Any]]) -> list[tuple[str, Stack]]:
     return found
 
 
-def _from_hdf5(path: Path) -> Stack:
+def _from_hdf5(path: Path, admit: Admit) -> Stack:
     """The only stack of images in an HDF5 file that no known program has written.
 
     **Raises:** `InputError`, with what there is, if it is not one.
@@ -199,6 +218,7 @@ def _from_hdf5(path: Path) -> Stack:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
             if len(found) == 1:
+                admit(int(np.prod(file[found[0]].shape, dtype=object)))
                 data = np.asarray(file[found[0]]).squeeze()
                 plain = [Axis("", "", 0.0, False)] * 3
                 images, edge, notes = oriented(data, plain)

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from atomfit.errors import InputError
+from atomfit.io.mrc import Admit, room_to_hold
 
 #: Units of length, in Å.
 _UNITS = {
@@ -46,8 +47,13 @@ def length_in_angstrom(value: float, unit: str) -> float | None:
     return None if factor is None or not np.isfinite(value) or value == 0 else abs(value) * factor
 
 
-def read_tiff(path: Path) -> Stack:
+def read_tiff(path: Path, admit: Admit = room_to_hold) -> Stack:
     """Read the images of a TIFF file: a series of pages, or pages that are alike.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `admit`: called with the number of pixels before any of them is read.
 
     **Raises:** `InputError` if it is no such file.
     """
@@ -57,6 +63,7 @@ def read_tiff(path: Path) -> Stack:
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     try:
         with tifffile.TiffFile(path) as file:
+            admit(sum(int(np.prod(one.shape, dtype=object)) for one in file.series))
             images = _images(file)
             return Stack(images, _square(file))
     except InputError:

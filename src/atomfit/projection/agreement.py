@@ -1,14 +1,11 @@
-"""Whether a model and its images agree, and whether they would agree better under another convention.
+"""How well atoms agree with the images of a series: drawn as round spots into a few views, by correlation.
 
-A series that is read with the wrong sign of its tilts looks as good as the right one, and its fit is busy
-and ends nowhere. But a model to start from, even a rough one, tells conventions apart at
-once: its atoms are drawn as round spots into a few views, as they were understood and as they might
-have been meant, and compared with what was measured. Nothing is changed by it; it becomes a warning
-with the remedy in it.
+Identical spots of a width that suits the distance between atoms are no model of a microscope, but they know
+where atoms are, which is all that is asked before a fit: whether model and images belong together, and
+about which point the views turn.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -22,56 +19,9 @@ Turn = Callable[[np.ndarray], np.ndarray]
 #: Views that are looked at.
 _VIEWS = 12
 #: Widths of the spots, in neighbour distances: of sharp images, and of blurred ones or a rough start.
-_WIDTHS = (0.12, 0.25)
-#: By how much another convention must agree better.
-_BETTER = 0.1
-_SWAPPED = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
-_FLIPPED = np.diag([1.0, -1.0, 1.0])
-
-#: What rotations become if something else was meant, and what to do then.
-_OTHERS: dict[str, Turn] = {
-    "the inverse rotations (tilts of the opposite sign): --inverse-views": lambda r: np.swapaxes(r, -1, -2),
-    "the other tilt axis: --tilt-axis": lambda r: _SWAPPED @ r @ _SWAPPED.T,
-    "the other tilt axis (--tilt-axis) and --inverse-views": lambda r: (
-        _SWAPPED @ np.swapaxes(r, -1, -2) @ _SWAPPED.T
-    ),
-    "images that are upside down (rows in the opposite order): turn them": lambda r: _FLIPPED @ r,
-    "images whose rows and columns are exchanged: transpose them": lambda r: _SWAPPED @ r,
-}
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How well the model to start from agrees with the images.
-
-    **Fields:**
-
-    - `correlation`: mean over some views.
-    - `better`: what would agree clearly better, in words, and its correlation; None if nothing would.
-    """
-
-    correlation: float
-    better: tuple[str, float] | None
-
-
-def agreement(
-    series: TiltSeries, positions: Float[np.ndarray, "n 3"], neighbour_distance: float
-) -> Agreement:
-    """Compare atoms with images.
-
-    **Arguments:**
-
-    - `series`: the images.
-    - `positions`: of the atoms (Å).
-    - `neighbour_distance`: typical distance of neighbours (Å).
-    """
-    found = mean_correlation(series, positions, neighbour_distance)
-    others = {
-        words: mean_correlation(series, positions, neighbour_distance, turn)
-        for words, turn in _OTHERS.items()
-    }
-    words = max(others, key=lambda name: others[name])
-    return Agreement(found, (words, others[words]) if others[words] > found + _BETTER else None)
+WIDTHS = (0.12, 0.25)
+#: Spots wider than this part of an image are all alike.
+_WIDEST = 0.25
 
 
 def mean_correlation(
@@ -89,22 +39,49 @@ def mean_correlation(
     - `neighbour_distance`: typical distance of neighbours (Å).
     - `turn`: what the views' rotations become first.
     """
-    some = np.unique(np.linspace(0, len(series) - 1, min(_VIEWS, len(series))).round().astype(int)).tolist()
-    rotations = turn(series.views.rotations[some])
-    from_centre = positions - series.centre
+    return max(
+        correlation_of_spots(series, positions, width * neighbour_distance, turn) for width in WIDTHS
+    )
+
+
+def lowest_correlation(
+    series: TiltSeries, positions: Float[np.ndarray, "n 3"], neighbour_distance: float
+) -> float:
+    """As `mean_correlation`, but at the width at which it is lowest: that of dark atoms."""
+    return min(correlation_of_spots(series, positions, width * neighbour_distance) for width in WIDTHS)
+
+
+def correlation_of_spots(
+    series: TiltSeries,
+    positions: Float[np.ndarray, "n 3"],
+    width: float,
+    turn: Turn = lambda rotations: rotations,
+) -> float:
+    """Mean over some views, with spots of a width (Å)."""
+    some = some_views(series)
+    spot = min(width / series.pixel, _WIDEST * min(series.shape))
     found = []
-    for width in _WIDTHS:
-        pixels = width * neighbour_distance / series.pixel
-        drawn = [
-            spots(from_centre, r, series.views.centres[k], series, pixels)
-            for r, k in zip(rotations, some, strict=True)
-        ]
-        each = [
-            correlation(image[series.counted[k]], series.images[k][series.counted[k]])
-            for image, k in zip(drawn, some, strict=True)
-        ]
-        found.append(float(np.mean(each)))
-    return max(found)
+    for rotation, k in zip(turn(series.views.rotations[some]), some, strict=True):
+        drawn = spots(positions - series.centre, rotation, series.views.centres[k], series, spot)
+        counted = series.counted[k]
+        found.append(correlation(drawn[counted], series.images[k][counted]))
+    return float(np.mean(found))
+
+
+def attainable_correlation(series: TiltSeries) -> float:
+    """Correlation of a perfect model: a pixel's noise, unlike the specimen, is not that of the next."""
+    alike = []
+    for k in some_views(series):
+        image, counted = series.images[k], series.counted[k]
+        both = counted[:, :-1] & counted[:, 1:]
+        alike.append(correlation(image[:, :-1][both], image[:, 1:][both]))
+    return float(np.sqrt(max(float(np.mean(alike)), 0.0)))
+
+
+def some_views(series: TiltSeries) -> list[int]:
+    """Views that are looked at, spread over the series."""
+    evenly = np.linspace(0, len(series) - 1, min(_VIEWS, len(series)))
+    return [int(k) for k in np.unique(evenly.round().astype(int))]
 
 
 def seen_at(

@@ -1,0 +1,82 @@
+"""What speaks against a model to start a fit to images from: its unit, and what the images say of it.
+
+The distance of nearest atoms tells a model in nm. Beyond that the images tell (`projection.misreadings`):
+what else may have been meant and would agree clearly better is named, with what to do.
+"""
+
+import logging
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.elements import Element
+from atomfit.errors import Doubt, InputError
+from atomfit.neighbours import nearest_distances
+from atomfit.projection.agreement import mean_correlation
+from atomfit.projection.misreadings import Agreement, agreement, size_of_images
+from atomfit.projection.views import TiltSeries
+
+log = logging.getLogger("atomfit")
+
+#: Nearest atoms below this part of the element's distance are in another unit; beyond these it is odd.
+_NO_DISTANCE, _ODD = 0.4, (0.7, 1.8)
+#: A tenth, about: nm for Å.
+_TENTH = (0.07, 0.14)
+#: A model that is in no image fits into them below this size, if they agree by so much more.
+_FITS, _BETTER = 0.8, 0.05
+
+
+def require_distances(positions: Float[np.ndarray, "n 3"], element: Element) -> None:
+    """**Raises:** `InputError` if atoms are so near each other that they cannot be in Å."""
+    if len(positions) < 2:
+        return
+    distance, expected = float(np.median(nearest_distances(positions))), element.neighbour_distance
+    told = f"nearest atoms are {distance:.3g} Å apart, and {element.symbol} atoms {expected:.3g}"
+    ratio = distance / expected
+    if ratio < _NO_DISTANCE:
+        cause = "coordinates in nm?" if _TENTH[0] < ratio < _TENTH[1] else "another unit, or atoms twice?"
+        raise InputError(f"{told} ({cause})", "give the model in Å")
+    if not _ODD[0] < ratio < _ODD[1]:
+        log.warning("%s: check the unit of the start, and the element", told)
+
+
+def start_doubts(
+    series: TiltSeries, positions: Float[np.ndarray, "n 3"], distance: float
+) -> tuple[Agreement, list[Doubt], list[str]]:
+    """How well a start agrees with the images; doubts and warnings about it.
+
+    **Arguments:**
+
+    - `series`: the images.
+    - `positions`: of the atoms (Å).
+    - `distance`: typical distance of neighbours (Å).
+    """
+    found = agreement(series, positions, distance)
+    told = f"the start agrees with the images by a correlation of {found.correlation:.2f} only"
+    if found.better is not None:
+        words, correlation = found.better
+        what, remedy = words.split(": ", 1)
+        told = f"{told}, and would by {correlation:.2f} with {what}"
+        if found.surely_another:
+            return found, [Doubt(told, remedy)], []
+        return found, [], [f"{told}: {remedy}"]
+    if not found.hardly_any:
+        return found, [], []
+    warning = (
+        f"{told}, of about {found.attainable:.2f} that their noise allows: check the unit of the start, "
+        "the pixel size, the centre, the tilt axis and the sign of its angles, the order of axes, and "
+        "whether atoms are bright (nothing that was tried agrees clearly better)"
+    )
+    return found, [], [warning]
+
+
+def why_outside(series: TiltSeries, positions: Float[np.ndarray, "n 3"], distance: float) -> str:
+    """What to do about atoms that are in no image."""
+    size, correlation = size_of_images(series, positions, distance)
+    if size < _FITS and correlation > mean_correlation(series, positions, distance) + _BETTER:
+        unit = " (is it in nm?)" if _TENTH[0] < size < _TENTH[1] else ""
+        return (
+            f"check the pixel size of {series.pixel:.3g} Å{unit} and the unit of the start; --pixel-size "
+            f"{series.pixel / size:.2g} would agree"
+        )
+    return "give the point that the views turn about with --centre, in Å, or leave these atoms out"

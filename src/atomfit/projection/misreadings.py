@@ -1,0 +1,192 @@
+"""What a model and its images would agree better with, if something else was meant than was understood.
+
+A series that is read with the wrong sign of its tilts looks as good as the right one, and its fit is busy
+and ends nowhere; so does one with a pixel size in nm, a model about another centre, or inverted contrast.
+But a model to start from, even a rough one, tells them apart at once (`agreement`). Conventions are tried
+one after the other; sizes by a scan, first of coarse spots, whose agreement changes slowly with the size; a
+centre by where coarse spots of each view correlate best with its image. Sizes and centres are tried only if
+the model hardly agrees as it is. Nothing is changed by it: it becomes a refusal or a warning with the
+remedy in it.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy import fft
+
+from atomfit.projection.agreement import (
+    WIDTHS,
+    Turn,
+    attainable_correlation,
+    correlation_of_spots,
+    lowest_correlation,
+    mean_correlation,
+    some_views,
+    spots,
+)
+from atomfit.projection.views import TiltSeries
+
+#: Width of coarse spots, in neighbour distances.
+_COARSE = 0.6
+#: By how much another convention must agree better: by so much, or, in images that are mostly noise, by a
+#: factor and many standard errors.
+_BETTER, _TIMES, _ERRORS = 0.1, 1.15, 15.0
+#: A model that agrees as well as this is of the right size and in the right place.
+_GOOD = 0.8
+#: Below this part of what would agree better, a model was misunderstood.
+_SURELY = 0.75
+#: Less than this part of what noise allows is hardly any agreement.
+_HARDLY = 0.5
+#: Sizes that are tried, and by how much they are then refined, twice.
+_SIZES = 10 ** np.linspace(-1.1, 1.1, 23)
+_FINER = (np.linspace(-0.08, 0.08, 11), np.linspace(-0.012, 0.012, 5))
+_SWAPPED = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+_FLIPPED, _MIRRORED = np.diag([1.0, -1.0, 1.0]), np.diag([-1.0, 1.0, 1.0])
+_HALF, _QUARTER = np.diag([-1.0, -1.0, 1.0]), np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+
+#: What rotations become if something else was meant, and what to do then.
+_OTHERS: dict[str, Turn] = {
+    "the inverse rotations (tilts of the opposite sign): --inverse-views": lambda r: np.swapaxes(r, -1, -2),
+    "the other tilt axis: --tilt-axis": lambda r: _SWAPPED @ r @ _SWAPPED.T,
+    "the other tilt axis and the inverse rotations: --tilt-axis and --inverse-views": lambda r: (
+        _SWAPPED @ np.swapaxes(r, -1, -2) @ _SWAPPED.T
+    ),
+    "images that are upside down (rows in the opposite order): turn them": lambda r: _FLIPPED @ r,
+    "images that are mirrored (columns in the opposite order): turn them": lambda r: _MIRRORED @ r,
+    "images that are rotated by 180 degrees: turn them": lambda r: _HALF @ r,
+    "images whose rows and columns are exchanged: transpose them": lambda r: _SWAPPED @ r,
+    "images that are rotated by 90 degrees: turn them (numpy.rot90)": lambda r: _QUARTER @ r,
+    "images that are rotated by -90 degrees: turn them (numpy.rot90)": lambda r: _QUARTER.T @ r,
+}
+_DARK = "inverted contrast (atoms are dark): give images in which atoms are bright (turn their sign)"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well the model to start from agrees with the images.
+
+    **Fields:**
+
+    - `correlation`: mean over some views.
+    - `better`: what would agree clearly better, in words, and its correlation; None if nothing would.
+    - `attainable`: correlation that the images' noise allows, about.
+    """
+
+    correlation: float
+    better: tuple[str, float] | None
+    attainable: float = 1.0
+
+    @property
+    def hardly_any(self) -> bool:
+        """Whether model and images have little to do with each other, as far as noise lets it be seen."""
+        return self.correlation < _HARDLY * self.attainable
+
+    @property
+    def surely_another(self) -> bool:
+        """Whether what was understood is as good as nothing beside what would agree better."""
+        return self.better is not None and self.correlation < _SURELY * self.better[1]
+
+
+def agreement(
+    series: TiltSeries, positions: Float[np.ndarray, "n 3"], neighbour_distance: float
+) -> Agreement:
+    """Compare atoms with images.
+
+    **Arguments:**
+
+    - `series`: the images.
+    - `positions`: of the atoms (Å).
+    - `neighbour_distance`: typical distance of neighbours (Å).
+    """
+    found = mean_correlation(series, positions, neighbour_distance)
+    others = {
+        words: mean_correlation(series, positions, neighbour_distance, turn)
+        for words, turn in _OTHERS.items()
+    }
+    others[_DARK] = -lowest_correlation(series, positions, neighbour_distance)
+    if max(found, *others.values()) < _GOOD:
+        others |= dict(_of_another_size(series, positions, neighbour_distance))
+        others |= dict(_about_another_centre(series, positions, neighbour_distance))
+    words = max(others, key=lambda name: others[name])
+    value = others[words]
+    error = 1 / np.sqrt(len(some_views(series)) * series.images[0].size)
+    clearly = value > found + _BETTER or (value > _TIMES * found and value > found + _ERRORS * error)
+    return Agreement(found, (words, value) if clearly else None, attainable_correlation(series))
+
+
+def size_of_images(
+    series: TiltSeries, positions: Float[np.ndarray, "n 3"], neighbour_distance: float
+) -> tuple[float, float]:
+    """How many times as large as the model the images show it, and the correlation then.
+
+    **Arguments:**
+
+    - `series`: the images.
+    - `positions`: of the atoms (Å).
+    - `neighbour_distance`: typical distance of neighbours (Å).
+    """
+
+    def agreeing(size: float, width: float) -> float:
+        about = series.centre + size * (positions - series.centre)
+        return correlation_of_spots(series, about, width * size * neighbour_distance)
+
+    best = max(_SIZES.tolist(), key=lambda size: agreeing(size, _COARSE))
+    for steps in _FINER:
+        best = max((best * 10**steps).tolist(), key=lambda size: agreeing(size, WIDTHS[1]))
+    return best, max(agreeing(best, width) for width in WIDTHS)
+
+
+def _of_another_size(
+    series: TiltSeries, positions: Float[np.ndarray, "n 3"], neighbour_distance: float
+) -> list[tuple[str, float]]:
+    size, value = size_of_images(series, positions, neighbour_distance)
+    unit = " (it may be in nm)" if 8 < size < 12.5 or 0.08 < size < 0.125 else ""
+    times = f"{size:.2g} times as large" if size > 1 else f"{1 / size:.2g} times as small"
+    remedy = f"give --pixel-size {series.pixel / size:.3g}, or a start whose coordinates are in Å"
+    return [(f"a model {times}{unit}: {remedy}", value)]
+
+
+def measured_centre(
+    series: TiltSeries, positions: Float[np.ndarray, "n 3"], neighbour_distance: float
+) -> Float[np.ndarray, " 3"]:
+    """The point (Å) that views would have to turn about, so that atoms are where images have them.
+
+    **Arguments:**
+
+    - `series`: the images.
+    - `positions`: of the atoms (Å).
+    - `neighbour_distance`: typical distance of neighbours (Å).
+    """
+    planes, moves = [], []
+    width = _COARSE * neighbour_distance / series.pixel
+    for k in some_views(series):
+        rotation, centre = series.views.rotations[k], series.views.centres[k]
+        drawn = spots(positions - series.centre, rotation, centre, series, width)
+        planes.append(rotation[:2])
+        moves.append(_shift(drawn, series.images[k], series.counted[k]) * series.pixel)
+    return series.centre - np.linalg.lstsq(np.concatenate(planes), np.concatenate(moves), rcond=None)[0]
+
+
+def _about_another_centre(
+    series: TiltSeries, positions: Float[np.ndarray, "n 3"], neighbour_distance: float
+) -> list[tuple[str, float]]:
+    x, y, z = point = measured_centre(series, positions, neighbour_distance)
+    value = mean_correlation(replace(series, centre=point), positions, neighbour_distance)
+    return [(f"another point that views turn about: --centre {x:.3g},{y:.3g},{z:.3g}", value)]
+
+
+def _shift(
+    drawn: Float[np.ndarray, "rows columns"],
+    image: Float[np.ndarray, "rows columns"],
+    counted: np.ndarray,
+) -> Float[np.ndarray, " 2"]:
+    """By how many pixels (u, v) a drawing is to be moved to correlate best with an image."""
+    measured = np.where(counted, image - np.mean(image[counted], dtype=np.float64), 0)
+    lengths = [2 * n for n in drawn.shape]
+    product = fft.rfft2(measured, lengths) * np.conj(fft.rfft2(drawn - drawn.mean(), lengths))
+    best = np.unravel_index(int(np.argmax(fft.irfft2(product, lengths))), lengths)
+    down, across = (
+        int(k) - length if k > length // 2 else int(k) for k, length in zip(best, lengths, strict=True)
+    )
+    return np.array([across, down], float)

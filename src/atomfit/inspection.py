@@ -14,8 +14,8 @@ from atomfit.detection.contrast import Contrast, measure_contrast
 from atomfit.detection.mean_atom import MeanAtom, measure_mean_atom
 from atomfit.detection.resolution import MapResolution, measure_resolution
 from atomfit.doubts.sections import map_doubts
-from atomfit.doubts.shape import shape_doubts
-from atomfit.doubts.spacing import spacing_doubts
+from atomfit.doubts.shape import ShapeDoubt, shape_doubts
+from atomfit.doubts.spacing import measured_distance, spacing_doubts
 from atomfit.doubts.values import fill_doubts, hot_doubts, sharpest
 from atomfit.elements import Element
 from atomfit.errors import Doubt, InputError
@@ -229,7 +229,7 @@ def inspect(
     if mean is not None and not doubts:
         shape = shape_doubts(mean, edge_level(density), resolution, density.grid, element)
     # Grain has distances, which say nothing of voxels; blobs may be atoms in voxels of a wrong size.
-    if known and not doubts and not any(one.grain for one in shape):
+    if known and not doubts and not _is_grain(shape, density, element):
         doubts, odd = spacing_doubts(density, element)
         warnings += odd
     if known and not doubts:
@@ -250,6 +250,13 @@ def inspect(
         resolution,
         mean,
     )
+
+
+def _is_grain(shape: list[ShapeDoubt], density: DensityMap, element: Element) -> bool:
+    """Whether distances of maxima are those of grain, which are nearer than spots are wide."""
+    if not shape or shape[0].grain:
+        return bool(shape)
+    return (measured_distance(density, element) or 0.0) < element.neighbour_distance
 
 
 def edge_level(density: DensityMap) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
+from atomfit.atoms import elements_of_matrices
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import element
@@ -100,6 +101,51 @@ def test_outliers_do_not_rule_a_robust_fit(clean: tuple[Simulation, MeanAtom], t
     if trouble == "blobs":
         # What the model leaves in the particle is told by the noise around it.
         assert robust.chi_square > 1.2
+
+
+@pytest.mark.parametrize("kind", ["poisson", "robust"])
+def test_a_prior_weighs_what_it_should(clean: tuple[Simulation, MeanAtom], kind: str) -> None:
+    """Counts of any gain, or t noise in any unit: what is known beforehand is no more and no less."""
+    case, mean_atom = clean
+    rng, unit = np.random.default_rng(7), 40.0
+    if kind == "poisson":
+        height = 50 * unit
+        values = unit * rng.poisson(50 * np.maximum(case.map.values.astype(float), 0) + 1)
+        loss: AbstractLoss = PoissonLoss()
+    else:
+        height = unit
+        values = unit * (case.map.values + 0.05 * rng.standard_t(4, case.map.values.shape))
+        loss = StudentLoss()
+    mean = replace(mean_atom, height=mean_atom.height * height)
+    density = case.map.with_values(values.astype(np.float32))
+    alone, drawn = (
+        fit_jointly(density, case.positions, mean, PT, likelihood=loss, prior=prior)  # type: ignore[arg-type]
+        for prior in ("none", "empirical")
+    )
+    errors = [elements_of_matrices(fit.fitted.matrices - case.matrices) for fit in (alone, drawn)]
+    of_alone, of_drawn = (float(np.sqrt(np.mean(x**2))) for x in errors)
+    assert of_drawn < 0.7 * of_alone
+    # The spread of 60 atoms is itself known to a third.
+    assert 0.6 < np.sqrt(np.mean((errors[1] / drawn.uncertainty.deviations[:, 3:9]) ** 2)) < 1.3
+    assert rmsd(drawn, case) < 1.02 * rmsd(alone, case)
+
+
+def test_dispersion_makes_losses_logarithms_of_probabilities(rng: np.random.Generator) -> None:
+    """Of counts, and of normal noise: second differences of the losses are those of the logarithms."""
+    unit, gain = 20.0, 2.5
+    means = rng.uniform(2, 40, 20_000)
+    values = rng.poisson(means)
+    scaled = (means * gain / unit, values * gain / unit)
+    ours = np.asarray(PoissonLoss().value(*(jnp.asarray(x) for x in scaled)))
+    exact = poisson.logpmf(values, values) - poisson.logpmf(values, means)
+    for loss in (PoissonLoss(gain), PoissonLoss()):
+        dispersion = loss.dispersion(*scaled, 0, unit)
+        assert dispersion == pytest.approx(gain / unit, rel=0.03)
+        np.testing.assert_allclose(np.sum(ours) / dispersion, np.sum(exact), rtol=0.03)
+    values = 0.1 * rng.normal(size=20_000)
+    wide = StudentLoss(np.asarray(10.0, np.float32))
+    assert wide.dispersion(np.zeros(20_000), values, 0, unit) == pytest.approx(0.1**2, rel=0.03)
+    assert wide.dispersion(np.zeros(20_000), values, 10_000, unit) == pytest.approx(2 * 0.1**2, rel=0.03)
 
 
 def test_poisson_is_the_logarithm_of_its_probability() -> None:

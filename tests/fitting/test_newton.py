@@ -146,6 +146,20 @@ def test_neighbours_against_all_pairs(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(table[60:], np.tile(np.arange(60, 64)[:, None], table.shape[1]))
 
 
+def test_crowded_neighbours_list_each_other(rng: np.random.Generator) -> None:
+    """100 atoms at one place, and others about: more than are listed."""
+    positions = np.concatenate([0.3 * rng.normal(size=(100, 3)), rng.uniform(-3, 3, (60, 3))])
+    table = neighbour_table(positions, 0.2, 160)
+    listed = np.zeros((160, 160), bool)
+    listed[np.arange(160)[:, None], table] = True
+    np.testing.assert_array_equal(listed, listed.T)
+    assert np.median(listed.sum(axis=1)) > 8
+    assert table.shape[1] <= 64
+    # What stands in for missing ones stands behind them.
+    gaps = table == np.arange(160)[:, None]
+    assert np.all(np.diff(gaps[:, 1:].astype(int), axis=1) >= 0)
+
+
 def test_conjugate_gradients_against_a_dense_solution(rng: np.random.Generator) -> None:
     root = rng.normal(size=(40, 40))
     matrix = (root @ root.T + 10 * np.eye(40)).astype(np.float32)

@@ -26,11 +26,22 @@ def test_a_residual_that_nothing_was_fitted_to_is_the_noise(correlation: float) 
     np.testing.assert_allclose(found.power(k), expected, rtol=0.2)
 
 
-@pytest.mark.parametrize(("frozen", "numbers"), [((), 10), (("displacements",), 4), (("positions",), 7)])
-def test_a_fit_absorbs_as_many_numbers_as_it_has(frozen: tuple[str, ...], numbers: int) -> None:
+@pytest.mark.parametrize(
+    ("frozen", "isotropic", "numbers"),
+    [
+        ((), False, 10),
+        (("displacements",), False, 4),
+        (("positions",), False, 7),
+        ((), True, 5),
+        (("positions",), True, 2),
+    ],
+)
+def test_a_fit_absorbs_as_many_numbers_as_it_has(
+    frozen: tuple[str, ...], isotropic: bool, numbers: int
+) -> None:
     """Summed over all frequencies of a box, the absorbed part is the number of parameters."""
     k = np.linspace(0, 4, 4000)
-    part = absorbed_part(k, 1.0, 0.3, 3, frozen)
+    part = absorbed_part(k, 1.0, 0.3, 3, frozen, isotropic)
     assert np.trapezoid(4 * np.pi * k**2 * part, k) == pytest.approx(numbers, rel=1e-3)
 
 

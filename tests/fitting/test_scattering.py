@@ -27,11 +27,14 @@ PT = element("Pt")
 RESOLUTION, SPACING = 0.1, 0.36
 
 
-def alloy(rng: np.random.Generator) -> tuple[DensityMap, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def alloy(
+    rng: np.random.Generator, symbols: tuple[str, ...] = ("Pt", "Fe")
+) -> tuple[DensityMap, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """19 atoms of Pt and Fe with the tables' form factors: map, positions, U, amplitudes, numbers."""
     sites = particle("octahedron", "Pt", 3)
     n = len(sites)
-    numbers = np.where(rng.random(n) < 0.5, 78, 26)
+    kinds = [gemmi.Element(symbol).atomic_number for symbol in symbols]
+    numbers = np.where(rng.random(n) < 0.5, kinds[0], kinds[-1])
     grid = Grid((44, 44, 44), np.full(3, SPACING), np.full(3, -21.5 * SPACING))
     positions = sites + rng.normal(0, 0.05, sites.shape)
     root = 0.05 * rng.normal(size=(n, 3, 3))
@@ -161,6 +164,28 @@ def test_isotropic_atoms_with_form_factors(rng: np.random.Generator) -> None:
     )
     assert np.all(np.isnan(fit.fitted.matrices))
     np.testing.assert_allclose(fit.fitted.u_iso, trace(matrices), atol=4e-3)
+
+
+def test_scattering_of_ones_own_is_what_is_fitted(rng: np.random.Generator) -> None:
+    """Atoms that scatter as iron, in a fit of platinum that is given that: not the tables' platinum."""
+    density, positions, matrices, _, _ = alloy(rng, ("Fe",))
+    own = FormFactors.of(np.full(len(positions), 26), 0.1)
+    fit = fit_jointly(density, positions, about(positions, density), PT, scattering=own)
+    np.testing.assert_array_equal(fit.scattering.weights, own.weights)
+    assert len(fit.scattering.kinds) == len(positions)
+    # Up to what is common to all atoms.
+    difference = trace(np.asarray(fit.atoms.matrices())) - trace(matrices)
+    np.testing.assert_allclose(difference, RESOLUTION, atol=0.01)
+
+
+def test_scattering_of_other_atoms_or_too_wide_is_refused(rng: np.random.Generator) -> None:
+    density, positions, *_ = alloy(rng)
+    mean = about(positions, density)
+    with pytest.raises(InputError, match="that of 3 atoms, not of 19"):
+        pose(density, positions, mean, PT, scattering=FormFactors.of(np.full(3, 78), 0.1))
+    narrow = MeanAtom(1.0, 0.002, 0.0, 0.002 * np.eye(3), 19)
+    with pytest.raises(InputError, match="no wider than the scattering"):
+        pose(density, positions, narrow, PT, scattering=FormFactors.of(np.full(19, 78), 0.1))
 
 
 def test_atoms_too_narrow_for_their_form_factor_are_refused(rng: np.random.Generator) -> None:

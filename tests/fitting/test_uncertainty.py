@@ -7,10 +7,13 @@ from atomfit.atoms import elements_of_matrices
 from atomfit.detection.detect import detect
 from atomfit.elements import element
 from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.information import Information
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks
+from atomfit.fitting.pointwise import information_blocks, part_inside
 from atomfit.fitting.pose import pose
 from atomfit.fitting.uncertainty import uncertainty
+from atomfit.grid import Grid
 from atomfit.matching import match
 from atomfit.neighbours import find_neighbours
 from atomfit.simulation import simulate
@@ -60,6 +63,46 @@ def test_blocks_of_the_inverse_against_a_dense_one(width: float, rng: np.random.
         slope = np.zeros(270)
         slope[10 * i : 10 * i + 3], slope[10 * j : 10 * j + 3] = -e, e
         assert distances[i] == pytest.approx(np.sqrt(slope @ dense @ slope), rel=0.05)
+
+
+def test_information_is_symmetric_where_atoms_have_many_neighbours(rng: np.random.Generator) -> None:
+    """Wide atoms of unequal surroundings: each has more neighbours than are inverted together."""
+    atoms = some_atoms(rng, spacing=2.0, width=0.5)
+    known = Information.of(atoms, 1.0, np.eye(10), derivatives_of_gaussian)
+    whole = np.zeros((27, 27, 10, 10))
+    rows = np.arange(27)[:, None]
+    listed = ~known.missing
+    whole[np.broadcast_to(rows, listed.shape)[listed], known.neighbours[listed]] = known.blocks[listed]
+    np.testing.assert_allclose(whole, whole.transpose(1, 0, 3, 2), atol=1e-9)
+    assert np.any(listed.sum(axis=1) < 19)
+    assert np.any(listed.sum(axis=1) > 19)
+
+
+@pytest.mark.parametrize("deep", [-0.3, 0.0, 0.5])
+def test_atoms_on_a_face_against_a_dense_inverse(deep: float, rng: np.random.Generator) -> None:
+    """A map that ends at, before or beyond the first atoms' centres: only voxels inside tell of them."""
+    atoms = some_atoms(rng)
+    edge = VOLUME ** (1 / 3)
+    first = float(atoms.positions[:9, 0].mean())
+    shape = np.array([38, 38, 24])
+    origin = np.array([first - deep, -3.2, -3.2])
+    grid = Grid(tuple(int(x) for x in shape), np.full(3, edge), origin)
+    ones = np.ones(grid.shape)
+    part = part_inside(atoms, ones, grid)
+    known = uncertainty(atoms, NOISE, VOLUME, inside=(part, part))
+    blocks = information_blocks(atoms, np.tile(np.arange(27), (27, 1)), ones / NOISE**2, grid)
+    dense = np.linalg.inv(np.swapaxes(blocks, 1, 2).reshape(270, 270))
+    expected = np.sqrt(np.diagonal(dense)).reshape(27, 10)
+    ratio = known.deviations / expected
+    on_face = np.abs(atoms.positions[:, 0] - first) < 1
+    assert on_face.sum() == 9
+    # Place and width across the face.
+    whole = (uncertainty(atoms, NOISE, VOLUME).deviations / expected)[on_face]
+    assert np.median(whole[:, [0, 3]]) < 0.75
+    assert np.median(ratio[on_face]) == pytest.approx(1, abs=0.05)
+    assert np.all((ratio[on_face] > 0.7) & (ratio[on_face] < 1.4))
+    np.testing.assert_allclose(ratio[~on_face], 1, atol=0.15)
+    np.testing.assert_allclose(part[18:], np.tile(np.eye(10), (9, 1, 1)))
 
 
 def test_a_lone_atom_against_the_textbook() -> None:

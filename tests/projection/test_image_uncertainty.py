@@ -100,6 +100,37 @@ def test_covariances_are_the_inverse_of_what_derivatives_share(views: Views) -> 
         assert shared.evidence[i] * shared.excess == pytest.approx(9.0 * left, rel=0.05)
 
 
+def test_what_a_fit_absorbs_is_no_colour(views: Views) -> None:
+    """White noise less what a fit of places and amplitudes takes of it looks blue, and is white."""
+    rng = np.random.default_rng(2)
+    positions = CENTRE + rng.uniform(-5, 5, (40, 3))
+    columns = []
+    for atom in range(40):
+        for axis in range(4):
+            ends = []
+            for sign in (-1, 1):
+                place, amplitude = positions[atom : atom + 1].copy(), np.ones(1)
+                if axis < 3:
+                    place[0, axis] += sign * 1e-3
+                else:
+                    amplitude += sign * 0.5
+                ends.append(drawn(place, amplitude, views).ravel())
+            columns.append(ends[1] - ends[0])
+    fitted_space = np.linalg.qr(np.array(columns).T)[0]
+    excesses = []
+    for _ in range(4):
+        noise = rng.normal(size=(len(views), *SHAPE))
+        left = noise.ravel() - fitted_space @ (fitted_space.T @ noise.ravel())
+        left = left.reshape(noise.shape)
+        raw = coloured_excess(left, PIXEL, SPOT)
+        corrected = coloured_excess(left, PIXEL, SPOT, (3 * 40 / 9, 40 / 9))
+        excesses.append((raw, corrected))
+        assert measure_uncertainty(fitted(positions, left, 1.0, views)).excess >= 1
+    raw, corrected = np.mean(excesses, axis=0)
+    assert raw < 0.98
+    assert corrected == pytest.approx(1, abs=0.02)
+
+
 def test_what_was_known_before_counts(views: Views) -> None:
     positions = some_atoms()
     residual = np.random.default_rng(0).normal(size=(len(views), *SHAPE))

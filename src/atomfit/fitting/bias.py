@@ -40,6 +40,7 @@ def second_order_bias(
     known: Information,
     overlap: Overlap,
     lifts: Float[np.ndarray, "n p b"],
+    inside: Float[np.ndarray, "n q q"] | None = None,
 ) -> Float[np.ndarray, "n q"]:
     """Bias of the numbers of each atom; zero where it is not known.
 
@@ -51,6 +52,7 @@ def second_order_bias(
     - `known`: what is known of them.
     - `overlap`: of two Gaussians, with its derivatives.
     - `lifts`: of which L Lᵀ is what an unknown background adds to the inverse of the information.
+    - `inside`: what of each atom was seen (see `information`).
     """
     d, amplitudes = atoms.positions.shape[1], np.nan_to_num(atoms.amplitudes)
     # Half the digits are enough for a correction. Its unit keeps them within the range of float32.
@@ -62,7 +64,10 @@ def second_order_bias(
         others = np.where(known.missing[rows, :, None], np.float32(0), curvature[known.neighbours[rows]])
         pull.append(projected(others, derivatives, amplitudes[rows], d))
     units = np.where(np.arange(covariances.shape[1]) < covariances.shape[1] - 1, unit**2, unit)
-    right = (np.concatenate(pull).astype(np.float64) * units) @ known.basis / known.unit
+    natural_pull = np.concatenate(pull).astype(np.float64) * units
+    if inside is not None:
+        natural_pull = np.einsum("nij,njk,nk->ni", inside, inside, natural_pull)
+    right = natural_pull @ known.basis / known.unit
     answer = known.solve((right / known.scale)[..., None])[..., 0] / known.scale
     # Bias of the amplitudes would push the background down, which widens atoms in turn.
     answer += lifts @ np.einsum("npb,np->b", lifts, right)

@@ -73,6 +73,8 @@ class Curvature(eqx.Module):
 def neighbour_table(positions: Float[np.ndarray, "n d"], u: float, size: int) -> Int[np.ndarray, "size m"]:
     """Atoms that overlap with each atom, itself first, padded by itself; on the host.
 
+    Where atoms crowd, the nearest are listed, and only pairs that both list: the matrix is symmetric.
+
     **Arguments:**
 
     - `positions`: of the atoms (Å).
@@ -89,13 +91,22 @@ def neighbour_table(positions: Float[np.ndarray, "n d"], u: float, size: int) ->
     # Multiples of four, so that similar particles share compiled code.
     width = -(-count // 4) * 4
     table = np.tile(np.arange(size, dtype=np.int32)[:, None], (1, width))
-    kept = np.where(np.isfinite(distances), near, np.arange(n)[:, None])[:, :count]
+    kept = _mutual(np.where(np.isfinite(distances), near, np.arange(n)[:, None])[:, :count])
     table[:n, : kept.shape[1]] = kept
     # Two atoms at one place may come in any order; each comes first in its own row.
     own = np.argmax(table[:n] == np.arange(n)[:, None], axis=1)
     table[np.arange(n), own] = table[:n, 0]
     table[:n, 0] = np.arange(n)
     return table
+
+
+def _mutual(table: Int[np.ndarray, "n m"]) -> Int[np.ndarray, "n m"]:
+    """The same without pairs that only one of the two lists, padded by the atom itself."""
+    n = len(table)
+    own = np.arange(n)[:, None]
+    pairs, turned = (own * n + table).ravel(), (table * n + own).ravel()
+    table = np.where(np.isin(turned, pairs).reshape(table.shape), table, own)
+    return np.take_along_axis(table, np.argsort(table == own, axis=1, kind="stable"), axis=1)
 
 
 def curvature_of_atoms(

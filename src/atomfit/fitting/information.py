@@ -1,8 +1,12 @@
 """The Fisher information of a fit, on the host in float64: block-sparse, each block in its own unit.
 
-Each atom meets only the neighbours that it overlaps with (up to `CLUSTER`), in one block a pair, in the
-directions of its natural parameters that were free. Amplitudes may be of any size and positions of any
-accuracy, so each number is measured in its own inverse information.
+Each atom meets only the neighbours that it overlaps with (the `CLUSTER` nearest, and those that it is one
+of these for: the matrix is symmetric), in one block a pair, in the directions of its natural parameters
+that were free. Amplitudes may be of any size and positions of any accuracy, so each number is measured in
+its own inverse information.
+
+Overlaps in closed form count all of space. Of an atom that reaches over a face of the region only a part
+was seen: its blocks B are taken to L B Lᵀ, which makes its own what the voxels inside say (`pointwise`).
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -26,6 +30,8 @@ _ACCURACY = 1e-4
 _MOST_PRODUCTS = 200
 
 Blocks = Callable[[FittedAtoms, Any], Any]
+#: What was known beforehand of atoms and their neighbours: blocks of precision, by the table of these.
+Beforehand = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +40,9 @@ class Information:
 
     **Fields:**
 
-    - `blocks`: of each atom with itself (first) and its neighbours, zero where there are fewer; for numbers
-        in units of `scale`.
-    - `neighbours`: their indices, padded by the atom itself.
+    - `blocks`: of each atom with itself (first) and its neighbours, nearest first, zero where there are
+        fewer; for numbers in units of `scale`.
+    - `neighbours`: their indices, padded by the atom itself; whoever lists another is listed by it.
     - `missing`: where that is so.
     - `basis`: directions in the space of natural parameters in which an atom was free.
     - `scale`: root of the information of each number by itself.
@@ -57,8 +63,9 @@ class Information:
         unit: float,
         basis: Float[np.ndarray, "q p"],
         overlap: Overlap,
-        prior: Float[np.ndarray, "n q q"] | None = None,
+        prior: Beforehand | None = None,
         blocks_of: Blocks | None = None,
+        inside: Float[np.ndarray, "n q q"] | None = None,
     ) -> "Information":
         """Of fitted atoms.
 
@@ -66,24 +73,31 @@ class Information:
 
         - `atoms`, `unit`, `basis`: see above, and `free_directions`.
         - `overlap`, `prior`, `blocks_of`: as for `uncertainty`.
+        - `inside`: L of each atom; see the head of this module.
         """
         n = len(atoms)
         neighbours = neighbour_table(atoms.positions, float(np.median(atoms.reach_variances)), n)
-        neighbours = neighbours[:, :CLUSTER]
+        neighbours = closed(neighbours[:, :CLUSTER])
         missing = (neighbours == np.arange(n)[:, None]) & (np.arange(neighbours.shape[1]) > 0)
         blocks_of = blocks_of or partial(overlap_blocks, overlap=overlap)
-        blocks = _freely(blocks_of(atoms, neighbours) / unit, basis, missing, prior)
+        natural = _seen(blocks_of(atoms, neighbours) / unit, neighbours, inside)
+        blocks = _freely(natural, basis, missing, None if prior is None else prior(neighbours))
         scale = np.sqrt(np.maximum(np.diagonal(blocks[:, 0], axis1=1, axis2=2), 1e-300))
         blocks = blocks / (scale[:, None, :, None] * scale[neighbours][:, :, None, :])
         return cls(blocks, neighbours, missing, basis, scale, unit)
 
     def with_noise(
-        self, atoms: FittedAtoms, overlap: Overlap, prior: Float[np.ndarray, "n q q"] | None
+        self,
+        atoms: FittedAtoms,
+        overlap: Overlap,
+        prior: Beforehand | None,
+        inside: Float[np.ndarray, "n q q"] | None = None,
     ) -> Float[np.ndarray, "n m p p"]:
         """Blocks of the same, with the noise's covariance between, in the same units."""
-        blocks = _freely(
-            overlap_blocks(atoms, self.neighbours, overlap) / self.unit, self.basis, self.missing, prior
-        )
+        natural = overlap_blocks(atoms, self.neighbours, overlap) / self.unit
+        natural = _seen(natural, self.neighbours, inside)
+        known = None if prior is None else prior(self.neighbours)
+        blocks = _freely(natural, self.basis, self.missing, known)
         return blocks / (self.scale[:, None, :, None] * self.scale[self.neighbours][:, :, None, :])
 
     def solve(self, right: Float[np.ndarray, "n p c"]) -> Float[np.ndarray, "n p c"]:
@@ -97,6 +111,29 @@ class Information:
         columns = right.reshape(n * p, c).T
         solved = [cg(matrix, column, rtol=_ACCURACY, maxiter=_MOST_PRODUCTS)[0] for column in columns]
         return np.stack(solved, axis=1).reshape(right.shape) if c else right
+
+
+def closed(table: Int[np.ndarray, "n m"]) -> Int[np.ndarray, "n k"]:
+    """A table of neighbours to which each atom's row those are added that list it; padded by itself."""
+    n = len(table)
+    own = np.arange(n)[:, None]
+    pairs, turned = (own * n + table).ravel(), (table * n + own).ravel()
+    rows, others = np.divmod(np.setdiff1d(turned, pairs), n)
+    counts = np.bincount(rows, minlength=n)
+    added = np.tile(own, (1, int(counts.max(initial=0))))
+    added[rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)] = others
+    return np.concatenate([table, added.astype(table.dtype)], axis=1)
+
+
+def _seen(
+    natural: Float[np.ndarray, "n m q q"],
+    neighbours: Int[np.ndarray, "n m"],
+    inside: Float[np.ndarray, "n q q"] | None,
+) -> Float[np.ndarray, "n m q q"]:
+    """Blocks of atoms of which only a part was seen."""
+    if inside is None:
+        return natural
+    return inside[:, None] @ natural @ np.swapaxes(inside[neighbours], 2, 3)
 
 
 def free_directions(d: int, isotropic: bool, frozen: Collection[str]) -> Float[np.ndarray, "q p"]:
@@ -144,11 +181,11 @@ def _freely(
     natural: Float[np.ndarray, "n m q q"],
     basis: Float[np.ndarray, "q p"],
     missing: Bool[np.ndarray, "n m"],
-    prior: Float[np.ndarray, "n q q"] | None,
+    prior: Float[np.ndarray, "n m q q"] | None,
 ) -> Float[np.ndarray, "n m p p"]:
-    """Blocks of what was free, with what was known of each atom beforehand."""
+    """Blocks of what was free, with what was known beforehand."""
     if prior is not None:
-        natural[:, 0] += prior
+        natural = natural + prior
     # Where everything is free, the directions are the numbers themselves.
     free = natural if basis.shape[0] == basis.shape[1] else basis.T @ natural @ basis
     free[missing] = 0.0

@@ -136,7 +136,7 @@ def fit_jointly(
     *,
     numbers: Int[np.ndarray, " n"] | None = None,
     displacements: Displacements = "anisotropic",
-    scattering: Scattering = "gaussian",
+    scattering: Scattering | AbstractScattering = "gaussian",
     u_mean: float | None = None,
     voxels: Voxels = "point",
     background: Background | AbstractBackground = "constant",
@@ -160,7 +160,8 @@ def fit_jointly(
     - `element`: what they are, or the one that `mean_atom` is of.
     - `numbers`: atomic numbers, where there are several elements.
     - `displacements`: one number an atom, or a matrix.
-    - `scattering`: whether the form factors of the elements are part of the model.
+    - `scattering`: what atoms look like at rest: "gaussian" leaves that to their displacements,
+        "form-factor" takes it from their elements; or densities of one's own, of each atom.
     - `u_mean`: mean displacement (Å²), if it is known; with form factors it tells displacements from
         resolution, see `resolution`.
     - `voxels`: what a voxel holds: the density at its centre, or its mean over the voxel.
@@ -232,7 +233,7 @@ def fit_jointly(
     blur, resolution = np.zeros_like(shapes[0]), None
     if voxels == "integrated":
         blur = voxel_variances(density.grid.spacing)
-    if scattering == "form-factor" and "resolution" not in frozen:
+    if scattering != "gaussian" and "resolution" not in frozen:
         resolution = resolve(shapes - blur, uncertainty, ~at_bound, u_mean)
         blur = blur + resolution.s * np.eye(len(blur))
     return JointFit(

@@ -12,7 +12,10 @@ all. `StudentLoss` takes residuals to follow Student's t with four degrees of fr
 Taylor 1989): it costs little when there is none, and large differences lose their pull. Its scale
 is that of the residual's median.
 
-A loss is any final subclass of `AbstractLoss`, in units in which a typical peak is one.
+A loss is any final subclass of `AbstractLoss`, in units in which a typical peak is one. It is minus the
+logarithm of the likelihood but for a factor, the `dispersion` (McCullagh & Nelder 1989, 9.2.4), as half a
+squared difference is but for the noise's variance. Divided by it, losses add up with what is known
+beforehand.
 """
 
 import abc
@@ -46,16 +49,27 @@ class AbstractLoss(eqx.Module):
         """What Gauss-Newton takes for the second derivative by the density; positive."""
 
     @abc.abstractmethod
-    def precision(
+    def dispersion(
         self, density: Float[np.ndarray, " k"], values: Float[np.ndarray, " k"], free: int, unit: float
-    ) -> Float[np.ndarray, " k"]:
-        """Inverse variance that each voxel's value has for the fit, on the host.
+    ) -> float:
+        """By what the loss is to be divided to be minus the logarithm of the likelihood, on the host.
+
+        That of a fit with as much curvature as its errors call for: E[slope²] / E[curvature].
 
         **Arguments:**
 
         - `density`, `values`: the model's and the map's, at the voxels that count.
         - `free`: how many numbers were fitted.
         - `unit`: in which density is measured (map units).
+        """
+
+    @abc.abstractmethod
+    def precision(
+        self, density: Float[np.ndarray, " k"], values: Float[np.ndarray, " k"], free: int, unit: float
+    ) -> Float[np.ndarray, " k"]:
+        """Inverse variance that each voxel's value has for the fit, on the host: curvature by dispersion.
+
+        **Arguments:** as above.
         """
 
     @abc.abstractmethod
@@ -103,15 +117,19 @@ class PoissonLoss(AbstractLoss):
     def curvature(self, density: Float[Array, "..."], values: Float[Leaf, "..."]) -> Float[Array, "..."]:
         return 1 / jnp.maximum(density, self.least)
 
+    def dispersion(
+        self, density: Float[np.ndarray, " k"], values: Float[np.ndarray, " k"], free: int, unit: float
+    ) -> float:
+        if self.gain is not None:
+            return self.gain / unit
+        # Pearson's statistic, which for any mean is one on average.
+        squares = (values - density) ** 2 / np.maximum(density, self.least)
+        return float(np.sum(squares)) / max(len(values) - free, 1)
+
     def precision(
         self, density: Float[np.ndarray, " k"], values: Float[np.ndarray, " k"], free: int, unit: float
     ) -> Float[np.ndarray, " k"]:
-        if self.gain is not None:
-            return 1 / self.variances(density, unit, np.nan)
-        variances = np.maximum(density, self.least)
-        # Pearson's statistic, which for any mean is one on average (McCullagh & Nelder 1989, 9.2.4).
-        gain = np.sum((values - density) ** 2 / variances) / max(len(values) - free, 1)
-        return 1 / (gain * variances)
+        return 1 / (self.dispersion(density, values, free, unit) * np.maximum(density, self.least))
 
     def variances(
         self, density: Float[np.ndarray, " k"], unit: float, measured: float
@@ -145,15 +163,26 @@ class StudentLoss(AbstractLoss):
         # Of the parabola that touches the loss and lies above it: every step descends.
         return 1 / (1 + (density - values) ** 2 / (self.freedom * jnp.asarray(self.scale) ** 2))
 
+    def dispersion(
+        self, density: Float[np.ndarray, " k"], values: Float[np.ndarray, " k"], free: int, unit: float
+    ) -> float:
+        slope, second = self._slopes(density, values)
+        return float(np.sum(slope**2)) / max(len(values) - free, 1) / float(np.mean(second))
+
     def precision(
         self, density: Float[np.ndarray, " k"], values: Float[np.ndarray, " k"], free: int, unit: float
     ) -> Float[np.ndarray, " k"]:
+        # An M-estimator's variance is E[ψ²] / E[ψ']² (Huber 1964).
+        second = float(np.mean(self._slopes(density, values)[1]))
+        return np.full(len(values), second / self.dispersion(density, values, free, unit))
+
+    def _slopes(
+        self, density: Float[np.ndarray, " k"], values: Float[np.ndarray, " k"]
+    ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        """ψ and ψ': first and second derivatives of the loss."""
         residual = (values - density).astype(np.float64)
         u = residual**2 / (self.freedom * float(self.scale) ** 2)
-        slope, second = residual / (1 + u), (1 - u) / (1 + u) ** 2
-        # An M-estimator's variance is E[ψ²] / E[ψ']² (Huber 1964).
-        variance = np.sum(slope**2) / max(len(values) - free, 1) / np.mean(second) ** 2
-        return np.full(len(values), 1 / variance)
+        return residual / (1 + u), (1 - u) / (1 + u) ** 2
 
     def variances(
         self, density: Float[np.ndarray, " k"], unit: float, measured: float

@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt
 
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.elements import Element
+from atomfit.errors import InputError
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import AbstractBackground
@@ -26,8 +27,8 @@ from atomfit.fitting.parameters import Bounds, parametrise
 from atomfit.fitting.posterior import Posterior, Term
 from atomfit.fitting.prior import no_prior
 from atomfit.fitting.problem import JointProblem, reach_of, windows_around
-from atomfit.fitting.scatterers import FormFactors, OneGaussian
-from atomfit.fitting.start import blur_of, filled, starting_model
+from atomfit.fitting.scatterers import AbstractScattering, FormFactors, OneGaussian
+from atomfit.fitting.start import blur_around, blur_of, filled, starting_model
 from atomfit.grid import DensityMap
 from atomfit.options import Background, Displacements, Scattering
 from atomfit.rendering import bucket
@@ -57,7 +58,7 @@ def pose(
     numbers: Int[np.ndarray, " n"] | None = None,
     displacements: Displacements = "anisotropic",
     background: Background | AbstractBackground = "constant",
-    scattering: Scattering = "gaussian",
+    scattering: Scattering | AbstractScattering = "gaussian",
     frozen: Collection[str] = (),
     terms: tuple[Term, ...] = (),
     noise: NoiseSpectrum | None = None,
@@ -75,8 +76,7 @@ def pose(
     radius = region_widths * float(np.sqrt(mean_atom.u))
     region = region_around(density, positions, radius + (COLOURED_MARGIN if coloured else 0), coloured)
     numbers = np.full(len(positions), element.number) if numbers is None else numbers
-    blur = mean_atom.u if scattering == "gaussian" else blur_of(mean_atom, element)
-    scatterers = OneGaussian() if scattering == "gaussian" else FormFactors.of(filled(numbers), blur)
+    scatterers, blur = _scatterers(scattering, mean_atom, element, numbers)
     start = starting_model(
         density, positions, mean_atom, blur, numbers, scatterers, displacements, background, region
     )
@@ -114,6 +114,35 @@ def pose(
     )
     informative = noise.information if noise is not None and coloured else 1.0
     return JointProblem(region, mean_atom.height, posterior, n, informative, reach)
+
+
+def _scatterers(
+    scattering: Scattering | AbstractScattering,
+    mean_atom: MeanAtom,
+    element: Element,
+    numbers: Int[np.ndarray, " n"],
+) -> tuple[AbstractScattering, float]:
+    """Atoms at rest, padding included, and what widens them to the mean atom (Å²)."""
+    n = len(numbers)
+    if isinstance(scattering, AbstractScattering):
+        d = len(mean_atom.matrix)
+        given = len(scattering.terms(np.tile(np.eye(d), (n, 1, 1)))[0])
+        if given != n:
+            raise InputError(
+                f"scattering is that of {given} atoms, not of {n}", "give one for each", "scattering"
+            )
+        return scattering[filled(np.arange(n))], blur_around(mean_atom, scattering[np.arange(1)])
+    match scattering:
+        case "gaussian":
+            return OneGaussian(), mean_atom.u
+        case "form-factor":
+            blur = blur_of(mean_atom, element)
+            return FormFactors.of(filled(numbers), blur), blur
+    raise InputError(
+        f"there is no scattering {scattering!r}",
+        "give 'gaussian', 'form-factor' or an AbstractScattering of the atoms",
+        "scattering",
+    )
 
 
 def _padded(x: Float[np.ndarray, "k *d"]) -> Float[np.ndarray, "size *d"]:

@@ -4,7 +4,8 @@
 
 `data` is a misfit whose Gauss-Newton matrix is known (`objective`), `prior` is quadratic in each atom's
 natural parameters (`prior`). A term is anything that turns a model into a number, in the same unit: a
-restraint by an interatomic potential, say. It needs no derivatives of its own; those of JAX serve.
+restraint by an interatomic potential, say. It needs no derivatives of its own; those of JAX serve, for
+steps and for standard uncertainties (`term_information`).
 """
 
 import abc

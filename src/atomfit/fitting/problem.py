@@ -177,6 +177,12 @@ class JointProblem:
         precisions = np.asarray(self.posterior.prior.precisions, np.float64)[: self.n]
         return precisions * (self.unit / noise) ** 2 / np.outer(unit, unit)
 
+    def dispersion(self, model: MapModel) -> float:
+        """By what the misfit is to be divided to be minus log likelihood, for a likelihood of voxels."""
+        data = self.posterior.data
+        assert isinstance(data, Pointwise)
+        return data.loss.dispersion(*self._counted(model), self.parameters, self.unit)
+
     def precision(self, model: MapModel) -> Float[np.ndarray, "..."]:
         """Inverse variance of each voxel (1 / squared map units), for a likelihood of voxels."""
         data = self.posterior.data

@@ -16,17 +16,19 @@ from jaxtyping import Float, Int
 from atomfit.atoms import Atoms, IsotropicDisplacements, matrices_of_elements
 from atomfit.errors import InputError
 from atomfit.fitting.fitted import FittedAtoms
+from atomfit.fitting.information import Beforehand, free_directions
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.objective import Pointwise
+from atomfit.fitting.objective import Pointwise, SpectralLeastSquares
 from atomfit.fitting.overlaps import weighted_derivatives
 from atomfit.fitting.parameters import Free
-from atomfit.fitting.pointwise import information_blocks, information_border
+from atomfit.fitting.pointwise import information_blocks, information_border, part_inside
 from atomfit.fitting.problem import JointProblem
 from atomfit.fitting.residual_noise import SmoothNoise, noise_left, taper
 from atomfit.fitting.scatterers import AbstractScattering, Overlap
 from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.fitting.start import cast
+from atomfit.fitting.term_information import term_blocks
 from atomfit.fitting.uncertainty import Uncertainty, covariances_of_lone_atoms, uncertainty
 
 #: A fit ends when a chunk of iterations lowers chi-square by less than this for each atom.
@@ -43,7 +45,8 @@ class FitState:
     **Fields:**
 
     - `free`: the best free numbers.
-    - `history`: half the sum of squared residuals after each iteration, in squared typical peaks.
+    - `history`: the objective after each iteration (half the sum of squared residuals, in squared typical
+        peaks, where there is nothing else in it).
     """
 
     free: Free
@@ -96,7 +99,9 @@ class Refinement:
         background = self.model.background.times(problem.unit).on(grid, grid)
         residual = problem.region.values - self.fitted.density(grid) - background
         u = float(np.median(self.fitted.u_iso))
-        return noise_left(residual, taper(problem.region.mask, grid), grid, problem.n, u, frozen)
+        isotropic = isinstance(self.atoms.displacements, IsotropicDisplacements)
+        window = taper(problem.region.mask, grid)
+        return noise_left(residual, window, grid, problem.n, u, frozen, isotropic)
 
     def uncertainty(
         self,
@@ -120,7 +125,8 @@ class Refinement:
         problem, grid = self.problem, self.problem.region.grid
         fields = [] if "background" in frozen else self.model.background.fields(grid)
         isotropic = isinstance(self.atoms.displacements, IsotropicDisplacements)
-        prior = problem.prior_information(self.strength_of_noise(inside))
+        basis = free_directions(grid.ndim, isotropic, frozen)
+        prior = self._beforehand(self.strength_of_noise(inside), basis)
         if isinstance(problem.posterior.data, Pointwise):
             precision = problem.precision(self.model)
             return uncertainty(
@@ -144,7 +150,42 @@ class Refinement:
             overlap=overlap,
             noise_overlap=None if curvature_only else noise_overlap,
             prior=prior,
+            inside=self._inside(),
         )
+
+    def _inside(self) -> tuple[Float[np.ndarray, "n q q"], Float[np.ndarray, "n q q"]] | None:
+        """What the region's faces leave of the information on each atom, and of what noise does to it."""
+        data, grid = self.problem.posterior.data, self.problem.region.grid
+        if isinstance(data, SpectralLeastSquares):
+            weights = np.asarray(data.inside, np.float64) ** 2
+            return part_inside(self.fitted, weights, grid), part_inside(self.fitted, weights**2, grid)
+        part = part_inside(self.fitted, self.problem.region.mask, grid)
+        return part, part
+
+    def _beforehand(self, noise: float, basis: Float[np.ndarray, "q p"]) -> Beforehand | None:
+        """What a prior and terms say of atoms, in natural parameters (map units); None if there are none.
+
+        **Arguments:**
+
+        - `noise`: of a voxel, in which the objective is measured (map units).
+        - `basis`: directions in which an atom is free.
+        """
+        problem, posterior = self.problem, self.problem.posterior
+        own, terms = problem.prior_information(noise), posterior.terms
+        if not terms and not own.any():
+            return None
+        unit = np.ones(own.shape[-1])
+        unit[-1] = problem.unit
+
+        def blocks(neighbours: Int[np.ndarray, "n m"]) -> Float[np.ndarray, "n m q q"]:
+            known = np.zeros((*neighbours.shape, *own.shape[1:]))
+            known[:, 0] = own
+            if terms:
+                of_terms = term_blocks(terms, self.model, neighbours, basis)
+                known += of_terms * (problem.unit / noise) ** 2 / np.outer(unit, unit)
+            return known
+
+        return blocks
 
     def covariances_if_alone(
         self,
@@ -189,10 +230,11 @@ class Refinement:
     def strength_of_noise(self, inside: SmoothNoise | None) -> float:
         """Standard deviation of the white noise that would do to displacements what the noise does.
 
-        A likelihood of voxels has no noise left to be measured by; its unit takes the place.
+        Its square, in units of the typical peak, is what the objective is to be divided by to be minus the
+        logarithm of the probability; of a likelihood of voxels, that is its dispersion.
         """
         if isinstance(self.problem.posterior.data, Pointwise):
-            return self.problem.unit
+            return self.problem.unit * float(np.sqrt(self.problem.dispersion(self.model)))
         if inside is None:
             return self.deviation
         u, d = float(np.median(self.fitted.u_iso)), self.atoms.ndim

@@ -8,7 +8,8 @@ so that N atoms of variance u in a volume V absorb
 
     h(k) = N/V (4πu)^(d/2) exp(-q) (1 + 2q + (d/2 - 2q + 2q²)),    q = 4π² u k²
 
-(amplitude, position, displacements), and the noise's power is what is left over 1 - h. Where h is near
+(amplitude, position, displacements), and the noise's power is what is left over 1 - h. Of atoms with one
+displacement only, the last part is that of their Laplacian, 2/d (q - d/2)². Where h is near
 one nothing is left to judge by, and the power is taken to be that of the nearest frequency where it is not.
 
 The spectrum is then written as a few Gaussians, so that what noise does to two atoms is the overlap of
@@ -129,6 +130,7 @@ def noise_left(
     atoms: int,
     u: float,
     frozen: Collection[str] = (),
+    isotropic: bool = False,
 ) -> SmoothNoise:
     """The noise of which a fit has left a residual.
 
@@ -140,6 +142,7 @@ def noise_left(
     - `atoms`: how many were fitted in the window.
     - `u`: variance of the mean atom (Å²).
     - `frozen`: parts that were not fitted, and absorb nothing.
+    - `isotropic`: whether each atom has one displacement only.
     """
     square = float(np.sum(np.square(window, dtype=np.float64)))
     rest = window * (residual - np.sum(window * residual) / np.sum(window))
@@ -159,7 +162,7 @@ def noise_left(
     whole = k <= 0.5 / grid.spacing.max()
     k, level, count = k[whole], level[whole], count[seen][whole]
     volume = square * float(np.prod(grid.spacing))
-    absorbed = absorbed_part(k, atoms / volume, u, grid.ndim, frozen)
+    absorbed = absorbed_part(k, atoms / volume, u, grid.ndim, frozen, isotropic)
     believed = absorbed <= MOST_ABSORBED
     first = int(np.argmax(believed))
     whole_power = np.where(believed, level / (1 - np.minimum(absorbed, MOST_ABSORBED)), 0.0)
@@ -179,6 +182,7 @@ def absorbed_part(
     u: float,
     d: int,
     frozen: Collection[str] = (),
+    isotropic: bool = False,
 ) -> Float[np.ndarray, " k"]:
     """Which part of white noise a fit of atoms absorbs at each spatial frequency.
 
@@ -189,8 +193,10 @@ def absorbed_part(
     - `u`: variance of an atom (Å²).
     - `d`: dimensions.
     - `frozen`: parts that were not fitted.
+    - `isotropic`: whether each atom has one displacement only.
     """
     q = 4 * np.pi**2 * u * frequencies**2
-    parts = {"amplitudes": 1 + 0 * q, "positions": 2 * q, "displacements": d / 2 - 2 * q + 2 * q**2}
+    shapes = 2 / d * (q - d / 2) ** 2 if isotropic else d / 2 - 2 * q + 2 * q**2
+    parts = {"amplitudes": 1 + 0 * q, "positions": 2 * q, "displacements": shapes}
     total = sum(part for name, part in parts.items() if name not in frozen)
     return atoms_per_volume * (4 * np.pi * u) ** (d / 2) * np.exp(-q) * np.asarray(total)

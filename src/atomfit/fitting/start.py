@@ -5,6 +5,7 @@ from typing import TypeVar
 import jax
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.optimize import brentq
 
 from atomfit.atoms import (
     AbstractDisplacements,
@@ -99,6 +100,26 @@ def blur_of(mean_atom: MeanAtom, element: Element) -> float:
             "--scattering",
         )
     return blur
+
+
+def blur_around(mean_atom: MeanAtom, scatterers: AbstractScattering) -> float:
+    """What widens the mean atom (Å²) around given densities at rest, by the curvature of its peak."""
+    d = len(mean_atom.matrix)
+    weights, terms = scatterers.terms(np.zeros((1, d, d)))
+    rest = np.trace(np.asarray(terms)[0], axis1=1, axis2=2) / d
+
+    def too_wide(blur: float) -> float:
+        peaks = np.asarray(weights)[0] * (blur + rest) ** (-d / 2)
+        return float(np.sum(peaks)) - mean_atom.u * float(np.sum(peaks / (blur + rest)))
+
+    least = SHARPEST * mean_atom.u
+    if not too_wide(least) < 0 <= too_wide(mean_atom.u):
+        raise InputError(
+            "the map's atoms are no wider than the scattering that was given makes them at rest",
+            "use scattering='gaussian', or scatterers of less width",
+            "scattering",
+        )
+    return float(brentq(too_wide, least, mean_atom.u))
 
 
 def filled(x: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:

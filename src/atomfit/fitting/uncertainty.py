@@ -9,8 +9,8 @@ neighbours is in it, and the dense matrix of all atoms never exists. A backgroun
 is a border of the matrix with a few columns.
 
 Where a fit's weights W are not quite the inverse of the noise's covariance C, the covariance of what it
-finds is H⁻¹ (JᵀWCWJ) H⁻¹ with H = JᵀWJ, which is what is computed then. What a prior says of an atom is
-information like that of the map, and is added to both.
+finds is H⁻¹ (JᵀWCWJ) H⁻¹ with H = JᵀWJ, which is what is computed then. What a prior or another term of the
+objective says of atoms is information like that of the map, and is added to both.
 
 Not in it is whatever the model cannot describe.
 
@@ -26,7 +26,14 @@ from jaxtyping import Bool, Float, Int
 
 from atomfit.fitting.bias import second_order_bias
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.information import Blocks, Information, free_directions, overlap_blocks
+from atomfit.fitting.information import (
+    CLUSTER,
+    Beforehand,
+    Blocks,
+    Information,
+    free_directions,
+    overlap_blocks,
+)
 from atomfit.fitting.overlaps import derivatives_of_gaussian
 from atomfit.fitting.scatterers import AbstractScattering, Overlap
 
@@ -111,8 +118,9 @@ def uncertainty(
     border: tuple[Float[np.ndarray, "n q b"], Float[np.ndarray, "b b"]] | None = None,
     overlap: Overlap | None = None,
     noise_overlap: Overlap | None = None,
-    prior: Float[np.ndarray, "n q q"] | None = None,
+    prior: Beforehand | None = None,
     blocks_of: Blocks | None = None,
+    inside: tuple[Float[np.ndarray, "n q q"], Float[np.ndarray, "n q q"]] | None = None,
 ) -> Uncertainty:
     """Covariances of a joint fit.
 
@@ -128,9 +136,10 @@ def uncertainty(
     - `overlap`: of two Gaussians, with its derivatives, as in `overlaps`; for white noise if not given.
     - `noise_overlap`: the same with the noise's covariance between: gᵀ W C W h / σ². Where weights are not
         the inverse of the noise it is not the same as gᵀ W h.
-    - `prior`: precision of what was known of each atom beforehand, in natural parameters.
+    - `prior`: precision of what was known beforehand of atoms and their neighbours, in natural parameters.
     - `blocks_of`: inner products of atoms with their neighbours, times the voxel volume, where no overlap
         is known in closed form.
+    - `inside`: what of each atom was seen (see `information`), and the same of the noise's part.
     """
     n, d = atoms.positions.shape
     overlap = overlap or derivatives_of_gaussian
@@ -139,18 +148,21 @@ def uncertainty(
     if not basis.size or noise == 0:
         own = np.arange(n)[:, None]
         return Uncertainty(np.zeros((n, q, q)), own, np.zeros((n, 1, d, d)), np.zeros((n, q)))
-    known = Information.of(atoms, voxel_volume * noise**2, basis, overlap, prior, blocks_of)
-    neighbours, missing, scale = known.neighbours, known.missing, known.scale
-    covariances, between = np.full((n, q, q), np.nan), np.full((*neighbours.shape, d, d), np.nan)
-    pairs = np.arange(n)[:, None] * n + neighbours
-    sorting = np.argsort(pairs[~missing])
-    order, flat = pairs[~missing][sorting], known.blocks[~missing][sorting]
+    of_map, of_noise = (None, None) if inside is None else inside
+    known = Information.of(atoms, voxel_volume * noise**2, basis, overlap, prior, blocks_of, of_map)
+    scale, listed = known.scale, ~known.missing
+    pairs = np.arange(n)[:, None] * n + known.neighbours
+    sorting = np.argsort(pairs[listed])
+    order, flat = pairs[listed][sorting], known.blocks[listed][sorting]
     noise_flat = None
     if noise_overlap is not None:
-        noise_flat = known.with_noise(atoms, noise_overlap, prior)[~missing][sorting]
+        noise_flat = known.with_noise(atoms, noise_overlap, prior, of_noise)[listed][sorting]
+    neighbours, missing = known.neighbours[:, :CLUSTER], known.missing[:, :CLUSTER]
+    covariances, between = np.full((n, q, q), np.nan), np.full((*neighbours.shape, d, d), np.nan)
     lifts = np.zeros((n, p, 0))
     if border is not None:
-        shared = basis.T @ border[0] / known.unit / scale[..., None]
+        seen = border[0] if of_map is None else of_map @ border[0]
+        shared = basis.T @ seen / known.unit / scale[..., None]
         lifts = _lifts(known, shared, border[1] / noise**2) / scale[..., None]
     for rows, m in _alike((~missing).sum(axis=1), p):
         others, absent = neighbours[rows, :m], missing[rows, :m]
@@ -175,7 +187,7 @@ def uncertainty(
     covariances[~atoms.usable], between[~atoms.usable] = np.nan, np.nan
     bias = np.zeros((n, q))
     if blocks_of is None:
-        bias = second_order_bias(atoms, covariances, known, overlap, lifts)
+        bias = second_order_bias(atoms, covariances, known, overlap, lifts, of_map)
     return Uncertainty(covariances, neighbours, between, bias)
 
 

@@ -4,6 +4,11 @@ Where neighbouring pixels err together (denoised or interpolated images, or what
 describe) a position errs more than the pixels' variance tells. The power spectrum of the residual tells by
 how much: its mean over the frequencies that a shift of an atom's image is made of, beside its mean over
 all.
+
+A fit absorbs most where atoms have most to say, which would make any noise look bluer, and atoms better
+known, than they are. Of N atoms in V views it absorbs 3 N / V numbers of an image at the frequencies of
+shifts, and N / V more at those of the atoms' images, if amplitudes are their own; the power is what is left
+over what is not absorbed.
 """
 
 import numpy as np
@@ -12,9 +17,15 @@ from scipy import fft
 
 from atomfit.scattering import GaussianMixture
 
+#: What is left is believed where a fit absorbs no more than this part of it.
+_MOST_ABSORBED = 0.7
+
 
 def coloured_excess(
-    residual: Float[np.ndarray, "v rows columns"], pixel: float, spot: GaussianMixture
+    residual: Float[np.ndarray, "v rows columns"],
+    pixel: float,
+    spot: GaussianMixture,
+    absorbed: tuple[float, float] = (0.0, 0.0),
 ) -> float:
     """Variance of positions beneath noise of a residual's colour, in multiples of that beneath white noise.
 
@@ -25,6 +36,7 @@ def coloured_excess(
     - `residual`: in units of each pixel's standard deviation.
     - `pixel`: its edge (Å).
     - `spot`: image of a typical atom.
+    - `absorbed`: how many places, times three, and how many amplitudes were fitted for each view.
     """
     power = np.zeros((residual.shape[1], residual.shape[2] // 2 + 1))
     for view in residual:
@@ -41,7 +53,10 @@ def coloured_excess(
     twice[0] = 1.0
     if columns % 2 == 0:
         twice[-1] = 1.0
-    of_shift = twice * square * np.asarray(image) ** 2
+    of_image = twice * np.asarray(image) ** 2
+    of_shift = square * of_image
+    parts = absorbed[0] * of_shift / np.sum(of_shift) + absorbed[1] * of_image / np.sum(of_image)
+    power = power / (1 - np.minimum(parts / twice, _MOST_ABSORBED))
     return float(
         np.sum(of_shift * power)
         / np.sum(of_shift)

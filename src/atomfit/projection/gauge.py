@@ -4,6 +4,10 @@ A shift of all views that a shift of the atoms would undo belongs to the atoms; 
 views have in common. Gains are one on average, of the views that are fitted, and the amplitudes hold the
 rest. What the numbers of all views have in common therefore means nothing: after a fit it is moved to where
 it belongs, and the images stay as they are.
+
+Shifts are along the axes of the views as they are turned. They move atoms along the beam as well, which a
+probe that changes with depth tells apart: seen through such a one, they have nothing in common that is the
+atoms', and stay.
 """
 
 import equinox as eqx
@@ -32,7 +36,9 @@ def in_gauge(
     """
     if not placed:
         model = _without_common_turn(model, rotations, fitted)
-        model = _without_common_shift(model, rotations, fitted)
+        if len(model.probe.table) == 1:
+            turns = Rotation.from_rotvec(np.asarray(model.views.turns, np.float64)).as_matrix()
+            model = _without_common_shift(model, turns @ rotations, fitted)
     gains = np.asarray(model.views.gains, np.float64)
     mean = float(np.mean(gains[fitted]))
     return eqx.tree_at(
@@ -43,10 +49,13 @@ def in_gauge(
 
 
 def _without_common_shift(
-    model: TiltModel, rotations: Float[np.ndarray, "v 3 3"], fitted: Bool[np.ndarray, " v"]
+    model: TiltModel, frames: Float[np.ndarray, "v 3 3"], fitted: Bool[np.ndarray, " v"]
 ) -> TiltModel:
-    """The same images from atoms that have moved as the views have, as far as one move explains it."""
-    shifts, across = np.asarray(model.views.shifts, np.float64), rotations[:, :2]
+    """The same images from atoms that have moved as the views have, as far as one move explains it.
+
+    `frames` are the views' rotations with the model's turns.
+    """
+    shifts, across = np.asarray(model.views.shifts, np.float64), frames[:, :2]
     common = np.linalg.lstsq(across[fitted].reshape(-1, 3), shifts[fitted].ravel(), rcond=None)[0]
     return eqx.tree_at(
         lambda m: (m.views.shifts, m.atoms.positions),

@@ -14,7 +14,8 @@ as if its neighbours were known.
 
 What is not in it: widths, probe and the views' own numbers, which all atoms share.
 
-Noise that is not white makes all of it less certain (`projection.colour`).
+Noise that is not white makes all of it less certain (`projection.colour`), and never more: what the fit
+leaves is no evidence that noise is less where atoms are.
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class ImageUncertainty:
     - `amplitudes`: standard uncertainties of amplitudes, if each atom has its own (image units x Å²).
     - `evidence`: by how much chi-square would be larger without each atom (see `selection.evidence`), where
         all places give way, and amplitudes that are not shared.
-    - `excess`: by how much the residual's colour makes variances larger than white noise would.
+    - `excess`: by how much the residual's colour makes variances larger than white noise would; at least 1.
     - `whole`: whether the atoms' influence on each other is in it.
     """
 
@@ -76,7 +77,9 @@ def measure_uncertainty(
     """
     n = len(fitted.positions)
     scaled = fitted.residual * np.sqrt(fitted.precisions)
-    excess = coloured_excess(scaled, fitted.series.pixel, fitted.spot)
+    seen = max(int(np.count_nonzero(np.any(fitted.precisions > 0, axis=(1, 2)))), 1)
+    absorbed = 3 * n / seen, n / seen if own_amplitudes else 0.0
+    excess = max(1.0, coloured_excess(scaled, fitted.series.pixel, fitted.spot, absorbed))
     matrix = _shared_information(fitted) / excess
     own = np.zeros((n, 4))
     if known is not None:

@@ -127,6 +127,9 @@ def refine_against(
             break
         if "turns" in free_views and stage is settled:
             model, found = run.with_better_turns(model, stage, found)
+        if stage is settled:
+            # Before a probe may tell depths apart.
+            model = run.in_gauge(model)
     return run.result(model, found)
 
 

@@ -277,10 +277,14 @@ class Run:
         views = self.series.views
         return np.asarray(_drawn(model, views.rotations, views.centres, self.camera(model)))
 
+    def in_gauge(self, model: TiltModel) -> TiltModel:
+        """The same images with what all views have in common in the atoms; see `gauge`."""
+        placed = self.known[0] is not None or (self.frozen is not None and bool(self.frozen.any()))
+        return in_gauge(model, self.series.views.rotations, placed, ~self.held)
+
     def result(self, model: TiltModel, found: Minimum[Free]) -> TiltFit:
         """The result, in the user's units and frame."""
-        placed = self.known[0] is not None or (self.frozen is not None and bool(self.frozen.any()))
-        model = in_gauge(model, self.series.views.rotations, placed, ~self.held)
+        model = self.in_gauge(model)
         if self.held.any():
             model = self._with_held_out(model)
         images = self.images(model) * self.unit
@@ -301,20 +305,24 @@ class Run:
             np.array([correlation(a, b) for a, b in pairs]),
             np.array([r_factor(a, b) for a, b in pairs]),
             self.held,
-            self._precisions(model),
+            self._precisions(model, sum(int(np.size(x)) for x in found.params.values())),
         )
 
-    def _precisions(self, model: TiltModel) -> Float[np.ndarray, "v rows columns"]:
-        """Inverse variance of each pixel (1 / squared image units); zero where it was not fitted."""
+    def _precisions(self, model: TiltModel, free: int = 0) -> Float[np.ndarray, "v rows columns"]:
+        """Inverse variance of each pixel (1 / squared image units); zero where it was not fitted.
+
+        `free` is how many numbers were: a fit of so many leaves less than there was.
+        """
         fitted = self.series.counted & ~self.held[:, None, None]
         drawn, left = self._left(model)
         found = np.zeros(fitted.shape, np.float32)
         if self.loss is None:
             weights = self.weights(model)
-            found[fitted] = weights[fitted] / max(self._variance(model, weights), 1e-30)
+            more = self.fitted / max(self.fitted - free, 1)
+            found[fitted] = weights[fitted] / max(more * self._variance(model, weights), 1e-30)
         else:
-            loss = self.loss.adapted(left, 0)
-            found[fitted] = loss.precision(drawn, drawn + left, 0, self.unit)
+            loss = self.loss.adapted(left, free)
+            found[fitted] = loss.precision(drawn, drawn + left, free, self.unit)
         return found / np.float32(self.unit) ** 2
 
     def _with_held_out(self, model: TiltModel) -> TiltModel:

@@ -97,7 +97,7 @@ def measure_atoms(
         geometry,
         angles_to_radius(principal.axes[:, 0], positions),
         principal_displacements(baseline.fitted.matrices),
-        _flags(density.grid, positions, baseline, joint, geometry),
+        _flags(density.grid, positions, baseline, joint, geometry, uncertainties.debiased_isotropy),
     )
 
 
@@ -107,18 +107,22 @@ def _flags(
     baseline: LogFit,
     joint: JointFit | None,
     geometry: Geometry,
+    isotropy: Float[np.ndarray, " n"],
 ) -> tuple[str, ...]:
     first_face = grid.origin - 0.5 * grid.spacing
     from_faces = np.minimum(positions - first_face, first_face + grid.extent - positions)
     distances = from_faces.min(axis=1, initial=np.inf)
     bounded = np.zeros(len(positions), bool) if joint is None else joint.at_bound
     narrower = np.zeros(len(positions), bool) if joint is None else joint.narrower
+    # Exactly one only where nothing is left of the anisotropic part.
+    round_ones = isotropy == 1
     unknown_strain = np.isnan(geometry.strain.radial)
     return tuple(
         "; ".join(
             [
                 *(["at_bound"] if bounded[i] else []),
                 *(["narrower"] if narrower[i] else []),
+                *(["no_anisotropy_found"] if round_ones[i] else []),
                 *(["at_box_edge"] if distances[i] < baseline.radius else []),
                 *(["no_lattice_site"] if geometry.on_lattice[i] < 0 else []),
                 *(["no_strain"] if geometry.on_lattice[i] >= 0 and unknown_strain[i] else []),

@@ -12,9 +12,10 @@ real part without bias, and
     U_debiased = U_iso 1 + √max(0, 1 - 5 / q) a
 
 draws the matrix towards isotropy by just that (as James and Stein 1961 shrink a mean, here so that its
-square is right). An atom whose anisotropy is no larger than noise makes it has DOI = 1: nothing else is
-known of it. If the fit drew displacements to those of other atoms (`fitting.prior`), U and C are those of
-the map alone, without what the prior has put into them.
+square is right). An atom whose anisotropy is no larger than noise makes it on average comes out as 1, which
+says that none was found and not that there is none: so do 58 % of atoms that are isotropic, and the flag
+`no_anisotropy_found` says so of each. If the fit drew displacements to those of other atoms
+(`fitting.prior`), U and C are those of the map alone, without what the prior has put into them.
 """
 
 from dataclasses import dataclass, replace

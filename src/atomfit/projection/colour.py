@@ -14,6 +14,7 @@ over what is not absorbed.
 import numpy as np
 from jaxtyping import Float
 from scipy import fft
+from scipy.ndimage import gaussian_filter1d
 
 from atomfit.scattering import GaussianMixture
 
@@ -62,3 +63,28 @@ def coloured_excess(
         / np.sum(of_shift)
         / (np.sum(twice * power) / np.sum(twice * np.ones_like(power)))
     )
+
+
+def power_spectrum(
+    residual: Float[np.ndarray, "v rows columns"], pixel: float
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Frequencies (1/Å) and the mean power of a residual there, in units of white noise of deviation one.
+
+    A mean over all directions and views, never less than that of the noise.
+
+    **Arguments:**
+
+    - `residual`: in units of each pixel's standard deviation; zero where nothing was fitted.
+    - `pixel`: its edge (Å).
+    """
+    rows, columns = residual.shape[1:]
+    frequency = np.hypot(fft.fftfreq(rows, pixel)[:, None], fft.rfftfreq(columns, pixel)[None, :])
+    step = 1 / (max(rows, columns) * pixel)
+    ring = np.rint(frequency / step).astype(int)
+    power = np.zeros(frequency.shape)
+    for view in residual:
+        power += np.abs(fft.rfft2(view)) ** 2
+    total = np.bincount(ring.ravel(), power.ravel())
+    mean = total / np.bincount(ring.ravel()) / max(int(np.count_nonzero(residual)), 1)
+    # Neighbouring rings of a spectrum are alike; a single one of few pixels says little.
+    return step * np.arange(len(mean)), np.maximum(gaussian_filter1d(mean, 1.0, mode="nearest"), 1.0)

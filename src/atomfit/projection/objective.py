@@ -123,7 +123,45 @@ class TiltPosterior(AbstractPosterior):
             )
             return pull(pulled)[0] + jnp.asarray(self.precisions) * vector
 
-        return product, jnp.ones_like(at) + jnp.asarray(self.precisions)
+        return product, self._diagonal(free, parts) + jnp.asarray(self.precisions)
+
+    def _diagonal(self, free: Free, parts: tuple[Drawn, EachView]) -> Float[Array, " k"]:
+        """About the diagonal of the Gauss-Newton matrix, in the order of `flat`.
+
+        That of a lone atom is one in the units of `parameters` where all pixels count one (and twice as
+        much along an axis that all views see as along one that half of them do). Pixels count as they do
+        about each atom; what a view has for itself is summed over its pixels.
+        """
+        drawn, views = parts
+
+        def add(totals: tuple[Array, Array], one: tuple[EachView, Seen]) -> Any:
+            each, data = one
+            image = self._draw(drawn, each, data)
+            counts = data.weights * self._curvature(image, data.images)
+            seen = drawn.positions @ data.rotations[:2].T / self.camera.pixel + data.centres
+            places = jnp.clip(jnp.round(seen).astype(int), 0, jnp.array(self.camera.shape[::-1]) - 1)
+            about = counts[places[:, 1], places[:, 0]]
+            along = jnp.sum(data.rotations[:2] ** 2, axis=0)
+            bare = (image - each.backgrounds) / jnp.where(each.gains == 0, 1.0, each.gains)
+            totals = totals[0] + about, totals[1] + about[:, None] * along
+            return totals, (jnp.sum(counts), jnp.sum(counts * bare**2))
+
+        n, v = len(drawn.positions), len(views.gains)
+        none = jnp.zeros(n, jnp.float32), jnp.zeros((n, 3), jnp.float32)
+        (about, along), (whole, squares) = lax.scan(add, none, (views, self._data()))
+        typical = jnp.maximum(jnp.mean(about) / v, 1e-6)
+        known = {"positions": along / v, "backgrounds": whole, "gains": squares}
+        found = {}
+        for name, numbers in free.items():
+            if name in self.parametrisation.rows:
+                each = known.get(name, about[:, None] / v)
+                value = each if numbers.ndim == 2 else each[:, 0]
+            elif name in known and name != "positions":
+                value = known[name] * jnp.asarray(self.parametrisation.steps[name]) ** 2
+            else:
+                value = typical
+            found[name] = jnp.broadcast_to(jnp.maximum(value, 0.05 * typical), numbers.shape)
+        return self.parametrisation.flat(found)
 
     def _draw(self, drawn: Drawn, each: EachView, data: Seen) -> Float[Array, "rows columns"]:
         return draw_view(drawn, each, data.rotations, data.centres, self.camera)

@@ -66,6 +66,8 @@ class Stage:
     - `free`: what is refined.
     - `own`: what each atom has for itself.
     - `tolerance`: when it ends.
+    - `loose`: it ends as soon as it promises to lower chi-square by less than this for each atom, or after a
+        few iterations, because the atoms are yet to change.
     - `weighted`: whether pixels count by their brightness, if they may.
     - `begin`: what becomes of the model before it.
     """
@@ -76,6 +78,7 @@ class Stage:
     tolerance: float = FINE
     weighted: bool = True
     begin: Callable[[TiltModel], TiltModel] = lambda model: model
+    loose: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,12 +145,13 @@ class Run:
     def through(self, model: TiltModel, stage: Stage) -> tuple[TiltModel, Minimum[Free]]:
         """A stage: the model that it ends with, and how."""
         posterior = self.posterior(stage.begin(model), stage)
+        rough = stage.tolerance > FINE or stage.loose is not None
         found = minimise(
             posterior,
             posterior.parametrisation.zeros(),
             _SOLVER,
             tolerance=self.tolerance(posterior.parametrisation.start, stage),
-            max_iterations=_MOST_ROUGH if stage.tolerance > FINE else _MOST,
+            max_iterations=_MOST_ROUGH if rough else _MOST,
             misfit=lambda free, value: float(posterior.misfit(free, value)),
             progress=lambda iteration, value: self.progress(stage.name, iteration, value),
         )
@@ -162,7 +166,11 @@ class Run:
         """
         if stage.tolerance > FINE:
             return stage.tolerance
-        close = min(FINE, max(_PER_ATOM * len(self.positions) / self.fitted, 0.1 * FINE))
+        # Chi-square is about the number of pixels.
+        of_noise = len(self.positions) / self.fitted
+        if stage.loose is not None:
+            return stage.loose * of_noise
+        close = min(ROUGH, max(_PER_ATOM * of_noise, 0.1 * FINE))
         return close * min(self._colour(model), _MOST_COLOUR)
 
     def with_better_turns(

@@ -9,14 +9,23 @@ r being what the fit leaves, w the inverse variance of each pixel and * correlat
 filtered once, with the weights of its own noise, and smeared back. Where noise is all there is, z is a
 standard normal number; where the model fails, it is measured in what it scatters by around the atoms. An
 atom of amplitude A has the score of the residual with it put back, A √I more.
+
+An atom that is lacking, or one too many, is seen at other depths as well: of its image smeared back there
+is a part that falls off as 1/r only, and that of some hundred atoms adds up to more than noise. It is
+smooth. So the residual's own power spectrum c(k), in units of noise, takes part in the filter, as that of
+coloured noise does: g becomes g / c. Where the residual is noise, c is one.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
 from scipy.ndimage import gaussian_filter
 
 from atomfit.fitting.objective import region_mask
 from atomfit.grid import DensityMap, Grid
+from atomfit.projection.colour import power_spectrum
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.reconstruction import back_projected, grid_about
 from atomfit.selection.scores import AROUND, PER_MEDIAN, Scores, between_voxels
@@ -37,17 +46,15 @@ def scores_of_images(
     - `margin`: how far beyond the atoms others are looked for (Å).
     - `moving`: atoms that others are looked for around; all if not given.
     """
-    series, positions, spot = fitted.series, fitted.positions, fitted.spot
+    series, positions = fitted.series, fitted.positions
     u, area = fitted.width, series.pixel**2
     filtered, known = np.zeros_like(fitted.residual), np.zeros_like(fitted.residual)
+    matched, square = _matched_filter(fitted)
     for k, gain in enumerate(fitted.gains):
-        weighted = fitted.precisions[k] * fitted.residual[k]
-        for weight, variance in zip(spot.weights, spot.variances, strict=True):
-            width = np.sqrt(variance) / series.pixel
-            filtered[k] += gain * weight / area * gaussian_filter(weighted, width, mode="constant")
+        filtered[k] = gain / area * matched(fitted.precisions[k] * fitted.residual[k])
         # g² is about half as wide as g.
         smooth = gaussian_filter(fitted.precisions[k], np.sqrt(u / 2) / series.pixel, mode="constant")
-        known[k] = gain**2 * fitted.square / area * smooth
+        known[k] = gain**2 * square / area * smooth
     around = positions if moving is None else positions[moving]
     grid = _grid_around(around, margin, max(_VOXEL * float(np.sqrt(u)), 0.5 * series.pixel))
     information = back_projected(series, known, grid)
@@ -61,6 +68,31 @@ def scores_of_images(
     at_atoms = between_voxels(field.with_values(information), positions)
     put_back = fitted.amplitudes * np.sqrt(np.maximum(at_atoms, 0)) / scatter
     return Scores(field, put_back + between_voxels(field, positions), put_back, scatter)
+
+
+def _matched_filter(fitted: FittedSeries) -> tuple[Callable[[np.ndarray], np.ndarray], float]:
+    """The filter g / c of an image, and the integral of g² / c (1/Å²)."""
+    spot, pixel = fitted.spot, fitted.series.pixel
+
+    def transform(k: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        parts = zip(spot.weights, spot.variances, strict=True)
+        return np.asarray(sum(a * np.exp(-2 * np.pi**2 * v * k**2) for a, v in parts))
+
+    scaled = fitted.residual * np.sqrt(fitted.precisions)
+    frequencies, power = power_spectrum(scaled, pixel)
+    rows, columns = fitted.series.shape
+    # Room for an atom beyond the edges, where the transform begins anew.
+    room = int(np.ceil(4 * np.sqrt(float(np.max(spot.variances))) / pixel))
+    shape = next_fast_len(rows + room), next_fast_len(columns + room, real=True)
+    k = np.hypot(fftfreq(shape[0], pixel)[:, None], rfftfreq(shape[1], pixel)[None, :])
+    weight = (transform(k) / np.interp(k, frequencies, power)).astype(np.float32)
+    along = np.linspace(0, 0.5 / pixel, 2000)
+    ring = 2 * np.pi * along * transform(along) ** 2 / np.interp(along, frequencies, power)
+
+    def matched(image: np.ndarray) -> np.ndarray:
+        return np.asarray(irfft2(rfft2(image, shape) * weight, shape)[:rows, :columns])
+
+    return matched, float(np.trapezoid(ring, along))
 
 
 def _kept_between_pixels(fitted: FittedSeries) -> float:

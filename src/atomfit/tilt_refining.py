@@ -14,6 +14,7 @@ from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.half_sets import HalfSets, compare_half_sets
 from atomfit.projection.refinement import refine_against
+from atomfit.projection.stages import Run
 from atomfit.projection.views import TiltSeries
 from atomfit.tilt_options import Amplitudes, TiltOptions
 from atomfit.tilt_preparation import PreparedSeries
@@ -24,11 +25,6 @@ Progress = Callable[[str, int, float], None]
 
 def refine_start(ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress) -> TiltFit:
     """Atoms refined against the images as the options ask."""
-    losses: dict[str, AbstractLoss | None] = {
-        "gaussian": None,
-        "poisson": PoissonLoss(options.gain),
-        "robust": StudentLoss(),
-    }
     return refine_against(
         ready.series,
         start.positions,
@@ -44,7 +40,7 @@ def refine_start(ready: PreparedSeries, start: Start, options: TiltOptions, prog
         free_views=options.refine,
         anneal=options.anneal,
         frozen=start.frozen if start.frozen.any() else None,
-        likelihood=losses[options.likelihood],
+        likelihood=_loss(options),
         held_out=ready.held_out(options.held_out),
         known_positions=start.known,
         expected=start.expected,
@@ -52,6 +48,34 @@ def refine_start(ready: PreparedSeries, start: Start, options: TiltOptions, prog
         known_turns=options.known_turns,
         progress=progress,
     )
+
+
+def run_of(ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress) -> Run:
+    """What stages of a fit have in common: for those that are not stages of `refine_against`."""
+    series = ready.series
+    held = ready.held_out(options.held_out)
+    return Run(
+        series,
+        np.zeros(len(series), bool) if held is None else held,
+        start.positions - series.centre,
+        (start.positions if start.expected is None else start.expected) - series.centre,
+        start.numbers,
+        ready.element.neighbour_distance,
+        start.frozen if start.frozen.any() else None,
+        _loss(options),
+        True,
+        (start.known, None, None),
+        progress,
+    )
+
+
+def _loss(options: TiltOptions) -> AbstractLoss | None:
+    losses: dict[str, AbstractLoss | None] = {
+        "gaussian": None,
+        "poisson": PoissonLoss(options.gain),
+        "robust": StudentLoss(),
+    }
+    return losses[options.likelihood]
 
 
 def alike(options: TiltOptions) -> TiltOptions:

@@ -53,6 +53,8 @@ class Start:
         infinite for what is not. None if nothing is.
     - `notes`: what is said of them.
     - `expected`: where atoms are expected to be (Å), if they begin elsewhere.
+    - `rows`, `named`: numbers by which atoms are known again once some of them are chosen or others joined,
+        and how many have been given.
     """
 
     positions: Float[np.ndarray, "n 3"]
@@ -62,12 +64,65 @@ class Start:
     known: Float[np.ndarray, "n 3"] | None = None
     notes: tuple[str, ...] = ()
     expected: Float[np.ndarray, "n 3"] | None = None
+    rows: Int[np.ndarray, " n"] | None = None
+    named: int = 0
 
     def going_on(self, positions: Float[np.ndarray, "n 3"]) -> "Start":
         """The same expected where they were, but beginning at other places (Å)."""
         return replace(
             self, positions=positions, expected=self.positions if self.expected is None else self.expected
         )
+
+    def at(self, positions: Float[np.ndarray, "n 3"]) -> "Start":
+        """The same at other places (Å): expected where they were, if anything is known of that."""
+        return replace(self, positions=positions) if self.known is None else self.going_on(positions)
+
+    def chosen(self, kept: Bool[np.ndarray, " n"]) -> "Start":
+        """Some of these atoms."""
+        return replace(
+            self,
+            positions=self.positions[kept],
+            numbers=self.numbers[kept],
+            frozen=self.frozen[kept],
+            ids=self.ids[kept[: len(self.ids)]],
+            rows=self._rows[kept],
+            named=self._named,
+            known=None if self.known is None else self.known[kept],
+            expected=None if self.expected is None else self.expected[kept],
+        )
+
+    def joined(self, places: Float[np.ndarray, "a 3"], number: int) -> "Start":
+        """These and others of one element, of which nothing is known, after those that move."""
+        a, moving = len(places), len(self.ids)
+
+        def insert(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+            return np.concatenate([old[:moving], new, old[moving:]])
+
+        rows, ids = self._rows, self.ids
+        return replace(
+            self,
+            positions=insert(self.positions, places),
+            numbers=insert(self.numbers, np.full(a, number)),
+            frozen=insert(self.frozen, np.zeros(a, bool)),
+            ids=np.concatenate([ids, max(ids, default=0) + 1 + np.arange(a)]),
+            rows=insert(rows, self._named + np.arange(a)),
+            named=self._named + a,
+            known=None if self.known is None else insert(self.known, np.full((a, 3), np.inf)),
+            expected=None if self.expected is None else insert(self.expected, places),
+        )
+
+    def rows_in(self, earlier: "Start") -> Int[np.ndarray, " n"]:
+        """Which of the atoms that these were chosen from each one is; -1 for those joined since."""
+        place = {int(name): i for i, name in enumerate(earlier._rows)}
+        return np.array([place.get(int(name), -1) for name in self._rows], dtype=int)
+
+    @property
+    def _named(self) -> int:
+        return max(self.named, len(self.positions)) if self.rows is None else self.named
+
+    @property
+    def _rows(self) -> Int[np.ndarray, " n"]:
+        return np.arange(len(self.positions)) if self.rows is None else self.rows
 
 
 def start_from_file(path: str | Path, ready: PreparedSeries, options: TiltOptions) -> Start:

@@ -36,6 +36,7 @@ from atomfit.tilt_centre import centred, points_of_box
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import Images, PreparedSeries, prepare_series
 from atomfit.tilt_refining import Progress, alike, half_sets, refine_start
+from atomfit.tilt_search import search
 from atomfit.tilt_selecting import select_from_images
 from atomfit.tilt_starts import (
     Start,
@@ -350,9 +351,13 @@ def _selected(
     def refit(atoms: Start) -> TiltFit:
         return refine_start(ready, atoms, replace(options, anneal=False), progress)
 
-    near = options.map is None and options.start is None
-    first = refit(start) if near else refine_start(ready, start, options, progress)
-    start, fit, selection, _ = select_from_images(ready, start, first, options, refit)
+    if options.map is not None or options.start is not None:
+        # Atoms that somebody else has found may be farther off than those of a reconstruction.
+        start = start.at(refine_start(ready, start, options, progress).positions)
+    found = search(ready, start, options, progress)
+    log.info("search: %s after %d rounds: %d atoms", found.reason, found.rounds, len(found.start.ids))
+    start = found.start
+    start, fit, selection, _ = select_from_images(ready, start, refit(start), options, refit)
     return start, fit, selection
 
 

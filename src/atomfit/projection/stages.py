@@ -66,8 +66,8 @@ class Stage:
     - `free`: what is refined.
     - `own`: what each atom has for itself.
     - `tolerance`: when it ends.
-    - `loose`: it ends as soon as it promises to lower chi-square by less than this for each atom, or after a
-        few iterations, because the atoms are yet to change.
+    - `loose`: it ends as soon as it promises to lower chi-square by less than this for each atom, or after
+        a few iterations, because the atoms are yet to change.
     - `weighted`: whether pixels count by their brightness, if they may.
     - `begin`: what becomes of the model before it.
     """
@@ -248,6 +248,10 @@ class Run:
         counted = self.series.counted & ~self.held[:, None, None]
         drawn = self.images(model)[counted]
         return drawn, self.series.images[counted] / self.unit - drawn
+
+    def unit_of_objective(self, model: TiltModel) -> float:
+        """What the objective changes by if chi-square changes by two."""
+        return self._variance(model, self.weights(model, weighted=False))
 
     def _variance(self, model: TiltModel, weights: Float[np.ndarray, "v rows columns"]) -> float:
         """Mean square of what a model leaves, beside what its likelihood expects: the objective's unit."""

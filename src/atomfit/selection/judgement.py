@@ -135,6 +135,7 @@ def judge_scores(
     kinds: int = 1,
     min_coordination: int = 3,
     cutoff: float | None = None,
+    apart: float | None = None,
 ) -> Judgement:
     """What scores say of atoms, whatever they were fitted to.
 
@@ -145,8 +146,9 @@ def judge_scores(
     - `evidence`: by how much chi-square would be larger without each; NaN where that is not known.
     - `parts`: places of the two atoms that each may be; NaN for none.
     - `noise_known`: whether scores are in units of noise; otherwise atoms are judged by each other.
+    - `apart`: least distance of two atoms (Å); that of real ones if not given.
     """
-    apart = CLOSEST * element.neighbour_distance
+    apart = CLOSEST * element.neighbour_distance if apart is None else apart
     if parts is None:
         parts = np.full((len(positions), 2, positions.shape[1]), np.nan)
     neighbours = find_neighbours(positions, cutoff, element.neighbour_distance)
@@ -165,7 +167,7 @@ def judge_scores(
         cut = max(decoys.even(together), FAINTEST * typical)
     else:
         together = np.concatenate([standing, heights])
-        cut = FAINTEST_IN_DISORDER * _faintest_kind(standing, kinds)
+        cut = FAINTEST_IN_DISORDER * faintest_kind(standing, kinds)
         decoys = Decoys.of_faint(together[together < cut])
     q = decoys.q_values(together)
     if generous and not noise_known:
@@ -186,7 +188,7 @@ def judge_scores(
     )
 
 
-def _faintest_kind(standing: Float[np.ndarray, " n"], kinds: int) -> float:
+def faintest_kind(standing: Float[np.ndarray, " n"], kinds: int) -> float:
     """The typical score of the atoms that are of the faintest kind."""
     known = standing[standing > LOWEST]
     if kinds == 1 or len(known) < kinds:

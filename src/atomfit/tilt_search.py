@@ -1,0 +1,328 @@
+"""Atoms searched for in images: a rough start in, the atoms that the images show out.
+
+    fit with amplitudes of their own -> those that fade go, those twice as bright are two
+    fit with one amplitude for all   -> what the residual shows is added
+
+Atoms of one element are alike, which is what tells one that is none; but a fit that makes them so cannot
+bear one too many: it pushes its neighbours aside, and those theirs, through the whole depth of the
+specimen. With an amplitude of its own it fades, and the others stay. An atom that is lacking is not seen
+in such a fit, because its neighbours become brighter and take its place; where all are alike it stays in
+the residual. So fits of both kinds take turns, begun where the last one has ended, and closed as soon as
+they promise little, because the atoms are yet to change. Of several elements the amplitudes stay free.
+
+An atom stays if it stands out as noise does not (`selection.judgement`) and by half as much as an atom
+does: with one that stands out by less, the misfit is larger than without it. Places are tried that show
+less, because the neighbours of an atom that is lacking have moved to take its place; but one that was tried
+in vain is not tried again.
+
+Each round is judged by chi-square and by what its atoms must have earned, each the square of the score that
+it had to exceed. The search ends when nothing changes, or when no round was better than the best for a
+while; the best one stands.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
+
+from atomfit.atoms import Atoms, IsotropicDisplacements
+from atomfit.projection.fitted import FittedSeries
+from atomfit.projection.model import TiltModel
+from atomfit.projection.stages import ENDED, Run, Stage, log_widths
+from atomfit.selection.evidence import LOWEST
+from atomfit.selection.image_scores import scores_of_images
+from atomfit.selection.judgement import Judgement, faintest_kind, judge_scores
+from atomfit.selection.scores import Scores, between_voxels
+from atomfit.tilt_options import TiltOptions
+from atomfit.tilt_preparation import PreparedSeries
+from atomfit.tilt_refining import Progress, run_of
+from atomfit.tilt_starts import Start
+
+log = logging.getLogger("atomfit")
+
+#: Rounds, at most, and after the best one.
+_MOST, _PATIENCE = 10, 2
+#: Standard deviation of the atoms in the first fit, in neighbour distances: an atom's place may be off by
+#: as much.
+_WIDTH = 0.2
+#: Chi-square that a step of a fit must promise for each atom.
+_LOOSE = 0.3
+#: Part of a typical amplitude below which an atom is none, and above which it is two.
+HALF, TWICE = 0.5, 1.5
+#: Part of an atom's score that is enough for a trial, and how many are tried at once, as a part of all.
+_TRIAL, _TRIALS = 0.35, 0.1
+#: Two atoms nearer than this, in neighbour distances, are one; places so near to one are no candidates.
+#: Real ones are farther apart (`detection.mean_atom.CLOSEST`), but it is the images that decide.
+CLOSE = 0.45
+#: Half the distance of two atoms that were taken for one, in neighbour distances.
+_APART = 0.32
+#: Others are looked for so far beyond the atoms, in neighbour distances.
+MARGIN = 1.2
+#: Places nearer than this to one that was tried in vain are the same, in neighbour distances.
+_SAME = 0.25
+#: Directions along which an atom may be two.
+_DIRECTIONS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Atoms that a search has found.
+
+    **Fields:**
+
+    - `start`: where they are.
+    - `rounds`: of the search.
+    - `reason`: why it ended: "settled", "no better", "interrupted", "diverged", "no atoms" or "last round".
+    """
+
+    start: Start
+    rounds: int
+    reason: str
+
+
+def search(
+    ready: PreparedSeries,
+    start: Start,
+    options: TiltOptions,
+    progress: Progress,
+    keep: Callable[[Start], None] = lambda start: None,
+) -> Found:
+    """Atoms that images show.
+
+    **Arguments:**
+
+    - `ready`: the images.
+    - `start`: where atoms may be, a few tenths of an ångström off, not all of them and some too many.
+    - `options`: of which those of likelihood, views and rate matter here.
+    - `progress`: called with the stage, the iterations done and the objective.
+    - `keep`: called with the atoms after each round.
+    """
+    return _Search(ready, options, progress, keep).run(start)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """Atoms, their model, and what it leaves."""
+
+    start: Start
+    model: TiltModel
+    scores: Scores
+    judged: Judgement
+    value: float
+    unit: float
+    reason: str
+
+    def chi_square_beyond(self, other: "_Fitted") -> float:
+        """By how much this one's chi-square is larger, in units of what the better one leaves."""
+        return 2 * (self.value - other.value) / min(self.unit, other.unit)
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    ready: PreparedSeries
+    options: TiltOptions
+    progress: Progress
+    keep: Callable[[Start], None]
+
+    @property
+    def distance(self) -> float:
+        return self.ready.element.neighbour_distance
+
+    @property
+    def alike(self) -> bool:
+        """Whether all atoms have one amplitude."""
+        return len(self.ready.elements) == 1
+
+    def run(self, start: Start) -> Found:
+        model = _with_width(self._run(start).first(wide=False), _WIDTH * self.distance)
+        best: _Fitted | None = None
+        best_round = 0
+        in_vain = np.zeros((0, 3))
+        reason = "last round"
+        for round_ in range(_MOST):
+            own = self._fit(start, model, own=True)
+            if own.reason in ENDED:
+                return Found(own.start if best is None else best.start, round_, own.reason)
+            sorted_out, two = self._sorted_out(own)
+            if not (~sorted_out.frozen).any():
+                return Found(sorted_out, round_ + 1, "no atoms")
+            in_vain = np.concatenate([in_vain, _gone(own.start, sorted_out, two)])
+            model = self._one_amplitude(own, sorted_out)
+            last = self._fit(sorted_out, model, own=not self.alike)
+            if last.reason in ENDED:
+                return Found(last.start, round_, last.reason)
+            if best is None or self._better(last, best):
+                best, best_round = last, round_
+                self.keep(last.start)
+            places, amplitudes = self._lacking(last, in_vain)
+            removed = int(np.sum(~own.start.frozen)) - int(np.sum(~sorted_out.frozen)) + len(two)
+            log.info(
+                "search: %d atoms; %d went, %d became two, %d are lacking",
+                int(np.sum(~last.start.frozen)),
+                removed,
+                len(two),
+                len(places),
+            )
+            if not len(places) and not len(two) and (round_ > 0 or not removed):
+                reason = "settled"
+                break
+            if round_ - best_round >= _PATIENCE:
+                reason = "no better"
+                break
+            start = last.start.joined(places, self.ready.element.number)
+            model = _with_atoms(last.model, last.start, start, amplitudes / self._unit(last))
+        assert best is not None
+        return Found(best.start, round_ + 1, reason)
+
+    def _run(self, start: Start) -> Run:
+        return run_of(self.ready, start, self.options, self.progress)
+
+    def _unit(self, fitted: _Fitted) -> float:
+        return self._run(fitted.start).unit
+
+    def _fit(self, start: Start, model: TiltModel, own: bool) -> _Fitted:
+        """A loose fit, begun with a model, and its scores."""
+        run = self._run(start)
+        of_views = frozenset(self.options.refine) - {"turns"}
+        free = frozenset({"positions", "strengths", "log_widths"}) | of_views
+        of_atoms = frozenset({"positions", "strengths"} if own else {"positions"})
+        name = "search, own amplitudes" if own else "search, one amplitude"
+        model, found = run.through(model, Stage(name, free, of_atoms, weighted=False, loose=_LOOSE))
+        fit = run.result(model, found)
+        left = FittedSeries.of(self.ready.series, fit)
+        moving = ~start.frozen
+        scores = scores_of_images(left, MARGIN * self.distance, moving)
+        judged = judge_scores(
+            scores,
+            fit.positions,
+            np.full(len(fit.positions), np.nan),
+            self.ready.element,
+            rate=self.options.fdr,
+            kinds=len(self.ready.elements),
+            apart=CLOSE * self.distance,
+        )
+        unit = run.unit_of_objective(model)
+        return _Fitted(start.at(fit.positions), model, scores, judged, found.value, unit, found.reason)
+
+    def _better(self, one: _Fitted, other: _Fitted) -> bool:
+        """Whether chi-square and what each atom must have earned are lower."""
+        least = max(one.judged.cut, HALF * float(np.nanmedian(one.scores.whole))) ** 2
+        more = int(np.sum(~one.start.frozen)) - int(np.sum(~other.start.frozen))
+        return one.chi_square_beyond(other) + least * more < 0
+
+    def _sorted_out(self, own: _Fitted) -> tuple[Start, Float[np.ndarray, "t 3"]]:
+        """The atoms that do not fade, with two for those that are too bright; and where these were."""
+        moving = ~own.start.frozen
+        amplitudes = np.asarray(own.model.atoms.amplitudes, np.float64)
+        typical = self._typical(amplitudes[moving])
+        stands = np.nan_to_num(own.judged.scores, nan=-np.inf) >= own.judged.cut
+        good = (amplitudes >= HALF * typical) & stands
+        good[moving] &= ~_weaker_of_two(
+            own.start.positions[moving], np.where(good, amplitudes, -1.0)[moving], CLOSE * self.distance
+        )
+        two = moving & good & self.alike & (amplitudes > TWICE * typical)
+        middles = own.start.positions[two]
+        step = _APART * self.distance * _longest(own.scores, middles, 0.35 * self.distance)
+        kept = own.start.chosen((good & ~two) | own.start.frozen)
+        halves = np.concatenate([middles - step, middles + step])
+        return kept.joined(halves, self.ready.element.number), middles
+
+    def _typical(self, amplitudes: Float[np.ndarray, " n"]) -> float:
+        """Amplitude of an atom, of the faintest kind if there are several; those too many left aside."""
+        bright = amplitudes[amplitudes > HALF * float(np.median(amplitudes))]
+        return faintest_kind(bright if len(bright) else amplitudes, len(self.ready.elements))
+
+    def _one_amplitude(self, own: _Fitted, start: Start) -> TiltModel:
+        """The model of the atoms that are left, all with a typical amplitude if they are alike."""
+        amplitudes = np.asarray(own.model.atoms.amplitudes, np.float64)
+        typical = self._typical(amplitudes[~own.start.frozen])
+        model = _with_atoms(own.model, own.start, start, typical)
+        if not self.alike:
+            return model
+        # Those around are as bright beside each other as they were.
+        return eqx.tree_at(
+            lambda m: m.atoms.amplitudes, model, np.full(len(start.positions), typical, np.float32)
+        )
+
+    def _lacking(
+        self, last: _Fitted, in_vain: Float[np.ndarray, "v 3"]
+    ) -> tuple[Float[np.ndarray, "a 3"], Float[np.ndarray, " a"]]:
+        """Places of further atoms (Å), and about what amplitudes they have (image units x Å²)."""
+        whole = float(np.nanmedian(last.scores.whole))
+        heights = last.judged.candidate_scores
+        # The highest come first.
+        wanted = heights >= max(_TRIAL * whole, LOWEST)
+        wanted &= np.arange(len(heights)) < _TRIALS * len(last.start.ids) + 10
+        places = last.judged.candidates[wanted]
+        new = np.ones(len(places), bool)
+        if len(in_vain) and len(places):
+            new = cKDTree(in_vain).query(places)[0] > _SAME * self.distance
+        amplitudes = np.asarray(last.model.atoms.amplitudes, np.float64)[~last.start.frozen]
+        typical = float(np.median(amplitudes)) * self._unit(last)
+        return places[new], typical * np.clip(heights[wanted][new] / whole, 0.0, 1.0)
+
+
+def _with_width(model: TiltModel, width: float) -> TiltModel:
+    widths = np.full((len(model.atoms), 1), np.log(width), np.float32)
+    return eqx.tree_at(lambda m: m.atoms.displacements, model, IsotropicDisplacements(widths))
+
+
+def _with_atoms(
+    model: TiltModel, before: Start, after: Start, amplitude: float | Float[np.ndarray, " a"]
+) -> TiltModel:
+    """A model with other atoms, of which those that it had keep their amplitudes.
+
+    **Arguments:**
+
+    - `model`: of the atoms of `before`.
+    - `after`: the atoms that it is to have.
+    - `amplitude`: of those that are new, in the model's unit.
+    """
+    row = after.rows_in(before)
+    old = np.asarray(model.atoms.amplitudes, np.float64)
+    amplitudes = old[row]
+    amplitudes[row < 0] = amplitude
+    centre = np.asarray(before.positions[0] - np.asarray(model.atoms.positions, np.float64)[0])
+    widths = np.full((len(row), 1), float(np.asarray(log_widths(model))[0, 0]), np.float32)
+    atoms = Atoms(
+        (after.positions - centre).astype(np.float32),
+        IsotropicDisplacements(widths),
+        amplitudes.astype(np.float32),
+        after.numbers,
+    )
+    return eqx.tree_at(lambda m: m.atoms, model, atoms)
+
+
+def _gone(before: Start, after: Start, two: Float[np.ndarray, "t 3"]) -> Float[np.ndarray, "g 3"]:
+    """Places of the atoms that are no more, but for those that became two."""
+    kept = np.isin(np.arange(len(before.positions)), after.rows_in(before))
+    gone = before.positions[~kept & ~before.frozen]
+    if len(gone) and len(two):
+        gone = gone[cKDTree(two).query(gone)[0] > 0]
+    return gone
+
+
+def _weaker_of_two(
+    positions: Float[np.ndarray, "n 3"], amplitudes: Float[np.ndarray, " n"], close: float
+) -> Bool[np.ndarray, " n"]:
+    """Atoms that are nearer to a stronger one than two atoms are (Å)."""
+    weaker = np.zeros(len(positions), bool)
+    near = cKDTree(positions).query_ball_point(positions, close)
+    for i in np.argsort(-amplitudes, kind="stable"):
+        if not weaker[i] and amplitudes[i] > 0:
+            weaker[[j for j in near[i] if j != i and amplitudes[j] <= amplitudes[i]]] = True
+    return weaker
+
+
+def _longest(scores: Scores, middles: Float[np.ndarray, "t 3"], reach: float) -> Float[np.ndarray, "t 3"]:
+    """Directions along which the residual is highest to both sides: those of the two that an atom is."""
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(_DIRECTIONS, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    sides = [middles[:, None] + sign * reach * directions for sign in (-1, 1)]
+    heights = sum(between_voxels(scores.field, side.reshape(-1, 3)) for side in sides)
+    return directions[np.asarray(heights).reshape(len(middles), _DIRECTIONS).argmax(axis=1)]

@@ -33,6 +33,7 @@ from atomfit.atoms import Atoms, IsotropicDisplacements
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.model import TiltModel
 from atomfit.projection.stages import ENDED, Run, Stage, log_widths
+from atomfit.selection.completion import Discarded
 from atomfit.selection.evidence import LOWEST
 from atomfit.selection.image_scores import scores_of_images
 from atomfit.selection.judgement import Judgement, faintest_kind, judge_scores
@@ -75,13 +76,20 @@ class Found:
     **Fields:**
 
     - `start`: where they are.
+    - `discarded`: places that were tried in vain.
     - `rounds`: of the search.
     - `reason`: why it ended: "settled", "no better", "interrupted", "diverged", "no atoms" or "last round".
     """
 
     start: Start
+    discarded: Discarded
     rounds: int
     reason: str
+
+    @property
+    def any(self) -> bool:
+        """Whether there is an atom."""
+        return bool(len(self.start.ids))
 
 
 def search(
@@ -141,31 +149,28 @@ class _Search:
         model = _with_width(self._run(start).first(wide=False), _WIDTH * self.distance)
         best: _Fitted | None = None
         best_round = 0
-        in_vain = np.zeros((0, 3))
+        in_vain = Discarded.none(3)
         reason = "last round"
         for round_ in range(_MOST):
             own = self._fit(start, model, own=True)
             if own.reason in ENDED:
-                return Found(own.start if best is None else best.start, round_, own.reason)
+                return Found(own.start if best is None else best.start, in_vain, round_, own.reason)
             sorted_out, two = self._sorted_out(own)
-            if not (~sorted_out.frozen).any():
-                return Found(sorted_out, round_ + 1, "no atoms")
-            in_vain = np.concatenate([in_vain, _gone(own.start, sorted_out, two)])
+            in_vain = in_vain.and_(_gone(own, sorted_out, two))
+            if not len(sorted_out.ids):
+                return Found(sorted_out, in_vain, round_ + 1, "no atoms")
             model = self._one_amplitude(own, sorted_out)
             last = self._fit(sorted_out, model, own=not self.alike)
             if last.reason in ENDED:
-                return Found(last.start, round_, last.reason)
+                return Found(last.start, in_vain, round_, last.reason)
             if best is None or self._better(last, best):
                 best, best_round = last, round_
                 self.keep(last.start)
-            places, amplitudes = self._lacking(last, in_vain)
-            removed = int(np.sum(~own.start.frozen)) - int(np.sum(~sorted_out.frozen)) + len(two)
+            places, amplitudes = self._lacking(last, in_vain.positions)
+            removed = len(own.start.ids) - len(sorted_out.ids) + len(two)
             log.info(
-                "search: %d atoms; %d went, %d became two, %d are lacking",
-                int(np.sum(~last.start.frozen)),
-                removed,
-                len(two),
-                len(places),
+                "search: %d atoms; %d have faded, %d became two, %d places are tried next",
+                *(len(last.start.ids), removed, len(two), len(places)),
             )
             if not len(places) and not len(two) and (round_ > 0 or not removed):
                 reason = "settled"
@@ -176,7 +181,10 @@ class _Search:
             start = last.start.joined(places, self.ready.element.number)
             model = _with_atoms(last.model, last.start, start, amplitudes / self._unit(last))
         assert best is not None
-        return Found(best.start, round_ + 1, reason)
+        far = np.ones(len(in_vain), bool)
+        if len(in_vain):
+            far = cKDTree(best.start.positions).query(in_vain.positions)[0] > _SAME * self.distance
+        return Found(best.start, in_vain.where(far), round_ + 1, reason)
 
     def _run(self, start: Start) -> Run:
         return run_of(self.ready, start, self.options, self.progress)
@@ -211,7 +219,7 @@ class _Search:
     def _better(self, one: _Fitted, other: _Fitted) -> bool:
         """Whether chi-square and what each atom must have earned are lower."""
         least = max(one.judged.cut, HALF * float(np.nanmedian(one.scores.whole))) ** 2
-        more = int(np.sum(~one.start.frozen)) - int(np.sum(~other.start.frozen))
+        more = len(one.start.ids) - len(other.start.ids)
         return one.chi_square_beyond(other) + least * more < 0
 
     def _sorted_out(self, own: _Fitted) -> tuple[Start, Float[np.ndarray, "t 3"]]:
@@ -297,13 +305,20 @@ def _with_atoms(
     return eqx.tree_at(lambda m: m.atoms, model, atoms)
 
 
-def _gone(before: Start, after: Start, two: Float[np.ndarray, "t 3"]) -> Float[np.ndarray, "g 3"]:
-    """Places of the atoms that are no more, but for those that became two."""
-    kept = np.isin(np.arange(len(before.positions)), after.rows_in(before))
-    gone = before.positions[~kept & ~before.frozen]
-    if len(gone) and len(two):
-        gone = gone[cKDTree(two).query(gone)[0] > 0]
-    return gone
+def _gone(own: _Fitted, after: Start, two: Float[np.ndarray, "t 3"]) -> Discarded:
+    """The atoms of a fit that are no more, but for those that became two."""
+    before = own.start
+    gone = ~np.isin(np.arange(len(before.positions)), after.rows_in(before)) & ~before.frozen
+    if len(two):
+        gone &= cKDTree(two).query(before.positions)[0] > 0
+    judged = own.judged
+    every = Discarded(
+        before.positions,
+        judged.scores,
+        judged.q_values,
+        tuple(reason or "faded, beside its neighbours" for reason in judged.reasons),
+    )
+    return every.where(gone)
 
 
 def _weaker_of_two(

@@ -16,22 +16,23 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
-from atomfit.detection.mean_atom import CLOSEST
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
+from atomfit.projection.sampled import sampled_excess
 from atomfit.projection.verdict import COLOURED
-from atomfit.selection.completion import Selection, Stage, complete
+from atomfit.selection.completion import Discarded, Selection, Stage, complete
+from atomfit.selection.evidence import LOWEST, Decoys
 from atomfit.selection.image_scores import scores_of_images
 from atomfit.selection.judgement import Judgement, judge_scores
+from atomfit.selection.scores import Scores
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import PreparedSeries
+from atomfit.tilt_search import CLOSE, HALF, MARGIN
 from atomfit.tilt_starts import Start
 
 log = logging.getLogger("atomfit")
 
-#: Others are looked for so far beyond the atoms, in neighbour distances.
-_MARGIN = 1.2
 #: A few atoms, as a part of all.
 _FEW = 0.05
 #: Neighbours of an atom, and theirs, in neighbour distances.
@@ -49,7 +50,14 @@ class _Fitted:
     fit: TiltFit
     start: Start
     left: FittedSeries
+    scores: Scores
     known: ImageUncertainty
+
+    def worse_than(self, other: "_Fitted") -> float:
+        """By how much chi-square is larger, in the unit of the other's squared scores."""
+        precisions = other.left.precisions.astype(np.float64)
+        squares = self.left.residual.astype(np.float64) ** 2 - other.left.residual.astype(np.float64) ** 2
+        return float(np.sum(precisions * squares)) / (other.scores.scatter**2 * other.known.excess)
 
     @property
     def positions(self) -> Float[np.ndarray, "n 3"]:
@@ -79,7 +87,9 @@ def select_from_images(
 
     def fitted(at: Start, fit: TiltFit) -> _Fitted:
         left = FittedSeries.of(ready.series, fit)
-        return _Fitted(fit, at, left, measure_uncertainty(left, options.own_amplitudes, at.known))
+        scores = scores_of_images(left, MARGIN * ready.element.neighbour_distance, ~at.frozen)
+        own = options.own_amplitudes
+        return _Fitted(fit, at, left, scores, measure_uncertainty(left, own, at.known))
 
     beside = _BESIDE * ready.element.neighbour_distance
     last = start, fit
@@ -98,33 +108,53 @@ def select_from_images(
         return fitted(changed, refit(changed))
 
     moving = ~start.frozen
-    apart = CLOSEST * ready.element.neighbour_distance
+    apart = CLOSE * ready.element.neighbour_distance
     # Going on is quicker, but an atom may stay where one that was lacking has drawn it.
-    stages = [Stage(judgement, going_on), Stage(judgement, anew)]
+    stages = [Stage(judgement, by, worse=_Fitted.worse_than) for by in (going_on, anew)]
     if refit is None:
         stages = [Stage(judgement, anew, rounds=0)]
     _, end, selection = complete(start.positions[moving], fitted(start, fit), apart, stages)
-    return end.start, end.fit, selection, end.known
+    known = end.known
+    if refit is None and not known.whole:
+        known = _together(ready, end, options.own_amplitudes)
+    return end.start, end.fit, selection, known
+
+
+def _together(ready: PreparedSeries, end: _Fitted, own_amplitudes: bool) -> ImageUncertainty:
+    """Uncertainties of many atoms, with what they take from each other."""
+    log.info("uncertainty: how much atoms take from each other's certainty is sampled")
+    known = end.known
+    excess = sampled_excess(
+        ready.series,
+        end.fit,
+        known.covariances,
+        known.amplitudes if own_amplitudes else None,
+        known.excess,
+        end.start.known,
+    )
+    return known.less_certain(excess.positions, excess.amplitudes)
 
 
 def _judged(of: _Fitted, ready: PreparedSeries, options: TiltOptions) -> Judgement:
     moving = ~of.start.frozen
-    found = scores_of_images(of.left, _MARGIN * ready.element.neighbour_distance, moving)
     judge = partial(
         judge_scores,
-        found,
+        of.scores,
         of.fit.positions,
         # Scores are measured in what they scatter by, which knows the residual's colour as well.
         of.known.evidence * of.known.excess,
         ready.element,
         rate=options.fdr,
         kinds=len(ready.elements),
+        apart=CLOSE * ready.element.neighbour_distance,
     )
     judged = judge(noise_known=of.known.excess <= COLOURED)
     if judged.decoys.scale > _HEAVY and judged.cut > np.nanmedian(judged.scores):
         judged = judge(noise_known=False)
-    if not options.own_amplitudes:
-        judged = replace(judged, reasons=_half_atoms(judged, found.whole))
+    if not options.own_amplitudes and len(ready.elements) == 1:
+        # With one that stands out by less than half of what an atom does, the misfit is larger.
+        half = HALF * float(np.nanmedian(of.scores.whole))
+        judged = replace(judged, reasons=_half_atoms(judged, of.scores.whole), cut=max(judged.cut, half))
     return judged.of(moving, of.known.evidence[moving])
 
 
@@ -135,7 +165,7 @@ def _half_atoms(judged: Judgement, whole: Float[np.ndarray, " n"]) -> tuple[str,
     """
     return tuple(
         reason
-        or (f"stands out by {z:.1f} σ, an atom does by {all_of_it:.1f}" if z < 0.5 * all_of_it else "")
+        or (f"stands out by {z:.1f} σ, an atom does by {all_of_it:.1f}" if z < HALF * all_of_it else "")
         for reason, z, all_of_it in zip(judged.reasons, judged.scores, whole, strict=True)
     )
 
@@ -185,3 +215,17 @@ def _with_atoms(start: Start, positions: Float[np.ndarray, "n 3"], ready: Prepar
         ids=np.arange(1, len(positions) + 1),
         known=known,
     )
+
+
+def nothing_selected(discarded: Discarded) -> Selection:
+    """The selection where no atom stands out.
+
+    **Arguments:**
+
+    - `discarded`: what was tried.
+    """
+    none, decoys = np.zeros(0), Decoys(0.0, 1.0, "hollows")
+    judgement = Judgement(
+        none, none, none, (), np.zeros((0, 2, 3)), np.zeros((0, 3)), none, none, LOWEST, decoys
+    )
+    return Selection(judgement, discarded, 0, True)

@@ -28,16 +28,17 @@ from atomfit.projection.half_sets import HalfSets
 from atomfit.projection.information import ImageUncertainty
 from atomfit.projection.misreadings import Agreement
 from atomfit.projection.model import refined_views
+from atomfit.projection.stages import without_atoms
 from atomfit.projection.verdict import view_warnings
 from atomfit.projection.views import Views
-from atomfit.selection.completion import Selection
+from atomfit.selection.completion import Discarded, Selection
 from atomfit.statistics.geometry import Geometry, measure_geometry
 from atomfit.tilt_centre import centred, points_of_box
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import Images, PreparedSeries, prepare_series
 from atomfit.tilt_refining import Progress, alike, half_sets, refine_start
-from atomfit.tilt_search import search
-from atomfit.tilt_selecting import select_from_images
+from atomfit.tilt_search import CLOSE, search
+from atomfit.tilt_selecting import nothing_selected, select_from_images
 from atomfit.tilt_starts import (
     Start,
     centred_on_start,
@@ -246,7 +247,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         with clock("selection"):
             start, fit, earlier = _selected(ready, start, plain, progress)
         # Whoever has interrupted the selection does not want to wait for another fit.
-        if plain != options and fit.reason != "interrupted":
+        if plain != options and fit.reason != "interrupted" and len(start.ids):
             with clock("fit"):
                 begin = start.going_on(fit.positions)
                 fit = refine_start(ready, begin, replace(options, anneal=False), progress)
@@ -255,11 +256,14 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         with clock("fit"):
             fit = refine_start(ready, start, options, progress)
     halves = None
-    if "turns" in options.refine and fit.reason != "interrupted":
+    if "turns" in options.refine and fit.reason != "interrupted" and len(start.ids):
         with clock("halves"):
             halves = half_sets(ready, start, fit, options, progress)
     with clock("uncertainty"):
-        start, fit, selection, uncertainty = select_from_images(ready, start, fit, options)
+        if len(start.ids):
+            start, fit, selection, uncertainty = select_from_images(ready, start, fit, options)
+        else:
+            selection, uncertainty = nothing_selected(Discarded.none(3)), ImageUncertainty.of_nothing()
         if earlier is not None:
             selection = selection.after(earlier, CLOSEST * ready.element.neighbour_distance / 2)
     moving = ~start.frozen
@@ -355,10 +359,24 @@ def _selected(
         # Atoms that somebody else has found may be farther off than those of a reconstruction.
         start = start.at(refine_start(ready, start, options, progress).positions)
     found = search(ready, start, options, progress)
-    log.info("search: %s after %d rounds: %d atoms", found.reason, found.rounds, len(found.start.ids))
-    start = found.start
-    start, fit, selection, _ = select_from_images(ready, start, refit(start), options, refit)
+    log.info("search: %s after %d rounds, %d atoms", found.reason, found.rounds, len(found.start.ids))
+    if not found.any:
+        return _nothing(ready, found.start, options, nothing_selected(found.discarded))
+    first = refit(found.start)
+    start, fit, selection, _ = select_from_images(ready, found.start, first, options, refit)
+    apart = CLOSE * ready.element.neighbour_distance / 2
+    selection = selection.with_earlier(found.discarded, apart, found.reason != "last round")
+    if not selection.judgement.kept.any():
+        return _nothing(ready, start, options, nothing_selected(selection.with_atoms(fit.positions)))
     return start, fit, selection
+
+
+def _nothing(
+    ready: PreparedSeries, start: Start, options: TiltOptions, selection: Selection
+) -> tuple[Start, TiltFit, Selection]:
+    """No atom, not even of those around."""
+    nobody = start.chosen(np.zeros(len(start.positions), bool))
+    return nobody, without_atoms(ready.series, ready.held_out(options.held_out)), selection
 
 
 def _of_moving(neighbours: Neighbours, moving: Bool[np.ndarray, " n"]) -> Neighbours:

@@ -10,7 +10,7 @@ where derivatives of g are by the atoms' places in the image. Pixels' weights ch
 atom, and are taken half-way between the two. In a projection an atom overlaps with many at other depths,
 but with each of them in few views: of the whole matrix, which is sparse, the inverse's diagonal blocks
 are the covariances. It is inverted as a whole for up to `_WHOLE` atoms; beyond that each atom's block is,
-as if its neighbours were known.
+as if its neighbours were known, and how much less certain they make it is sampled (`projection.sampled`).
 
 What is not in it: widths, probe and the views' own numbers, which all atoms share.
 
@@ -18,7 +18,7 @@ Noise that is not white makes all of it less certain (`projection.colour`), and 
 leaves is no evidence that noise is less where atoms are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -58,10 +58,27 @@ class ImageUncertainty:
     excess: float
     whole: bool
 
+    @classmethod
+    def of_nothing(cls) -> "ImageUncertainty":
+        """Of no atoms."""
+        return cls(np.zeros((0, 3, 3)), np.zeros(0), np.zeros(0), 1.0, True)
+
     @property
     def positions(self) -> Float[np.ndarray, "n 3"]:
         """Standard uncertainties of x, y, z (Å)."""
         return _root(np.diagonal(self.covariances, axis1=1, axis2=2))
+
+    def less_certain(
+        self, positions: Float[np.ndarray, " n"], amplitudes: Float[np.ndarray, " n"]
+    ) -> "ImageUncertainty":
+        """The same with the atoms' influence on each other in it, as factors on variances."""
+        return replace(
+            self,
+            covariances=self.covariances * positions[:, None, None],
+            amplitudes=self.amplitudes * np.sqrt(amplitudes),
+            evidence=self.evidence / amplitudes,
+            whole=True,
+        )
 
 
 def measure_uncertainty(

@@ -359,3 +359,35 @@ def _drawn(model: TiltModel, rotations: Leaf, centres: Leaf, camera: Camera) -> 
 def log_widths(model: TiltModel) -> Leaf:
     """Logarithms of the atoms' widths (log Å)."""
     return model.atoms.displacements.log_widths  # type: ignore[attr-defined]
+
+
+def without_atoms(series: TiltSeries, held: Bool[np.ndarray, " v"]) -> TiltFit:
+    """The fit of no atoms: each view is as bright as it is on average.
+
+    **Arguments:**
+
+    - `series`, `held`: the images, and those that are not fitted.
+    """
+    n = len(series)
+    counted = series.counted
+    level = np.array([float(series.images[k][counted[k]].mean()) for k in range(n)])
+    images = np.broadcast_to(level[:, None, None], counted.shape).astype(np.float32)
+    left = np.where(counted, series.images - images, 0.0)
+    fitted = counted & ~held[:, None, None]
+    variance = max(float(np.mean(left[fitted].astype(np.float64) ** 2)), 1e-30)
+    atoms = Atoms(
+        np.zeros((0, 3)), IsotropicDisplacements(np.zeros((0, 1))), np.zeros(0), np.zeros(0, np.int64)
+    )
+    r_factors = [r_factor(series.images[k][counted[k]], images[k][counted[k]]) for k in range(n)]
+    return TiltFit(
+        atoms,
+        make_probe("direct", 1.0),
+        EachView(np.zeros((n, 3)), np.zeros((n, 2)), np.ones(n), level),
+        images,
+        np.array([0.5 * float(np.sum(left[fitted] ** 2)) / variance]),
+        "converged",
+        np.zeros(n),
+        np.array(r_factors),
+        held,
+        (fitted / variance).astype(np.float32),
+    )

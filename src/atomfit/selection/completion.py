@@ -8,6 +8,9 @@ out of iterations is judged like any other: what wanders may be no atom, or two.
 detected, fitted or asked for and is no atom in the end is kept in a second table, with its score and the
 reason.
 
+No change stands that makes the description of the data worse by more than the scores of what was taken away
+had promised, if a fit can tell that: it is undone, and the selection ends there, not settled.
+
 Where a map says little of each atom's shape (a prior was needed), an atom that was not found makes its
 neighbours long rather than leave a trace of its own. So all atoms first share one shape, which is also
 quicker; when nothing changes any more each gets its own back, and is judged again. Where the noise is not
@@ -31,6 +34,8 @@ log = logging.getLogger("atomfit")
 
 #: Fits of a stage after its first, at most.
 MOST_ROUNDS = 10
+#: A change may make chi-square larger by so many times what was promised, and by this much.
+_PROMISED, _ANYWAY = 1.5, 10.0
 
 
 @runtime_checkable
@@ -123,6 +128,25 @@ class Selection:
         discarded = earlier.discarded.and_(self.discarded.where(new))
         return Selection(self.judgement, discarded, earlier.rounds + self.rounds, earlier.settled)
 
+    def with_earlier(self, tried: Discarded, apart: float, settled: bool) -> "Selection":
+        """The same after a search.
+
+        **Arguments:**
+
+        - `tried`: places that were no atoms there.
+        - `apart`: places nearer than this (Å) are the same.
+        - `settled`: whether the search has ended by itself.
+        """
+        new = _far(tried.positions, self.discarded.positions, apart)
+        return replace(
+            self, discarded=tried.where(new).and_(self.discarded), settled=self.settled and settled
+        )
+
+    def with_atoms(self, positions: Float[np.ndarray, "n d"]) -> Discarded:
+        """What is discarded, and all that was judged (Å)."""
+        judged = self.judgement
+        return self.discarded.and_(Discarded(positions, judged.scores, judged.q_values, judged.reasons))
+
 
 @dataclass(frozen=True, eq=False)
 class Stage(Generic[_Fit]):
@@ -133,11 +157,14 @@ class Stage(Generic[_Fit]):
     - `judge`: says what a fit asks for.
     - `refit`: fits atoms that begin at other places.
     - `rounds`: how often, at most; with 0 atoms are judged only.
+    - `worse`: by how much chi-square is larger for one fit than for another, in the unit of the other's
+        squared scores, if that can be told.
     """
 
     judge: Callable[[_Fit], Judgement]
     refit: Callable[[Float[np.ndarray, "n d"]], _Fit]
     rounds: int = MOST_ROUNDS
+    worse: Callable[[_Fit, _Fit], float] | None = None
 
 
 def complete(
@@ -176,10 +203,15 @@ def complete(
             if not left or not change.any or not len(change.positions) or fit.reason == "interrupted":
                 break
             log.info("selection, at %.1f σ: %s", judgement.cut, change.describe())
+            changed, rounds, by = stage.refit(change.positions), rounds + 1, stage.refit
+            if stage.worse is not None and stage.worse(changed, fit) > change.promised:
+                log.warning(
+                    "this change is undone: with it the model describes the data worse than it should have"
+                )
+                break
             removed, split = removed.and_(change.removed), np.concatenate([split, change.split])
             added = np.concatenate([added, change.places])
-            positions = change.positions
-            fit, rounds, by = stage.refit(positions), rounds + 1, stage.refit
+            positions, fit = change.positions, changed
     settled = not change.any or not last.rounds
     log.info("selection, at %.1f σ: %s", judgement.cut, "nothing to change" if settled else "not settled")
     before = Discarded.none(d) if rejected is None else Discarded.of(rejected)
@@ -252,6 +284,12 @@ class _Change:
     @property
     def any(self) -> bool:
         return bool(len(self.added) or len(self.removed) or len(self.split))
+
+    @property
+    def promised(self) -> float:
+        """By how much chi-square may be larger after it."""
+        lost = np.nan_to_num(np.maximum(self.removed.scores, 0.0))
+        return _PROMISED * float(np.sum(lost**2)) + _ANYWAY
 
     def describe(self) -> str:
         parts = []

@@ -390,6 +390,8 @@ def _of_moving(neighbours: Neighbours, moving: Bool[np.ndarray, " n"]) -> Neighb
 
 
 def _describe(fit: TiltFit, start: Start, around: int) -> None:
+    if not len(start.ids):
+        return
     moves = np.linalg.norm((np.asarray(fit.atoms.positions) - start.positions)[~start.frozen], axis=1)
     fitted = ~fit.held_out
     held = (

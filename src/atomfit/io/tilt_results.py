@@ -239,7 +239,7 @@ def summary(result: "TiltResult") -> dict[str, Any]:
         },
         "start": {
             "correlation": result.agreement.correlation,
-            "moved_rms": float(np.sqrt(np.mean(moves**2))),
+            "moved_rms": float(np.sqrt(np.mean(moves**2))) if len(moves) else np.nan,
             "moved_most": float(moves.max(initial=0.0)),
         },
         "fit": {

@@ -151,7 +151,7 @@ class TiltPosterior(AbstractPosterior):
         (about, along), (whole, squares) = lax.scan(add, none, (views, self._data()))
         typical = jnp.maximum(jnp.mean(about) / v, 1e-6)
         known = {"positions": along / v, "backgrounds": whole, "gains": squares}
-        found = {}
+        found: Free = {}
         for name, numbers in free.items():
             if name in self.parametrisation.rows:
                 each = known.get(name, about[:, None] / v)

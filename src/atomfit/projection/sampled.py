@@ -21,14 +21,14 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.spatial import cKDTree
 
-from atomfit.atoms import IsotropicDisplacements
+from atomfit.atoms import IsotropicDisplacements, Leaf
 from atomfit.compiled import kept
 from atomfit.fitting.newton import conjugate_gradients
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.images import Camera
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.objective import Seen, TiltPosterior, series_of
-from atomfit.projection.parameters import parametrise
+from atomfit.projection.parameters import Free, parametrise
 from atomfit.projection.views import TiltSeries
 
 #: Samples, and neighbours over which they are averaged: 2 % of a standard uncertainty.
@@ -127,13 +127,13 @@ def _model(series: TiltSeries, fit: TiltFit) -> tuple[TiltModel, float]:
 
 @kept
 def _drawn(
-    model: TiltModel, rotations: Float[Array, "v 3 3"], centres: Float[Array, "v 2"], camera: Camera
+    model: TiltModel, rotations: Float[Leaf, "v 3 3"], centres: Float[Leaf, "v 2"], camera: Camera
 ) -> Float[Array, "v rows columns"]:
     return series_of(model, jnp.asarray(rotations), jnp.asarray(centres), camera)
 
 
 @kept
-def _step(posterior: TiltPosterior, free: dict[str, Array]) -> dict[str, Array]:
+def _step(posterior: TiltPosterior, free: Free) -> Free:
     """The Gauss-Newton step of an objective."""
     product, diagonal = posterior.curvature(free)
     gradient = posterior.evaluate(free).gradient

@@ -15,6 +15,9 @@ does: with one that stands out by less, the misfit is larger than without it. Pl
 less, because the neighbours of an atom that is lacking have moved to take its place; but one that was tried
 in vain is not tried again.
 
+Where one atom too many has squeezed itself in, two of them share what is one's, and both stand. So whoever
+is fainter than most is left out once: one that is real is asked for again.
+
 Each round is judged by chi-square and by what its atoms must have earned, each the square of the score that
 it had to exceed. The search ends when nothing changes, or when no round was better than the best for a
 while; the best one stands.
@@ -54,6 +57,9 @@ _WIDTH = 0.2
 _LOOSE = 0.3
 #: Part of a typical amplitude below which an atom is none, and above which it is two.
 HALF, TWICE = 0.5, 1.5
+#: Below this part of a typical amplitude an atom is left out once; of such neighbours, in neighbour
+#: distances, one at a time.
+_DOUBTFUL, _AT_A_TIME = 0.75, 1.5
 #: Part of an atom's score that is enough for a trial, and how many are tried at once, as a part of all.
 _TRIAL, _TRIALS = 0.35, 0.1
 #: Two atoms nearer than this, in neighbour distances, are one; places so near to one are no candidates.
@@ -149,7 +155,7 @@ class _Search:
         model = _with_width(self._run(start).first(wide=False), _WIDTH * self.distance)
         best: _Fitted | None = None
         best_round = 0
-        in_vain = Discarded.none(3)
+        in_vain, doubted = Discarded.none(3), np.zeros((0, 3))
         reason = "last round"
         for round_ in range(_MOST):
             own = self._fit(start, model, own=True)
@@ -157,6 +163,9 @@ class _Search:
                 return Found(own.start if best is None else best.start, in_vain, round_, own.reason)
             sorted_out, two = self._sorted_out(own)
             in_vain = in_vain.and_(_gone(own, sorted_out, two))
+            left_out = self._doubtful(own, sorted_out, doubted)
+            doubted = np.concatenate([doubted, sorted_out.positions[left_out]])
+            sorted_out = sorted_out.chosen(~left_out)
             if not len(sorted_out.ids):
                 return Found(sorted_out, in_vain, round_ + 1, "no atoms")
             model = self._one_amplitude(own, sorted_out)
@@ -169,10 +178,16 @@ class _Search:
             places, amplitudes = self._lacking(last, in_vain.positions)
             removed = len(own.start.ids) - len(sorted_out.ids) + len(two)
             log.info(
-                "search: %d atoms; %d have faded, %d became two, %d places are tried next",
-                *(len(last.start.ids), removed, len(two), len(places)),
+                "search: %d atoms; %d have faded, %d became two, %d are left out once, %d places are tried next",
+                *(
+                    len(last.start.ids),
+                    removed - int(left_out.sum()),
+                    len(two),
+                    left_out.sum(),
+                    len(places),
+                ),
             )
-            if not len(places) and not len(two) and (round_ > 0 or not removed):
+            if not len(places) and not len(two) and not left_out.any() and (round_ > 0 or not removed):
                 reason = "settled"
                 break
             if round_ - best_round >= _PATIENCE:
@@ -238,6 +253,19 @@ class _Search:
         kept = own.start.chosen((good & ~two) | own.start.frozen)
         halves = np.concatenate([middles - step, middles + step])
         return kept.joined(halves, self.ready.element.number), middles
+
+    def _doubtful(
+        self, own: _Fitted, start: Start, doubted: Float[np.ndarray, "d 3"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Atoms of a start that are faint in a fit, and have not been doubted before."""
+        row = start.rows_in(own.start)
+        amplitudes = np.asarray(own.model.atoms.amplitudes, np.float64)
+        typical = self._typical(amplitudes[~own.start.frozen])
+        faint = (row >= 0) & (amplitudes[row] < _DOUBTFUL * typical) & ~start.frozen & self.alike
+        if len(doubted):
+            faint &= cKDTree(doubted).query(start.positions)[0] > _SAME * self.distance
+        faintness = np.where(faint, 1 - amplitudes[row] / typical, -1.0)
+        return faint & ~_weaker_of_two(start.positions, faintness, _AT_A_TIME * self.distance)
 
     def _typical(self, amplitudes: Float[np.ndarray, " n"]) -> float:
         """Amplitude of an atom, of the faintest kind if there are several; those too many left aside."""

@@ -178,7 +178,7 @@ class _Search:
             places, amplitudes = self._lacking(last, in_vain.positions)
             removed = len(own.start.ids) - len(sorted_out.ids) + len(two)
             log.info(
-                "search: %d atoms; %d have faded, %d became two, %d are left out once, %d places are tried next",
+                "search: %d atoms; %d faded, %d became two, %d are left out once, %d places are tried next",
                 *(
                     len(last.start.ids),
                     removed - int(left_out.sum()),

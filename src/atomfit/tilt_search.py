@@ -60,8 +60,9 @@ HALF, TWICE = 0.5, 1.5
 #: Below this part of a typical amplitude an atom is left out once; of such neighbours, in neighbour
 #: distances, one at a time.
 _DOUBTFUL, _AT_A_TIME = 0.75, 1.5
-#: Part of an atom's score that is enough for a trial, and how many are tried at once, as a part of all.
-_TRIAL, _TRIALS = 0.35, 0.1
+#: Part of an atom's score that is enough for a trial, or less, but not than the other, if noise makes less;
+#: and how many are tried at once, as a part of all.
+_TRIAL, _LEAST_TRIAL, _TRIALS = 0.35, 0.1, 0.1
 #: Two atoms nearer than this, in neighbour distances, are one; places so near to one are no candidates.
 #: Real ones are farther apart (`detection.mean_atom.CLOSEST`), but it is the images that decide.
 CLOSE = 0.45
@@ -291,7 +292,8 @@ class _Search:
         whole = float(np.nanmedian(last.scores.whole))
         heights = last.judged.candidate_scores
         # The highest come first.
-        wanted = heights >= max(_TRIAL * whole, LOWEST)
+        enough = max(min(_TRIAL * whole, last.judged.cut), _LEAST_TRIAL * whole, LOWEST)
+        wanted = heights >= enough
         wanted &= np.arange(len(heights)) < _TRIALS * len(last.start.ids) + 10
         places = last.judged.candidates[wanted]
         new = np.ones(len(places), bool)

@@ -68,7 +68,7 @@ def run(truth: Planted, start: np.ndarray, tmp_path_factory: pytest.TempPathFact
     outcome = CliRunner().invoke(app, arguments)
     assert outcome.exit_code == 0, outcome.output
     assert "43 atoms" in outcome.stdout
-    assert outcome.stdout.endswith(f"report: {home / 'out' / 'report.html'}\n")
+    assert f"report: {home / 'out' / 'report.html'}" in outcome.stdout.splitlines()
     assert "tilted from -70.0 to 70.0° about y of the specimen, which is v of the images" in outcome.stderr
     assert "warning" not in outcome.stderr
     return home / "out"

@@ -8,7 +8,7 @@ from atomfit.elements import element
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.residual_noise import SmoothNoise, absorbed_part, noise_left, taper
 from atomfit.grid import DensityMap, Grid
-from atomfit.simulation import simulate
+from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.disturbances import noise
 
 ALL = ("positions", "displacements", "amplitudes")
@@ -83,3 +83,22 @@ def test_error_bars_where_noise_fills_the_box() -> None:
         spreads.append(np.std(errors / fit.uncertainty.deviations[:, :3]))
     assert spreads[0] > 1.8
     assert 0.7 < spreads[1] < 1.3
+
+
+def test_noise_of_a_few_voxels_is_unknown(small: Simulation) -> None:
+    """A box of six voxels: atoms have more numbers than it has voxels; no uncertainties, but a result."""
+    inner = tuple(slice(n // 2 - 3, n // 2 + 3) for n in small.map.grid.shape)
+    density = DensityMap.from_array(small.map.values[inner].copy(), 0.358)
+    mean = MeanAtom(1.0, 0.2, 0.0, 0.2 * np.eye(3), 1)
+    fit = fit_jointly(density, density.grid.centre[None], mean, element("Pt"), noise="residual")
+    assert fit.inside is not None
+    assert not fit.inside.known
+    assert fit.inside.sharpest(0.2, 3) == 0.2
+    assert np.isnan(fit.uncertainty.deviations).all()
+    assert np.isfinite(fit.positions).all()
+
+
+def test_nothing_left_is_unknown_noise() -> None:
+    """A residual that is zero everywhere, as of a map of zeros and ones."""
+    window = taper(np.ones(GRID.shape, bool), GRID)
+    assert not noise_left(np.zeros(GRID.shape), window, GRID, 50, 0.3).known

@@ -55,6 +55,16 @@ class SmoothNoise:
     powers: Float[np.ndarray, " t"]
     variances: Float[np.ndarray, " t"]
 
+    @classmethod
+    def unknown(cls) -> "SmoothNoise":
+        """Noise of which nothing is known: what comes from it is NaN."""
+        return cls(np.full(1, np.nan), np.zeros(1))
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of it."""
+        return bool(np.all(np.isfinite(self.powers)))
+
     def power(self, frequencies: Float[np.ndarray, "*k"]) -> Float[np.ndarray, "*k"]:
         """At frequencies of given lengths (1/Å)."""
         return np.exp(-2 * np.pi**2 * self.variances * frequencies[..., None] ** 2) @ self.powers
@@ -82,7 +92,7 @@ class SmoothNoise:
             Σ power (2s + variance)^-(d/2 + 1) (s + u)^(d + 2),
 
         up to a factor, from the overlaps of first derivatives. In white noise s = u is best; where noise is
-        mostly slow, less is.
+        mostly slow, less is. Where nothing is known of the noise nothing speaks against s = u.
 
         **Arguments:**
 
@@ -95,6 +105,8 @@ class SmoothNoise:
             noisy = float(self.powers @ (2 * s + self.variances) ** -(d / 2 + 1))
             return float(np.log(noisy) + (d + 2) * np.log(s + u))
 
+        if not self.known:
+            return u
         best = minimize_scalar(disturbed, bounds=(_SHARPEST, 1.0), method="bounded")
         return float(best.x) * u
 
@@ -132,7 +144,10 @@ def noise_left(
     frozen: Collection[str] = (),
     isotropic: bool = False,
 ) -> SmoothNoise:
-    """The noise of which a fit has left a residual.
+    """The noise of which a fit has left a residual; unknown where it has left nothing to judge by.
+
+    That is so in a box of a few voxels, and in a map cut at half its peak: atoms have more numbers there
+    than the region has independent voxels.
 
     **Arguments:**
 
@@ -148,6 +163,8 @@ def noise_left(
     rest = window * (residual - np.sum(window * residual) / np.sum(window))
     # In units of the residual, so that maps of any scale fit into float32.
     unit = float(np.sqrt(np.sum(np.square(rest, dtype=np.float64)) / square))
+    if unit == 0:
+        return SmoothNoise.unknown()
     power = np.abs(fft.rfftn(rest / (unit * np.sqrt(square)), workers=-1)) ** 2
     axes = [fft.fftfreq(n, step) for n, step in zip(grid.shape, grid.spacing[::-1], strict=True)]
     axes[-1] = np.abs(axes[-1][: grid.shape[-1] // 2 + 1])
@@ -164,6 +181,8 @@ def noise_left(
     volume = square * float(np.prod(grid.spacing))
     absorbed = absorbed_part(k, atoms / volume, u, grid.ndim, frozen, isotropic)
     believed = absorbed <= MOST_ABSORBED
+    if not np.any(level[believed] > 0):
+        return SmoothNoise.unknown()
     first = int(np.argmax(believed))
     whole_power = np.where(believed, level / (1 - np.minimum(absorbed, MOST_ABSORBED)), 0.0)
     whole_power[~believed] = whole_power[first]

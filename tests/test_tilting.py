@@ -330,7 +330,7 @@ OPTIONS = [
     (["--centre", "1,2"], "no point; give X,Y,Z"),
     (["--centre", "500,0,0"], "43 of 43 atoms are in no image"),
     (["--held-out", "1"], "views can be left out"),
-    (["--held-out", "99"], "views can be left out of 12"),
+    (["--held-out", "99"], "one of 99 views cannot be left out of 12"),
     (["--refine", "everything"], "no number of a view"),
     (["--gain", "2"], "only counts have a gain"),
     (["--likelihood", "poisson"], "below zero"),

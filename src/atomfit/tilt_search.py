@@ -25,7 +25,7 @@ while; the best one stands.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import numpy as np
@@ -33,6 +33,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from atomfit.atoms import Atoms, IsotropicDisplacements
+from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.model import TiltModel
 from atomfit.projection.stages import ENDED, Run, Stage, log_widths
@@ -83,12 +84,14 @@ class Found:
     **Fields:**
 
     - `start`: where they are.
+    - `fit`: of them, with the reason of the end if it was interrupted or has diverged.
     - `discarded`: places that were tried in vain.
     - `rounds`: of the search.
     - `reason`: why it ended: "settled", "no better", "interrupted", "diverged", "no atoms" or "last round".
     """
 
     start: Start
+    fit: TiltFit
     discarded: Discarded
     rounds: int
     reason: str
@@ -124,6 +127,7 @@ class _Fitted:
     """Atoms, their model, and what it leaves."""
 
     start: Start
+    fit: TiltFit
     model: TiltModel
     scores: Scores
     judged: Judgement
@@ -161,18 +165,18 @@ class _Search:
         for round_ in range(_MOST):
             own = self._fit(start, model, own=True)
             if own.reason in ENDED:
-                return Found(own.start if best is None else best.start, in_vain, round_, own.reason)
+                return _ended(best or own, own.reason, in_vain, round_)
             sorted_out, two = self._sorted_out(own)
             in_vain = in_vain.and_(_gone(own, sorted_out, two))
             left_out = self._doubtful(own, sorted_out, doubted)
             doubted = np.concatenate([doubted, sorted_out.positions[left_out]])
             sorted_out = sorted_out.chosen(~left_out)
             if not len(sorted_out.ids):
-                return Found(sorted_out, in_vain, round_ + 1, "no atoms")
+                return Found(sorted_out, own.fit, in_vain, round_ + 1, "no atoms")
             model = self._one_amplitude(own, sorted_out)
             last = self._fit(sorted_out, model, own=not self.alike)
             if last.reason in ENDED:
-                return Found(last.start, in_vain, round_, last.reason)
+                return _ended(last, last.reason, in_vain, round_)
             if best is None or self._better(last, best):
                 best, best_round = last, round_
                 self.keep(last.start)
@@ -200,7 +204,7 @@ class _Search:
         far = np.ones(len(in_vain), bool)
         if len(in_vain):
             far = cKDTree(best.start.positions).query(in_vain.positions)[0] > _SAME * self.distance
-        return Found(best.start, in_vain.where(far), round_ + 1, reason)
+        return Found(best.start, best.fit, in_vain.where(far), round_ + 1, reason)
 
     def _run(self, start: Start) -> Run:
         return run_of(self.ready, start, self.options, self.progress)
@@ -230,7 +234,7 @@ class _Search:
             apart=CLOSE * self.distance,
         )
         unit = run.unit_of_objective(model)
-        return _Fitted(start.at(fit.positions), model, scores, judged, found.value, unit, found.reason)
+        return _Fitted(start.at(fit.positions), fit, model, scores, judged, found.value, unit, found.reason)
 
     def _better(self, one: _Fitted, other: _Fitted) -> bool:
         """Whether chi-square and what each atom must have earned are lower."""
@@ -302,6 +306,11 @@ class _Search:
         amplitudes = np.asarray(last.model.atoms.amplitudes, np.float64)[~last.start.frozen]
         typical = float(np.median(amplitudes)) * self._unit(last)
         return places[new], typical * np.clip(heights[wanted][new] / whole, 0.0, 1.0)
+
+
+def _ended(fitted: _Fitted, reason: str, in_vain: Discarded, rounds: int) -> Found:
+    """What there is when a fit was interrupted or has diverged."""
+    return Found(fitted.start, replace(fitted.fit, reason=reason), in_vain, rounds, reason)
 
 
 def _with_width(model: TiltModel, width: float) -> TiltModel:

@@ -28,7 +28,7 @@ from atomfit.projection.half_sets import HalfSets
 from atomfit.projection.information import ImageUncertainty
 from atomfit.projection.misreadings import Agreement
 from atomfit.projection.model import refined_views
-from atomfit.projection.stages import without_atoms
+from atomfit.projection.stages import ENDED, without_atoms
 from atomfit.projection.verdict import view_warnings
 from atomfit.projection.views import Views
 from atomfit.selection.completion import Discarded, Selection
@@ -362,6 +362,10 @@ def _selected(
     log.info("search: %s after %d rounds, %d atoms", found.reason, found.rounds, len(found.start.ids))
     if not found.any:
         return _nothing(ready, found.start, options, nothing_selected(found.discarded))
+    # Whoever has interrupted the search does not want to wait for another fit.
+    if found.reason in ENDED:
+        start, fit, selection, _ = select_from_images(ready, found.start, found.fit, options)
+        return start, fit, selection
     first = refit(found.start)
     start, fit, selection, _ = select_from_images(ready, found.start, first, options, refit)
     apart = CLOSE * ready.element.neighbour_distance / 2

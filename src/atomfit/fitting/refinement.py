@@ -159,7 +159,7 @@ class Refinement:
         if isinstance(data, SpectralLeastSquares):
             weights = np.asarray(data.inside, np.float64) ** 2
             return part_inside(self.fitted, weights, grid), part_inside(self.fitted, weights**2, grid)
-        part = part_inside(self.fitted, self.problem.region.mask, grid)
+        part = part_inside(self.fitted, self.problem.region.mask.astype(np.float64), grid)
         return part, part
 
     def _beforehand(self, noise: float, basis: Float[np.ndarray, "q p"]) -> Beforehand | None:

@@ -36,6 +36,10 @@ _FEW_DIGITS = 1e-5
 _CONSTANT = 0.05
 
 
+#: If so many voxels have the lowest value, the map was cut there.
+_CUT = 0.3
+
+
 @dataclass(frozen=True, eq=False)
 class Inspection:
     """What is in a map.
@@ -227,7 +231,8 @@ def inspect(
     mean = measure_mean_atom(density, element) if contrast.decided and not contrast.inverted else None
     shape = []
     if mean is not None and not doubts:
-        shape = shape_doubts(mean, edge_level(density), resolution, density.grid, element)
+        cut = float(np.mean(values == values.min())) > _CUT
+        shape = shape_doubts(mean, edge_level(density), resolution, density.grid, element, cut)
     # Grain has distances, which say nothing of voxels; blobs may be atoms in voxels of a wrong size.
     if known and not doubts and not _is_grain(shape, density, element):
         doubts, odd = spacing_doubts(density, element)

@@ -67,6 +67,9 @@ def image_doubts(images: Float[np.ndarray, "v rows columns"]) -> list[Doubt]:
 
 def liveliness(values: Float[np.ndarray, "a b c"]) -> list[Float[np.ndarray, " _"]]:
     """Variance of the sections along each axis above that of the quietest, as part of the largest."""
+    # What was not measured is as dark as most.
+    if not np.isfinite(values).all():
+        values = np.where(np.isfinite(values), values, np.nanmedian(values))
     variances = [
         values.var(axis=tuple(k for k in range(3) if k != axis), dtype=np.float64) for axis in range(3)
     ]

@@ -43,7 +43,12 @@ class ShapeDoubt:
 
 
 def shape_doubts(
-    mean: MeanAtom, level: float, resolution: MapResolution, grid: Grid, element: Element
+    mean: MeanAtom,
+    level: float,
+    resolution: MapResolution,
+    grid: Grid,
+    element: Element,
+    cut: bool = False,
 ) -> list[ShapeDoubt]:
     """Whether the mean of a map around its maxima is an atom; at most one doubt.
 
@@ -53,6 +58,8 @@ def shape_doubts(
     - `level`: of the emptiness around the particle (map units).
     - `resolution`, `grid`: of the map.
     - `element`: whose atoms are expected.
+    - `cut`: whether the map was set to one value below a threshold: then spots have lost their flanks, and
+        their widths say nothing.
     """
     if not mean.count:
         return []
@@ -73,7 +80,7 @@ def shape_doubts(
             return [ShapeDoubt("resolution", Doubt(f"{problem}, {apart}; {low[1]}", low[0]))]
         remedy = "it is no more than grain, not atoms: look at the map"
         return [ShapeDoubt("no-shape", Doubt(problem, remedy))]
-    if width < _NARROW * distance and width < _ONE_VOXEL * voxel:
+    if not cut and width < _NARROW * distance and width < _ONE_VOXEL * voxel:
         problem = (
             f"what stands out is {fwhm_from_u(mean.u):.2f} Å wide, no more than voxels of {voxel:.2g} Å are"
         )

@@ -174,7 +174,8 @@ def refused(act, words):
     else:
         raise AssertionError(words)
 
-turns, centres = np.stack([np.eye(3)] * 3), np.full((3, 2), 10)
+turns = atomfit.Views.from_tilts(np.array([-60.0, 0.0, 60.0]), "y", (20, 20)).rotations
+centres = np.full((3, 2), 10)
 views = atomfit.Views(turns.tolist(), centres.tolist())
 assert views.rotations.dtype == views.centres.dtype == np.float64
 refused(lambda: atomfit.Views(turns[:, :2], centres), "rotations")

@@ -65,7 +65,7 @@ def test_views_left_out_and_taken_twice() -> None:
         ("-60\n0\n95\n", "95 is no tilt angle"),
         ("-60\nnan\n60\n", "nan is no tilt angle"),
         ("1\n1\n1\n", "all 3 angles are 1"),
-        ("\x00\x01\x02", "line 1"),
+        ("\x00\x01\x02", "not a text file"),
     ],
 )
 def test_files_without_a_series(text: str, expected: str, tmp_path: Path) -> None:

@@ -126,7 +126,11 @@ def _scatterers(
     n = len(numbers)
     if isinstance(scattering, AbstractScattering):
         d = len(mean_atom.matrix)
-        given = len(scattering.terms(np.tile(np.eye(d), (n, 1, 1)))[0])
+        try:
+            given = len(scattering.terms(np.tile(np.eye(d), (n, 1, 1)))[0])
+        # Of other atoms, which cannot be told from one shape each.
+        except (ValueError, TypeError):
+            given = len(scattering.terms(np.eye(d)[None])[0])
         if given != n:
             raise InputError(
                 f"scattering is that of {given} atoms, not of {n}", "give one for each", "scattering"

@@ -171,7 +171,7 @@ def test_scattering_of_ones_own_is_what_is_fitted(rng: np.random.Generator) -> N
     density, positions, matrices, _, _ = alloy(rng, ("Fe",))
     own = FormFactors.of(np.full(len(positions), 26), 0.1)
     fit = fit_jointly(density, positions, about(positions, density), PT, scattering=own)
-    np.testing.assert_array_equal(fit.scattering.weights, own.weights)
+    np.testing.assert_allclose(fit.scattering.weights, own.weights, rtol=1e-6)
     assert len(fit.scattering.kinds) == len(positions)
     # Up to what is common to all atoms.
     difference = trace(np.asarray(fit.atoms.matrices())) - trace(matrices)
@@ -181,7 +181,7 @@ def test_scattering_of_ones_own_is_what_is_fitted(rng: np.random.Generator) -> N
 def test_scattering_of_other_atoms_or_too_wide_is_refused(rng: np.random.Generator) -> None:
     density, positions, *_ = alloy(rng)
     mean = about(positions, density)
-    with pytest.raises(InputError, match="that of 3 atoms, not of 19"):
+    with pytest.raises(InputError, match="not that of the 19 atoms"):
         pose(density, positions, mean, PT, scattering=FormFactors.of(np.full(3, 78), 0.1))
     narrow = MeanAtom(1.0, 0.002, 0.0, 0.002 * np.eye(3), 19)
     with pytest.raises(InputError, match="no wider than the scattering"):

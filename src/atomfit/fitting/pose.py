@@ -125,16 +125,13 @@ def _scatterers(
     """Atoms at rest, padding included, and what widens them to the mean atom (Å²)."""
     n = len(numbers)
     if isinstance(scattering, AbstractScattering):
-        d = len(mean_atom.matrix)
+        shapes = np.tile(np.eye(len(mean_atom.matrix)), (n, 1, 1))
         try:
-            given = len(scattering.terms(np.tile(np.eye(d), (n, 1, 1)))[0])
-        # Of other atoms, which cannot be told from one shape each.
-        except (ValueError, TypeError):
-            given = len(scattering.terms(np.eye(d)[None])[0])
-        if given != n:
-            raise InputError(
-                f"scattering is that of {given} atoms, not of {n}", "give one for each", "scattering"
-            )
+            fits = len(scattering.terms(shapes)[0]) == n
+        except (ValueError, TypeError, IndexError):
+            fits = False
+        if not fits:
+            raise InputError(f"scattering is not that of the {n} atoms", "give one for each", "scattering")
         return scattering[filled(np.arange(n))], blur_around(mean_atom, scattering[np.arange(1)])
     match scattering:
         case "gaussian":

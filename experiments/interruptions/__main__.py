@@ -1,10 +1,10 @@
-"""Runs of `build` and `tilt` that are ended at random moments, and what `--resume` makes of what they leave.
+"""Runs of `build` and `tilt` that are ended at random moments, and what `--resume` makes of it.
 
-Each is ended by a signal (INT, TERM, HUP, KILL, in turn) at a moment drawn uniformly from the time that an
-undisturbed run takes, or its disk is filled at such a moment (a small file system in memory, which only root
-can make). Then the same command goes on with `--resume`, or starts again if nothing was kept yet. Counted
-are runs whose table of atoms is, to its last digit, that of the undisturbed run, and whatever is there that
-is neither a complete result nor a checkpoint.
+Each is ended by a signal (INT, TERM, HUP, KILL, in turn) at a moment drawn uniformly from the time that
+an undisturbed run takes, or its disk is filled at such a moment (a small file system in memory, which only
+root can make). Then the same command goes on with `--resume`, or starts again if nothing was kept yet.
+Counted are runs whose table of atoms is, to its last digit, that of the undisturbed run, and whatever is
+there that is neither a complete result nor a checkpoint.
 
 Runs follow each other in one process, so that they are compiled once, until a signal ends that process.
 """

@@ -209,7 +209,7 @@ def fill(path: Path) -> None:
 
 def table(found: list[Outcome]) -> str:
     """Counts, by what ended the runs."""
-    header = ["command", "ended by", "runs", "had ended", "kept a checkpoint", "same atoms", "half written"]
+    header = ["command", "ended by", "runs", "complete", "checkpoint", "same atoms", "half written"]
     rows = []
     for command, by in dict.fromkeys((row.command, row.by) for row in found):
         of = [row for row in found if (row.command, row.by) == (command, by)]

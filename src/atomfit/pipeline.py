@@ -191,7 +191,7 @@ def _job(ready: PreparedMap, options: BuildOptions) -> Job:
         [[one.symbol, one.neighbour_distance] for one in ready.elements],
         options,
         {"map": values, "half_maps": options.half_maps, "tilts": options.tilts},
-        of_the_way=("optimizer", "max_iterations"),
+        of_the_way=("optimizer", "max_iterations", "insist"),
     )
 
 

@@ -194,14 +194,14 @@ def spinner(quiet: bool, first: str) -> Iterator[Callable[[str], None]]:
     status = Console(stderr=True).status(first)
 
     def tell(words: str) -> None:
-        # A terminal that was closed ends no fit.
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(Exception):
             status.update(words)
 
-    with contextlib.suppress(OSError, ValueError):
+    # A terminal that was closed ends no fit, whatever the drawing of it makes of that.
+    with contextlib.suppress(Exception):
         status.start()
     try:
         yield tell
     finally:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(Exception):
             status.stop()

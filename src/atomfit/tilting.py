@@ -222,6 +222,7 @@ def _job(ready: PreparedSeries, options: TiltOptions) -> Job:
             "map": options.map,
             "surroundings": options.surroundings,
         },
+        of_the_way=("insist",),
     )
 
 

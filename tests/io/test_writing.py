@@ -28,9 +28,9 @@ def failing(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("place", "name"),
     [
-        ("atomfit.io.structures.write_mmcif", "atoms.cif"),
-        ("atomfit.io.structures.write_pdb", "atoms.pdb"),
-        ("atomfit.io.structures.write_xyz", "atoms.xyz"),
+        ("atomfit.io.model_files.write_mmcif", "atoms.cif"),
+        ("atomfit.io.model_files.write_pdb", "atoms.pdb"),
+        ("atomfit.io.model_files.write_xyz", "atoms.xyz"),
         ("atomfit.io.results.write_chimerax_script", "view.cxc"),
         ("atomfit.io.results.contents", "report.html"),
         ("atomfit.io.results.write_page", "report.html"),

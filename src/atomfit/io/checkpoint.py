@@ -87,7 +87,8 @@ class Job:
 
     def require_same(self, other: "Job", path: Path) -> None:
         """**Raises:** `InputError` if a checkpoint is of another job than this one."""
-        for name in sorted(other.options.keys() | self.options.keys()):
+        names = other.options.keys() | self.options.keys()
+        for name in sorted(names, key=lambda name: (name not in ("version", "command"), name)):
             before, now = (of.options.get(name) for of in (other, self))
             if before != now:
                 raise InputError(

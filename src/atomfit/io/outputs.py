@@ -271,19 +271,19 @@ def _require_free(
         )
     ours = files_of_result(real)
     there = matching(real, names)
+    _require_no_input(directory, real, there | ours, inputs)
     if any(name.startswith("figures/") for name in names) and (
         (real / "figures").is_symlink() or (real / "figures").is_file()
     ):
         there.add("figures")
     _require_ours(directory, there, ours)
-    _require_no_input(directory, real, there | ours, inputs)
 
 
 def _require_ours(directory: Path, there: set[str], ours: set[str]) -> None:
     for name in sorted(there - ours):
         what = "a directory" if (directory / name).is_dir() else "no file of an earlier result of atomfit"
         raise InputError(
-            f"{name} is {what}, and would be replaced", "move it, or choose another --out", directory / name
+            f"{name} is {what}, and would be replaced", "move it, or choose another --out", directory
         )
 
 

@@ -283,6 +283,8 @@ def test_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch, e
 def test_streams_that_were_never_there_are_no_matter(monkeypatch: pytest.MonkeyPatch, stream: str) -> None:
     monkeypatch.setattr(sys, stream, None)
     say("words", err=stream == "stderr")
+    with spinner(False, "begin") as tell:
+        tell("further")
 
 
 def test_what_is_no_text_can_be_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,3 +309,13 @@ def test_a_process_ends_as_its_result_did_when_nobody_listens(tmp_path: Path) ->
     assert subprocess.run(words, stdout=write, stderr=write, check=False).returncode == 0
     os.close(write)
     assert (tmp_path / "out" / "simulation.json").exists()
+
+
+def test_a_closed_stream_leaves_its_number_to_nobody(tmp_path: Path) -> None:
+    program = (
+        "from atomfit.process import have_streams; have_streams()\n"
+        "with open('a', 'w') as a, open('b', 'w') as b: b.write(str(a.fileno()))"
+    )
+    shell = 'exec "$0" "$@" <&- >&- 2>&-'
+    subprocess.run(["sh", "-c", shell, sys.executable, "-c", program], cwd=tmp_path, check=True)
+    assert int((tmp_path / "b").read_text()) > 2

@@ -36,6 +36,16 @@ def have_a_home() -> None:
         os.environ["HOME"] = os.devnull
 
 
+def have_streams() -> None:
+    """A closed stream leaves its number to the next file, which libraries would write their messages into."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+
+
 def replace_what_cannot_be_written() -> None:
     """Å is none of the letters of many code pages: a line with ? for it is better than none."""
     for stream in (sys.stdout, sys.stderr):

@@ -186,7 +186,7 @@ def spinner(quiet: bool, first: str) -> Iterator[Callable[[str], None]]:
     - `quiet`: show nothing.
     - `first`: what is said at first.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda words: None
         return
     from rich.console import Console

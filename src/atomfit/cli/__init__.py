@@ -46,6 +46,7 @@ def _common(
 
 def main() -> None:
     """Entry point of the command `atomfit`."""
+    process.have_streams()
     process.collect_garbage_rarely()
     process.replace_what_cannot_be_written()
     process.have_a_home()

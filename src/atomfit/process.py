@@ -37,7 +37,7 @@ def have_a_home() -> None:
 
 
 def have_streams() -> None:
-    """A closed stream leaves its number to the next file, which libraries would write their messages into."""
+    """A closed stream leaves its number to the next file, which libraries would write messages into."""
     for number in range(3):
         try:
             os.fstat(number)

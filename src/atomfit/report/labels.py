@@ -54,6 +54,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "evidence": "evidence (chi-square)",
         "q_value": "false-discovery rate q",
         "element_probability": "probability of the element",
+        "flags": "remarks (flags)",
     },
     "At detection, and log-fit": {
         **{f"com_{axis}": f"centre of mass, {axis}" for axis in "xyz"},

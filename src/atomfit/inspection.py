@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from atomfit.detection.contrast import Contrast, measure_contrast
+from atomfit.detection.existence import Existence
 from atomfit.detection.mean_atom import MeanAtom, measure_mean_atom
 from atomfit.detection.resolution import MapResolution, measure_resolution
+from atomfit.doubts.noise import beside_noise, noise_doubts
 from atomfit.doubts.sections import map_doubts
-from atomfit.doubts.shape import ShapeDoubt, shape_doubts
+from atomfit.doubts.shape import shape_doubts
 from atomfit.doubts.spacing import measured_distance, spacing_doubts
 from atomfit.doubts.values import fill_doubts, hot_doubts, sharpest
 from atomfit.elements import Element
@@ -53,6 +55,7 @@ class Inspection:
     - `warnings`: what looks odd but does not prevent a fit.
     - `resolution`: up to which wavelength the map shows more than noise.
     - `mean_atom`: the typical atom; None if nothing stands out.
+    - `existence`: how much better atoms describe it than noise like it; None where that was not asked.
     """
 
     minimum: float
@@ -65,6 +68,7 @@ class Inspection:
     warnings: tuple[str, ...]
     resolution: MapResolution
     mean_atom: MeanAtom | None
+    existence: Existence | None
 
     @property
     def usable(self) -> bool:
@@ -229,18 +233,11 @@ def inspect(
     doubts += contrast_doubts(contrast, inverted)
     resolution = measure_resolution(density, half_maps)
     mean = measure_mean_atom(density, element) if contrast.decided and not contrast.inverted else None
-    shape = []
+    existence = None
     if mean is not None and not doubts:
-        cut = float(np.mean(values == values.min())) > _CUT
-        shape = shape_doubts(mean, edge_level(density), resolution, density.grid, element, cut)
-    # Grain has distances, which say nothing of voxels; blobs may be atoms in voxels of a wrong size.
-    if known and not doubts and not _is_grain(shape, density, element):
-        doubts, odd = spacing_doubts(density, element)
-        warnings += odd
-    if known and not doubts:
-        doubts = [one.doubt for one in shape]
-    elif not known:
-        warnings += [f"{one.doubt.problem} ({one.doubt.remedy})" for one in shape]
+        seen, odd, existence = _doubts_of_atoms(density, element, mean, resolution, known)
+        doubts = seen if known else []
+        warnings += odd if known else [f"{doubt.problem} ({doubt.remedy})" for doubt in seen]
     doubted, odd = map_doubts(values)
     doubts, warnings = [*doubts, *doubted], [*warnings, *odd]
     return Inspection(
@@ -254,14 +251,32 @@ def inspect(
         tuple(warnings),
         resolution,
         mean,
+        existence,
     )
 
 
-def _is_grain(shape: list[ShapeDoubt], density: DensityMap, element: Element) -> bool:
-    """Whether distances of maxima are those of grain, which are nearer than spots are wide."""
-    if not shape or shape[0].grain:
-        return bool(shape)
-    return (measured_distance(density, element) or 0.0) < element.neighbour_distance
+def _doubts_of_atoms(
+    density: DensityMap, element: Element, mean: MeanAtom, resolution: MapResolution, known: bool
+) -> tuple[list[Doubt], list[str], Existence | None]:
+    """Whether what stands out has the shape and the distances of atoms, and is more than noise."""
+    cut = float(np.mean(density.values == density.values.min())) > _CUT
+    found = shape_doubts(mean, edge_level(density), resolution, density.grid, element, cut)
+    shape, odd = [one.doubt for one in found], list[str]()
+    if found and found[0].grain:
+        return shape, odd, None
+    scale, distance = element.neighbour_distance, measured_distance(density, element)
+    # Grain has distances, which say nothing of voxels; blobs may be atoms in voxels of a wrong size.
+    if shape and (distance or 0.0) < scale:
+        return shape, odd, None
+    spacing = list[Doubt]()
+    if known:
+        spacing, odd = spacing_doubts(distance, density.grid.spacing, element)
+    if shape and not spacing:
+        return shape, odd, None
+    existence = beside_noise(density, scale if distance is None or not spacing else distance)
+    noise = noise_doubts(existence)
+    # Crests of noise have distances, too.
+    return (noise, [], existence) if noise else (spacing, odd, existence)
 
 
 def edge_level(density: DensityMap) -> float:

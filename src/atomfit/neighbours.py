@@ -14,6 +14,8 @@ from scipy.spatial import cKDTree
 
 #: Half-way between the first two shells of fcc, in first-shell distances.
 CUTOFF_PER_DISTANCE = (1 + 2**0.5) / 2
+#: The first shell, and the gap behind it, in the mean distance of the first shell.
+_SHELL, _GAP = (0.85, 1.12), (1.17, 1.33)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,28 @@ def shell_distance(positions: Float[np.ndarray, "n d"]) -> float:
     if len(positions) < 2:
         return float("nan")
     return cutoff_from_atoms(positions, nearest_distances(positions)) / CUTOFF_PER_DISTANCE
+
+
+def shell_gap(positions: Float[np.ndarray, "n d"], fewest: int = 15) -> float:
+    """Density of pairs between the first two shells in that of the first.
+
+    Zero in a crystal, a third in an amorphous metal, half to one for places that only keep apart.
+
+    **Arguments:**
+
+    - `positions`: of the atoms (Å).
+    - `fewest`: pairs in the first shell; of fewer the answer is NaN.
+    """
+    first = shell_distance(positions)
+    if not np.isfinite(first) or first <= 0:
+        return float("nan")
+    pairs = cKDTree(positions).query_pairs(_GAP[1] * first, output_type="ndarray")
+    apart = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1) / first
+    between = np.sum((apart > _GAP[0]) & (apart < _GAP[1])) / (_GAP[1] ** 3 - _GAP[0] ** 3)
+    inside = (apart > _SHELL[0]) & (apart < _SHELL[1])
+    if inside.sum() < fewest:
+        return float("nan")
+    return float(between / (inside.sum() / (_SHELL[1] ** 3 - _SHELL[0] ** 3)))
 
 
 def cutoff_from_atoms(

@@ -232,6 +232,7 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
                 ready.elements,
                 detection,
                 ready.resolution,
+                ready.existence,
                 joint,
                 selection,
                 species,

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.arrays import AnyArray, real_array
+from atomfit.detection.existence import Existence
 from atomfit.detection.resolution import MapResolution
 from atomfit.elements import Element, elements_of, typical
 from atomfit.elements import element as element_of
@@ -57,6 +58,7 @@ class PreparedMap:
     - `warnings`: what looks odd but does not prevent a fit.
     - `seconds`: how long it took.
     - `resolution`: up to which wavelength it shows more than noise.
+    - `existence`: how much better atoms describe it than noise like it; None where that was not asked.
     - `half_maps`, `tilts`: what else is known of its noise; None if they were not given.
     """
 
@@ -67,6 +69,7 @@ class PreparedMap:
     warnings: tuple[str, ...]
     seconds: float
     resolution: MapResolution
+    existence: Existence | None = None
     half_maps: tuple[DensityMap, DensityMap] | None = None
     tilts: TiltAngles | None = None
 
@@ -120,6 +123,7 @@ def prepare(
         tuple(warnings),
         seconds,
         found.resolution,
+        found.existence,
         half_maps,
         series,
     )

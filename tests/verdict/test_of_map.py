@@ -9,11 +9,12 @@ from atomfit.detection.resolution import measure_resolution
 from atomfit.elements import element
 from atomfit.grid import DensityMap, Grid
 from atomfit.inspection import inspect
+from atomfit.neighbours import shell_gap
 from atomfit.preparation import check
 from atomfit.report.check import describe
 from atomfit.simulation import Simulation
 from atomfit.simulation.particles import particle
-from atomfit.verdict.common import bond_ratio, bonds, disorder, shell_gap
+from atomfit.verdict.common import bond_ratio, bonds, disorder
 
 PT = element("Pt")
 GRID = Grid((64, 64, 64), np.full(3, 0.358), np.zeros(3))

@@ -14,6 +14,9 @@ from scipy.ndimage import gaussian_filter
 from atomfit.grid import DensityMap, Grid
 from atomfit.scattering import GaussianMixture
 
+#: Changes are slow if a Gaussian of this standard deviation, in neighbour distances, keeps them.
+SLOW = 0.7
+
 
 def denoise(density: DensityMap, atom: GaussianMixture) -> DensityMap:
     """The map correlated with a simulated atom of unit integral; the map's mean is removed first."""

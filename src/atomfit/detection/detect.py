@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.contrast import measure_contrast
-from atomfit.detection.denoise import denoise, without_slow_changes
+from atomfit.detection.denoise import SLOW, denoise, without_slow_changes
 from atomfit.detection.mean_atom import CLOSEST, MeanAtom, measure_mean_atom, otsu_threshold
 from atomfit.detection.noise_floor import noise_floor
 from atomfit.detection.peaks import local_maxima
@@ -44,8 +44,6 @@ VALIDATION_RADII = 1.5
 WELL_DESCRIBED = 0.8
 #: What is slow counts as background if the atoms describe the rest so much better: an alloy gains 0.09.
 MUCH_BETTER = 0.12
-#: Changes are slow if a Gaussian of this standard deviation, in neighbour distances, keeps them.
-SLOW = 0.7
 
 log = logging.getLogger("atomfit")
 

@@ -44,6 +44,8 @@ def noise_floor(
     - `block_edge`: edge of the blocks in which the noise is measured (Å).
     """
     deviations = _block_deviations(denoised, block_edge)
+    # Constant blocks were masked, or clipped at zero, and tell no noise.
+    deviations = deviations[deviations > 1e-6 * np.max(deviations, initial=0)]
     if deviations.size == 0:
         return 0.0
     quiet = float(np.percentile(deviations, _QUIET_PERCENTILE))
@@ -51,6 +53,18 @@ def noise_floor(
     if quiet >= _EMPTY_RATIO * loud:
         quiet = min(quiet, _white_noise_deviation(density, atom))
     return quiet * expected_crest(denoised, atom)
+
+
+def quiet_part(denoised: DensityMap, block_edge: float) -> float:
+    """How loud the quietest blocks of a denoised map are, in its loudest; NaN if it has no blocks.
+
+    Near zero where the map was masked, or where noise is only in what is in it.
+    """
+    deviations = _block_deviations(denoised, block_edge)
+    if deviations.size == 0:
+        return float("nan")
+    quiet, loud = np.percentile(deviations, [_QUIET_PERCENTILE, 99])
+    return float(quiet / loud) if loud > 0 else float("nan")
 
 
 def expected_crest(denoised: DensityMap, atom: GaussianMixture) -> float:
@@ -70,7 +84,7 @@ def expected_crest(denoised: DensityMap, atom: GaussianMixture) -> float:
 
 
 def _block_deviations(denoised: DensityMap, edge: float) -> Float[np.ndarray, " n"]:
-    """Standard deviations in blocks that are not constant (masked, or clipped at zero)."""
+    """Standard deviations in blocks; none of a box that is smaller than one."""
     size = np.maximum(np.ceil(edge / denoised.grid.spacing[::-1]).astype(int), 2)
     counts = np.array(denoised.grid.shape) // size
     if np.any(counts < 1):
@@ -78,8 +92,7 @@ def _block_deviations(denoised: DensityMap, edge: float) -> Float[np.ndarray, " 
     trimmed = denoised.values[tuple(slice(c * s) for c, s in zip(counts, size, strict=True))]
     split = trimmed.reshape(*(x for pair in zip(counts, size, strict=True) for x in pair))
     inner = tuple(range(1, 2 * len(size), 2))
-    deviations = split.std(axis=inner, dtype=np.float64).ravel()
-    return deviations[deviations > 1e-6 * np.max(deviations)]
+    return np.asarray(split.std(axis=inner, dtype=np.float64).ravel())
 
 
 def _white_noise_deviation(density: DensityMap, atom: GaussianMixture) -> float:

@@ -73,7 +73,13 @@ def shape_doubts(
     )
     if width > _WIDE * distance and voxel < _SMALL_VOXEL * distance:
         problem = f"what stands out is {fwhm_from_u(mean.u):.1f} Å wide or more, {apart}; {low[1]}"
-        return [ShapeDoubt("resolution", Doubt(problem, low[0]), grain=False)]
+        if coarse:
+            return [ShapeDoubt("resolution", Doubt(problem, low[0]), grain=False)]
+        remedy = (
+            "a map as fine as that shows atoms narrower: these are blobs of noise or of something else, or "
+            "voxel size (--voxel-size) or element are wrong"
+        )
+        return [ShapeDoubt("no-shape", Doubt(problem, remedy), grain=False)]
     if beneath > _BENEATH:
         problem = f"what stands out rises by {1 / beneath:.1%} only above what lies beneath it"
         if coarse:

@@ -26,7 +26,7 @@ from atomfit.neighbours import nearest_distances
 from atomfit.scattering import GaussianMixture
 
 #: Width of the atoms looked for, and least distance between maxima, in distances of neighbours.
-_WIDTH, _SEPARATION = 0.18, 0.5
+WIDTH, _SEPARATION = 0.18, 0.5
 #: A scale agrees with distances that are this many times as long.
 _AGREES = (0.8, 1.2)
 #: Distances whose lower part (tenth percentile) is below this many medians are those of noise.
@@ -49,7 +49,7 @@ def measured_distance(density: DensityMap, element: Element) -> float | None:
     - `density`: a map in which atoms are bright.
     - `element`: whose distance between neighbours is expected.
     """
-    density = _liveliest(density)
+    density = liveliest(density)
     expected = element.neighbour_distance
     here, finer = (_distances(density, part * expected) for part in (1.0, 0.5))
     if _agree(here, expected) and not (_agree(finer, expected / 2) and len(finer) > _MORE * len(here)):
@@ -65,9 +65,17 @@ def measured_distance(density: DensityMap, element: Element) -> float | None:
     return float(np.median(found[min(agreeing, key=lambda scale: agreeing[scale])]))
 
 
-def spacing_doubts(density: DensityMap, element: Element) -> tuple[list[Doubt], list[str]]:
-    """Doubts about the voxel size, and warnings where a material might explain it."""
-    distance = measured_distance(density, element)
+def spacing_doubts(
+    distance: float | None, spacing: Float[np.ndarray, " d"], element: Element
+) -> tuple[list[Doubt], list[str]]:
+    """Doubts about the voxel size, and warnings where a material might explain it.
+
+    **Arguments:**
+
+    - `distance`: measured (Å).
+    - `spacing`: voxel sizes (Å).
+    - `element`: that was given.
+    """
     if distance is None:
         return [], []
     ratio = distance / element.neighbour_distance
@@ -77,11 +85,11 @@ def spacing_doubts(density: DensityMap, element: Element) -> tuple[list[Doubt], 
     told = f"bright maxima are {distance:.3g} Å apart, but {expected}"
     if 1 / _WRONG < ratio < _WRONG:
         return [], [f"{told}: check the voxel size and the element"]
-    size = ", ".join(f"{edge:.3g}" for edge in np.unique((density.grid.spacing / ratio).round(4)))
+    size = ", ".join(f"{edge:.3g}" for edge in np.unique((spacing / ratio).round(4)))
     times = f"{ratio if ratio > 1 else 1 / ratio:.2g} times too {'large' if ratio > 1 else 'small'}"
     return [
         Doubt(
-            f"{told}: voxels of {density.grid.spacing.max():.4g} Å are about {times} ({_cause(ratio)})",
+            f"{told}: voxels of {spacing.max():.4g} Å are about {times} ({_cause(ratio)})",
             f"give --voxel-size {size}, or --neighbour-distance {distance:.3g} for a compound",
         )
     ], []
@@ -107,13 +115,17 @@ def _distances(density: DensityMap, scale: float) -> Float[np.ndarray, " n"]:
     grid = density.grid
     if scale < 2 * grid.spacing.max() or scale > 0.5 * grid.extent.max():
         return np.zeros(0)
-    atom = GaussianMixture(np.ones(1), np.array([(_WIDTH * scale) ** 2]))
+    places = maxima(density, scale)[1]
+    return nearest_distances(places) if len(places) >= _FEWEST else np.zeros(0)
+
+
+def maxima(density: DensityMap, scale: float) -> tuple[DensityMap, Float[np.ndarray, "n d"]]:
+    """A map denoised by atoms whose neighbours are so far apart (Å), and its bright maxima (Å)."""
+    atom = GaussianMixture(np.ones(1), np.array([(WIDTH * scale) ** 2]))
     denoised = denoise(density, atom)
     above = max(otsu_threshold(denoised), noise_floor(density, denoised, atom, 2 * scale))
     voxels = local_maxima(denoised, above, _SEPARATION * scale)
-    if len(voxels) < _FEWEST:
-        return np.zeros(0)
-    return nearest_distances(grid.positions_of(_refined(denoised, voxels)))
+    return denoised, density.grid.positions_of(_refined(denoised, voxels))
 
 
 def _refined(density: DensityMap, voxels: Int[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
@@ -129,7 +141,7 @@ def _refined(density: DensityMap, voxels: Int[np.ndarray, "n d"]) -> Float[np.nd
     return places
 
 
-def _liveliest(density: DensityMap) -> DensityMap:
+def liveliest(density: DensityMap) -> DensityMap:
     """The part of a large map that varies most; a small map itself."""
     grid = density.grid
     parts = int(np.ceil((grid.size / _ENOUGH) ** (1 / grid.ndim)))

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 
 from atomfit.elements import Element
 from atomfit.neighbours import shell_distance
@@ -10,31 +9,10 @@ from atomfit.selection.completion import Selection
 from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding, Level
 
-#: The first shell, and the gap behind it, in the mean distance of the first shell.
-_SHELL, _GAP = (0.85, 1.12), (1.17, 1.33)
-_FEWEST_PAIRS = 40
-
 
 def bond_ratio(positions: Float[np.ndarray, "n d"], element: Element) -> float:
     """Mean distance of the first shell in that of the bulk; NaN for a lone atom."""
     return shell_distance(positions) / element.shell_distance
-
-
-def shell_gap(positions: Float[np.ndarray, "n d"]) -> float:
-    """Density of pairs between the first two shells in that of the first; NaN of few pairs.
-
-    Zero in a crystal, a third in an amorphous metal, near one for places that only keep apart.
-    """
-    first = shell_distance(positions)
-    if not np.isfinite(first) or first <= 0:
-        return float("nan")
-    pairs = cKDTree(positions).query_pairs(_GAP[1] * first, output_type="ndarray")
-    apart = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1) / first
-    between = np.sum((apart > _GAP[0]) & (apart < _GAP[1])) / (_GAP[1] ** 3 - _GAP[0] ** 3)
-    inside = (apart > _SHELL[0]) & (apart < _SHELL[1])
-    if inside.sum() < _FEWEST_PAIRS:
-        return float("nan")
-    return float(between / (inside.sum() / (_SHELL[1] ** 3 - _SHELL[0] ** 3)))
 
 
 def taken_away(selection: Selection) -> int:

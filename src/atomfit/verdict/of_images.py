@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.elements import Element
+from atomfit.neighbours import shell_gap
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.verdict import COLOURED
 from atomfit.selection.completion import Selection
@@ -19,7 +20,6 @@ from atomfit.verdict.common import (
     no_atoms,
     part,
     removal,
-    shell_gap,
     taken_away,
     uncertain,
     undetermined,

@@ -7,7 +7,9 @@ from jaxtyping import Float
 
 from atomfit.detection.denoise import denoise
 from atomfit.detection.detect import Detection
+from atomfit.detection.existence import Existence
 from atomfit.detection.resolution import MapResolution
+from atomfit.doubts.noise import CLEAR, noise_doubts
 from atomfit.doubts.shape import shape_doubts
 from atomfit.elements import Element, symbol_of, typical
 from atomfit.fitting.fitted import region_correlation
@@ -16,6 +18,7 @@ from atomfit.fitting.objective import region_mask
 from atomfit.fitting.resolution import NARROWER
 from atomfit.grid import DensityMap
 from atomfit.inspection import edge_level
+from atomfit.neighbours import shell_gap
 from atomfit.selection.completion import Selection
 from atomfit.selection.species import Species
 from atomfit.verdict import limits
@@ -28,7 +31,6 @@ from atomfit.verdict.common import (
     no_atoms,
     part,
     removal,
-    shell_gap,
     taken_away,
     uncertain,
     undetermined,
@@ -47,6 +49,7 @@ class BuiltAtoms:
     - `positions`, `errors`: of the atoms, and their standard uncertainties, NaN where unknown (Å).
     - `elements`: that were given.
     - `detection`, `resolution`: of the map.
+    - `existence`: how much better atoms describe it than noise like it; None where that was not asked.
     - `joint`, `selection`, `species`: of which the result is made, if there was a joint fit.
     """
 
@@ -57,6 +60,7 @@ class BuiltAtoms:
     elements: tuple[Element, ...]
     detection: Detection
     resolution: MapResolution
+    existence: Existence | None
     joint: JointFit | None
     selection: Selection | None
     species: Species | None
@@ -139,7 +143,7 @@ def judge_map(built: BuiltAtoms) -> Verdict:
     """What is to be thought of a result of `build`."""
     m = measure_map(built)
     figures = {name: float(value) for name, value in asdict(m).items()}
-    findings = _shape(built)
+    findings = [*_shape(built), *_noise(built.existence)]
     if not m.atoms:
         return Verdict.of([no_atoms("map", "see atomfit check, and look at the map"), *findings], figures)
     findings += [
@@ -173,6 +177,24 @@ def _shape(built: BuiltAtoms) -> list[Finding]:
         built.detection.mean_atom, edge_level(density), built.resolution, density.grid, built.element
     )
     return [Finding(one.code, "bad", one.doubt.problem, one.doubt.remedy) for one in found]
+
+
+def _noise(existence: Existence | None) -> list[Finding]:
+    """Whether noise like the map would have as good atoms."""
+    if existence is None or existence.deviations > CLEAR:
+        return []
+    doubts = noise_doubts(existence)
+    if doubts:
+        return [Finding("noise", "bad", doubts[0].problem, doubts[0].remedy)]
+    return [
+        Finding(
+            "noise",
+            "doubtful",
+            "atoms describe the map hardly better than noise of the same colour and outline (by "
+            f"{existence.deviations:.1f} standard deviations)",
+            "look at the planes of map, model and residual",
+        )
+    ]
 
 
 def _agreement(m: MapMeasures) -> list[Finding]:

@@ -16,6 +16,8 @@ from scipy.spatial import cKDTree
 CUTOFF_PER_DISTANCE = (1 + 2**0.5) / 2
 #: The first shell, and the gap behind it, in the mean distance of the first shell.
 _SHELL, _GAP = (0.85, 1.12), (1.17, 1.33)
+#: Atoms are in order below this gap between shells; noise has 0.35 and more.
+_ORDERED = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,11 @@ def shell_gap(positions: Float[np.ndarray, "n d"], fewest: int = 15) -> float:
     if inside.sum() < fewest:
         return float("nan")
     return float(between / (inside.sum() / (_SHELL[1] ** 3 - _SHELL[0] ** 3)))
+
+
+def in_order(positions: Float[np.ndarray, "n d"], fewest: int) -> bool:
+    """Whether neighbours have a distance of their own, as so many pairs must tell at least."""
+    return shell_gap(positions, fewest) < _ORDERED
 
 
 def cutoff_from_atoms(

@@ -161,6 +161,18 @@ def test_distances_do_not_depend_on_the_scale(small: Simulation) -> None:
         assert found == pytest.approx(factor * 2.77, rel=0.08)
 
 
+def test_noise_within_a_mask_does_not_halve_the_distance() -> None:
+    """It has more maxima at half the scale than there are atoms."""
+    case = simulate(size=55, rotate="random", noise=0.2, seed=1000, voxel_size=0.358)
+    grid = case.map.grid
+    places = grid.positions_of(np.argwhere(np.ones(grid.shape, bool))) - grid.centre
+    reach = np.linalg.norm(case.positions - grid.centre, axis=1).max() + 1.07
+    inside = (np.linalg.norm(places, axis=1) < reach).reshape(grid.shape)
+    masked = case.map.with_values(case.map.values * inside)
+    assert measured_distance(masked, PT) == pytest.approx(2.77, rel=0.08)
+    assert measured_distance(scaled(masked, 0.5), PT) == pytest.approx(1.385, rel=0.08)
+
+
 def test_a_large_map_is_judged_by_its_liveliest_part(
     small: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,10 +21,10 @@ from atomfit.detection.noise_floor import quiet_part
 from atomfit.doubts.spacing import WIDTH, liveliest, maxima
 from atomfit.errors import Doubt
 from atomfit.grid import DensityMap
-from atomfit.neighbours import shell_gap
+from atomfit.neighbours import in_order
 
-#: Neighbours are in order below this gap between shells, which so many pairs must tell.
-_ORDERED, _FEWEST_PAIRS = 0.3, 9
+#: Pairs that tell whether neighbours are in order.
+_FEWEST_PAIRS = 9
 #: Outside it is silent if the quietest blocks, of a neighbour distance, are below this part of the loudest.
 #: Particles that noise has put out of order have 0.24 and more.
 _SILENT = 0.2
@@ -42,7 +42,7 @@ def beside_noise(density: DensityMap, distance: float) -> Existence | None:
     """
     density = liveliest(density)
     denoised, places = maxima(density, distance)
-    if shell_gap(places, _FEWEST_PAIRS) < _ORDERED or not quiet_part(denoised, distance) < _SILENT:
+    if in_order(places, _FEWEST_PAIRS) or not quiet_part(denoised, distance) < _SILENT:
         return None
     return existence(density, places, (WIDTH * distance) ** 2, distance)
 

@@ -10,6 +10,8 @@ At the element's own scale that takes one correlation of the map, and one more a
 tried only where these disagree. A large map is judged by the part of it that varies most.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -22,7 +24,7 @@ from atomfit.detection.peaks import local_maxima
 from atomfit.elements import Element
 from atomfit.errors import Doubt
 from atomfit.grid import DensityMap
-from atomfit.neighbours import nearest_distances
+from atomfit.neighbours import in_order, nearest_distances
 from atomfit.scattering import GaussianMixture
 
 #: Width of the atoms looked for, and least distance between maxima, in distances of neighbours.
@@ -33,6 +35,8 @@ _AGREES = (0.8, 1.2)
 _EVEN = 0.68
 #: Fewer maxima tell nothing; a finer scale must find so many times as many.
 _FEWEST, _MORE = 6, 3
+#: Pairs that tell whether maxima are in order.
+_PAIRS = 40
 #: Factors between distances and the element's that are odd, and that no material explains.
 _ODD, _WRONG = 1.25, 1.45
 #: Scales that are tried, as parts of the element's distance.
@@ -51,18 +55,17 @@ def measured_distance(density: DensityMap, element: Element) -> float | None:
     """
     density = liveliest(density)
     expected = element.neighbour_distance
-    here, finer = (_distances(density, part * expected) for part in (1.0, 0.5))
-    if _agree(here, expected) and not (_agree(finer, expected / 2) and len(finer) > _MORE * len(here)):
-        return float(np.median(here))
-    found = {scale: _distances(density, scale * expected) for scale in _SCALES.tolist()}
-    agreeing = {
-        scale: abs(np.log(np.median(distances) / (scale * expected)))
-        for scale, distances in found.items()
-        if _agree(distances, scale * expected)
-    }
+    here, finer = (_found(density, part * expected) for part in (1.0, 0.5))
+    merged = finer.agrees and len(finer.places) > _MORE * len(here.places)
+    # Noise has more maxima at a finer scale, too; but what is in order has not been merged.
+    if here.agrees and (not merged or here.in_order):
+        return here.distance
+    tried = [_found(density, scale * expected) for scale in _SCALES.tolist()]
+    agreeing = [one for one in tried if one.agrees]
     if not agreeing:
         return None
-    return float(np.median(found[min(agreeing, key=lambda scale: agreeing[scale])]))
+    ordered = [one for one in agreeing if one.in_order]
+    return min(ordered or agreeing, key=lambda one: abs(np.log(one.distance / one.scale))).distance
 
 
 def spacing_doubts(
@@ -103,20 +106,42 @@ def _cause(ratio: float) -> str:
     return "the size before binning?" if ratio < 1 else "binned by less than that?"
 
 
-def _agree(distances: Float[np.ndarray, " n"], scale: float) -> bool:
-    if len(distances) < _FEWEST:
-        return False
-    low, median = np.percentile(distances, [10, 50])
-    return bool(_AGREES[0] * scale < median < _AGREES[1] * scale and low > _EVEN * median)
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Bright maxima at a scale (Å)."""
+
+    scale: float
+    places: Float[np.ndarray, "n d"]
+
+    @cached_property
+    def _distances(self) -> Float[np.ndarray, " n"]:
+        return nearest_distances(self.places)
+
+    @property
+    def distance(self) -> float:
+        """Of the nearest, as a rule (Å)."""
+        return float(np.median(self._distances))
+
+    @property
+    def agrees(self) -> bool:
+        """Whether they are as far apart as the scale takes them to be, and evenly."""
+        if len(self.places) < _FEWEST:
+            return False
+        low, median = np.percentile(self._distances, [10, 50])
+        return bool(_AGREES[0] * self.scale < median < _AGREES[1] * self.scale and low > _EVEN * median)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether they have a distance of their own."""
+        return in_order(self.places, _PAIRS)
 
 
-def _distances(density: DensityMap, scale: float) -> Float[np.ndarray, " n"]:
-    """Distances of bright maxima to the nearest one (Å), if neighbours are so far apart (Å)."""
+def _found(density: DensityMap, scale: float) -> _Found:
+    """Bright maxima, if neighbours are so far apart (Å); none where the grid cannot show that."""
     grid = density.grid
     if scale < 2 * grid.spacing.max() or scale > 0.5 * grid.extent.max():
-        return np.zeros(0)
-    places = maxima(density, scale)[1]
-    return nearest_distances(places) if len(places) >= _FEWEST else np.zeros(0)
+        return _Found(scale, np.zeros((0, grid.ndim)))
+    return _Found(scale, maxima(density, scale)[1])
 
 
 def maxima(density: DensityMap, scale: float) -> tuple[DensityMap, Float[np.ndarray, "n d"]]:

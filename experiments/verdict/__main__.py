@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from atomfit.elements import elements_of, typical
+from atomfit.elements import Element, elements_of, typical
 from atomfit.errors import InputError
 from atomfit.inspection import inspect
 from atomfit.pipeline import build
@@ -16,6 +16,8 @@ from experiments.verdict.models import RIGHT_PAIRS, WRONG_PAIRS, Pair, compared
 
 #: Limits were chosen on seed 100; these are reported.
 SEEDS = (200, 201)
+#: Parts that fit, with the first of them.
+SLOW = ("maps", "images")
 Row = tuple[str, ...]
 
 
@@ -34,44 +36,44 @@ def main() -> None:
             rows.append(row)
             print(*row, sep=" | ", flush=True)
         wrong = sum(row[-1] == "no" for row in rows)
-        here = Path(__file__).parent
+        here, seeds = Path(__file__).parent, ", ".join(map(str, SEEDS[:1] if name in SLOW else SEEDS))
         record(
             here / f"{name}.md",
             f"python -m experiments.verdict {name}",
             markdown(("input", "expected", "found", "as expected"), rows),
-            f"{len(rows) - wrong} of {len(rows)} inputs are called what they are; seeds {SEEDS}.",
+            f"{len(rows) - wrong} of {len(rows)} inputs are called what they are; seeds {seeds}.",
         )
 
 
 def before() -> Iterator[Row]:
     """What `check` says of maps, without a fit."""
     for case in (*RIGHT, *WRONG):
-        if "two elements" in case.name:
-            continue
-        said = []
-        for seed in SEEDS:
-            kind = typical(elements_of(case.element))
-            try:
-                doubts = inspect(case.make(seed), kind).doubts
-                said.append(doubts[0].problem if doubts else "can be used")
-            except InputError as error:
-                said.append(error.problem)
-        right = [(found == "can be used") == (not case.expected) for found in said]
-        # Of a wrong element bonds tell after the fit, if not before.
-        fine = all(right) or case.expected == ("bonds",)
-        yield case.name, "doubted" if case.expected else "can be used", said[0], "yes" if fine else "no"
+        kind = typical(elements_of(case.element))
+        said = [_doubted(case, seed, kind) for seed in SEEDS]
+        right = [any(word in each for word in case.told) if case.told else not each for each in said]
+        wanted = " or ".join(case.told) or ("only the fit can tell" if case.expected else "")
+        yield case.name, wanted, said[0] or "can be used", "yes" if all(right) else "no"
+
+
+def _doubted(case: Case, seed: int, kind: Element) -> str:
+    """What is told, and the remedy; nothing if a map can be used."""
+    try:
+        doubts = inspect(case.make(seed), kind).doubts
+    except InputError as error:
+        return str(error)
+    return f"{doubts[0].problem}; {doubts[0].remedy}" if doubts else ""
 
 
 def maps() -> Iterator[Row]:
     """The verdict on what `build` makes of maps, insisting."""
     for case in (*RIGHT, *WRONG):
-        yield _judged(case.name, case.expected, [_built(case, seed) for seed in SEEDS])
+        yield _judged(case.name, case.expected, [_built(case, SEEDS[0])])
 
 
 def images() -> Iterator[Row]:
     """The verdict on what `tilt` makes of series and starts."""
     for series in (*RIGHT_SERIES, *WRONG_SERIES):
-        yield _judged(series.name, series.expected, [_refined(series, seed) for seed in SEEDS])
+        yield _judged(series.name, series.expected, [_refined(series, SEEDS[0])], series.told)
 
 
 def models() -> Iterator[Row]:
@@ -91,7 +93,7 @@ def _refined(series: Series, seed: int) -> Verdict | str:
     try:
         return refined(series, seed).verdict
     except InputError as error:
-        return error.problem
+        return str(error)
 
 
 def _compared(pair: Pair, seed: int) -> Verdict | str:
@@ -101,14 +103,22 @@ def _compared(pair: Pair, seed: int) -> Verdict | str:
         return error.problem
 
 
-def _judged(name: str, expected: tuple[str, ...], verdicts: list[Verdict | str]) -> Row:
-    """A row; a refusal is as good as a verdict for what is wrong."""
+def _judged(
+    name: str, expected: tuple[str, ...], verdicts: list[Verdict | str], told: tuple[str, ...] = ()
+) -> Row:
+    """A row; a refusal is as good as a verdict for what is wrong, if it has one of the words."""
     said = [
         f"refused: {found}" if isinstance(found, str) else f"{found.level} ({', '.join(found.codes)})"
         for found in verdicts
     ]
-    fine = [bool(expected) if isinstance(found, str) else _fits(found, expected) for found in verdicts]
+    fine = [
+        bool(expected) and (not told or any(word in found for word in told))
+        if isinstance(found, str)
+        else _fits(found, expected)
+        for found in verdicts
+    ]
     wanted = " or ".join(expected) or "good"
+    wanted += f"; refused: {' or '.join(told)}" if told else ""
     return name, wanted, "; ".join(dict.fromkeys(said)), "yes" if all(fine) else "no"
 
 

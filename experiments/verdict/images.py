@@ -30,18 +30,19 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Series:
-    """A series: how its inputs are changed, and codes of which the verdict must have one."""
+    """A series: how its inputs are changed; codes of a verdict, or words of a refusal, to have one of."""
 
     name: str
     change: Callable[[Inputs, np.random.Generator], Inputs] = lambda inputs, rng: inputs
     expected: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def right(seed: int, noise: float = 0.05) -> Inputs:
-    """Images of 55 atoms with white noise, and a start 0.2 Å off."""
+def right(seed: int, noise: float = 0.05, sites: np.ndarray = SITES) -> Inputs:
+    """Images of atoms (55 if not given) with white noise, and a start 0.2 Å off."""
     rng = np.random.default_rng(seed)
-    atoms = SITES + rng.normal(0, 0.05, SITES.shape)
+    atoms = sites + rng.normal(0, 0.05, sites.shape)
     views = Views.from_tilts(ANGLES, "y", SHAPE)
     v, u = np.indices(SHAPE)
     images = np.zeros((len(ANGLES), *SHAPE))
@@ -61,19 +62,57 @@ def _noise_alone(inputs: Inputs, rng: np.random.Generator) -> Inputs:
     return replace(inputs, images=rng.normal(size=inputs.images.shape).astype(np.float32), start=None)
 
 
+def _of_views(angles: np.ndarray, axis: str = "y") -> Callable[[Inputs, np.random.Generator], Inputs]:
+    return lambda i, rng: replace(i, views=Views.from_tilts(angles, axis, SHAPE))
+
+
+def _alone(change: Callable[[Inputs, np.random.Generator], Inputs]) -> Callable[..., Inputs]:
+    """The same without a start."""
+    return lambda i, rng: replace(change(i, rng), start=None)
+
+
+def _off_centre(inputs: Inputs, rng: np.random.Generator) -> Inputs:
+    """The images' middle is 8 Å beside where the views have it."""
+    views = inputs.views
+    return replace(inputs, views=Views(views.rotations, views.centres + [8.0 / PIXEL, 0.0]))
+
+
+def _few_atoms(inputs: Inputs, rng: np.random.Generator) -> Inputs:
+    return right(int(rng.integers(1 << 30)), sites=SITES[:13])
+
+
+def _two_views(inputs: Inputs, rng: np.random.Generator) -> Inputs:
+    return replace(inputs, images=inputs.images[:2], views=Views.from_tilts(ANGLES[:2], "y", SHAPE))
+
+
 FAR = ("correlation", "bonds", "unsupported", "no-atoms", "disorder", "removed")
 RIGHT_SERIES = (
     Series("55 atoms, noise 5 %"),
     Series("55 atoms, noise 50 %", _noisy),
+    Series("13 atoms, noise 5 %", _few_atoms),
     Series("55 atoms from the images alone", lambda inputs, rng: replace(inputs, start=None)),
 )
 WRONG_SERIES = (
-    Series("start in nm", lambda i, rng: replace(i, start=i.start / 10), FAR),
-    Series("start off by 8 Å", lambda i, rng: replace(i, start=i.start + [8.0, 0, 0]), FAR),
-    Series("images turned by 180°", lambda i, rng: replace(i, images=i.images[:, ::-1, ::-1].copy()), FAR),
-    Series("contrast inverted", lambda i, rng: replace(i, images=-i.images), FAR),
-    Series("pixels twice as large", lambda i, rng: replace(i, pixel=2 * PIXEL), FAR),
-    Series("Pt taken for Si", lambda i, rng: replace(i, element="Si"), FAR),
+    Series("start in nm", lambda i, rng: replace(i, start=i.start / 10), FAR, ("nm",)),
+    Series("start off by 8 Å", lambda i, rng: replace(i, start=i.start + [8.0, 0, 0]), FAR, ("centre",)),
+    Series("views off by 8 Å", _off_centre, FAR, ("centre",)),
+    Series(
+        "images turned by 180°",
+        lambda i, rng: replace(i, images=i.images[:, ::-1, ::-1].copy()),
+        FAR,
+        ("180 degrees",),
+    ),
+    Series("contrast inverted", lambda i, rng: replace(i, images=-i.images), FAR, ("contrast", "dark")),
+    Series("pixels twice as large", lambda i, rng: replace(i, pixel=2 * PIXEL), FAR, ("pixel", "times")),
+    Series("the other tilt axis", _of_views(ANGLES, "x"), FAR, ("tilt axis", "90 degrees")),
+    Series("tilts of the opposite sign", _of_views(-ANGLES), FAR, ("opposite sign",)),
+    Series("two views", _two_views, FAR, ("2 views",)),
+    Series("Pt taken for Si", lambda i, rng: replace(i, element="Si"), FAR, ("element",)),
+    Series(
+        "pixels twice as large, no start", _alone(lambda i, rng: replace(i, pixel=2 * PIXEL)), ("bonds",)
+    ),
+    Series("Pt taken for U, no start", _alone(lambda i, rng: replace(i, element="U")), ("bonds",)),
+    Series("the other tilt axis, no start", _alone(_of_views(ANGLES, "x")), FAR, ("tilt axis",)),
     Series("noise alone", _noise_alone, FAR),
 )
 

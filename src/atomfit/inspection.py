@@ -230,7 +230,8 @@ def inspect(
     values = density.values
     doubts, warnings = require_resolving_voxels(density.grid, element)
     contrast = measure_contrast(density, element)
-    doubts += contrast_doubts(contrast, inverted)
+    noise = _noise_of_the_dark(density, element) if contrast.inverted else []
+    doubts += noise or contrast_doubts(contrast, inverted)
     resolution = measure_resolution(density, half_maps)
     mean = measure_mean_atom(density, element) if contrast.decided and not contrast.inverted else None
     existence = None
@@ -253,6 +254,12 @@ def inspect(
         mean,
         existence,
     )
+
+
+def _noise_of_the_dark(density: DensityMap, element: Element) -> list[Doubt]:
+    """Whether what is dark would be noise, too, if it was turned."""
+    turned = density.with_values(-density.values)
+    return noise_doubts(beside_noise(turned, element.neighbour_distance))
 
 
 def _doubts_of_atoms(

@@ -60,6 +60,11 @@ def test_noise_that_cannot_be_measured_is_named(kind: str) -> None:
         prepare(density, "Pt")
 
 
+def test_dark_noise_is_not_to_be_turned() -> None:
+    (doubt,) = inspect(as_map(-NOISE["masked and clipped"]()), PT).doubts
+    assert "may be noise" in doubt.problem
+
+
 def masked(case: Simulation, level: float, clipped: bool) -> DensityMap:
     """A particle in noise of a part of its peaks, masked close to its atoms."""
     grid, rng = case.map.grid, np.random.default_rng(2)

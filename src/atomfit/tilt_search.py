@@ -36,6 +36,7 @@ from atomfit.atoms import Atoms, IsotropicDisplacements
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.model import TiltModel
+from atomfit.projection.result import result_of
 from atomfit.projection.stages import ENDED, Run, Stage, log_widths
 from atomfit.selection.completion import Discarded
 from atomfit.selection.evidence import LOWEST
@@ -220,7 +221,7 @@ class _Search:
         of_atoms = frozenset({"positions", "strengths"} if own else {"positions"})
         name = "search, own amplitudes" if own else "search, one amplitude"
         model, found = run.through(model, Stage(name, free, of_atoms, weighted=False, loose=_LOOSE))
-        fit = run.result(model, found)
+        fit = result_of(run, model, found)
         left = FittedSeries.of(self.ready.series, fit)
         moving = ~start.frozen
         scores = scores_of_images(left, MARGIN * self.distance, moving)

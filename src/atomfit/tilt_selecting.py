@@ -37,6 +37,8 @@ log = logging.getLogger("atomfit")
 _FEW = 0.05
 #: Neighbours of an atom, and theirs, in neighbour distances.
 _BESIDE = 2.2
+#: Chi-square for each atom by which fits of the same atoms may differ.
+_ASTRAY = 3.0
 #: Hollows of noise have a scale of one.
 _HEAVY = 1.5
 
@@ -215,6 +217,18 @@ def _with_atoms(start: Start, positions: Float[np.ndarray, "n 3"], ready: Prepar
         ids=np.arange(1, len(positions) + 1),
         known=known,
     )
+
+
+def describes_worse(ready: PreparedSeries, fit: TiltFit, other: TiltFit) -> bool:
+    """Whether a fit describes the images worse than another one, beyond what the same fit may differ by.
+
+    **Arguments:**
+
+    - `ready`, `fit`, `other`: the images, and two fits of as many atoms.
+    """
+    one, two = (FittedSeries.of(ready.series, each) for each in (fit, other))
+    squares = one.residual.astype(np.float64) ** 2 - two.residual.astype(np.float64) ** 2
+    return float(np.sum(two.precisions * squares)) > _ASTRAY * len(fit.positions)
 
 
 def nothing_selected(discarded: Discarded) -> Selection:

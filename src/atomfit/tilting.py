@@ -28,7 +28,8 @@ from atomfit.projection.half_sets import HalfSets
 from atomfit.projection.information import ImageUncertainty
 from atomfit.projection.misreadings import Agreement
 from atomfit.projection.model import refined_views
-from atomfit.projection.stages import ENDED, without_atoms
+from atomfit.projection.result import without_atoms
+from atomfit.projection.stages import ENDED
 from atomfit.projection.verdict import view_warnings
 from atomfit.projection.views import Views
 from atomfit.selection.completion import Discarded, Selection
@@ -38,7 +39,7 @@ from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import Images, PreparedSeries, prepare_series
 from atomfit.tilt_refining import Progress, alike, half_sets, refine_start
 from atomfit.tilt_search import CLOSE, search
-from atomfit.tilt_selecting import nothing_selected, select_from_images
+from atomfit.tilt_selecting import describes_worse, nothing_selected, select_from_images
 from atomfit.tilt_starts import (
     Start,
     centred_on_start,
@@ -368,6 +369,9 @@ def _selected(
         start, fit, selection, _ = select_from_images(ready, found.start, found.fit, options)
         return start, fit, selection
     first = refit(found.start)
+    if describes_worse(ready, first, found.fit):
+        log.warning("the fit of these atoms has gone astray: that of the search stands")
+        first = found.fit
     start, fit, selection, _ = select_from_images(ready, found.start, first, options, refit)
     apart = CLOSE * ready.element.neighbour_distance / 2
     selection = selection.with_earlier(found.discarded, apart, found.reason != "last round")

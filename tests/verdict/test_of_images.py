@@ -23,6 +23,7 @@ RIGHT = ImageMeasures(55, 0.95, 0.9, 1.02, 0.0, 0.1, 0.0, 0.03, 0.0, 0.1)
         ({"bond_ratio": 0.1}, 1.0, "bad", "bonds"),
         ({"bond_ratio": 2.0}, 1.0, "bad", "bonds"),
         ({"shell_gap": 0.8}, 1.0, "bad", "disorder"),
+        ({"shell_gap": 0.8, "position_esd": 0.2}, 1.0, "doubtful", "disorder"),
         ({"unsupported": 1.0}, 1.0, "bad", "unsupported"),
         ({"removed": 0.95}, 1.0, "bad", "removed"),
         ({"undetermined": 0.5}, 1.0, "bad", "undetermined"),

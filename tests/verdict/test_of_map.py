@@ -122,7 +122,7 @@ def test_bonds_of_the_right_element_are_right_and_of_a_wrong_one_named(
     sites = sites + rng.normal(0, 0.1, sites.shape)
     right = element(symbol)
     assert not bonds(bond_ratio(sites, right), right, "voxel size", "--voxel-size")
-    assert not disorder(shell_gap(sites))
+    assert not disorder(shell_gap(sites), 0.05, right)
     for other, times in (("Si", 1.0), ("U", 1.0), (symbol, 2.0), (symbol, 0.5), (symbol, 0.1)):
         kind = element(other)
         [found] = bonds(bond_ratio(times * sites, kind), kind, "voxel size", "--voxel-size")
@@ -136,5 +136,9 @@ def test_places_that_only_keep_apart_are_no_atoms() -> None:
         new = rng.uniform(-9, 9, 3)
         if np.all(np.linalg.norm(places - new, axis=1) > 2.0):
             places = np.concatenate([places, new[None]])
-    assert [finding.code for finding in disorder(shell_gap(places))] == ["disorder"]
+    kind = element("Pt")
+    [found] = disorder(shell_gap(places), 0.05, kind)
+    assert (found.code, found.level) == ("disorder", "bad")
+    # So do atoms whose places are uncertain.
+    assert disorder(shell_gap(places), 0.3, kind)[0].level == "doubtful"
     assert np.isnan(shell_gap(places[:4]))

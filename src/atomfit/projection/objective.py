@@ -7,7 +7,8 @@ and no image is drawn a second time for its derivative, as it would be if the wh
 differentiated.
 
 What is known beforehand is a quadratic term in each atom's own free numbers: how far it may have moved
-and how much its amplitude may differ.
+and how much its amplitude may differ. What atoms share is adjusted for what their positions take of the
+noise (`adjustment`), in the unit in which noise is.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from jaxtyping import Array, Float
 from atomfit.atoms import Leaf
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.posterior import AbstractPosterior, Evaluation
+from atomfit.projection.adjustment import adjustment
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
 from atomfit.projection.parameters import Free, TiltParametrisation
@@ -55,6 +57,8 @@ class TiltPosterior(AbstractPosterior):
     - `precisions`: of what is known of each free number beforehand, in the order of `flat`.
     - `known`: what they are expected to be, in the same order.
     - `camera`: how views are drawn.
+    - `followed`: how far each atom follows the noise, in the objective's unit; None if what atoms share is
+        not adjusted for it.
     """
 
     parametrisation: TiltParametrisation
@@ -63,6 +67,7 @@ class TiltPosterior(AbstractPosterior):
     precisions: Float[Leaf, " k"]
     known: Float[Leaf, " k"]
     camera: Camera = eqx.field(static=True)
+    followed: Float[Leaf, " n"] | None = None
 
     def __call__(self, free: Free) -> Float[Array, ""]:
         return self.evaluate(free).value
@@ -84,13 +89,21 @@ class TiltPosterior(AbstractPosterior):
             add, (jnp.zeros(()), jax.tree.map(jnp.zeros_like, parts[0])), (parts[1], self._data())
         )
         gradient = self.parametrisation.flat(pull((of_drawn, of_views))[0])
-        off = self.parametrisation.flat(free) - jnp.asarray(self.known)
-        pulled = jnp.asarray(self.precisions) * off
-        return Evaluation(value + 0.5 * jnp.vdot(off, pulled), gradient + pulled)
+        more, slope = jax.value_and_grad(self._others)(self.parametrisation.flat(free))
+        return Evaluation(value + more, gradient + slope)
 
     def misfit(self, free: Free, value: Float[Array, ""] | float) -> Float[Array, ""] | float:
-        off = self.parametrisation.flat(free) - jnp.asarray(self.known)
-        return value - 0.5 * jnp.vdot(off, jnp.asarray(self.precisions) * off)
+        return value - self._others(self.parametrisation.flat(free))
+
+    def _others(self, vector: Float[Array, " k"]) -> Float[Array, ""]:
+        """All of the objective but the misfit."""
+        off = vector - jnp.asarray(self.known)
+        known = 0.5 * jnp.vdot(off, jnp.asarray(self.precisions) * off)
+        if self.followed is None:
+            return known
+        own, free = self.parametrisation.rows, self.parametrisation.unflat(vector)
+        shared = {name: jnp.zeros_like(x) if name in own else x for name, x in free.items()}
+        return known + adjustment(self.parametrisation(shared), self.followed, self.seen.rotations)
 
     def curvature(
         self, free: Free

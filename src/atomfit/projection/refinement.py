@@ -20,6 +20,7 @@ from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.probe import Probe, make_probe
+from atomfit.projection.result import result_of
 from atomfit.projection.stages import ENDED, ROUGH, WIDE, Progress, Run, Stage, log_widths
 from atomfit.projection.views import TiltSeries
 from atomfit.tilt_options import Amplitudes, ProbeKind, TiltDisplacements
@@ -102,24 +103,27 @@ def refine_against(
     settled = Stage("one Gaussian an atom", every | {"log_widths"}, shared, weighted=False)
     stages.append(settled)
     if probe == "direct" and amplitudes == "atom":
-        stages.append(Stage("amplitudes", every | {"log_widths"}, own))
+        stages.append(Stage("amplitudes", every | {"log_widths"}, own, adjusted=True))
     if probe != "direct":
         through = make_probe(probe, run.reach, voltage, convergence, defocus, spherical)
         begin = partial(_through, probe=through)
-        stages.append(Stage(f"{probe} probe", every | {"profile"}, own, begin=begin))
+        stages.append(Stage(f"{probe} probe", every | {"profile"}, own, begin=begin, adjusted=True))
     if probe == "adaptive":
         each = shared if amplitudes == "element" else shared | {"strengths"}
-        stages.append(Stage("free probe", every | {"probe"}, each))
+        stages.append(Stage("free probe", every | {"probe"}, each, adjusted=True))
     if displacements == "isotropic":
-        stages.append(Stage("displacements", every | {"log_widths"}, own | {"log_widths"}))
+        stages.append(Stage("displacements", every | {"log_widths"}, own | {"log_widths"}, adjusted=True))
     if displacements == "anisotropic":
         shape = frozenset({"log_widths", "shears"})
-        stages.append(Stage("displacements", every | shape, own | shape, begin=_with_matrices))
-    if stages[-1] is settled and by_brightness and likelihood is None:
-        # What a rough fit leaves tells how pixels count; but rotations are searched with what it ends with.
-        if "turns" not in free_views:
+        stages.append(
+            Stage("displacements", every | shape, own | shape, begin=_with_matrices, adjusted=True)
+        )
+    if stages[-1] is settled:
+        # What a fit leaves tells how pixels count, and what positions have taken of the noise. A rough one
+        # is enough, but rotations are searched with what it ends with.
+        if by_brightness and likelihood is None and "turns" not in free_views:
             stages[-1] = replace(settled, tolerance=ROUGH)
-        stages.append(replace(settled, name="pixels by brightness", weighted=True))
+        stages.append(replace(settled, name="one Gaussian, adjusted", weighted=True, adjusted=True))
     model = run.first(wide=anneal)
     for stage in stages:
         model, found = run.through(model, stage)
@@ -130,7 +134,7 @@ def refine_against(
         if stage is settled:
             # Before a probe may tell depths apart.
             model = run.in_gauge(model)
-    return run.result(model, found)
+    return result_of(run, model, found)
 
 
 def _with_width(model: TiltModel, width: float) -> TiltModel:

@@ -7,7 +7,7 @@ the user's units and frame.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import equinox as eqx
@@ -23,7 +23,6 @@ from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.solvers import Minimum, minimise
 from atomfit.projection.brightness import weights_by_brightness
 from atomfit.projection.colour import coloured_excess
-from atomfit.projection.fit import TiltFit
 from atomfit.projection.gauge import in_gauge
 from atomfit.projection.images import Camera
 from atomfit.projection.model import EachView, TiltModel, single, spot
@@ -31,7 +30,6 @@ from atomfit.projection.objective import Seen, TiltPosterior, series_of
 from atomfit.projection.parameters import Free, parametrise
 from atomfit.projection.poses import better_turns
 from atomfit.projection.probe import make_probe
-from atomfit.projection.verdict import correlation, r_factor
 from atomfit.projection.views import TiltSeries
 
 log = logging.getLogger("atomfit")
@@ -46,6 +44,8 @@ _PER_ATOM = 0.02
 _MOST_COLOUR = 10.0
 #: Iterations of a stage, at most, and of a rough one, which promises more than it can do.
 _MOST, _MOST_ROUGH = 40, 15
+#: A fit is repeated if noise turns out to be less than this part of what it was taken for; how often.
+_SAME_NOISE, _MOST_AGAIN = 0.9, 3
 #: Searches for better directions of views.
 _MOST_SEARCHES = 3
 #: How a stage ends that no other may follow: the user's wish, or numbers that are none.
@@ -69,6 +69,8 @@ class Stage:
     - `loose`: it ends as soon as it promises to lower chi-square by less than this for each atom, or after
         a few iterations, because the atoms are yet to change.
     - `weighted`: whether pixels count by their brightness, if they may.
+    - `adjusted`: whether what atoms share is adjusted for what positions take of the noise (`adjustment`);
+        how much that is, only a model tells that was fitted.
     - `begin`: what becomes of the model before it.
     """
 
@@ -79,6 +81,7 @@ class Stage:
     weighted: bool = True
     begin: Callable[[TiltModel], TiltModel] = lambda model: model
     loose: float | None = None
+    adjusted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +147,23 @@ class Run:
 
     def through(self, model: TiltModel, stage: Stage) -> tuple[TiltModel, Minimum[Free]]:
         """A stage: the model that it ends with, and how."""
-        posterior = self.posterior(stage.begin(model), stage)
+        noise = self._noise(model, stage)
+        model, found = self._minimised(stage.begin(model), stage, noise)
+        for _ in range(_MOST_AGAIN):
+            # What another model left was not noise only.
+            now = self._noise(model, stage)
+            if found.reason in ENDED or not stage.adjusted or now > _SAME_NOISE * noise:
+                break
+            noise = now
+            model, found = self._minimised(model, stage, noise)
+        return model, found
+
+    def _noise(self, model: TiltModel, stage: Stage) -> float:
+        """What the objective changes by if chi-square changes by two, pixels counted that err alone."""
+        return self._variance(model, self.weights(model, stage.weighted)) * self._colour(model)
+
+    def _minimised(self, model: TiltModel, stage: Stage, noise: float) -> tuple[TiltModel, Minimum[Free]]:
+        posterior = self.posterior(model, stage, noise)
         rough = stage.tolerance > FINE or stage.loose is not None
         found = minimise(
             posterior,
@@ -189,15 +208,22 @@ class Run:
                 break
         return model, found
 
-    def posterior(self, model: TiltModel, stage: Stage) -> TiltPosterior:
-        """The objective of a stage."""
+    def posterior(self, model: TiltModel, stage: Stage, noise: float) -> TiltPosterior:
+        """The objective of a stage.
+
+        **Arguments:**
+
+        - `model`: to start from.
+        - `stage`: which one.
+        - `noise`: what the objective changes by if chi-square changes by two.
+        """
         parametrisation = parametrise(
             model, stage.free, stage.own, self.members, self.series.pixel, self.frozen
         )
         free = parametrisation.zeros()
         weights = self.weights(model, stage.weighted)
-        precisions, expected = self._expected(parametrisation.steps, model, stage, weights)
-        return TiltPosterior(
+        precisions, expected = self._expected(parametrisation.steps, model, stage, noise)
+        posterior = TiltPosterior(
             parametrisation,
             self.seen(weights),
             None if self.loss is None else self.loss.adapted(self._left(model)[1], 0),
@@ -205,6 +231,24 @@ class Run:
             np.asarray(parametrisation.flat(free | expected)),
             self.camera(model),
         )
+        if not stage.adjusted:
+            return posterior
+        followed = np.float32(noise) * self._free_shares(posterior)
+        return replace(posterior, followed=followed)
+
+    def _free_shares(self, posterior: TiltPosterior) -> Float[np.ndarray, " n"]:
+        """How much of where each atom is was told by the images, from 0 to 1."""
+        shares = np.ones(len(self.positions), np.float32)
+        if self.frozen is not None:
+            shares[self.frozen] = 0
+        if self.known[0] is None:
+            return shares
+        of_all = posterior.curvature(posterior.parametrisation.zeros())[1]
+        unflat = posterior.parametrisation.unflat
+        known, both = (
+            np.asarray(unflat(jnp.asarray(x))["positions"]) for x in (posterior.precisions, of_all)
+        )
+        return shares * (1 - known / np.maximum(both, 1e-30)).mean(axis=1)
 
     def weights(self, model: TiltModel, weighted: bool = True) -> Float[np.ndarray, "v rows columns"]:
         """How much each pixel counts, beside what its likelihood says; those that are held out do not."""
@@ -219,7 +263,7 @@ class Run:
         steps: dict[str, Leaf],
         model: TiltModel,
         stage: Stage,
-        weights: Float[np.ndarray, "v rows columns"],
+        noise: float,
     ) -> tuple[Free, Free]:
         """Precisions of the free numbers, and what they are expected to be."""
         move, brighter, turn = self.known
@@ -232,7 +276,6 @@ class Run:
             scales["strengths"] = brighter, np.log(means[self.members] / amplitudes)
         if turn is not None and "turns" in steps:
             scales["turns"] = np.radians(turn), -np.asarray(model.views.turns, np.float64)
-        noise = self._variance(model, weights) * self._colour(model) if scales else 0.0
         precisions: Free = {}
         expected: Free = {}
         for name, (scale, off) in scales.items():
@@ -267,9 +310,26 @@ class Run:
         Neighbouring pixels of denoised images err together: counted one by one they would outweigh whatever
         is known beforehand.
         """
-        weights = np.sqrt(self._precisions(model))
+        weights = np.sqrt(self.precisions(model))
         left = np.where(weights > 0, self.series.images - self.images(model) * self.unit, 0.0) * weights
         return max(1.0, coloured_excess(left, self.series.pixel, spot(model.atoms, model.probe)))
+
+    def precisions(self, model: TiltModel, free: int = 0) -> Float[np.ndarray, "v rows columns"]:
+        """Inverse variance of each pixel (1 / squared image units); zero where it was not fitted.
+
+        `free` is how many numbers were: a fit of so many leaves less than there was.
+        """
+        fitted = self.series.counted & ~self.held[:, None, None]
+        drawn, left = self._left(model)
+        found = np.zeros(fitted.shape, np.float32)
+        if self.loss is None:
+            weights = self.weights(model)
+            more = self.fitted / max(self.fitted - free, 1)
+            found[fitted] = weights[fitted] / max(more * self._variance(model, weights), 1e-30)
+        else:
+            loss = self.loss.adapted(left, free)
+            found[fitted] = loss.precision(drawn, drawn + left, free, self.unit)
+        return found / np.float32(self.unit) ** 2
 
     def seen(self, weights: Float[np.ndarray, "v rows columns"]) -> Seen:
         """The images in units of a peak, with what each pixel counts."""
@@ -294,62 +354,6 @@ class Run:
         placed = self.known[0] is not None or (self.frozen is not None and bool(self.frozen.any()))
         return in_gauge(model, self.series.views.rotations, placed, ~self.held)
 
-    def result(self, model: TiltModel, found: Minimum[Free]) -> TiltFit:
-        """The result, in the user's units and frame."""
-        model = self.in_gauge(model)
-        if self.held.any():
-            model = self._with_held_out(model)
-        images = self.images(model) * self.unit
-        measured = [self.series.images[k][self.series.counted[k]] for k in range(len(self.series))]
-        drawn = [images[k][self.series.counted[k]] for k in range(len(self.series))]
-        pairs = list(zip(measured, drawn, strict=True))
-        double = jax.tree.map(lambda x: np.asarray(x, np.float64), model.atoms)
-        double = eqx.tree_at(lambda a: a.numbers, double, self.numbers)
-        double = eqx.tree_at(lambda a: a.amplitudes, double, double.amplitudes * self.unit)
-        views = jax.tree.map(lambda x: np.asarray(x, np.float64), model.views)
-        return TiltFit(
-            double.shifted(self.series.centre),
-            model.probe,
-            views._replace(backgrounds=views.backgrounds * self.unit),
-            images,
-            found.history,
-            found.reason,
-            np.array([correlation(a, b) for a, b in pairs]),
-            np.array([r_factor(a, b) for a, b in pairs]),
-            self.held,
-            self._precisions(model, sum(int(np.size(x)) for x in found.params.values())),
-        )
-
-    def _precisions(self, model: TiltModel, free: int = 0) -> Float[np.ndarray, "v rows columns"]:
-        """Inverse variance of each pixel (1 / squared image units); zero where it was not fitted.
-
-        `free` is how many numbers were: a fit of so many leaves less than there was.
-        """
-        fitted = self.series.counted & ~self.held[:, None, None]
-        drawn, left = self._left(model)
-        found = np.zeros(fitted.shape, np.float32)
-        if self.loss is None:
-            weights = self.weights(model)
-            more = self.fitted / max(self.fitted - free, 1)
-            found[fitted] = weights[fitted] / max(more * self._variance(model, weights), 1e-30)
-        else:
-            loss = self.loss.adapted(left, free)
-            found[fitted] = loss.precision(drawn, drawn + left, free, self.unit)
-        return found / np.float32(self.unit) ** 2
-
-    def _with_held_out(self, model: TiltModel) -> TiltModel:
-        """Gain and background of the views that were not fitted, by linear least squares."""
-        images = self.images(model)
-        gains, backgrounds = (np.array(x) for x in (model.views.gains, model.views.backgrounds))
-        for k in np.flatnonzero(self.held):
-            counted = self.series.counted[k]
-            bare = (images[k][counted] - backgrounds[k]) / gains[k]
-            design = np.stack([bare, np.ones_like(bare)], axis=1)
-            values = self.series.images[k][counted] / self.unit
-            gains[k], backgrounds[k] = np.linalg.lstsq(design, values, rcond=None)[0]
-        views = model.views._replace(gains=gains, backgrounds=backgrounds)
-        return eqx.tree_at(lambda m: m.views, model, views)
-
 
 @kept
 def _drawn(model: TiltModel, rotations: Leaf, centres: Leaf, camera: Camera) -> jax.Array:
@@ -359,35 +363,3 @@ def _drawn(model: TiltModel, rotations: Leaf, centres: Leaf, camera: Camera) -> 
 def log_widths(model: TiltModel) -> Leaf:
     """Logarithms of the atoms' widths (log Å)."""
     return model.atoms.displacements.log_widths  # type: ignore[attr-defined]
-
-
-def without_atoms(series: TiltSeries, held: Bool[np.ndarray, " v"]) -> TiltFit:
-    """The fit of no atoms: each view is as bright as it is on average.
-
-    **Arguments:**
-
-    - `series`, `held`: the images, and those that are not fitted.
-    """
-    n = len(series)
-    counted = series.counted
-    level = np.array([float(series.images[k][counted[k]].mean()) for k in range(n)])
-    images = np.broadcast_to(level[:, None, None], counted.shape).astype(np.float32)
-    left = np.where(counted, series.images - images, 0.0)
-    fitted = counted & ~held[:, None, None]
-    variance = max(float(np.mean(left[fitted].astype(np.float64) ** 2)), 1e-30)
-    atoms = Atoms(
-        np.zeros((0, 3)), IsotropicDisplacements(np.zeros((0, 1))), np.zeros(0), np.zeros(0, np.int64)
-    )
-    r_factors = [r_factor(series.images[k][counted[k]], images[k][counted[k]]) for k in range(n)]
-    return TiltFit(
-        atoms,
-        make_probe("direct", 1.0),
-        EachView(np.zeros((n, 3)), np.zeros((n, 2)), np.ones(n), level),
-        images,
-        np.array([0.5 * float(np.sum(left[fitted] ** 2)) / variance]),
-        "converged",
-        np.zeros(n),
-        np.array(r_factors),
-        held,
-        (fitted / variance).astype(np.float32),
-    )

@@ -61,11 +61,22 @@ def bonds(ratio: float, element: Element, size: str, option: str) -> list[Findin
     ]
 
 
-def disorder(gap: float) -> list[Finding]:
-    """Whether neighbours lie in a shell, as atoms' do, or anywhere, as maxima of noise do."""
+def disorder(gap: float, esd: float, element: Element) -> list[Finding]:
+    """Whether neighbours lie in a shell, as atoms' do, or anywhere, as maxima of noise do.
+
+    Positions that are uncertain fill the gap behind a shell that is there.
+
+    **Arguments:**
+
+    - `gap`: of `shell_gap`.
+    - `esd`: median standard uncertainty of positions (Å).
+    - `element`: that was given.
+    """
     level = level_above(gap, limits.GAP_DOUBTFUL, limits.GAP_BAD)
     if level == "good":
         return []
+    if np.sqrt(2) * esd > limits.GAP_FILLED * element.shell_distance:
+        level = "doubtful"
     return [
         Finding(
             "disorder",

@@ -9,6 +9,8 @@ BONDS_DOUBTFUL = (0.90, 1.10)
 BONDS_BAD = (0.85, 1.15)
 #: Density of pairs between the first two shells in that of the first.
 GAP_DOUBTFUL, GAP_BAD = 0.45, 0.55
+#: Standard uncertainty of a distance, in that of the first shell, with which real atoms fill that gap.
+GAP_FILLED = 0.06
 #: Pearson's correlation of model and denoised map around the atoms.
 CORRELATION_DOUBTFUL, CORRELATION_BAD = 0.7, 0.4
 #: The same of model and images, where what is left is no noise; below the last it is nothing at all.

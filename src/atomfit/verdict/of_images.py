@@ -120,7 +120,7 @@ def judge_images(measures: ImageMeasures, element: Element, reason: str, excess:
         *bonds(measures.bond_ratio, element, "pixel size", "--pixel-size"),
         *_agreement(measures, excess),
         *unsupported(measures.unsupported, measures.atoms, "images"),
-        *disorder(measures.shell_gap),
+        *disorder(measures.shell_gap, measures.position_esd, element),
         *uncertain(measures.position_esd, element),
         *undetermined(measures.undetermined, measures.atoms),
         *removal(measures.removed, measures.atoms),

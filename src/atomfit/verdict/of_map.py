@@ -148,7 +148,7 @@ def judge_map(built: BuiltAtoms) -> Verdict:
         return Verdict.of([no_atoms("map", "see atomfit check, and look at the map"), *findings], figures)
     findings += [
         *bonds(m.bond_ratio, built.element, "voxel size", "--voxel-size"),
-        *disorder(m.shell_gap),
+        *disorder(m.shell_gap, m.position_esd, built.element),
         *_agreement(m),
         *_elements(built),
         *uncertain(m.position_esd, built.element),

@@ -160,14 +160,15 @@ RIGHT = (
 )
 NO_ATOMS = ("no-atoms", "resolution", "no-shape", "noise")
 BLURRED = ("resolution",)
+SIZE = ("bonds", "insisted")
 WRONG = (
     Case("Pt taken for Si", ICOSAHEDRON, "Si", ("bonds",)),
     Case("Pt taken for U", ICOSAHEDRON, "U", ("bonds",)),
     Case("Cu taken for Ag", simulated(element="Cu", size=55, noise=0.05), "Ag", ("bonds",)),
-    Case("voxels twice as large", with_voxels(ICOSAHEDRON, 2), "Pt", ("bonds",), ("too large",)),
-    Case("voxels half as large", with_voxels(ICOSAHEDRON, 0.5), "Pt", ("bonds",), ("too small",)),
+    Case("voxels twice as large", with_voxels(ICOSAHEDRON, 2), "Pt", SIZE, ("too large",)),
+    Case("voxels half as large", with_voxels(ICOSAHEDRON, 0.5), "Pt", SIZE, ("too small",)),
     Case("voxels 5 % larger", with_voxels(ICOSAHEDRON, 1.05), "Pt", ("bonds",)),
-    Case("voxels in nm", with_voxels(ICOSAHEDRON, 0.1), "Pt", ("bonds",), ("nm",)),
+    Case("voxels in nm", with_voxels(ICOSAHEDRON, 0.1), "Pt", SIZE, ("nm",)),
     Case("voxels 30 % too long along z", with_voxels(ICOSAHEDRON, 1, 1, 1.3), "Pt", ("bonds", "disorder")),
     Case("two elements for one", ICOSAHEDRON, ("Fe", "Pt"), ("one-element",)),
     Case("contrast inverted", changed(ICOSAHEDRON, np.negative), "Pt", NO_ATOMS, ("dark",)),

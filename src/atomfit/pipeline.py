@@ -233,12 +233,15 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
                 detection,
                 ready.resolution,
                 ready.existence,
+                ready.insisted,
                 joint,
                 selection,
                 species,
             )
         )
-    warnings += [*_warnings(joint, options), *verdict.warnings]
+    told = " ".join(warnings)
+    warnings += _warnings(joint, options)
+    warnings += [finding.sentence for finding in verdict.findings if finding.problem not in told]
     for warning in warnings:
         log.warning(warning)
     log.info(verdict.describe())

@@ -18,7 +18,7 @@ from atomfit.detection.existence import Existence
 from atomfit.detection.resolution import MapResolution
 from atomfit.elements import Element, elements_of, typical
 from atomfit.elements import element as element_of
-from atomfit.errors import InputError, settle
+from atomfit.errors import Doubt, InputError, settle
 from atomfit.grid import DensityMap
 from atomfit.inspection import (
     Inspection,
@@ -59,6 +59,7 @@ class PreparedMap:
     - `seconds`: how long it took.
     - `resolution`: up to which wavelength it shows more than noise.
     - `existence`: how much better atoms describe it than noise like it; None where that was not asked.
+    - `insisted`: what spoke against a fit, and was insisted on.
     - `half_maps`, `tilts`: what else is known of its noise; None if they were not given.
     """
 
@@ -70,6 +71,7 @@ class PreparedMap:
     seconds: float
     resolution: MapResolution
     existence: Existence | None = None
+    insisted: tuple[Doubt, ...] = ()
     half_maps: tuple[DensityMap, DensityMap] | None = None
     tilts: TiltAngles | None = None
 
@@ -124,6 +126,7 @@ def prepare(
         seconds,
         found.resolution,
         found.existence,
+        found.doubts,
         half_maps,
         series,
     )

@@ -238,3 +238,12 @@ def test_python_insists_too(small: Simulation) -> None:
     far = replace(PT, neighbour_distance=5.54)
     assert measured_distance(scaled(small.map, 2.0), far) == pytest.approx(5.54, rel=0.08)
     assert len(atomfit.build(scaled(small.map, 2.0), "Pt", fit="log", insist=True, min_cn=0)) > 40
+
+
+def test_what_was_insisted_on_is_in_the_verdict(small: Simulation) -> None:
+    """Of atoms at half their distance those that are left look well."""
+    result = atomfit.build(scaled(small.map, 0.5), "Pt", fit="log", insist=True)
+    (found,) = [finding for finding in result.verdict.findings if finding.code == "insisted"]
+    assert found.level == "bad"
+    assert "2 times too small" in found.problem
+    assert sum("2 times too small" in warning for warning in result.warnings) == 1

@@ -128,6 +128,12 @@ def test_bonds_of_the_right_element_are_right_and_of_a_wrong_one_named(
         [found] = bonds(bond_ratio(times * sites, kind), kind, "voxel size", "--voxel-size")
         assert found.level == "bad"
         assert "element or the voxel size" in found.remedy
+    # A wrong calibration is told from what noise and clusters do to bonds.
+    for times in (0.95, 1.05):
+        [found] = bonds(
+            times * bond_ratio(particle("sphere", symbol, 147, 0, lattice), right), right, "", ""
+        )
+        assert found.level == "doubtful"
 
 
 def test_places_that_only_keep_apart_are_no_atoms() -> None:

@@ -12,6 +12,7 @@ from atomfit.detection.resolution import MapResolution
 from atomfit.doubts.noise import CLEAR, noise_doubts
 from atomfit.doubts.shape import shape_doubts
 from atomfit.elements import Element, symbol_of, typical
+from atomfit.errors import Doubt
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.objective import region_mask
@@ -50,6 +51,7 @@ class BuiltAtoms:
     - `elements`: that were given.
     - `detection`, `resolution`: of the map.
     - `existence`: how much better atoms describe it than noise like it; None where that was not asked.
+    - `insisted`: what spoke against a fit, and was insisted on.
     - `joint`, `selection`, `species`: of which the result is made, if there was a joint fit.
     """
 
@@ -61,6 +63,7 @@ class BuiltAtoms:
     detection: Detection
     resolution: MapResolution
     existence: Existence | None
+    insisted: tuple[Doubt, ...]
     joint: JointFit | None
     selection: Selection | None
     species: Species | None
@@ -144,6 +147,7 @@ def judge_map(built: BuiltAtoms) -> Verdict:
     m = measure_map(built)
     figures = {name: float(value) for name, value in asdict(m).items()}
     findings = [*_shape(built), *_noise(built.existence)]
+    findings += _insisted(built.insisted, findings)
     if not m.atoms:
         return Verdict.of([no_atoms("map", "see atomfit check, and look at the map"), *findings], figures)
     findings += [
@@ -177,6 +181,14 @@ def _shape(built: BuiltAtoms) -> list[Finding]:
         built.detection.mean_atom, edge_level(density), built.resolution, density.grid, built.element
     )
     return [Finding(one.code, "bad", one.doubt.problem, one.doubt.remedy) for one in found]
+
+
+def _insisted(doubts: tuple[Doubt, ...], named: list[Finding]) -> list[Finding]:
+    """What a user has insisted on: atoms at half their distance are good ones to all that is measured."""
+    known = {finding.problem for finding in named}
+    return [
+        Finding("insisted", "bad", one.problem, one.remedy) for one in doubts if one.problem not in known
+    ]
 
 
 def _noise(existence: Existence | None) -> list[Finding]:

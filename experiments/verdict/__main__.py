@@ -93,7 +93,7 @@ def _refined(series: Series, seed: int) -> Verdict | str:
     try:
         return refined(series, seed).verdict
     except InputError as error:
-        return str(error)
+        return f"{error.problem}; {error.remedy}"
 
 
 def _compared(pair: Pair, seed: int) -> Verdict | str:

@@ -121,19 +121,20 @@ def test_bonds_of_the_right_element_are_right_and_of_a_wrong_one_named(
     sites = particle(shape, symbol, 147 if shape == "sphere" else 4, 0, lattice)  # type: ignore[arg-type]
     sites = sites + rng.normal(0, 0.1, sites.shape)
     right = element(symbol)
-    assert not bonds(bond_ratio(sites, right), right, "voxel size", "--voxel-size")
+    assert not bonds(bond_ratio(sites, right), len(sites), right, "voxel size", "--voxel-size")
     assert not disorder(shell_gap(sites), 0.05, right)
     for other, times in (("Si", 1.0), ("U", 1.0), (symbol, 2.0), (symbol, 0.5), (symbol, 0.1)):
         kind = element(other)
-        [found] = bonds(bond_ratio(times * sites, kind), kind, "voxel size", "--voxel-size")
+        [found] = bonds(bond_ratio(times * sites, kind), len(sites), kind, "voxel size", "--voxel-size")
         assert found.level == "bad"
         assert "element or the voxel size" in found.remedy
     # A wrong calibration is told from what noise and clusters do to bonds.
     for times in (0.95, 1.05):
-        [found] = bonds(
-            times * bond_ratio(particle("sphere", symbol, 147, 0, lattice), right), right, "", ""
-        )
+        ratio = times * bond_ratio(particle("sphere", symbol, 147, 0, lattice), right)
+        [found] = bonds(ratio, 147, right, "voxel size", "--voxel-size")
         assert found.level == "doubtful"
+    # An icosahedron of 13 whose places are 0.05 Å off may have bonds that are 5 % longer.
+    assert not bonds(1.05, 13, right, "voxel size", "--voxel-size")
 
 
 def test_places_that_only_keep_apart_are_no_atoms() -> None:

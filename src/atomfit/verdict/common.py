@@ -37,16 +37,19 @@ def level_outside(value: float, doubtful: tuple[float, float], bad: tuple[float,
     return "doubtful" if value < doubtful[0] or value > doubtful[1] else "good"
 
 
-def bonds(ratio: float, element: Element, size: str, option: str) -> list[Finding]:
+def bonds(ratio: float, atoms: int, element: Element, size: str, option: str) -> list[Finding]:
     """Whether neighbours are as far apart as the element's should be.
 
     **Arguments:**
 
-    - `ratio`: of `bond_ratio`.
+    - `ratio`, `atoms`: of `bond_ratio`, and how many atoms it is of.
     - `element`: that was given.
     - `size`, `option`: the other suspect, "voxel size", and what replaces it.
     """
-    level = level_outside(ratio, limits.BONDS_DOUBTFUL, limits.BONDS_BAD)
+    low, high = limits.BONDS_DOUBTFUL
+    # A mean of few bonds is uncertain.
+    slack = limits.BONDS_OF_ONE / max(atoms, 1) ** 0.5
+    level = level_outside(ratio, (low - slack, high + slack), limits.BONDS_BAD)
     if level == "good":
         return []
     expected = element.shell_distance

@@ -6,6 +6,8 @@ another: `experiments/verdict` has the table. Lengths are relative to the elemen
 
 #: Mean distance of the first shell in that of the bulk: 0.99 to 1.038 in right maps, 1.033 in icosahedra.
 BONDS_DOUBTFUL = (0.955, 1.045)
+#: Added for the bonds of one atom, less for more: two standard deviations of bonds that scatter by 4 %.
+BONDS_OF_ONE = 0.04
 BONDS_BAD = (0.85, 1.15)
 #: Density of pairs between the first two shells in that of the first.
 GAP_DOUBTFUL, GAP_BAD = 0.45, 0.55

@@ -117,7 +117,7 @@ def judge_images(measures: ImageMeasures, element: Element, reason: str, excess:
     if not measures.atoms:
         return Verdict((no_atoms("images", "check views, centre and contrast"),), figures)
     findings = [
-        *bonds(measures.bond_ratio, element, "pixel size", "--pixel-size"),
+        *bonds(measures.bond_ratio, measures.atoms, element, "pixel size", "--pixel-size"),
         *_agreement(measures, excess),
         *unsupported(measures.unsupported, measures.atoms, "images"),
         *disorder(measures.shell_gap, measures.position_esd, element),

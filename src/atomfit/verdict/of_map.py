@@ -151,7 +151,7 @@ def judge_map(built: BuiltAtoms) -> Verdict:
     if not m.atoms:
         return Verdict.of([no_atoms("map", "see atomfit check, and look at the map"), *findings], figures)
     findings += [
-        *bonds(m.bond_ratio, built.element, "voxel size", "--voxel-size"),
+        *bonds(m.bond_ratio, m.atoms, built.element, "voxel size", "--voxel-size"),
         *disorder(m.shell_gap, m.position_esd, built.element),
         *_agreement(m),
         *_elements(built),

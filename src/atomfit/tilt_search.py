@@ -16,7 +16,8 @@ less, because the neighbours of an atom that is lacking have moved to take its p
 in vain is not tried again.
 
 Where one atom too many has squeezed itself in, two of them share what is one's, and both stand. So whoever
-is fainter than most is left out once: one that is real is asked for again.
+is fainter than most is left out once: one that is real is asked for again. And where one is lacking between
+neighbours that are too near, they have come together: whoever is brighter than most is tried as two once.
 
 Each round is judged by chi-square and by what its atoms must have earned, each the square of the score that
 it had to exceed. The search ends when nothing changes, or when no round was better than the best for a
@@ -51,7 +52,7 @@ from atomfit.tilt_starts import Start
 log = logging.getLogger("atomfit")
 
 #: Rounds, at most, and after the best one.
-_MOST, _PATIENCE = 10, 2
+_MOST, _PATIENCE = 16, 2
 #: Standard deviation of the atoms in the first fit, in neighbour distances: an atom's place may be off by
 #: as much.
 _WIDTH = 0.2
@@ -59,9 +60,9 @@ _WIDTH = 0.2
 _LOOSE = 0.3
 #: Part of a typical amplitude below which an atom is none, and above which it is two.
 HALF, TWICE = 0.5, 1.5
-#: Below this part of a typical amplitude an atom is left out once; of such neighbours, in neighbour
-#: distances, one at a time.
-_DOUBTFUL, _AT_A_TIME = 0.75, 1.5
+#: Below the first part of a typical amplitude an atom is left out once, above the second it is two once; of
+#: such neighbours, in neighbour distances, one at a time.
+_DOUBTFUL, _BRIGHT, _AT_A_TIME = 0.75, 1.25, 1.5
 #: Part of an atom's score that is enough for a trial, or less, but not than the other, if noise makes less;
 #: and how many are tried at once, as a part of all.
 _TRIAL, _LEAST_TRIAL, _TRIALS = 0.35, 0.1, 0.1
@@ -161,13 +162,14 @@ class _Search:
         model = _with_width(self._run(start).first(wide=False), _WIDTH * self.distance)
         best: _Fitted | None = None
         best_round = 0
-        in_vain, doubted = Discarded.none(3), np.zeros((0, 3))
+        in_vain, doubted, as_two = Discarded.none(3), np.zeros((0, 3)), np.zeros((0, 3))
         reason = "last round"
         for round_ in range(_MOST):
             own = self._fit(start, model, own=True)
             if own.reason in ENDED:
                 return _ended(best or own, own.reason, in_vain, round_)
-            sorted_out, two = self._sorted_out(own)
+            sorted_out, two = self._sorted_out(own, as_two)
+            as_two = np.concatenate([as_two, two])
             in_vain = in_vain.and_(_gone(own, sorted_out, two))
             left_out = self._doubtful(own, sorted_out, doubted)
             doubted = np.concatenate([doubted, sorted_out.positions[left_out]])
@@ -243,8 +245,16 @@ class _Search:
         more = len(one.start.ids) - len(other.start.ids)
         return one.chi_square_beyond(other) + least * more < 0
 
-    def _sorted_out(self, own: _Fitted) -> tuple[Start, Float[np.ndarray, "t 3"]]:
-        """The atoms that do not fade, with two for those that are too bright; and where these were."""
+    def _sorted_out(
+        self, own: _Fitted, as_two: Float[np.ndarray, "s 3"]
+    ) -> tuple[Start, Float[np.ndarray, "t 3"]]:
+        """The atoms that do not fade, with two for those that are too bright; and where these were.
+
+        **Arguments:**
+
+        - `own`: a fit with amplitudes of their own.
+        - `as_two`: where atoms have been tried as two before.
+        """
         moving = ~own.start.frozen
         amplitudes = np.asarray(own.model.atoms.amplitudes, np.float64)
         typical = self._typical(amplitudes[moving])
@@ -253,7 +263,12 @@ class _Search:
         good[moving] &= ~_weaker_of_two(
             own.start.positions[moving], np.where(good, amplitudes, -1.0)[moving], CLOSE * self.distance
         )
-        two = moving & good & self.alike & (amplitudes > TWICE * typical)
+        two = moving & good & self.alike & (amplitudes > _BRIGHT * typical)
+        if len(as_two):
+            again = cKDTree(as_two).query(own.start.positions)[0] < _SAME * self.distance
+            two &= ~again | (amplitudes > TWICE * typical)
+        brightness = np.where(two, amplitudes, -1.0)
+        two &= ~_weaker_of_two(own.start.positions, brightness, _AT_A_TIME * self.distance)
         middles = own.start.positions[two]
         step = _APART * self.distance * _longest(own.scores, middles, 0.35 * self.distance)
         kept = own.start.chosen((good & ~two) | own.start.frozen)

@@ -37,6 +37,8 @@ _BYTES_PER_ATOM = 20e3
 #: Seconds on a processor's core: to compile, and for each atom in each view, directly and through a probe
 #: (measured).
 _COMPILING, _DIRECT, _THROUGH_PROBE = 30.0, 7e-4, 3e-3
+#: The same of a search besides (`experiments/many_atoms`).
+_COMPILING_SEARCH, _SEARCH = 30.0, 2.4e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,15 +278,24 @@ def judged(start: Start, ready: PreparedSeries, options: TiltOptions) -> tuple[A
         raise error.at(given or "start") from None
 
 
-def require_room(start: Start, ready: PreparedSeries, probe: ProbeKind = "direct") -> None:
+def require_room(start: Start, ready: PreparedSeries, probe: ProbeKind, searching: bool) -> None:
     """Find out whether the machine has the memory for a fit; it is told, and about how long it takes.
+
+    **Arguments:**
+
+    - `start`, `ready`: atoms and images.
+    - `probe`: through which they are seen.
+    - `searching`: whether atoms are added and removed.
 
     **Raises:** `InputError` if it has not.
     """
     atoms, views = len(start.positions), len(ready.series)
     needed = BYTES_AT_LEAST + BYTES_PER_PIXEL * ready.series.images.size + _BYTES_PER_ATOM * atoms
     each = _DIRECT if probe == "direct" else _THROUGH_PROBE
-    minutes = (_COMPILING + each * atoms * views) / 60
+    compiling = _COMPILING
+    if searching:
+        each, compiling = each + _SEARCH, compiling + _COMPILING_SEARCH
+    minutes = (compiling + each * atoms * views) / 60
     log.info(
         "%d atoms in %d views: about %.1f GB of memory and, on one core, %s",
         atoms,

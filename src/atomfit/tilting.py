@@ -240,7 +240,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
             log.info(note)
         found, warnings = judged(start, ready, options)
         warnings = [*ready.warnings, *warnings]
-        require_room(start, ready, options.probe)
+        require_room(start, ready, options.probe, selecting)
     # Told before the fit, because they may be reasons not to wait for it.
     for warning in warnings:
         log.warning(warning)

@@ -316,9 +316,10 @@ def test_the_wrong_convention_is_named_before_the_fit(truth: Planted, tmp_path: 
     with pytest.raises(InputError, match="--inverse-views; if it is right, insist"):
         judged(start_from_file(arguments[-1], ready, options), ready, options)
     insisted = replace(options, insist=True)
-    agreement, warnings = judged(start_from_file(arguments[-1], ready, insisted), ready, insisted)
+    agreement, warnings, doubts = judged(start_from_file(arguments[-1], ready, insisted), ready, insisted)
     assert agreement.better is not None
     assert "--inverse-views" in warnings[0]
+    assert doubts[0].problem in warnings[0]
     right = replace(options, inverse_views=False)
     ready = prepare_series(arguments[1], arguments[3], "Pt", right)
     assert judged(start_from_file(arguments[-1], ready, right), ready, right)[1] == []

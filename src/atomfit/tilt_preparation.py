@@ -16,7 +16,7 @@ from atomfit.arrays import AnyArray
 from atomfit.doubts.images import pixel_doubts, without_hot_pixels
 from atomfit.doubts.views import view_doubts
 from atomfit.elements import Element, elements_of, typical
-from atomfit.errors import InputError, settle
+from atomfit.errors import Doubt, InputError, settle
 from atomfit.io.image_stacks import ImageStack, read_images, stack_of
 from atomfit.io.views import ViewsFile, read_views
 from atomfit.memory import require_memory
@@ -43,6 +43,7 @@ class PreparedSeries:
     - `notes`, `warnings`: what was understood, and what looks odd.
     - `seconds`: how long it took.
     - `centre_given`: whether a user or the views' file has named the point that the views turn about.
+    - `insisted`: what spoke against a fit, and was insisted on.
     """
 
     stack: ImageStack
@@ -54,6 +55,7 @@ class PreparedSeries:
     warnings: tuple[str, ...]
     seconds: float
     centre_given: bool = True
+    insisted: tuple[Doubt, ...] = ()
 
     def held_out(self, every: int | None) -> Bool[np.ndarray, " v"]:
         """One of so many views, in the middle of each group: its neighbours on both sides are fitted."""
@@ -98,6 +100,7 @@ def prepare_series(
     one = typical(elements)
     looked_at = (stack.pixel, one.neighbour_distance)
     counted, warnings = without_hot_pixels(stack.images, stack.counted, *looked_at)
+    insisted: list[Doubt] = []
     for doubts, odd in (
         view_doubts(found.views.rotations),
         pixel_doubts(stack.images, counted, *looked_at),
@@ -107,6 +110,7 @@ def prepare_series(
             warnings += settle(doubts, options.insist)
         except InputError as error:
             raise error.at(stack.path or "images") from None
+        insisted += doubts
     series = TiltSeries(stack.images, counted, stack.pixel, found.views, np.array(centre, np.float64))
     if options.held_out is not None and options.held_out > len(series):
         raise InputError(
@@ -132,6 +136,7 @@ def prepare_series(
         (*stack.warnings, *found.warnings, *warnings),
         time.perf_counter() - begin,
         given is not None,
+        tuple(insisted),
     )
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from atomfit.doubts.starts import require_distances, start_doubts, why_outside
-from atomfit.errors import InputError, settle
+from atomfit.errors import Doubt, InputError, settle
 from atomfit.io.models import read_model
 from atomfit.memory import require_memory
 from atomfit.preparation import prepare
@@ -263,8 +263,10 @@ def shown(positions: Float[np.ndarray, "n 3"], series: TiltSeries, margin: float
     return seen
 
 
-def judged(start: Start, ready: PreparedSeries, options: TiltOptions) -> tuple[Agreement, list[str]]:
-    """Whether images and start agree, and what to warn of.
+def judged(
+    start: Start, ready: PreparedSeries, options: TiltOptions
+) -> tuple[Agreement, list[str], tuple[Doubt, ...]]:
+    """Whether images and start agree, what to warn of, and what a user has insisted on.
 
     **Raises:** `InputError` if a model to start from agrees with the images only if something else was
         meant, and the user does not insist.
@@ -273,7 +275,8 @@ def judged(start: Start, ready: PreparedSeries, options: TiltOptions) -> tuple[A
     log.info("the start and the images correlate by %.3f (identical round atoms)", found.correlation)
     given = options.start or options.map
     try:
-        return found, [*warnings, *settle(doubts, options.insist or given is None)]
+        told = settle(doubts, options.insist or given is None)
+        return found, [*warnings, *told], tuple(doubts) if options.insist else ()
     except InputError as error:
         raise error.at(given or "start") from None
 

@@ -238,7 +238,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         ready, start = _start(ready, options, progress)
         for note in (*ready.notes[told:], *start.notes):
             log.info(note)
-        found, warnings = judged(start, ready, options)
+        found, warnings, insisted = judged(start, ready, options)
         warnings = [*ready.warnings, *warnings]
         require_room(start, ready, options.probe, selecting)
     # Told before the fit, because they may be reasons not to wait for it.
@@ -298,7 +298,9 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         selection,
         ready.element,
     )
-    verdict = judge_images(measures, ready.element, fit.reason, uncertainty.excess)
+    verdict = judge_images(
+        measures, ready.element, fit.reason, uncertainty.excess, (*ready.insisted, *insisted)
+    )
     later.extend(verdict.warnings)
     for warning in later:
         log.warning(warning)

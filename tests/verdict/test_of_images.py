@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from atomfit.elements import element
+from atomfit.errors import Doubt
 from atomfit.verdict.of_images import ImageMeasures, judge_images
 
 PT = element("Pt")
@@ -38,6 +39,12 @@ def test_each_figure_is_judged(
     assert verdict.level == level
     assert verdict.codes == (() if code is None else (code,))
     assert verdict.measures["correlation"] == replace(RIGHT, **changes).correlation  # type: ignore[arg-type]
+
+
+def test_what_a_user_insists_on_is_in_the_verdict() -> None:
+    doubt = Doubt("all views are from one direction", "give views from several")
+    [found] = judge_images(RIGHT, PT, "converged", 1.0, (doubt,)).findings
+    assert (found.code, found.level, found.problem) == ("insisted", "bad", doubt.problem)
 
 
 def test_a_low_correlation_names_the_suspects_and_an_early_end_is_told() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.elements import Element
+from atomfit.errors import Doubt
 from atomfit.neighbours import shell_distance
 from atomfit.selection.completion import Selection
 from atomfit.verdict import limits
@@ -185,4 +186,12 @@ def uncertain(median: float, element: Element) -> list[Finding]:
             f"{element.neighbour_distance:.2f} Å apart",
             "the data hardly determine where atoms are: more of it is needed, or fewer free numbers",
         )
+    ]
+
+
+def insisted(doubts: tuple[Doubt, ...], named: list[Finding]) -> list[Finding]:
+    """What a user has insisted on: atoms at half their distance are good ones to all that is measured."""
+    known = {finding.problem for finding in named}
+    return [
+        Finding("insisted", "bad", one.problem, one.remedy) for one in doubts if one.problem not in known
     ]

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.elements import Element
+from atomfit.errors import Doubt
 from atomfit.neighbours import shell_gap
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.verdict import COLOURED
@@ -16,6 +17,7 @@ from atomfit.verdict.common import (
     bonds,
     convergence,
     disorder,
+    insisted,
     level_above,
     no_atoms,
     part,
@@ -103,7 +105,13 @@ def measure_images(
     )
 
 
-def judge_images(measures: ImageMeasures, element: Element, reason: str, excess: float) -> Verdict:
+def judge_images(
+    measures: ImageMeasures,
+    element: Element,
+    reason: str,
+    excess: float,
+    doubts: tuple[Doubt, ...] = (),
+) -> Verdict:
     """What is to be thought of a result of `tilt`.
 
     **Arguments:**
@@ -112,6 +120,7 @@ def judge_images(measures: ImageMeasures, element: Element, reason: str, excess:
     - `element`: that was given.
     - `reason`: why the fit ended.
     - `excess`: of the colour of what is left over white noise.
+    - `doubts`: what spoke against a fit, and was insisted on.
     """
     figures = {name: float(value) for name, value in asdict(measures).items()}
     if not measures.atoms:
@@ -126,6 +135,7 @@ def judge_images(measures: ImageMeasures, element: Element, reason: str, excess:
         *removal(measures.removed, measures.atoms),
         *convergence(reason),
     ]
+    findings += insisted(doubts, findings)
     return Verdict.of(findings, figures)
 
 

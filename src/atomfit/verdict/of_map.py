@@ -28,6 +28,7 @@ from atomfit.verdict.common import (
     bonds,
     convergence,
     disorder,
+    insisted,
     level_above,
     no_atoms,
     part,
@@ -147,7 +148,7 @@ def judge_map(built: BuiltAtoms) -> Verdict:
     m = measure_map(built)
     figures = {name: float(value) for name, value in asdict(m).items()}
     findings = [*_shape(built), *_noise(built.existence)]
-    findings += _insisted(built.insisted, findings)
+    findings += insisted(built.insisted, findings)
     if not m.atoms:
         return Verdict.of([no_atoms("map", "see atomfit check, and look at the map"), *findings], figures)
     findings += [
@@ -181,14 +182,6 @@ def _shape(built: BuiltAtoms) -> list[Finding]:
         built.detection.mean_atom, edge_level(density), built.resolution, density.grid, built.element
     )
     return [Finding(one.code, "bad", one.doubt.problem, one.doubt.remedy) for one in found]
-
-
-def _insisted(doubts: tuple[Doubt, ...], named: list[Finding]) -> list[Finding]:
-    """What a user has insisted on: atoms at half their distance are good ones to all that is measured."""
-    known = {finding.problem for finding in named}
-    return [
-        Finding("insisted", "bad", one.problem, one.remedy) for one in doubts if one.problem not in known
-    ]
 
 
 def _noise(existence: Existence | None) -> list[Finding]:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from atomfit.errors import InputError
 from atomfit.matching import match
 from atomfit.projection.views import Views
 from atomfit.tilting import tilt
@@ -114,11 +115,12 @@ def noise(seed: int) -> str:
     level, pixel = float(np.exp(rng.uniform(np.log(0.2), np.log(20)))), float(rng.uniform(0.15, 0.5))
     views = Views.from_tilts(np.arange(views_count) * 180.0 / views_count, "y", (size, size))
     images = rng.poisson(level, (views_count, size, size)).astype(np.float32)
-    result = tilt(images, views, "Si", pixel_size=pixel, likelihood="poisson", probe="fixed")
-    return (
-        f"| {seed} | {views_count} x {size} x {size} | {pixel:.2f} | {level:.2f} | {len(result)} | "
-        f"{result.verdict.level} |\n"
-    )
+    try:
+        result = tilt(images, views, "Si", pixel_size=pixel, likelihood="poisson", probe="fixed")
+        told = f"{len(result)} | {result.verdict.level}"
+    except InputError as error:
+        told = f"0 | refused: {error}"
+    return f"| {seed} | {views_count} x {size} x {size} | {pixel:.2f} | {level:.2f} | {told} |\n"
 
 
 def record(name: str, header: str, line: str) -> None:

@@ -367,13 +367,13 @@ def _selected(
     if not found.any:
         return _nothing(ready, found.start, options, nothing_selected(found.discarded))
     # Whoever has interrupted the search does not want to wait for another fit.
-    if found.reason in ENDED:
+    first = found.fit if found.reason in ENDED else refit(found.start)
+    astray = describes_worse(ready, first, found.fit)
+    if astray:
+        log.warning("the fit of these atoms has gone astray: that of the search stands, as it is")
+    if astray or found.reason in ENDED:
         start, fit, selection, _ = select_from_images(ready, found.start, found.fit, options)
         return start, fit, selection
-    first = refit(found.start)
-    if describes_worse(ready, first, found.fit):
-        log.warning("the fit of these atoms has gone astray: that of the search stands")
-        first = found.fit
     start, fit, selection, _ = select_from_images(ready, found.start, first, options, refit)
     apart = CLOSE * ready.element.neighbour_distance / 2
     selection = selection.with_earlier(found.discarded, apart, found.reason != "last round")

@@ -79,6 +79,8 @@ class Inspection:
 def require_usable_values(density: DensityMap) -> None:
     """**Raises:** `InputError` if values are not finite, all alike, or beyond what 32-bit floats hold."""
     values = density.values
+    if not values.size:
+        raise InputError(f"an array of shape {values.shape} has no voxels", "give a map")
     finite = np.isfinite(values)
     if not finite.all():
         bad = int(values.size - finite.sum())

@@ -299,7 +299,13 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         ready.element,
     )
     verdict = judge_images(
-        measures, ready.element, fit.reason, uncertainty.excess, (*ready.insisted, *insisted)
+        measures,
+        ready.element,
+        fit.reason,
+        uncertainty.excess,
+        (*ready.insisted, *insisted),
+        None if options.start is None else found.better,
+        options.gain is not None,
     )
     later.extend(verdict.warnings)
     for warning in later:

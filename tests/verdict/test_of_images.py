@@ -47,6 +47,18 @@ def test_what_a_user_insists_on_is_in_the_verdict() -> None:
     assert (found.code, found.level, found.problem) == ("insisted", "bad", doubt.problem)
 
 
+def test_a_wrong_gain_and_a_start_that_was_misread_are_told() -> None:
+    for chi_square, level in ((100.0, "bad"), (0.01, "bad"), (2.0, "doubtful")):
+        measures = replace(RIGHT, chi_square=chi_square)
+        [found] = judge_images(measures, PT, "converged", 1.0, gain_given=True).findings
+        assert (found.code, found.level) == ("gain", level)
+    assert not judge_images(replace(RIGHT, chi_square=2.0), PT, "converged", 1.0).findings
+    better = "the inverse rotations: --inverse-views", 0.9
+    [found] = judge_images(RIGHT, PT, "converged", 1.0, (), better).findings
+    assert (found.code, found.level) == ("start", "doubtful")
+    assert "--inverse-views" in found.remedy
+
+
 def test_a_low_correlation_names_the_suspects_and_an_early_end_is_told() -> None:
     [correlation, early] = judge_images(replace(RIGHT, correlation=0.0), PT, "interrupted", 8.0).findings
     for suspect in ("unit", "pixel size", "centre", "convention", "contrast"):

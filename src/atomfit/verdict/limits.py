@@ -17,6 +17,8 @@ GAP_FILLED = 0.06
 CORRELATION_DOUBTFUL, CORRELATION_BAD = 0.7, 0.4
 #: The same of model and images, where what is left is no noise; below the last it is nothing at all.
 IMAGES_DOUBTFUL, IMAGES_BAD, CORRELATION_NONE = 0.6, 0.4, 0.1
+#: What a model leaves beside noise of a gain that was given, in squares.
+GAIN_DOUBTFUL, GAIN_BAD = (0.7, 1.5), (0.4, 3.0)
 #: Part of the atoms that the data speak against, and that are kept.
 UNSUPPORTED_DOUBTFUL, UNSUPPORTED_BAD = 0.1, 0.5
 #: Part of the atoms that went to the limit of their move or width.

@@ -19,6 +19,7 @@ from atomfit.verdict.common import (
     disorder,
     insisted,
     level_above,
+    level_outside,
     no_atoms,
     part,
     removal,
@@ -46,6 +47,7 @@ class ImageMeasures:
     - `position_esd`: median standard uncertainty of positions (Å).
     - `undetermined`: part of the atoms whose position has no standard uncertainty.
     - `moved`: root-mean-square move from the start, in distances between neighbours.
+    - `chi_square`: mean square of what the model leaves, in that of its noise.
     """
 
     atoms: int
@@ -58,6 +60,7 @@ class ImageMeasures:
     position_esd: float = np.nan
     undetermined: float = np.nan
     moved: float = np.nan
+    chi_square: float = np.nan
 
 
 def measure_images(
@@ -102,6 +105,7 @@ def measure_images(
         float(np.median(errors[moving][known])) if known.any() else np.nan,
         part(int(np.sum(~known)), n),
         float(np.sqrt(np.mean(moves))) / element.neighbour_distance,
+        _chi_square(images, fit),
     )
 
 
@@ -111,6 +115,8 @@ def judge_images(
     reason: str,
     excess: float,
     doubts: tuple[Doubt, ...] = (),
+    better: tuple[str, float] | None = None,
+    gain_given: bool = False,
 ) -> Verdict:
     """What is to be thought of a result of `tilt`.
 
@@ -121,6 +127,8 @@ def judge_images(
     - `reason`: why the fit ended.
     - `excess`: of the colour of what is left over white noise.
     - `doubts`: what spoke against a fit, and was insisted on.
+    - `better`: what the start agrees clearly better with, and by what correlation; see `Agreement`.
+    - `gain_given`: whether the noise is what a user says that it is.
     """
     figures = {name: float(value) for name, value in asdict(measures).items()}
     if not measures.atoms:
@@ -134,9 +142,35 @@ def judge_images(
         *undetermined(measures.undetermined, measures.atoms),
         *removal(measures.removed, measures.atoms),
         *convergence(reason),
+        *(_gain(measures.chi_square) if gain_given else []),
+        *_misread(better),
     ]
     findings += insisted(doubts, findings)
     return Verdict.of(findings, figures)
+
+
+def _chi_square(images: Float[np.ndarray, "v rows columns"], fit: TiltFit) -> float:
+    fitted = fit.precisions > 0
+    left = images[fitted].astype(np.float64) - fit.images[fitted]
+    return float(np.mean(fit.precisions[fitted] * left**2)) if fitted.any() else float("nan")
+
+
+def _gain(chi_square: float) -> list[Finding]:
+    """Whether noise is as large as a gain that was given makes it: error bars are as wrong as it is."""
+    level = level_outside(chi_square, limits.GAIN_DOUBTFUL, limits.GAIN_BAD)
+    if level == "good":
+        return []
+    problem = f"what the model leaves has {chi_square:.3g} times the variance of noise of the gain given"
+    return [Finding("gain", level, problem, "leave --gain out (it is measured then), or correct it")]
+
+
+def _misread(better: tuple[str, float] | None) -> list[Finding]:
+    """Whether a start agrees better with images that are read in another way."""
+    if better is None:
+        return []
+    what, remedy = better[0].split(": ", 1)
+    problem = f"the start agrees with the images better, by a correlation of {better[1]:.2f}, with {what}"
+    return [Finding("start", "doubtful", problem, f"{remedy} (or leave it out, if it was given)")]
 
 
 def _agreement(measures: ImageMeasures, excess: float) -> list[Finding]:

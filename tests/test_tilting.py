@@ -306,6 +306,26 @@ def test_a_probe_that_changes_with_depth_is_written(truth: Planted, tmp_path: Pa
     assert "u_iso" not in json.loads((tmp_path / "out" / "summary.json").read_text())["medians"]
 
 
+def test_a_fit_that_goes_astray_is_not_followed(truth: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Atoms that the search has found stand, and nothing is added to what its fit leaves."""
+    from atomfit import tilt_selecting
+
+    fits: list[Any] = []
+    real = tilt_selecting.refine_start
+
+    def astray(*arguments: Any) -> Any:
+        fit = real(*arguments)
+        fits.append(fit)
+        return replace(fit, images=np.zeros_like(fit.images))
+
+    monkeypatch.setattr(tilt_selecting, "refine_start", astray)
+    result = tilt(truth.images, truth.views, "Pt", pixel_size=PIXEL)
+    pairs = match(result.positions, truth.positions)
+    assert len(fits) == 1
+    assert len(pairs.found) == len(truth.positions) == len(result)
+    assert not result.selection.rounds
+
+
 def test_the_wrong_convention_is_named_before_the_fit(truth: Planted, tmp_path: Path) -> None:
     from atomfit.tilt_preparation import prepare_series
     from atomfit.tilt_starts import judged, start_from_file

@@ -239,9 +239,7 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
                 species,
             )
         )
-    told = " ".join(warnings)
-    warnings += _warnings(joint, options)
-    warnings += [finding.sentence for finding in verdict.findings if finding.problem not in told]
+    warnings += [*_warnings(joint, options), *verdict.beside(warnings)]
     for warning in warnings:
         log.warning(warning)
     log.info(verdict.describe())

@@ -19,7 +19,9 @@ from scipy.spatial import cKDTree
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
+from atomfit.projection.result import without_atoms
 from atomfit.projection.sampled import sampled_excess
+from atomfit.projection.stages import ENDED
 from atomfit.projection.verdict import COLOURED
 from atomfit.selection.completion import Discarded, Selection, Stage, complete
 from atomfit.selection.evidence import LOWEST, Decoys
@@ -28,7 +30,8 @@ from atomfit.selection.judgement import Judgement, judge_scores
 from atomfit.selection.scores import Scores
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import PreparedSeries
-from atomfit.tilt_search import CLOSE, HALF, MARGIN
+from atomfit.tilt_refining import Progress, refine_start
+from atomfit.tilt_search import CLOSE, HALF, MARGIN, search
 from atomfit.tilt_starts import Start
 
 log = logging.getLogger("atomfit")
@@ -57,9 +60,8 @@ class _Fitted:
 
     def worse_than(self, other: "_Fitted") -> float:
         """By how much chi-square is larger, in the unit of the other's squared scores."""
-        precisions = other.left.precisions.astype(np.float64)
-        squares = self.left.residual.astype(np.float64) ** 2 - other.left.residual.astype(np.float64) ** 2
-        return float(np.sum(precisions * squares)) / (other.scores.scatter**2 * other.known.excess)
+        more = _more_chi_square(self.left, other.left)
+        return more / (other.scores.scatter**2 * other.known.excess)
 
     @property
     def positions(self) -> Float[np.ndarray, "n 3"]:
@@ -70,6 +72,52 @@ class _Fitted:
     def reason(self) -> str:
         """Why it ended."""
         return self.fit.reason
+
+
+def search_and_select(
+    ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress
+) -> tuple[Start, TiltFit, Selection]:
+    """The atoms that images show, their fit, and what was decided.
+
+    **Arguments:**
+
+    - `ready`, `start`: the images, and where atoms may be.
+    - `options`: of the simplest fit (`tilt_refining.alike`).
+    - `progress`: called with the stage, the iterations done and the objective.
+    """
+
+    def refit(atoms: Start) -> TiltFit:
+        return refine_start(ready, atoms, replace(options, anneal=False), progress)
+
+    if options.map is not None or options.start is not None:
+        # Atoms that somebody else has found may be farther off than those of a reconstruction.
+        start = start.at(refine_start(ready, start, options, progress).positions)
+    found = search(ready, start, options, progress)
+    log.info("search: %s after %d rounds, %d atoms", found.reason, found.rounds, len(found.start.ids))
+    if not found.any:
+        return _nothing(ready, found.start, options, nothing_selected(found.discarded))
+    # Whoever has interrupted the search does not want to wait for another fit.
+    first = found.fit if found.reason in ENDED else refit(found.start)
+    astray = _describes_worse(ready, first, found.fit)
+    if astray:
+        log.warning("the fit of these atoms has gone astray: that of the search stands, as it is")
+    if astray or found.reason in ENDED:
+        start, fit, selection, _ = select_from_images(ready, found.start, found.fit, options)
+        return start, fit, selection
+    start, fit, selection, _ = select_from_images(ready, found.start, first, options, refit)
+    apart = CLOSE * ready.element.neighbour_distance / 2
+    selection = selection.with_earlier(found.discarded, apart, found.reason != "last round")
+    if not selection.judgement.kept.any():
+        return _nothing(ready, start, options, nothing_selected(selection.with_atoms(fit.positions)))
+    return start, fit, selection
+
+
+def _nothing(
+    ready: PreparedSeries, start: Start, options: TiltOptions, selection: Selection
+) -> tuple[Start, TiltFit, Selection]:
+    """No atom, not even of those around."""
+    nobody = start.chosen(np.zeros(len(start.positions), bool))
+    return nobody, without_atoms(ready.series, ready.held_out(options.held_out)), selection
 
 
 def select_from_images(
@@ -219,16 +267,16 @@ def _with_atoms(start: Start, positions: Float[np.ndarray, "n 3"], ready: Prepar
     )
 
 
-def describes_worse(ready: PreparedSeries, fit: TiltFit, other: TiltFit) -> bool:
-    """Whether a fit describes the images worse than another one, beyond what the same fit may differ by.
-
-    **Arguments:**
-
-    - `ready`, `fit`, `other`: the images, and two fits of as many atoms.
-    """
+def _describes_worse(ready: PreparedSeries, fit: TiltFit, other: TiltFit) -> bool:
+    """Whether a fit describes the images worse than another of as many atoms, by more than such differ."""
     one, two = (FittedSeries.of(ready.series, each) for each in (fit, other))
-    squares = one.residual.astype(np.float64) ** 2 - two.residual.astype(np.float64) ** 2
-    return float(np.sum(two.precisions * squares)) > _ASTRAY * len(fit.positions)
+    return _more_chi_square(one, two) > _ASTRAY * len(fit.positions)
+
+
+def _more_chi_square(one: FittedSeries, other: FittedSeries) -> float:
+    """By how much chi-square is larger, with the other's noise."""
+    squares = one.residual.astype(np.float64) ** 2 - other.residual.astype(np.float64) ** 2
+    return float(np.sum(other.precisions.astype(np.float64) * squares))
 
 
 def nothing_selected(discarded: Discarded) -> Selection:

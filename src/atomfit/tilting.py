@@ -28,8 +28,6 @@ from atomfit.projection.half_sets import HalfSets
 from atomfit.projection.information import ImageUncertainty
 from atomfit.projection.misreadings import Agreement
 from atomfit.projection.model import refined_views
-from atomfit.projection.result import without_atoms
-from atomfit.projection.stages import ENDED
 from atomfit.projection.verdict import view_warnings
 from atomfit.projection.views import Views
 from atomfit.selection.completion import Discarded, Selection
@@ -38,8 +36,7 @@ from atomfit.tilt_centre import centred, points_of_box
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import Images, PreparedSeries, prepare_series
 from atomfit.tilt_refining import Progress, alike, half_sets, refine_start
-from atomfit.tilt_search import CLOSE, search
-from atomfit.tilt_selecting import describes_worse, nothing_selected, select_from_images
+from atomfit.tilt_selecting import nothing_selected, search_and_select, select_from_images
 from atomfit.tilt_starts import (
     Start,
     centred_on_start,
@@ -247,7 +244,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
     if selecting:
         plain = alike(options)
         with clock("selection"):
-            start, fit, earlier = _selected(ready, start, plain, progress)
+            start, fit, earlier = search_and_select(ready, start, plain, progress)
         # Whoever has interrupted the selection does not want to wait for another fit.
         if plain != options and fit.reason != "interrupted" and len(start.ids):
             with clock("fit"):
@@ -304,10 +301,10 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         fit.reason,
         uncertainty.excess,
         (*ready.insisted, *insisted),
-        None if options.start is None else found.better,
+        None if options.start is None else found.misread,
         options.gain is not None,
     )
-    later.extend(verdict.warnings)
+    later.extend(verdict.beside(warnings))
     for warning in later:
         log.warning(warning)
     _describe(fit, start, len(moving) - len(start.ids))
@@ -355,45 +352,6 @@ def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> t
     numbers = numbers_of(model, options.map, ready)
     ready = centred(ready, model.positions, points_of_box(built.density.grid))
     return ready, with_surroundings(model.positions, numbers, ids, ready, options, errors)
-
-
-def _selected(
-    ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress
-) -> tuple[Start, TiltFit, Selection]:
-    """The atoms that images show, their fit, and what was decided."""
-
-    def refit(atoms: Start) -> TiltFit:
-        return refine_start(ready, atoms, replace(options, anneal=False), progress)
-
-    if options.map is not None or options.start is not None:
-        # Atoms that somebody else has found may be farther off than those of a reconstruction.
-        start = start.at(refine_start(ready, start, options, progress).positions)
-    found = search(ready, start, options, progress)
-    log.info("search: %s after %d rounds, %d atoms", found.reason, found.rounds, len(found.start.ids))
-    if not found.any:
-        return _nothing(ready, found.start, options, nothing_selected(found.discarded))
-    # Whoever has interrupted the search does not want to wait for another fit.
-    first = found.fit if found.reason in ENDED else refit(found.start)
-    astray = describes_worse(ready, first, found.fit)
-    if astray:
-        log.warning("the fit of these atoms has gone astray: that of the search stands, as it is")
-    if astray or found.reason in ENDED:
-        start, fit, selection, _ = select_from_images(ready, found.start, found.fit, options)
-        return start, fit, selection
-    start, fit, selection, _ = select_from_images(ready, found.start, first, options, refit)
-    apart = CLOSE * ready.element.neighbour_distance / 2
-    selection = selection.with_earlier(found.discarded, apart, found.reason != "last round")
-    if not selection.judgement.kept.any():
-        return _nothing(ready, start, options, nothing_selected(selection.with_atoms(fit.positions)))
-    return start, fit, selection
-
-
-def _nothing(
-    ready: PreparedSeries, start: Start, options: TiltOptions, selection: Selection
-) -> tuple[Start, TiltFit, Selection]:
-    """No atom, not even of those around."""
-    nobody = start.chosen(np.zeros(len(start.positions), bool))
-    return nobody, without_atoms(ready.series, ready.held_out(options.held_out)), selection
 
 
 def _of_moving(neighbours: Neighbours, moving: Bool[np.ndarray, " n"]) -> Neighbours:

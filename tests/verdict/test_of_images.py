@@ -6,6 +6,7 @@ import pytest
 
 from atomfit.elements import element
 from atomfit.errors import Doubt
+from atomfit.projection.misreadings import Agreement
 from atomfit.verdict.of_images import ImageMeasures, judge_images
 
 PT = element("Pt")
@@ -53,10 +54,11 @@ def test_a_wrong_gain_and_a_start_that_was_misread_are_told() -> None:
         [found] = judge_images(measures, PT, "converged", 1.0, gain_given=True).findings
         assert (found.code, found.level) == ("gain", level)
     assert not judge_images(replace(RIGHT, chi_square=2.0), PT, "converged", 1.0).findings
-    better = "the inverse rotations: --inverse-views", 0.9
-    [found] = judge_images(RIGHT, PT, "converged", 1.0, (), better).findings
+    misread = Agreement(0.7, ("the inverse rotations: --inverse-views", 0.9)).misread
+    [found] = judge_images(RIGHT, PT, "converged", 1.0, misread=misread).findings
     assert (found.code, found.level) == ("start", "doubtful")
-    assert "--inverse-views" in found.remedy
+    assert "by 0.90 with the inverse rotations" in found.problem
+    assert Agreement(0.9, None).misread is None
 
 
 def test_a_low_correlation_names_the_suspects_and_an_early_end_is_told() -> None:

@@ -52,18 +52,15 @@ def start_doubts(
     - `distance`: typical distance of neighbours (Å).
     """
     found = agreement(series, positions, distance)
-    told = f"the start agrees with the images by a correlation of {found.correlation:.2f} only"
-    if found.better is not None:
-        words, correlation = found.better
-        what, remedy = words.split(": ", 1)
-        told = f"{told}, and would by {correlation:.2f} with {what}"
+    if found.misread is not None:
         if found.surely_another:
-            return found, [Doubt(told, remedy)], []
-        return found, [], [f"{told}: {remedy}"]
+            return found, [found.misread], []
+        return found, [], [f"{found.misread.problem}: {found.misread.remedy}"]
     if not found.hardly_any:
         return found, [], []
     warning = (
-        f"{told}, of about {found.attainable:.2f} that their noise allows: check the unit of the start, "
+        f"the start agrees with the images by a correlation of {found.correlation:.2f} only, of about "
+        f"{found.attainable:.2f} that their noise allows: check the unit of the start, "
         "the pixel size, the centre, the tilt axis and the sign of its angles, the order of axes, and "
         "whether atoms are bright (nothing that was tried agrees clearly better)"
     )

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import fft
 
+from atomfit.errors import Doubt
 from atomfit.projection.agreement import (
     WIDTHS,
     Turn,
@@ -81,6 +82,16 @@ class Agreement:
     def hardly_any(self) -> bool:
         """Whether model and images have little to do with each other, as far as noise lets it be seen."""
         return self.correlation < _HARDLY * self.attainable
+
+    @property
+    def misread(self) -> Doubt | None:
+        """What was probably meant instead, and what to do."""
+        if self.better is None:
+            return None
+        words, correlation = self.better
+        what, remedy = words.split(": ", 1)
+        told = f"the start agrees with the images by a correlation of {self.correlation:.2f} only"
+        return Doubt(f"{told}, and would by {correlation:.2f} with {what}", remedy)
 
     @property
     def surely_another(self) -> bool:

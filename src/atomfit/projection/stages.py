@@ -149,17 +149,22 @@ class Run:
         """A stage: the model that it ends with, and how."""
         noise = self._noise(model, stage)
         model, found = self._minimised(stage.begin(model), stage, noise)
-        for _ in range(_MOST_AGAIN):
+        for _ in range(_MOST_AGAIN if stage.adjusted else 0):
             # What another model left was not noise only.
             now = self._noise(model, stage)
-            if found.reason in ENDED or not stage.adjusted or now > _SAME_NOISE * noise:
+            if found.reason in ENDED or now > _SAME_NOISE * noise:
                 break
             noise = now
             model, found = self._minimised(model, stage, noise)
         return model, found
 
     def _noise(self, model: TiltModel, stage: Stage) -> float:
-        """What the objective changes by if chi-square changes by two, pixels counted that err alone."""
+        """What the objective changes by if chi-square changes by two, pixels counted that err alone.
+
+        Zero where nothing is weighed against it.
+        """
+        if not stage.adjusted and all(scale is None for scale in self.known):
+            return 0.0
         return self._variance(model, self.weights(model, stage.weighted)) * self._colour(model)
 
     def _minimised(self, model: TiltModel, stage: Stage, noise: float) -> tuple[TiltModel, Minimum[Free]]:

@@ -8,6 +8,7 @@ itself. Each finding names its figure, what it should have been, the likely caus
 the findings say. **bad**: this is hardly a model of the specimen.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -76,6 +77,11 @@ class Verdict:
     def warnings(self) -> tuple[str, ...]:
         """The findings as sentences."""
         return tuple(finding.sentence for finding in self.findings)
+
+    def beside(self, told: Iterable[str]) -> list[str]:
+        """The findings as sentences, but for those whose problem has been told (`told`: in which words)."""
+        words = " ".join(told)
+        return [finding.sentence for finding in self.findings if finding.problem not in words]
 
     def describe(self) -> str:
         """The verdict in one line."""

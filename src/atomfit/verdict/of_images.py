@@ -115,7 +115,7 @@ def judge_images(
     reason: str,
     excess: float,
     doubts: tuple[Doubt, ...] = (),
-    better: tuple[str, float] | None = None,
+    misread: Doubt | None = None,
     gain_given: bool = False,
 ) -> Verdict:
     """What is to be thought of a result of `tilt`.
@@ -127,7 +127,7 @@ def judge_images(
     - `reason`: why the fit ended.
     - `excess`: of the colour of what is left over white noise.
     - `doubts`: what spoke against a fit, and was insisted on.
-    - `better`: what the start agrees clearly better with, and by what correlation; see `Agreement`.
+    - `misread`: what was probably meant by what the start was read as; see `Agreement`.
     - `gain_given`: whether the noise is what a user says that it is.
     """
     figures = {name: float(value) for name, value in asdict(measures).items()}
@@ -143,9 +143,10 @@ def judge_images(
         *removal(measures.removed, measures.atoms),
         *convergence(reason),
         *(_gain(measures.chi_square) if gain_given else []),
-        *_misread(better),
     ]
     findings += insisted(doubts, findings)
+    if misread is not None and misread not in doubts:
+        findings.append(Finding("start", "doubtful", misread.problem, misread.remedy))
     return Verdict.of(findings, figures)
 
 
@@ -162,15 +163,6 @@ def _gain(chi_square: float) -> list[Finding]:
         return []
     problem = f"what the model leaves has {chi_square:.3g} times the variance of noise of the gain given"
     return [Finding("gain", level, problem, "leave --gain out (it is measured then), or correct it")]
-
-
-def _misread(better: tuple[str, float] | None) -> list[Finding]:
-    """Whether a start agrees better with images that are read in another way."""
-    if better is None:
-        return []
-    what, remedy = better[0].split(": ", 1)
-    problem = f"the start agrees with the images better, by a correlation of {better[1]:.2f}, with {what}"
-    return [Finding("start", "doubtful", problem, f"{remedy} (or leave it out, if it was given)")]
 
 
 def _agreement(measures: ImageMeasures, excess: float) -> list[Finding]:

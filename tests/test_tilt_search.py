@@ -16,6 +16,7 @@ from atomfit.simulation.series import projected
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import prepare_series
 from atomfit.tilt_search import _weaker_of_two, search
+from atomfit.tilt_selecting import _with_atoms
 from atomfit.tilt_starts import Start, start_from_images
 
 PIXEL = 0.347
@@ -89,6 +90,23 @@ def test_atoms_of_a_start_are_known_again() -> None:
     assert more.ids.tolist() == [7, 8, 9]
     again = more.chosen(np.array([True, False, False, True])).joined(np.zeros((1, 3)), 14)
     assert again.rows_in(more).tolist() == [0, -1, 3]
+
+
+def test_other_atoms_take_along_what_is_known_of_those_that_stay() -> None:
+    """After a search, too, that has joined atoms and moved them from where they are expected."""
+    begin = Start(
+        np.eye(3), np.full(3, 14), np.array([False, False, True]), np.arange(2), np.full((3, 3), 0.1)
+    )
+    searched = begin.joined(np.full((1, 3), 5.0), 14).at(np.arange(12.0).reshape(4, 3))
+    places = np.concatenate([searched.positions[[1]], [[9.0, 9.0, 9.0]]])
+    other = _with_atoms(searched, places, 78)
+    assert other.expected is not None
+    assert other.known is not None
+    np.testing.assert_array_equal(other.positions, [*places, searched.positions[3]])
+    np.testing.assert_array_equal(other.expected, [[0, 1, 0], [9, 9, 9], [0, 0, 1]])
+    np.testing.assert_array_equal(other.known[:, 0], [0.1, np.inf, 0.1])
+    np.testing.assert_array_equal(other.numbers, [14, 78, 14])
+    np.testing.assert_array_equal(other.rows_in(other), [0, 1, 2])
 
 
 def test_of_two_that_are_one_the_weaker_goes() -> None:

@@ -15,7 +15,7 @@ from experiments.verdict.maps import RIGHT, WRONG, Case
 from experiments.verdict.models import RIGHT_PAIRS, WRONG_PAIRS, Pair, compared
 
 #: Limits were chosen on seed 100; these are reported.
-SEEDS = (200, 201)
+SEEDS = (300, 301)
 #: Parts that fit, with the first of them.
 SLOW = ("maps", "images")
 Row = tuple[str, ...]

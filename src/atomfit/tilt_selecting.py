@@ -147,14 +147,14 @@ def select_from_images(
     def going_on(positions: np.ndarray) -> _Fitted:
         nonlocal last
         assert refit is not None
-        changed = _with_atoms(start, positions, ready)
+        changed = _with_atoms(start, positions, ready.element.number)
         begin = _begin(changed.positions, last[0].positions, last[1].positions, beside)
         last = changed, refit(changed.going_on(begin))
         return fitted(*last)
 
     def anew(positions: np.ndarray) -> _Fitted:
         assert refit is not None
-        changed = _with_atoms(start, positions, ready)
+        changed = _with_atoms(start, positions, ready.element.number)
         return fitted(changed, refit(changed))
 
     moving = ~start.frozen
@@ -248,22 +248,23 @@ def _begin(
     return np.where(anew[:, None], positions, ended[row])
 
 
-def _with_atoms(start: Start, positions: Float[np.ndarray, "n 3"], ready: PreparedSeries) -> Start:
-    """The same start with other atoms; of new ones nothing is known, and they are of the typical kind."""
+def _with_atoms(start: Start, positions: Float[np.ndarray, "n 3"], number: int) -> Start:
+    """The same start with other atoms; of new ones nothing is known, and they are of one element."""
     rows = {tuple(place): i for i, place in enumerate(start.positions.tolist())}
     before = np.array([rows.get(tuple(place), -1) for place in positions.tolist()], dtype=int)
     around = np.flatnonzero(start.frozen)
     every = np.concatenate([before, around])
-    known = start.known
-    if known is not None:
-        known = np.where((every < 0)[:, None], np.inf, known[every])
+    places, new = np.concatenate([positions, start.positions[around]]), (every < 0)[:, None]
     return replace(
         start,
-        positions=np.concatenate([positions, start.positions[around]]),
-        numbers=np.where(every < 0, ready.element.number, start.numbers[every]),
+        positions=places,
+        numbers=np.where(every < 0, number, start.numbers[every]),
         frozen=np.arange(len(every)) >= len(positions),
         ids=np.arange(1, len(positions) + 1),
-        known=known,
+        known=None if start.known is None else np.where(new, np.inf, start.known[every]),
+        expected=None if start.expected is None else np.where(new, places, start.expected[every]),
+        rows=None,
+        named=0,
     )
 
 

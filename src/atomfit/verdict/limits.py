@@ -2,8 +2,8 @@
 
 Each is chosen between what right inputs show and what wrong ones do, on one set of seeds, and reported on
 another: `experiments/verdict` has the table. Those of gains, and of a gap that is filled, are no more than
-plausible: what they mean is known beforehand (a factor of noise, the width of a shell). Lengths are relative
-to the element's.
+plausible: what they mean is known beforehand (a factor of noise, the width of a shell). Lengths are in the
+element's.
 """
 
 #: Mean distance of the first shell in that of the bulk: 0.99 to 1.038 in right maps, 1.033 in icosahedra.

@@ -60,15 +60,18 @@ def test_a_glass_is_found_from_counts() -> None:
 
 
 def test_counts_of_nothing_have_no_atoms(tmp_path: Path) -> None:
-    """Through the command: a result without atoms, which says so and is bad under --strict."""
+    """Through the command: refused, or else a result without atoms, which says so and is bad."""
     rng = np.random.default_rng(8)
     write_images(tmp_path / "noise.mrc", rng.poisson(1.5, (16, 40, 40)).astype(np.float32), 0.3)
     (tmp_path / "noise.tlt").write_text("\n".join(f"{11.25 * k:.2f}" for k in range(16)))
     arguments = ["tilt", str(tmp_path / "noise.mrc"), "--views", str(tmp_path / "noise.tlt"), "-e", "Si"]
     out = tmp_path / "out"
-    outcome = CliRunner().invoke(
-        app, [*arguments, "--likelihood", "poisson", "--out", str(out), "--strict"]
-    )
+    arguments += ["--likelihood", "poisson", "--out", str(out), "--strict"]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2
+    assert "may show noise" in " ".join(refused.stderr.split())
+    assert not out.exists()
+    outcome = CliRunner().invoke(app, [*arguments, "--insist"])
     assert outcome.exit_code == 3, outcome.output
     assert "0 atoms" in outcome.stdout
     assert len((out / "atoms.csv").read_text().splitlines()) == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
@@ -108,19 +109,48 @@ def oracle(images: np.ndarray, views: Views, truth: Float[np.ndarray, "n 3"]) ->
     return best
 
 
+def counts(rng: np.random.Generator, shape: tuple[int, int, int], level: float) -> np.ndarray:
+    """Counts of nothing."""
+    return rng.poisson(level, shape).astype(np.float32)
+
+
+def counts_of_a_ball(rng: np.random.Generator, shape: tuple[int, int, int], level: float) -> np.ndarray:
+    """Counts of a ball without atoms in it."""
+    axis = np.linspace(-1, 1, shape[1])
+    thickness = np.sqrt(np.maximum(0.5 - axis[:, None] ** 2 - axis**2, 0))
+    return rng.poisson(np.broadcast_to(level * (0.1 + 3 * thickness), shape)).astype(np.float32)
+
+
+def blurred(rng: np.random.Generator, shape: tuple[int, int, int], level: float) -> np.ndarray:
+    """Counts of nothing that neighbouring pixels share."""
+    return gaussian_filter(counts(rng, shape, level), (0, 1.0, 1.0))
+
+
+def lines(rng: np.random.Generator, shape: tuple[int, int, int], level: float) -> np.ndarray:
+    """Counts of nothing, with an intensity that differs from line to line of a scan."""
+    brightness = level * np.exp(rng.normal(0, 0.2, (shape[0], shape[1], 1)))
+    return rng.poisson(np.broadcast_to(brightness, shape)).astype(np.float32)
+
+
+KINDS = (counts, counts_of_a_ball, blurred, lines)
+
+
 def noise(seed: int) -> str:
-    """One line of the table of noise: counts of nothing, in images of different sizes and doses."""
+    """One line of the table of noise: nothing, in images of different kinds, sizes and doses."""
     rng = np.random.default_rng(seed)
     size, views_count = int(rng.integers(40, 100)), int(rng.integers(16, 60))
     level, pixel = float(np.exp(rng.uniform(np.log(0.2), np.log(20)))), float(rng.uniform(0.15, 0.5))
     views = Views.from_tilts(np.arange(views_count) * 180.0 / views_count, "y", (size, size))
-    images = rng.poisson(level, (views_count, size, size)).astype(np.float32)
+    kind = KINDS[seed % len(KINDS)]
+    images = kind(rng, (views_count, size, size), level)
+    likelihood = "gaussian" if kind is blurred else "poisson"
     try:
-        result = tilt(images, views, "Si", pixel_size=pixel, likelihood="poisson", probe="fixed")
+        result = tilt(images, views, "Si", pixel_size=pixel, likelihood=likelihood, probe="fixed")
         told = f"{len(result)} | {result.verdict.level}"
     except InputError as error:
-        told = f"0 | refused: {error}"
-    return f"| {seed} | {views_count} x {size} x {size} | {pixel:.2f} | {level:.2f} | {told} |\n"
+        told = f"0 | refused: {str(error).split(';')[0]}"
+    what = kind.__name__.replace("_", " ")
+    return f"| {seed} | {what} | {views_count} x {size} x {size} | {pixel:.2f} | {level:.2f} | {told} |\n"
 
 
 def record(name: str, header: str, line: str) -> None:
@@ -144,8 +174,8 @@ def main() -> None:
     for seed in options.seeds:
         for atoms in options.atoms:
             record("table.md", HEADER, row(atoms, seed, options.dose))
-    header = "| seed | images | pixel (Å) | counts | atoms | verdict |\n|---|---|---|---|---|---|\n"
-    for seed in range(100, 100 + options.noise):
+    header = "| seed | kind | images | pixel (Å) | counts | atoms | verdict |\n" + "|---" * 7 + "|\n"
+    for seed in range(120, 120 + options.noise):
         record("noise.md", header, noise(seed))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
+from atomfit.doubts.noise import disagreeing_views
 from atomfit.doubts.starts import require_distances, start_doubts, why_outside
 from atomfit.errors import Doubt, InputError, settle
 from atomfit.io.models import read_model
@@ -269,16 +270,24 @@ def judged(
     """Whether images and start agree, what to warn of, and what a user has insisted on.
 
     **Raises:** `InputError` if a model to start from agrees with the images only if something else was
-        meant, and the user does not insist.
+        meant, or if there is none and images do not agree on atoms, and the user does not insist.
     """
-    found, doubts, warnings = start_doubts(ready.series, start.positions, ready.element.neighbour_distance)
+    distance = ready.element.neighbour_distance
+    found, doubts, warnings = start_doubts(ready.series, start.positions, distance)
     log.info("the start and the images correlate by %.3f (identical round atoms)", found.correlation)
     given = options.start or options.map
+    if given is None:
+        # Places that the images show agree with them, whatever was meant.
+        warnings = [*warnings, *settle(doubts, insist=True)]
+        # It needs JAX.
+        from atomfit.projection.existence import existence_in_images
+
+        doubts = disagreeing_views(existence_in_images(ready.series, distance))
     try:
-        told = settle(doubts, options.insist or given is None)
+        told = settle(doubts, options.insist)
         return found, [*warnings, *told], tuple(doubts) if options.insist else ()
     except InputError as error:
-        raise error.at(given or "start") from None
+        raise error.at(given or ready.stack.path or "images") from None
 
 
 def require_room(start: Start, ready: PreparedSeries, probe: ProbeKind, searching: bool) -> None:

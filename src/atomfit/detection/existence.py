@@ -14,8 +14,10 @@ The test is of all atoms together. Surrogates of a few atoms are too different f
 anything: fewer than `FEWEST_ATOMS` are not judged.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count, islice
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float
@@ -48,16 +50,32 @@ _REACH = 1.5
 
 @dataclass(frozen=True)
 class Existence:
-    """How well atoms describe a map, and maps without atoms.
+    """How well atoms describe data, and data without atoms.
 
     **Fields:**
 
-    - `reached`: correlation of the map with identical atoms, for each filter.
+    - `reached`: measures of how well they do; of a map its correlation with atoms, for each filter.
     - `by_surrogates`: the same of each surrogate.
     """
 
     reached: tuple[float, ...]
     by_surrogates: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def beside(cls, reached: tuple[float, ...], surrogates: Iterable[tuple[float, ...]]) -> "Existence":
+        """Data beside as many surrogates as it takes to tell.
+
+        **Arguments:**
+
+        - `reached`: measures of the data.
+        - `surrogates`: the same of surrogates, made as they are asked for; at least two.
+        """
+        drawn: list[tuple[float, ...]] = []
+        for one in islice(surrogates, _MOST):
+            drawn.append(one)
+            if len(drawn) >= _FEWEST and not _HOPELESS < cls(reached, tuple(drawn)).deviations < _CLEAR:
+                break
+        return cls(reached, tuple(drawn))
 
     @property
     def deviations(self) -> float:
@@ -94,14 +112,9 @@ def existence(
         field = _transform(texture.deviations * values)
         return tuple(scale.reached(np.where(region, scale.filtered(field), 0)) for scale in scales)
 
-    own, rng = reached(texture.values), np.random.default_rng(0)
-    drawn: list[tuple[float, ...]] = []
-    while len(drawn) < _MOST:
-        drawn.append(reached(texture.surrogate(rng)))
-        found = Existence(own, tuple(drawn))
-        if len(drawn) >= _FEWEST and not _HOPELESS < found.deviations < _CLEAR:
-            break
-    return found
+    rng = np.random.default_rng(0)
+    surrogates = (reached(texture.surrogate(rng)) for _ in count())
+    return Existence.beside(reached(texture.values), surrogates)
 
 
 @dataclass(frozen=True, eq=False)

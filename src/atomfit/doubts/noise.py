@@ -14,6 +14,9 @@ others to less; published amorphous films have 12 and more (`experiments/noise_o
 
 A box with noise all over is left to the fit, which knows that noise: surrogates of the whole box would bury
 a small particle in it.
+
+The same is asked of the views of a tilt series: they must agree on atoms better than by chance
+(`projection.existence`).
 """
 
 from atomfit.detection.existence import Existence, existence
@@ -30,6 +33,8 @@ _FEWEST_PAIRS = 9
 _SILENT = 0.2
 #: Standard deviations below which there is no telling atoms from noise, and from which on there is.
 ENOUGH, CLEAR = 5.0, 7.0
+#: The same for views, whose highest crests scatter to the high side.
+AGREED = 6.0
 
 
 def beside_noise(density: DensityMap, distance: float) -> Existence | None:
@@ -56,5 +61,18 @@ def noise_doubts(found: Existence | None) -> list[Doubt]:
             "what stands out may be noise: atoms describe it no better than noise of the same colour and "
             f"outline (by {max(found.deviations, 0.0):.1f} standard deviations; {ENOUGH:g} would tell)",
             "look at the map, and give it as it was before it was masked, clipped or smoothed",
+        )
+    ]
+
+
+def disagreeing_views(found: Existence | None) -> list[Doubt]:
+    """Doubts about a series whose views agree on atoms no better than if they had nothing in common."""
+    if found is None or found.deviations > AGREED:
+        return []
+    return [
+        Doubt(
+            "the images may show noise, or other views than were given: they agree on atoms no better than "
+            f"by chance (by {max(found.deviations, 0.0):.1f} standard deviations; {AGREED:g} would tell)",
+            "look at the images, check tilts and alignment, or give atoms to start from (--start)",
         )
     ]

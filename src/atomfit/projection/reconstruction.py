@@ -30,9 +30,9 @@ from atomfit.grid import DensityMap, Grid
 from atomfit.projection.views import TiltSeries
 
 #: Standard deviation of the Gaussian (Å), in neighbour distances.
-_SMOOTH = 0.17
+SMOOTH = 0.17
 #: Edge of a voxel, in neighbour distances; not less than a pixel.
-_VOXEL = 0.15
+VOXEL = 0.15
 #: An atom is at least so bright beside the typical one (chosen, with the rule of two classes, on the very
 #: series of platinum and silicon that `experiments/local_orbital_tomography` reports).
 _FAINTEST = 0.6
@@ -53,7 +53,7 @@ def places_of_atoms(series: TiltSeries, neighbour_distance: float) -> Float[np.n
     """
     from skimage.filters import threshold_otsu
 
-    density = reconstruct(series, _SMOOTH * neighbour_distance, _VOXEL * neighbour_distance)
+    density = reconstruct(series, SMOOTH * neighbour_distance, VOXEL * neighbour_distance)
     apart = CLOSEST * neighbour_distance
     deepest = -float(density.values.min())
     voxels = local_maxima(density, max(deepest, 0.0), apart)

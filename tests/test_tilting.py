@@ -31,7 +31,7 @@ from atomfit.projection.views import Views
 from atomfit.rendering import Gaussians, render_reference
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilting import TiltResult, tilt
-from simulated_series import PIXEL, Planted, U, planted
+from simulated_series import PIXEL, SHAPE, Planted, U, planted
 from test_bad_input import refused
 
 DOCUMENTED = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
@@ -432,3 +432,22 @@ def test_a_third_partys_series(real_data: Path, tmp_path: Path) -> None:
     found = tilt(images, views, "Pt", pixel_size=0.4, mask_value=0.0, start=tmp_path / "start.csv")
     assert np.sqrt(np.mean(np.sum((found.positions - known) ** 2, axis=1))) < 0.03
     assert found.warnings == ()
+
+
+def test_what_is_known_wrongly_and_a_view_of_something_else_are_in_the_verdict(
+    truth: Planted, start: np.ndarray, tmp_path: Path
+) -> None:
+    images = truth.images.copy()
+    images[7] = np.random.default_rng(2).permutation(images[7].ravel()).reshape(SHAPE)
+    replace(truth, images=images).write(tmp_path, start)
+    result = tilt(
+        tmp_path / "images.mrc",
+        tmp_path / "views.csv",
+        "Pt",
+        start=tmp_path / "start.csv",
+        known_positions=1e-3,
+        anneal=False,
+    )
+    assert result.verdict.level == "bad"
+    assert {"known", "views"} <= set(result.verdict.codes)
+    assert "views 7 (" in " ".join(result.verdict.warnings)

@@ -15,13 +15,17 @@ from scipy.spatial import cKDTree
 
 from atomfit.doubts.noise import disagreeing_views
 from atomfit.doubts.starts import require_distances, start_doubts, why_outside
+from atomfit.doubts.visible import (
+    require_atoms_in_views,
+    require_centres_in_images,
+    shown,
+    shown_in_views,
+)
 from atomfit.errors import Doubt, InputError, settle
 from atomfit.io.models import read_model
 from atomfit.memory import require_memory
 from atomfit.preparation import prepare
-from atomfit.projection.agreement import seen_at
 from atomfit.projection.misreadings import Agreement
-from atomfit.projection.views import TiltSeries
 from atomfit.statistics.comparison import Model
 from atomfit.tilt_centre import centred, points_of_result
 from atomfit.tilt_options import ProbeKind, TiltOptions
@@ -160,6 +164,7 @@ def start_from_images(ready: PreparedSeries, options: TiltOptions) -> Start:
     """
     from atomfit.projection.reconstruction import places_of_atoms
 
+    require_centres_in_images(ready.series)
     positions = places_of_atoms(ready.series, ready.element.neighbour_distance)
     if options.surroundings is not None and len(positions):
         around = read_model(Path(options.surroundings), "surroundings").positions
@@ -185,6 +190,8 @@ def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
     if options.start is not None:
         ready = centred_on_start(ready, options.start)
         judged(start_from_file(options.start, ready, options), ready, options)
+    if options.start is None and options.map is None:
+        require_centres_in_images(ready.series)
     if options.map is not None:
         prepare(options.map, [one.symbol for one in ready.elements])
 
@@ -208,13 +215,15 @@ def with_surroundings(
         known = np.full(positions.shape, options.known_positions)
     elif errors is not None:
         known = errors
-    outside = ~shown(positions, series, _MARGIN)
+    in_views = shown_in_views(positions, series, _MARGIN)
+    outside = ~in_views.any(axis=0)
     if outside.any():
         raise InputError(
             f"{int(outside.sum())} of {len(positions)} atoms are in no image",
             why_outside(series, positions, ready.element.neighbour_distance),
             options.start or options.map,
         )
+    require_atoms_in_views(in_views, series)
     if options.surroundings is None:
         return Start(positions, numbers, np.zeros(len(positions), bool), ids, known)
     around = read_model(Path(options.surroundings), "surroundings")
@@ -251,17 +260,6 @@ def numbers_of(model: Model, path: str | Path, ready: PreparedSeries) -> Int[np.
                 path,
             )
     return np.array([known[symbol] for symbol in model.symbols])
-
-
-def shown(positions: Float[np.ndarray, "n 3"], series: TiltSeries, margin: float) -> Bool[np.ndarray, " n"]:
-    """Atoms that at least one image shows, or would if it reached farther by a margin (Å)."""
-    edge = margin / series.pixel
-    size = np.array(series.shape[::-1]) - 1
-    seen = np.zeros(len(positions), bool)
-    for rotation, centre in zip(series.views.rotations, series.views.centres, strict=True):
-        places = seen_at(positions - series.centre, rotation, centre, series.pixel)
-        seen |= np.all((places >= -edge) & (places <= size + edge), axis=1)
-    return seen
 
 
 def judged(

@@ -23,7 +23,9 @@ from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import Model
 from atomfit.neighbours import Neighbours, find_neighbours
 from atomfit.numerics import own_numerics
+from atomfit.projection.expectations import of_atoms, of_rotations
 from atomfit.projection.fit import TiltFit
+from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.half_sets import HalfSets
 from atomfit.projection.information import ImageUncertainty
 from atomfit.projection.misreadings import Agreement
@@ -48,8 +50,8 @@ from atomfit.tilt_starts import (
     with_surroundings,
 )
 from atomfit.timing import Stopwatch
-from atomfit.verdict.findings import Verdict
-from atomfit.verdict.of_images import judge_images, measure_images
+from atomfit.verdict.findings import Finding, Verdict
+from atomfit.verdict.of_images import contradicted, judge_images, measure_images, undescribed
 
 log = logging.getLogger("atomfit")
 
@@ -303,6 +305,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         (*ready.insisted, *insisted),
         None if options.start is None else found.misread,
         options.gain is not None,
+        [*_contradicted(ready, start, fit, uncertainty.excess, options), *undescribed(fit.correlations)],
     )
     later.extend(verdict.beside(warnings))
     for warning in later:
@@ -323,6 +326,32 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         verdict,
         (*warnings, *later),
         clock.seconds,
+    )
+
+
+def _contradicted(
+    ready: PreparedSeries, start: Start, fit: TiltFit, excess: float, options: TiltOptions
+) -> list[Finding]:
+    """Whether the images contradict what was known before the fit."""
+    if not len(start.ids):
+        return []
+    turns = np.degrees(np.asarray(fit.views.turns)[~fit.held_out])
+    moving = ~start.frozen
+    known = None if start.known is None else start.known[moving]
+    expected = start.positions if start.expected is None else start.expected
+    atoms = FittedSeries.of(ready.series, fit).chosen(moving)
+    return contradicted(
+        [
+            *of_atoms(
+                atoms,
+                excess,
+                (fit.positions - expected)[moving],
+                known,
+                np.asarray(fit.atoms.numbers)[moving],
+                options.known_amplitudes,
+            ),
+            *of_rotations(turns, options.known_turns),
+        ]
     )
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from atomfit.io.comparisons import summary
 from atomfit.simulation.particles import particle
@@ -66,3 +67,17 @@ def test_two_particles_are_not_one() -> None:
     c = compare(model("a", SITES), model("b", other + 8.0), move=False)
     assert judge_comparison(c).level == "bad"
     assert judge_comparison(c).codes[0] == "few-common"
+
+
+def test_a_few_atoms_lie_on_any_crystal() -> None:
+    rng = np.random.default_rng(7)
+    few = SITES[:5] + rng.normal(0, ESD, (5, 3))
+    verdict = judge_comparison(compare(model("a", noisy(0)), model("b", few)))
+    assert (verdict.level, verdict.codes) == ("doubtful", ("few-common",))
+    assert "only 5 of 201 atoms of the larger model" in verdict.warnings[0]
+    # Turned by what is no symmetry, so that the frame has to be found: a piece has many.
+    turned = few @ Rotation.from_euler("xyz", [20, 31, 47], degrees=True).as_matrix()
+    verdict = judge_comparison(compare(model("a", noisy(0)), model("b", turned)))
+    assert set(verdict.codes) >= {"few-common", "frame"}
+    assert verdict.level == "doubtful"
+    assert verdict.measures["equal_orientations"] > 0

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from atomfit.elements import element
 from atomfit.errors import Doubt
+from atomfit.projection.expectations import Expectation
 from atomfit.projection.misreadings import Agreement
-from atomfit.verdict.of_images import ImageMeasures, judge_images
+from atomfit.verdict.of_images import ImageMeasures, contradicted, judge_images, undescribed
 
 PT = element("Pt")
 RIGHT = ImageMeasures(55, 0.95, 0.9, 1.02, 0.0, 0.1, 0.0, 0.03, 0.0, 0.1)
@@ -66,3 +68,30 @@ def test_a_low_correlation_names_the_suspects_and_an_early_end_is_told() -> None
     for suspect in ("unit", "pixel size", "centre", "convention", "contrast"):
         assert suspect in correlation.remedy
     assert "did not converge: interrupted" in early.problem
+
+
+def test_a_view_that_the_model_does_not_describe_is_found() -> None:
+    right = np.full(24, 0.9) + np.random.default_rng(0).normal(0, 0.01, 24)
+    assert not undescribed(right)
+    # Few counts: all are low.
+    assert not undescribed(right - 0.85)
+    right[7] = 0.003
+    [found] = undescribed(right)
+    assert (found.code, found.level) == ("views", "doubtful")
+    assert "views 7 (0.00) at all; the median of all is 0.90" in found.problem
+    assert judge_images(RIGHT, PT, "converged", 1.0, further=[found]).level == "doubtful"
+
+
+def test_what_was_known_is_held_against_chi_square() -> None:
+    rng = np.random.default_rng(3)
+    right = [Expectation("positions", rng.chisquare(3, 43), 3) for _ in range(20)]
+    assert not contradicted(right)
+    [all_of_them] = contradicted([Expectation("positions", 40 * rng.chisquare(3, 43), 3)])
+    assert (all_of_them.code, all_of_them.level) == ("known", "bad")
+    [one] = contradicted([Expectation("rotations", np.append(rng.chisquare(3, 42), 60.0), 3)])
+    assert one.level == "doubtful"
+    assert "--known-turns" in one.remedy
+    # None by itself, but all together.
+    [together] = contradicted([Expectation("amplitudes", np.full(43, 2.0), 1)])
+    assert together.level == "doubtful"
+    assert not contradicted([Expectation("positions", np.zeros(0), 3)])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import refined_views
@@ -46,6 +46,10 @@ class FittedSeries:
             np.asarray(fit.atoms.amplitudes),
             fit.spot,
         )
+
+    def chosen(self, which: Bool[np.ndarray, " n"]) -> "FittedSeries":
+        """Some of the atoms, with what all of them leave."""
+        return replace(self, positions=self.positions[which], amplitudes=self.amplitudes[which])
 
     @property
     def width(self) -> float:

@@ -147,8 +147,14 @@ def _inverse_blocks(matrix: sparse.csr_matrix, size: int) -> Float[np.ndarray, "
     return np.linalg.inv(blocked.data[rows == blocked.indices])
 
 
-def _shared_information(fitted: FittedSeries) -> sparse.csr_matrix:
-    """JᵀWJ of positions and amplitudes, atom by atom."""
+def information_alone(fitted: FittedSeries) -> Float[np.ndarray, "n 4 4"]:
+    """What images tell of each atom's x, y, z and amplitude, were the others known."""
+    blocked = _shared_information(fitted, 0).tobsr((4, 4))
+    return np.asarray(blocked.data)
+
+
+def _shared_information(fitted: FittedSeries, whole: int = _WHOLE) -> sparse.csr_matrix:
+    """JᵀWJ of positions and amplitudes, atom by atom; without what more atoms than `whole` share."""
     series, spot = fitted.series, fitted.spot
     positions, amplitudes = fitted.positions, fitted.amplitudes
     n, area = len(positions), series.pixel**2
@@ -168,7 +174,7 @@ def _shared_information(fitted: FittedSeries) -> sparse.csr_matrix:
         seen = (positions - series.centre) @ plane.T
         # In many views an atom overlaps with thousands of others: too many to keep.
         pairs = np.zeros((0, 2), int)
-        if n <= _WHOLE:
+        if n <= whole:
             pairs = cKDTree(seen).query_pairs(reach, output_type="ndarray")
         first = np.concatenate([np.arange(n), pairs[:, 0]])
         second = np.concatenate([np.arange(n), pairs[:, 1]])

@@ -6,7 +6,7 @@ them that it has. Beside them, because the correlation changes with the tilt any
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 #: A view is far below the others if its correlation is by so much, and by so many deviations of the others.
 _FAR, _DEVIATIONS = 0.1, 6.0
@@ -29,6 +29,19 @@ def r_factor(measured: Float[np.ndarray, " k"], drawn: Float[np.ndarray, " k"]) 
     return float(np.abs(measured - drawn).sum() / max(float(np.abs(measured).sum()), 1e-300))
 
 
+def far_below(correlations: Float[np.ndarray, " v"]) -> Int[np.ndarray, " k"]:
+    """Views that correlate far less than the others do."""
+    median = float(np.median(correlations))
+    deviation = 1.4826 * float(np.median(np.abs(correlations - median)))
+    return np.flatnonzero(correlations < median - max(_FAR, _DEVIATIONS * deviation))
+
+
+def listed(correlations: Float[np.ndarray, " v"], views: Int[np.ndarray, " k"]) -> str:
+    """Views and their correlations in words."""
+    more = f" and {len(views) - 10} more" if len(views) > 10 else ""
+    return ", ".join(f"{k} ({correlations[k]:.2f})" for k in views[:10]) + more
+
+
 def view_warnings(
     correlations: Float[np.ndarray, " v"], held_out: Bool[np.ndarray, " v"], excess: float = np.inf
 ) -> list[str]:
@@ -43,14 +56,11 @@ def view_warnings(
     """
     warnings = []
     median = float(np.median(correlations))
-    deviation = 1.4826 * float(np.median(np.abs(correlations - median)))
-    below = np.flatnonzero(correlations < median - max(_FAR, _DEVIATIONS * deviation))
+    below = far_below(correlations)
     if len(below):
-        listed = ", ".join(f"{k} ({correlations[k]:.2f})" for k in below[:10])
-        more = f" and {len(below) - 10} more" if len(below) > 10 else ""
         warnings.append(
-            f"the model disagrees with the images of views {listed}{more}; the median is {median:.2f}: "
-            "check their angles, or leave them out"
+            f"the model disagrees with the images of views {listed(correlations, below)}; the median is "
+            f"{median:.2f}: check their angles, or leave them out"
         )
     if median < _NONE_AT_ALL and excess > COLOURED:
         warnings.append(

@@ -41,11 +41,7 @@ def headline(c: Comparison, found: dict[str, Any]) -> dict[str, Any]:
 
 def warnings(c: Comparison) -> list[str]:
     """What a user should know before trusting the numbers."""
-    found, registration = list(judge_comparison(c).warnings), c.registration
-    if registration.equals:
-        found.append(
-            f"{registration.equals} other orientations are as good; the smallest rotation is taken"
-        )
+    found = list(judge_comparison(c).warnings)
     if not c.tested:
         found.append(
             "it was not tested whether atoms moved by more than noise: not both models have error bars"

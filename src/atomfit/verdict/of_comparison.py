@@ -12,7 +12,8 @@ import numpy as np
 from atomfit.statistics.comparison import Comparison
 from atomfit.verdict.findings import Finding, Level, Verdict
 
-#: Fewer common atoms, of the smaller model's, are hardly those of one particle; still fewer are not.
+#: Fewer common atoms, of the smaller model's, are hardly those of one particle; still fewer are not. Of the
+#: larger model's, fewer than the second say nothing of it, and any piece of a crystal lies on another one.
 FEW, HARDLY_ANY = 0.5, 0.2
 #: Displacements so much smaller than their error bars are those of a copy, by rounding.
 COPY = 1e-6
@@ -27,10 +28,12 @@ Cause = Literal["too large", "atoms moved together", "some atoms moved", "either
 def judge_comparison(c: Comparison) -> Verdict:
     """What is to be thought of two models compared."""
     common, smaller = c.count("common"), min(len(c.a), len(c.b))
+    larger = max(len(c.a), len(c.b))
     share = common / smaller if smaller else float("nan")
     measures = {
         "common": float(common),
         "common_of_smaller": share,
+        "equal_orientations": float(c.registration.equals),
         "tested": float(c.tested),
         "error_bars_too_small_by": c.scale.value,
         "coherence": c.coherence[0],
@@ -45,6 +48,24 @@ def judge_comparison(c: Comparison) -> Verdict:
                 level,
                 f"only {common} of {smaller} atoms are common",
                 "are they one particle? check the units of both, and which atoms were left out",
+            )
+        )
+    elif common < HARDLY_ANY * larger:
+        findings.append(
+            Finding(
+                "few-common",
+                "doubtful",
+                f"only {common} of {larger} atoms of the larger model are common",
+                "are they one particle? so few atoms lie on those of any crystal of its kind",
+            )
+        )
+    if c.registration.equals:
+        findings.append(
+            Finding(
+                "frame",
+                "doubtful",
+                f"{c.registration.equals} other orientations are as good; the smallest rotation is taken",
+                "which atom is which is not known: give both models in one frame (--no-register)",
             )
         )
     cause = cause_of_excess(c)

@@ -1,5 +1,6 @@
 """The verdict on atoms that were refined against a tilt series."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -8,8 +9,9 @@ from jaxtyping import Bool, Float
 from atomfit.elements import Element
 from atomfit.errors import Doubt
 from atomfit.neighbours import shell_gap
+from atomfit.projection.expectations import Expectation
 from atomfit.projection.fit import TiltFit
-from atomfit.projection.verdict import COLOURED
+from atomfit.projection.verdict import COLOURED, far_below, listed
 from atomfit.selection.completion import Selection
 from atomfit.verdict import limits
 from atomfit.verdict.common import (
@@ -117,6 +119,7 @@ def judge_images(
     doubts: tuple[Doubt, ...] = (),
     misread: Doubt | None = None,
     gain_given: bool = False,
+    further: Sequence[Finding] = (),
 ) -> Verdict:
     """What is to be thought of a result of `tilt`.
 
@@ -129,6 +132,7 @@ def judge_images(
     - `doubts`: what spoke against a fit, and was insisted on.
     - `misread`: what was probably meant by what the start was read as; see `Agreement`.
     - `gain_given`: whether the noise is what a user says that it is.
+    - `further`: what else was found, of single views (`undescribed`) or of what was known (`contradicted`).
     """
     figures = {name: float(value) for name, value in asdict(measures).items()}
     if not measures.atoms:
@@ -143,11 +147,52 @@ def judge_images(
         *removal(measures.removed, measures.atoms),
         *convergence(reason),
         *(_gain(measures.chi_square) if gain_given else []),
+        *further,
     ]
     findings += insisted(doubts, findings)
     if misread is not None and misread not in doubts:
         findings.append(Finding("start", "doubtful", misread.problem, misread.remedy))
     return Verdict.of(findings, figures)
+
+
+def contradicted(expectations: Iterable[Expectation]) -> list[Finding]:
+    """Whether images contradict what was said to be known before they were seen."""
+    return [
+        Finding(
+            "known",
+            level_above(one.against, 0.0, limits.UNSUPPORTED_BAD) if one.against else "doubtful",
+            f"the images contradict what was said to be known of {one.kind}: chi-square of that is "
+            f"{one.ratio:.3g} times what it should be, and {one.against:.0%} of them contradict it alone",
+            f"what was known is wrong or too narrow: {_OTHERWISE[one.kind]}",
+        )
+        for one in expectations
+        if one.contradicted
+    ]
+
+
+#: What to do about it.
+_OTHERWISE = {
+    "positions": "give a larger --known-positions, leave out --coupled, or give another start",
+    "amplitudes": "give a larger --known-amplitudes, or check which element each atom is",
+    "rotations": "give a larger --known-turns, or check the views",
+}
+
+
+def undescribed(correlations: Float[np.ndarray, " v"]) -> list[Finding]:
+    """Whether there are views that the model does not describe at all, while it does the others."""
+    views = far_below(correlations)
+    views = views[correlations[views] < limits.CORRELATION_NONE]
+    if not len(views):
+        return []
+    return [
+        Finding(
+            "views",
+            "doubtful",
+            f"the model does not describe the images of views {listed(correlations, views)} at all; "
+            f"the median of all is {np.median(correlations):.2f}",
+            "check their angles and centres, or leave them out",
+        )
+    ]
 
 
 def _chi_square(images: Float[np.ndarray, "v rows columns"], fit: TiltFit) -> float:

@@ -155,6 +155,7 @@ def test_bad_files(case: str, command: str, tiny_bytes: bytes, tmp_path: Path) -
         (["--element", "Pt", "--element", "pt"], "given twice"),
         (["--element", "Pt", "--mask-diameter", "100"], "does not fit"),
         (["--element", "Pt", "--mask-diameter", "-3"], "no diameter"),
+        (["--element", "Pt", "--mask-diameter", "2"], "a mask of 2 Å holds no whole atom"),
         (["--element", "Pt", "--voxel-size", "0"], "no voxel size"),
         (["--element", "Pt", "--voxel-size", "nan"], "no voxel size"),
         (["--element", "Pt", "--voxel-size", "1,2"], "no voxel size; give one edge, or three"),

@@ -237,6 +237,7 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
                 joint,
                 selection,
                 species,
+                options.mask_diameter is not None,
             )
         )
     warnings += [*_warnings(joint, options), *verdict.beside(warnings)]

@@ -104,8 +104,11 @@ def prepare(
         warnings += oddities(file.map)
         density = inverted(file.map) if options.invert else file.map
         if options.mask_diameter is not None:
+            require_room_for_atoms(options.mask_diameter, kind)
             density = masked(density, options.mask_diameter)
         found = inspect(density, kind, options.invert, half_maps=half_maps)
+        if found.doubts and density is not file.map and options.mask_diameter is not None:
+            found = _of_the_mask(found, file.map, kind, options)
         warnings += [*found.warnings, *settle(found.doubts, options.insist)]
         if options.likelihood == "poisson":
             require_counts(density)
@@ -195,6 +198,34 @@ def masked(density: DensityMap, diameter: float) -> DensityMap:
     part: Float[np.ndarray, ...] = 0.5 + 0.5 * np.cos(np.pi * beyond)
     level = edge_level(density)
     return density.with_values((level + part * (density.values - level)).astype(np.float32))
+
+
+def require_room_for_atoms(diameter: float, element: Element) -> None:
+    """**Raises:** `InputError` if a sphere (diameter in Å) does not hold one atom."""
+    least = element.neighbour_distance
+    if diameter < least:
+        raise InputError(
+            f"a mask of {diameter:g} Å holds no whole atom: {element.symbol} atoms are {least:.2f} Å apart",
+            "give a larger diameter, or none",
+            "--mask-diameter",
+        )
+
+
+def _of_the_mask(
+    found: Inspection, unmasked: DensityMap, kind: Element, options: BuildOptions
+) -> Inspection:
+    """Doubts about a map that is inside a mask, with the mask named where the whole map raises none."""
+    whole = inverted(unmasked) if options.invert else unmasked
+    if inspect(whole, kind, options.invert).doubts:
+        return found
+    doubts = tuple(
+        Doubt(
+            f"inside the mask of {options.mask_diameter:g} Å {one.problem}",
+            "the whole map raises no such doubt: give a larger --mask-diameter, or none",
+        )
+        for one in found.doubts
+    )
+    return replace(found, doubts=doubts)
 
 
 def require_counts(density: DensityMap) -> None:

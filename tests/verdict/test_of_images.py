@@ -29,7 +29,9 @@ RIGHT = ImageMeasures(55, 0.95, 0.9, 1.02, 0.0, 0.1, 0.0, 0.03, 0.0, 0.1)
         ({"shell_gap": 0.8}, 1.0, "bad", "disorder"),
         ({"shell_gap": 0.8, "position_esd": 0.2}, 1.0, "doubtful", "disorder"),
         ({"unsupported": 1.0}, 1.0, "bad", "unsupported"),
-        ({"removed": 0.95}, 1.0, "bad", "removed"),
+        ({"removed": 0.95, "clear": 0.5}, 1.0, "bad", "removed"),
+        # However many maxima of noise were tried: what noise does not reach is an atom.
+        ({"atoms": 1, "removed": 0.97, "clear": 1.0}, 1.0, "good", None),
         ({"undetermined": 0.5}, 1.0, "bad", "undetermined"),
         ({"position_esd": 3.0}, 1.0, "bad", "uncertain-positions"),
         ({"atoms": 0}, 1.0, "bad", "no-atoms"),

@@ -1,18 +1,24 @@
 """What a map is judged by: right maps raise no doubt, wrong ones are named; no fit is needed for these."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from atomfit import preparation
 from atomfit.detection.mean_atom import measure_mean_atom
 from atomfit.detection.resolution import measure_resolution
 from atomfit.elements import element
+from atomfit.errors import Doubt, InputError
 from atomfit.grid import DensityMap, Grid
-from atomfit.inspection import inspect
+from atomfit.inspection import Inspection, inspect
 from atomfit.neighbours import shell_gap
+from atomfit.options import BuildOptions
+from atomfit.pipeline import build
 from atomfit.preparation import check
 from atomfit.report.check import describe
-from atomfit.simulation import Simulation
+from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.particles import particle
 from atomfit.verdict.common import bond_ratio, bonds, disorder
 
@@ -149,3 +155,33 @@ def test_places_that_only_keep_apart_are_no_atoms() -> None:
     # So do atoms whose places are uncertain.
     assert disorder(shell_gap(places), 0.3, kind)[0].level == "doubtful"
     assert np.isnan(shell_gap(places[:4]))
+
+
+def test_what_a_mask_does_is_no_fault_of_the_voxels(
+    monkeypatch: pytest.MonkeyPatch, small: Simulation
+) -> None:
+    def looked_at(density: DensityMap, *rest: object, **more: object) -> Inspection:
+        found = inspect(density, PT)
+        cut = not np.array_equal(density.values, small.map.values)
+        return replace(found, doubts=(Doubt("spots are flat", "check the voxel size"),) if cut else ())
+
+    monkeypatch.setattr(preparation, "inspect", looked_at)
+    with pytest.raises(
+        InputError, match=r"inside the mask of 8 Å spots are flat; .*larger --mask-diameter"
+    ):
+        preparation.prepare(small.map, "Pt", BuildOptions(mask_diameter=8))
+
+
+def test_the_one_atom_of_a_map_is_good() -> None:
+    one = simulate(size=1, noise=0.05, box=30, seed=1)
+    result = build(one.map, "Pt")
+    assert len(result) == 1
+    assert result.verdict.measures["removed"] > 0.8
+    assert result.verdict.measures["clear"] == 1
+    assert result.verdict.level == "good"
+
+
+def test_short_bonds_in_a_mask_name_it(small: Simulation) -> None:
+    result = build(small.map, "Pt", mask_diameter=2.8, fit="log")
+    [found] = [one for one in result.verdict.findings if one.code == "bonds"]
+    assert "--mask-diameter" in found.remedy

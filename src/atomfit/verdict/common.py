@@ -60,7 +60,7 @@ def bonds(ratio: float, atoms: int, element: Element, size: str, option: str) ->
             level,
             f"neighbours are {ratio * expected:.2f} Å apart, {abs(ratio - 1):.0%} "
             f"{'more' if ratio > 1 else 'less'} than the {expected:.2f} Å of {element.symbol}",
-            f"the element or the {size} is wrong: check both (--element, {option})",
+            f"the element or the {size} is wrong: check them (--element, {option})",
         )
     ]
 
@@ -92,17 +92,26 @@ def disorder(gap: float, esd: float, element: Element) -> list[Finding]:
     ]
 
 
-def removal(removed: float, atoms: int) -> list[Finding]:
-    """Whether selection has taken away most of what it was given."""
+def clear(selection: Selection) -> float:
+    """Part of the atoms that stand out so far that no maximum of noise is expected to."""
+    judgement = selection.judgement
+    return part(int(np.sum(judgement.decoys.clear(judgement.scores))), len(judgement.scores))
+
+
+def removal(removed: float, atoms: int, clear: float) -> list[Finding]:
+    """Whether selection has taken away most of what it was given.
+
+    However many maxima of noise were looked at: what noise is not expected to reach is an atom.
+    """
     level = level_above(removed, limits.REMOVED_DOUBTFUL, limits.REMOVED_BAD)
-    if level == "good":
+    if level == "good" or clear > 1 - limits.UNSUPPORTED_DOUBTFUL:
         return []
     return [
         Finding(
             "removed",
             level,
             f"{removed:.0%} of the places that were fitted were taken away because noise could have made "
-            f"them; {atoms} atoms are left",
+            f"them, and of the {atoms} left {1 - clear:.0%} do not stand out clearly",
             "atoms may be lacking or false: look at the data (rejected.csv has those places)",
         )
     ]

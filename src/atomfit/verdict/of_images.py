@@ -17,6 +17,7 @@ from atomfit.verdict import limits
 from atomfit.verdict.common import (
     bond_ratio,
     bonds,
+    clear,
     convergence,
     disorder,
     insisted,
@@ -50,6 +51,7 @@ class ImageMeasures:
     - `undetermined`: part of the atoms whose position has no standard uncertainty.
     - `moved`: root-mean-square move from the start, in distances between neighbours.
     - `chi_square`: mean square of what the model leaves, in that of its noise.
+    - `clear`: part of the atoms that stand out so far that no maximum of noise is expected to.
     """
 
     atoms: int
@@ -63,6 +65,7 @@ class ImageMeasures:
     undetermined: float = np.nan
     moved: float = np.nan
     chi_square: float = np.nan
+    clear: float = np.nan
 
 
 def measure_images(
@@ -108,6 +111,7 @@ def measure_images(
         part(int(np.sum(~known)), n),
         float(np.sqrt(np.mean(moves))) / element.neighbour_distance,
         _chi_square(images, fit),
+        clear(selection),
     )
 
 
@@ -144,7 +148,7 @@ def judge_images(
         *disorder(measures.shell_gap, measures.position_esd, element),
         *uncertain(measures.position_esd, element),
         *undetermined(measures.undetermined, measures.atoms),
-        *removal(measures.removed, measures.atoms),
+        *removal(measures.removed, measures.atoms, measures.clear),
         *convergence(reason),
         *(_gain(measures.chi_square) if gain_given else []),
         *further,

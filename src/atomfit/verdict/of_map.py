@@ -26,6 +26,7 @@ from atomfit.verdict import limits
 from atomfit.verdict.common import (
     bond_ratio,
     bonds,
+    clear,
     convergence,
     disorder,
     insisted,
@@ -54,6 +55,7 @@ class BuiltAtoms:
     - `existence`: how much better atoms describe it than noise like it; None where that was not asked.
     - `insisted`: what spoke against a fit, and was insisted on.
     - `joint`, `selection`, `species`: of which the result is made, if there was a joint fit.
+    - `masked`: whether a mask was put on the map.
     """
 
     density: DensityMap
@@ -68,6 +70,7 @@ class BuiltAtoms:
     joint: JointFit | None
     selection: Selection | None
     species: Species | None
+    masked: bool = False
 
     @property
     def element(self) -> Element:
@@ -95,6 +98,7 @@ class MapMeasures:
     - `unsupported`: part of the atoms that the map speaks against, and that were kept.
     - `position_esd`: median standard uncertainty of positions (Å).
     - `undetermined`: part of the atoms whose position has no standard uncertainty, where others' have.
+    - `clear`: part of the atoms that stand out so far that no maximum of noise is expected to.
     """
 
     atoms: int
@@ -110,6 +114,7 @@ class MapMeasures:
     unsupported: float = np.nan
     position_esd: float = np.nan
     undetermined: float = np.nan
+    clear: float = np.nan
 
 
 def measure_map(built: BuiltAtoms) -> MapMeasures:
@@ -140,6 +145,7 @@ def measure_map(built: BuiltAtoms) -> MapMeasures:
         np.nan if built.selection is None else float(np.mean(~built.selection.judgement.kept)),
         float(np.median(built.errors[known])) if known.any() else np.nan,
         part(int(np.sum(~known)), n) if known.any() else np.nan,
+        np.nan if built.selection is None else clear(built.selection),
     )
 
 
@@ -151,14 +157,18 @@ def judge_map(built: BuiltAtoms) -> Verdict:
     findings += insisted(built.insisted, findings)
     if not m.atoms:
         return Verdict.of([no_atoms("map", "see atomfit check, and look at the map"), *findings], figures)
+    size, option = "voxel size", "--voxel-size"
+    if built.masked:
+        # Atoms that it cuts through are moved to its middle.
+        size, option = f"{size}, or the mask,", f"{option}, --mask-diameter"
     findings += [
-        *bonds(m.bond_ratio, m.atoms, built.element, "voxel size", "--voxel-size"),
+        *bonds(m.bond_ratio, m.atoms, built.element, size, option),
         *disorder(m.shell_gap, m.position_esd, built.element),
         *_agreement(m),
         *_elements(built),
         *uncertain(m.position_esd, built.element),
         *undetermined(m.undetermined, m.atoms),
-        *removal(m.removed, m.atoms),
+        *removal(m.removed, m.atoms, m.clear),
         *unsupported(m.unsupported, m.atoms, "map"),
     ]
     if built.joint is not None:

@@ -130,6 +130,22 @@ def test_every_field_is_an_option_that_help_tells(kind: type) -> None:
         assert f"\n{one.group}:\n" in told
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "flag"),
+    [
+        (BuildOptions, {"beam": "x"}, "--beam"),
+        (BuildOptions, {"fit": "log", "prior": "none"}, "--prior"),
+        (BuildOptions, {"fit": "log", "max_iterations": 5}, "--max-iterations"),
+        (TiltOptions, {"spherical": 1e7}, "--spherical"),
+        (TiltOptions, {"convention": "foo"}, "--convention"),
+        (SeriesOptions, {"convergence": 30}, "--convergence"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(kind: Callable[..., Any], given: Any, flag: str) -> None:
+    with pytest.raises(InputError, match=f"^{flag}: "):
+        kind(**given)
+
+
 def test_options_of_another_function_are_refused() -> None:
     with pytest.raises(InputError, match="is no BuildOptions"):
         options_from(BuildOptions, TiltOptions(), {})  # type: ignore[type-var]

@@ -333,13 +333,19 @@ def test_the_wrong_convention_is_named_before_the_fit(truth: Planted, tmp_path: 
     arguments = truth.write(tmp_path, truth.positions)
     options = TiltOptions(start=arguments[-1], inverse_views=True)
     ready = prepare_series(arguments[1], arguments[3], "Pt", options)
-    with pytest.raises(InputError, match="--inverse-views; if it is right, insist"):
+    with pytest.raises(InputError, match="leave out --inverse-views; if it is right, insist"):
         judged(start_from_file(arguments[-1], ready, options), ready, options)
     insisted = replace(options, insist=True)
     agreement, warnings, doubts = judged(start_from_file(arguments[-1], ready, insisted), ready, insisted)
     assert agreement.better is not None
     assert "--inverse-views" in warnings[0]
     assert doubts[0].problem in warnings[0]
+    # The same of views that are an object.
+    told = prepare_series(truth.images, truth.views, "Pt", replace(options, pixel_size=PIXEL))
+    assert np.allclose(told.series.views.rotations, ready.series.views.rotations, atol=1e-9)
+    for changes in ({"convention": "ZYZ"}, {"tilt_axis": "x"}):
+        with pytest.raises(InputError, match="an object are no angles"):
+            prepare_series(truth.images, truth.views, "Pt", TiltOptions(pixel_size=PIXEL, **changes))  # type: ignore[arg-type]
     right = replace(options, inverse_views=False)
     ready = prepare_series(arguments[1], arguments[3], "Pt", right)
     assert judged(start_from_file(arguments[-1], ready, right), ready, right)[1] == []
@@ -362,6 +368,12 @@ OPTIONS = [
     (["--coupled"], "known from one map"),
     (["--known-amplitudes", "0.1"], "--amplitudes atom"),
     (["--surroundings", "nowhere.csv"], "no such file"),
+    (["--surroundings", "{home}/start.csv"], "all 43 atoms of the surroundings are those of the start"),
+    (["--convention", "foo"], "'foo' names no axes"),
+    (["--convention", "ZYZ"], "matrices, which need no convention, and ZYZ was given; leave out"),
+    (["--tilt-axis", "y"], "a table's views have axes of their own, and y was given"),
+    (["--voltage", "200"], "with --probe direct the probe is part of the atom"),
+    (["--defocus", "50"], "give --probe fixed, rigid or adaptive, or leave out --defocus"),
     (["--map", "map.mrc"], "both a model and a map"),
     (["-e", "Zz"], "unknown element"),
 ]
@@ -373,6 +385,7 @@ def test_options_that_are_refused(
 ) -> None:
     arguments = truth.write(tmp_path, truth.positions)
     before = sorted(tmp_path.iterdir())
+    options = [one.format(home=tmp_path) for one in options]
     assert expected in refused([*arguments, "--out", str(tmp_path / "out"), *options])
     assert sorted(tmp_path.iterdir()) == before
 

@@ -111,6 +111,17 @@ def check(options: Any) -> None:
             raise _refusal(value, kind, about.need, flag_of(name, about)) from None
 
 
+def require_unset(options: Any, names: Iterable[str], problem: str, remedy: str) -> None:
+    """Of options that would have no effect beside the others: they must have their defaults.
+
+    **Raises:** `InputError` that names the first one that has not.
+    """
+    for one in fields(options):
+        if one.name in names and getattr(options, one.name) != one.default:
+            flag = flag_of(one.name, one.metadata["option"])
+            raise InputError(problem, f"{remedy}, or leave out {flag}", flag)
+
+
 def flag_of(name: str, about: Declared) -> str:
     """`--cn-cutoff` for `cn_cutoff`."""
     return "--" + (about.flag or name).replace("_", "-")

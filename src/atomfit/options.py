@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args, no_type_check
 
-from atomfit.declared import Need, check, option
+from atomfit.declared import Need, check, option, require_unset
 from atomfit.errors import InputError
 
 FitMethod = Literal["joint", "log"]
@@ -27,6 +27,13 @@ CorrelationRule = Literal["auto", "paper", "off"]
 #: What options of several commands need.
 FILE = Need("name of a file", "its path")
 VOXEL_SIZE = Need("voxel size", "one edge, or three as X,Y,Z, in Å", 1e-6, 1e3)
+
+
+#: What only the joint fit has.
+_OF_JOINT_FIT = (
+    *("displacements", "scattering", "u_mean", "voxels", "background", "prior", "fdr"),
+    *("noise", "likelihood", "gain", "freeze", "optimizer", "max_iterations"),
+)
 
 
 @no_type_check
@@ -206,6 +213,12 @@ class BuildOptions:
                 "add --scattering form-factor, or leave it out",
                 "--u-mean",
             )
+        if self.tilts is None:
+            require_unset(
+                self, ("tilt_axis", "beam"), "no tilt angles are given that this could be of", "add --tilts"
+            )
+        if self.fit == "log":
+            require_unset(self, _OF_JOINT_FIT, "the log-fits know nothing of this", "add --fit joint")
         if self.fdr is not None and self.selection == "paper":
             raise InputError(
                 "the paper's selection knows no rate of false discoveries",

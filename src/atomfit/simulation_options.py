@@ -3,9 +3,17 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, no_type_check
 
-from atomfit.declared import Need, check, option
+from atomfit.declared import Need, check, option, require_unset
 from atomfit.options import VOXEL_SIZE, LongAxis, ParticleShape, Scattering
-from atomfit.tilt_options import CONVERGENCE, DEFOCUS, VOLTAGE, SimulatedProbe, TiltAxis
+from atomfit.tilt_options import (
+    CONVERGENCE,
+    DEFOCUS,
+    MICROSCOPE,
+    NO_PROBE,
+    VOLTAGE,
+    SimulatedProbe,
+    TiltAxis,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -266,6 +274,8 @@ class SeriesOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.probe == "direct":
+            require_unset(self, MICROSCOPE, NO_PROBE, "give --probe fixed or rigid")
 
     @property
     def angles(self) -> "Float[np.ndarray, ' v']":

@@ -1,10 +1,11 @@
 """What a user may choose about a fit to a tilt series, with the defaults. Imports nothing heavy."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args, no_type_check
 
-from atomfit.declared import Need, check, option
+from atomfit.declared import Need, check, option, require_unset
 from atomfit.errors import InputError
 from atomfit.options import FILE, Likelihood
 
@@ -19,7 +20,22 @@ PartOfView = Literal["backgrounds", "gains", "shifts", "turns"]
 
 VOLTAGE = Need("voltage", "kV, as 300", 10, 3000)
 CONVERGENCE = Need("convergence angle", "mrad, as 25", 0.1, 200)
+#: What only a probe has, and what is said where there is none.
+MICROSCOPE = ("voltage", "convergence", "defocus", "spherical")
+NO_PROBE = "with --probe direct the probe is part of the atom, and none is reckoned with"
 DEFOCUS = Need("defocus", "Å along the beam", -1e5, 1e5)
+
+
+def require_axes(convention: str, names: str = "the angles") -> None:
+    """**Raises:** `InputError` if a convention of Euler angles (their `names`) names no axes."""
+    one_kind = set(convention) <= set("XYZ") or set(convention) <= set("xyz")
+    repeated = any(a == b for a, b in pairwise(convention))
+    if len(convention) != 3 or not one_kind or repeated:
+        raise InputError(
+            f"{convention!r} names no axes",
+            f"give three axes as ZYZ (turning with the specimen) or zyz (fixed), for {names}",
+            "--convention",
+        )
 
 
 @no_type_check
@@ -31,7 +47,7 @@ class TiltOptions:
 
     - `pixel_size`: replaces the images' (Å).
     - `mask_value`: pixels equal to it were not measured; it may be NaN.
-    - `tilt_axis`: of the images, that tilt angles are about.
+    - `tilt_axis`: of the images, that tilt angles are about; y by default.
     - `convention`: axes that Euler angles are about, as "ZYZ".
     - `inverse_views`: the inverse of each rotation is meant, because angles turn the microscope.
     - `centre`: point of the specimen that the views turn about (Å), in the model's frame; by default what
@@ -79,8 +95,8 @@ class TiltOptions:
         metavar="VALUE",
         need=Need("number", "0 or nan", finite=False),
     )
-    tilt_axis: TiltAxis = option(
-        "y", "Images and views", "Of the images, that tilt angles are about (right-handed)."
+    tilt_axis: TiltAxis | None = option(
+        None, "Images and views", "Of the images, that tilt angles are about (right-handed); y by default."
     )
     convention: str | None = option(
         None,
@@ -224,6 +240,10 @@ class TiltOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.convention is not None:
+            require_axes(self.convention)
+        if self.probe == "direct":
+            require_unset(self, MICROSCOPE, NO_PROBE, "give --probe fixed, rigid or adaptive")
         if self.known_turns is not None and "turns" not in self.refine:
             raise InputError("rotations are not refined", "add --refine turns", "--known-turns")
         if self.gain is not None and self.likelihood != "poisson":

@@ -21,6 +21,7 @@ from atomfit.io.image_stacks import ImageStack, read_images, stack_of
 from atomfit.io.views import ViewsFile, read_views
 from atomfit.memory import require_memory
 from atomfit.projection.directions import describe_views
+from atomfit.projection.misreadings import AS_GIVEN, Reading
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.tilt_options import TiltOptions
 
@@ -44,6 +45,7 @@ class PreparedSeries:
     - `seconds`: how long it took.
     - `centre_given`: whether a user or the views' file has named the point that the views turn about.
     - `insisted`: what spoke against a fit, and was insisted on.
+    - `reading`: how the views were read.
     """
 
     stack: ImageStack
@@ -56,6 +58,7 @@ class PreparedSeries:
     seconds: float
     centre_given: bool = True
     insisted: tuple[Doubt, ...] = ()
+    reading: Reading = AS_GIVEN
 
     def held_out(self, every: int | None) -> Bool[np.ndarray, " v"]:
         """One of so many views, in the middle of each group: its neighbours on both sides are fitted."""
@@ -90,7 +93,7 @@ def prepare_series(
             f"a {type(views).__name__} is no views", "give a file, or atomfit.Views(...)", "--views"
         )
     if isinstance(views, Views):
-        found = ViewsFile(views, ["views: given as an object"], [])
+        found = _given(views, options)
     else:
         shape = stack.images.shape[1], stack.images.shape[2]
         found = read_views(views, shape, options.tilt_axis, options.convention, options.inverse_views)
@@ -137,7 +140,17 @@ def prepare_series(
         time.perf_counter() - begin,
         given is not None,
         tuple(insisted),
+        Reading(options.inverse_views, found.axis),
     )
+
+
+def _given(views: Views, options: TiltOptions) -> ViewsFile:
+    """Views that are an object: their rotations are told, whatever angles would be about."""
+    for given, option in ((options.tilt_axis, "--tilt-axis"), (options.convention, "--convention")):
+        if given is not None:
+            raise InputError("views that are an object are no angles", f"leave out {option}", option)
+    found = ViewsFile(views, ["views: given as an object"], [])
+    return found.inverse() if options.inverse_views else found
 
 
 def room_to_fit(pixels: int) -> None:

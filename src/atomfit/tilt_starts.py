@@ -228,6 +228,12 @@ def with_surroundings(
         return Start(positions, numbers, np.zeros(len(positions), bool), ids, known)
     around = read_model(Path(options.surroundings), "surroundings")
     apart = cKDTree(positions).query(around.positions)[0] > _SAME * ready.element.neighbour_distance
+    if not apart.any():
+        raise InputError(
+            f"all {len(around)} atoms of the surroundings are those of the start",
+            "give those around them, or leave --surroundings out",
+            "--surroundings",
+        )
     kept = apart & shown(around.positions, series, _MARGIN)
     note = (
         f"surroundings: {int(kept.sum())} of {len(around)} atoms ({int(np.sum(~apart))} are those of the "
@@ -271,7 +277,7 @@ def judged(
         meant, or if there is none and images do not agree on atoms, and the user does not insist.
     """
     distance = ready.element.neighbour_distance
-    found, doubts, warnings = start_doubts(ready.series, start.positions, distance)
+    found, doubts, warnings = start_doubts(ready.series, start.positions, distance, ready.reading)
     log.info("the start and the images correlate by %.3f (identical round atoms)", found.correlation)
     given = options.start or options.map
     if given is None:

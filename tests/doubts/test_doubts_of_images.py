@@ -13,7 +13,7 @@ from atomfit.doubts.starts import require_distances, start_doubts
 from atomfit.doubts.views import view_doubts
 from atomfit.elements import element
 from atomfit.errors import InputError
-from atomfit.projection.misreadings import agreement
+from atomfit.projection.misreadings import Agreement, Reading, agreement
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.simulation import SeriesOptions, simulate, simulate_series
 from atomfit.tilt_options import TiltOptions
@@ -241,3 +241,22 @@ def test_a_map_is_no_series(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(app, [*arguments, "--quiet", "--out", str(tmp_path / "out")])
     assert outcome.exit_code == 2
     assert "sections of a map" in outcome.stderr
+
+
+def test_the_remedy_depends_on_what_was_done() -> None:
+    words = "the other tilt axis and the inverse rotations: --tilt-axis and --inverse-views"
+    for reading, remedy in (
+        (Reading(), "exchange the images' axes x and y in the views and give --inverse-views"),
+        (
+            Reading(inverse=True),
+            "exchange the images' axes x and y in the views and leave out --inverse-views",
+        ),
+        (Reading(False, "y"), "give --tilt-axis x and give --inverse-views"),
+        (Reading(True, "x"), "give --tilt-axis y and leave out --inverse-views"),
+    ):
+        misread = Agreement(0.3, (words, 0.9), reading=reading).misread
+        assert misread is not None
+        assert misread.remedy == remedy
+    other = Agreement(0.3, ("images that are rotated by 180 degrees: turn them", 0.9)).misread
+    assert other is not None
+    assert other.remedy == "turn them"

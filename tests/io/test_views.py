@@ -97,6 +97,17 @@ def test_conventions_that_are_none(convention: str, tmp_path: Path) -> None:
         read_views(tmp_path / "e.csv", SHAPE, convention=convention)
 
 
+def test_what_these_views_do_not_have_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tlt").write_text("1\n2\n")
+    (tmp_path / "e.csv").write_text("rot,tilt,psi\n1,2,3\n")
+    with pytest.raises(InputError, match="tilt angles are about one axis, and ZYZ was given"):
+        read_views(tmp_path / "a.tlt", SHAPE, convention="ZYZ")
+    with pytest.raises(InputError, match="axes of their own, and x was given; leave out --tilt-axis"):
+        read_views(tmp_path / "e.csv", SHAPE, axis="x", convention="ZYZ")
+    assert read_views(tmp_path / "a.tlt", SHAPE).axis == "y"
+    assert read_views(tmp_path / "e.csv", SHAPE, convention="ZYZ").axis is None
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("1\nx\n", "line 2"), ("\n", "no angles"), ("1\nnan\n", "nan"), ("900\n", "900")]
 )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from atomfit.cli.fields import read, takes
+from atomfit.declared import declared, require_unset
 from atomfit.simulation_options import SeriesOptions, SimulationOptions
 from atomfit.terminal import Overwrite, refusals, say
 
@@ -45,6 +46,10 @@ def run(
 
     with refusals(), claimed(out, overwrite, SIMULATION if tilts is None else (*SIMULATION, *SERIES)):
         asked = None if tilts is None else replace(series, tilts=read(tilts, int))
+        if asked is None:
+            # What both have is the map's as well.
+            own = declared(SeriesOptions).keys() - declared(SimulationOptions).keys()
+            require_unset(series, own, "this is of a tilt series, and none is simulated", "add --tilts N")
         from atomfit.simulation import simulate, simulate_series
         from atomfit.simulation.files import write_simulation
 

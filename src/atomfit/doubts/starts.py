@@ -13,7 +13,7 @@ from atomfit.elements import Element
 from atomfit.errors import Doubt, InputError
 from atomfit.neighbours import nearest_distances
 from atomfit.projection.agreement import mean_correlation
-from atomfit.projection.misreadings import Agreement, agreement, size_of_images
+from atomfit.projection.misreadings import AS_GIVEN, Agreement, Reading, agreement, size_of_images
 from atomfit.projection.views import TiltSeries
 
 log = logging.getLogger("atomfit")
@@ -41,7 +41,10 @@ def require_distances(positions: Float[np.ndarray, "n 3"], element: Element) -> 
 
 
 def start_doubts(
-    series: TiltSeries, positions: Float[np.ndarray, "n 3"], distance: float
+    series: TiltSeries,
+    positions: Float[np.ndarray, "n 3"],
+    distance: float,
+    reading: Reading = AS_GIVEN,
 ) -> tuple[Agreement, list[Doubt], list[str]]:
     """How well a start agrees with the images; doubts and warnings about it.
 
@@ -50,8 +53,9 @@ def start_doubts(
     - `series`: the images.
     - `positions`: of the atoms (Å).
     - `distance`: typical distance of neighbours (Å).
+    - `reading`: how views were read.
     """
-    found = agreement(series, positions, distance)
+    found = agreement(series, positions, distance, reading)
     if found.misread is not None:
         if found.surely_another:
             return found, [found.misread], []

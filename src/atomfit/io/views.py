@@ -28,6 +28,7 @@ from atomfit.io.tables import Column, write_columns
 from atomfit.io.text import not_a_number, number, read_text, table_rows
 from atomfit.io.tilts import read_angles
 from atomfit.projection.views import Views
+from atomfit.tilt_options import require_axes
 
 MATRIX = tuple(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))
 CENTRE = ("centre_u_px", "centre_v_px")
@@ -53,18 +54,27 @@ class ViewsFile:
     - `views`: from where each image was taken.
     - `notes`, `warnings`: what was understood, and what looks odd.
     - `centre`: point of the specimen that they turn about (Å); None if the file does not say.
+    - `axis`: of the images, that tilt angles are about; None if they are no tilt angles.
     """
 
     views: Views
     notes: list[str]
     warnings: list[str]
     centre: tuple[float, float, float] | None = None
+    axis: str | None = None
+
+    def inverse(self) -> "ViewsFile":
+        """The inverse of each rotation, which is meant where angles turn the microscope."""
+        turned = Views(np.swapaxes(self.views.rotations, 1, 2), self.views.centres)
+        return replace(
+            self, views=turned, notes=[*self.notes, "views: the inverse of each rotation is used"]
+        )
 
 
 def read_views(
     path: str | Path,
     shape: tuple[int, int],
-    axis: str = "y",
+    axis: str | None = None,
     convention: str | None = None,
     inverse: bool = False,
 ) -> ViewsFile:
@@ -74,7 +84,7 @@ def read_views(
 
     - `path`: a table (.csv) or tilt angles (.tlt, .rawtlt).
     - `shape`: rows and columns of the images.
-    - `axis`: of the images, "x" or "y", that tilt angles are about.
+    - `axis`: of the images, "x" or "y", that tilt angles are about; "y" if not given.
     - `convention`: axes that Euler angles are about, as "ZYZ".
     - `inverse`: whether the inverse of each rotation is meant.
 
@@ -83,15 +93,14 @@ def read_views(
     path = Path(path)
     try:
         if path.suffix.lower() in _ANGLES:
-            found = _from_angles(path, shape, axis)
+            _require_no(convention, "--convention", "tilt angles are about one axis")
+            found = _from_angles(path, shape, axis or "y")
         else:
+            _require_no(axis, "--tilt-axis", "a table's views have axes of their own")
             found = _from_table(path, shape, convention)
     except InputError as error:
         raise (error if error.where not in (None, "--views") else _moved(error, path)) from None
-    if not inverse:
-        return found
-    turned = Views(np.swapaxes(found.views.rotations, 1, 2), found.views.centres)
-    return replace(found, views=turned, notes=[*found.notes, "views: the inverse of each rotation is used"])
+    return found.inverse() if inverse else found
 
 
 def write_views(
@@ -123,6 +132,12 @@ def write_views(
     write_columns(path, columns, values)
 
 
+def _require_no(given: str | None, option: str, why: str) -> None:
+    """**Raises:** `InputError` if an option was given that these views do not have."""
+    if given is not None:
+        raise InputError(f"{why}, and {given} was given", f"leave out {option}", option)
+
+
 def _moved(error: InputError, path: Path) -> InputError:
     return InputError(error.problem, error.remedy, path)
 
@@ -136,7 +151,7 @@ def _from_angles(path: Path, shape: tuple[int, int], axis: str) -> ViewsFile:
         raise InputError(f"{angles[wrong[0]]:g} is no tilt angle", "give degrees", path)
     along = "u, along its rows" if axis == "x" else "v, from row to row"
     note = f"views: tilt angles, the specimen turned right-handedly about {axis} of the images ({along})"
-    return ViewsFile(Views.from_tilts(angles, axis, shape), [note], _odd(angles))
+    return ViewsFile(Views.from_tilts(angles, axis, shape), [note], _odd(angles), axis=axis)
 
 
 def _from_table(path: Path, shape: tuple[int, int], convention: str | None) -> ViewsFile:
@@ -155,6 +170,7 @@ def _from_table(path: Path, shape: tuple[int, int], convention: str | None) -> V
     point = _point(path, columns)
     if all(name in columns for name in MATRIX):
         rotations = np.stack([columns[name] for name in MATRIX], axis=1).reshape(n, 3, 3)
+        _require_no(convention, "--convention", "the views are matrices, which need no convention")
         note = "views: a rotation matrix for each image"
         return ViewsFile(Views(rotations, centres), [note], [], point)
     for triple in _EULER:
@@ -187,15 +203,15 @@ def _from_euler(
 ) -> Float[np.ndarray, "v 3 3"]:
     from scipy.spatial.transform import Rotation
 
-    remedy = f"give three axes as ZYZ (turning with the specimen) or zyz (fixed), for {', '.join(names)}"
+    listed = ", ".join(names)
     if convention is None:
-        raise InputError("Euler angles mean nothing without their axes", remedy, "--convention")
-    try:
-        if len(convention) != 3:
-            raise ValueError
-        return Rotation.from_euler(convention, angles, degrees=True).as_matrix()
-    except ValueError:
-        raise InputError(f"{convention!r} names no axes", remedy, "--convention") from None
+        raise InputError(
+            "Euler angles mean nothing without their axes",
+            f"give three axes as ZYZ (turning with the specimen) or zyz (fixed), for {listed}",
+            "--convention",
+        )
+    require_axes(convention, listed)
+    return Rotation.from_euler(convention, angles, degrees=True).as_matrix()
 
 
 def _columns(path: Path) -> tuple[list[int], dict[str, np.ndarray]]:

@@ -64,6 +64,33 @@ _DARK = "inverted contrast (atoms are dark): give images in which atoms are brig
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How views were read, of which the remedy for another reading depends.
+
+    **Fields:**
+
+    - `inverse`: whether the inverse of each rotation was taken.
+    - `axis`: of the images, "x" or "y", that tilt angles were taken to be about; None if there are none.
+    """
+
+    inverse: bool = False
+    axis: str | None = None
+
+    def otherwise(self, remedy: str) -> str:
+        """What to do, given what was done: `remedy` names options without their values."""
+        axes = {"x": "give --tilt-axis y", "y": "give --tilt-axis x"}
+        done = {
+            "--tilt-axis": axes.get(self.axis or "", "exchange the images' axes x and y in the views"),
+            "--inverse-views": "leave out --inverse-views" if self.inverse else "give --inverse-views",
+        }
+        return " and ".join(done.get(part, part) for part in remedy.split(" and "))
+
+
+#: As rotations are given.
+AS_GIVEN = Reading()
+
+
+@dataclass(frozen=True)
 class Agreement:
     """How well the model to start from agrees with the images.
 
@@ -72,11 +99,13 @@ class Agreement:
     - `correlation`: mean over some views.
     - `better`: what would agree clearly better, in words, and its correlation; None if nothing would.
     - `attainable`: correlation that the images' noise allows, about.
+    - `reading`: how views were read.
     """
 
     correlation: float
     better: tuple[str, float] | None
     attainable: float = 1.0
+    reading: Reading = AS_GIVEN
 
     @property
     def hardly_any(self) -> bool:
@@ -91,7 +120,7 @@ class Agreement:
         words, correlation = self.better
         what, remedy = words.split(": ", 1)
         told = f"the start agrees with the images by a correlation of {self.correlation:.2f} only"
-        return Doubt(f"{told}, and would by {correlation:.2f} with {what}", remedy)
+        return Doubt(f"{told}, and would by {correlation:.2f} with {what}", self.reading.otherwise(remedy))
 
     @property
     def surely_another(self) -> bool:
@@ -100,7 +129,10 @@ class Agreement:
 
 
 def agreement(
-    series: TiltSeries, positions: Float[np.ndarray, "n 3"], neighbour_distance: float
+    series: TiltSeries,
+    positions: Float[np.ndarray, "n 3"],
+    neighbour_distance: float,
+    reading: Reading = AS_GIVEN,
 ) -> Agreement:
     """Compare atoms with images.
 
@@ -109,6 +141,7 @@ def agreement(
     - `series`: the images.
     - `positions`: of the atoms (Å).
     - `neighbour_distance`: typical distance of neighbours (Å).
+    - `reading`: how its views were read.
     """
     found = mean_correlation(series, positions, neighbour_distance)
     others = {
@@ -123,7 +156,7 @@ def agreement(
     value = others[words]
     error = 1 / np.sqrt(len(some_views(series)) * series.images[0].size)
     clearly = value > found + _BETTER or (value > _TIMES * found and value > found + _ERRORS * error)
-    return Agreement(found, (words, value) if clearly else None, attainable_correlation(series))
+    return Agreement(found, (words, value) if clearly else None, attainable_correlation(series), reading)
 
 
 def size_of_images(

@@ -143,5 +143,12 @@ def _grid(sites: Float[np.ndarray, "n 3"], options: SimulationOptions) -> Grid:
         shape_xyz = np.broadcast_to(np.atleast_1d(options.box), (3,)).astype(int)
     if np.any(shape_xyz < 4) or np.prod(shape_xyz.astype(float)) > 2**32:
         listed = " x ".join(str(n) for n in shape_xyz)
-        raise InputError(f"a box of {listed} voxels cannot be made", "give another", "--box")
+        if options.box is not None:
+            raise InputError(f"a box of {listed} voxels cannot be made", "give another", "--box")
+        edges = " x ".join(f"{edge:g}" for edge in np.unique(spacing))
+        raise InputError(
+            f"with voxels of {edges} Å the particle needs a box of {listed} voxels, which cannot be made",
+            "give another voxel size",
+            "--voxel-size",
+        )
     return Grid(tuple(int(n) for n in shape_xyz[::-1]), spacing, np.zeros(3))

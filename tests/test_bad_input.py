@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -290,6 +291,30 @@ def _npy(shape: tuple[int, ...]) -> bytes:
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
     return head.getvalue()
+
+
+def test_a_table_is_no_stack_of_images(tmp_path: Path) -> None:
+    path = tmp_path / "images.csv"
+    path.write_text("u,v,value\n" + "1,2,3.5\n" * 50)
+    out = str(tmp_path / "out")
+    sentence = refused(["tilt", str(path), "--views", "v.tlt", "-e", "Pt", "--out", out])
+    assert "this is a text file, not a stack of images; give one as MRC, TIFF (.tif), .npy" in sentence
+    assert "not an MRC map" in refused(["check", str(path)])
+
+
+def test_half_maps_that_are_arrays_are_on_the_maps_grid(tiny: Simulation, tmp_path: Path) -> None:
+    grid = replace(tiny.map.grid, origin=np.array([5.0, 6.0, 7.0]))
+    write_map(tmp_path / "map.mrc", DensityMap(tiny.map.values, grid))
+    noise = 0.02 * np.random.default_rng(1).normal(size=grid.shape).astype(np.float32)
+    np.save(tmp_path / "a.npy", tiny.map.values + noise)
+    np.save(tmp_path / "b.npy", tiny.map.values - noise)
+    np.save(tmp_path / "c.npy", tiny.map.values[1:])
+    arguments = ["check", str(tmp_path / "map.mrc"), "-e", "Pt", "--half-maps"]
+    told = CliRunner().invoke(app, [*arguments, str(tmp_path / "a.npy"), str(tmp_path / "b.npy")])
+    assert told.exit_code == 0, told.output
+    assert "half-maps" in told.output
+    bad = [str(tmp_path / "a.npy"), str(tmp_path / "c.npy")]
+    assert "but the map's is 48, 48, 48" in refused([*arguments, *bad])
 
 
 @pytest.mark.parametrize("command", ["build", "check", "tilt"])

@@ -83,3 +83,11 @@ def test_letters_that_a_code_page_lacks_are_replaced(encoding: str) -> None:
         )
         assert outcome.returncode == 0, outcome.stderr
     assert b"?" in outcome.stdout
+
+
+def test_only_who_can_end_with_three_says_so() -> None:
+    for command in ("check", "simulate", "build", "tilt", "compare"):
+        told = CliRunner().invoke(app, [command, "--help"]).output
+        assert ("under --strict" in told) == (command not in ("check", "simulate")), command
+        assert "an input or option cannot be used" in told
+    assert "under --strict" in CliRunner().invoke(app, ["--help"]).output

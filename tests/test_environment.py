@@ -1,6 +1,7 @@
 """What a machine or another part of a program has set up does not change what is computed, or is named."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,12 @@ import pytest
 from atomfit import process
 from atomfit.arrays import real_array
 from atomfit.errors import InputError
+from atomfit.grid import DensityMap
+from atomfit.io.image_stacks import read_images, stack_of
 from atomfit.numerics import own_numerics
+from atomfit.options import BuildOptions
 from atomfit.pipeline import BuildResult, build
+from atomfit.preparation import check, prepare
 from atomfit.private import private_directory, read_private
 from atomfit.simulation import Simulation, simulate
 
@@ -153,10 +158,44 @@ def test_what_is_no_array_of_real_numbers_is_refused(given: object) -> None:
         real_array(given)
 
 
-def test_what_is_masked_is_no_number() -> None:
+def test_what_is_masked_needs_a_value() -> None:
     given = np.ma.masked_greater(VALUES, 20)
-    np.testing.assert_array_equal(np.isnan(real_array(given)), VALUES > 20)
+    np.testing.assert_array_equal(np.isnan(real_array(given, np.nan)), VALUES > 20)
+    for read in (real_array, lambda x: DensityMap.from_array(x, 0.4), lambda x: prepare(x, "Pt")):
+        with pytest.raises(InputError, match=r"3 of 24 values are masked.*numpy\.ma\.filled"):
+            read(given)
     assert real_array(given, -1.0).max() == 20
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (VALUES * 1e300, "23 of 24 values are too large for 32-bit floats (the first is 1e+300)"),
+        (VALUES * 1e-300, "values of 2.3e-299 at most are too small"),
+        (VALUES + 1e12, "differ by 23 only beside 1e+12"),
+    ],
+)
+def test_what_32_bit_floats_do_not_hold_is_called_so(values: np.ndarray, said: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "values.npy", values)
+    for read in (
+        real_array,
+        lambda x: DensityMap.from_array(x, 0.4),
+        lambda x: stack_of(x, 0.4),
+        lambda x: prepare(tmp_path / "values.npy", "Pt", BuildOptions(voxel_size=0.4)),
+        lambda x: check(tmp_path / "values.npy", "Pt", 0.4),
+        lambda x: read_images(tmp_path / "values.npy", 0.4),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            read(values)
+
+
+def test_what_was_not_measured_may_be_beyond_32_bits() -> None:
+    images = np.random.default_rng(0).normal(size=(3, 4, 5))
+    images[:, 0, 0] = 1e300
+    assert not stack_of(images, 0.4, 1e300).counted[:, 0, 0].any()
+    assert stack_of(images, 0.4, 1e300).counted.sum() == images.size - 3
+    infinite = np.array([0.0, 1.0, np.inf])
+    np.testing.assert_array_equal(real_array(infinite), infinite)
 
 
 #: Without the type checks of the tests, which would refuse first.
@@ -187,6 +226,10 @@ assert read(images.tolist()).images.dtype == np.float32
 assert 0 < read(np.ma.masked_greater(images, 1)).counted.mean() < 1
 refused(lambda: read(7), "no array")
 refused(lambda: prepare_series(images, 7, "Pt", TiltOptions(pixel_size=0.4)), "no views")
+told = prepare_series(images, turns.tolist(), "Pt", TiltOptions(pixel_size=0.4)).series.views
+assert np.array_equal(told.rotations, turns) and np.array_equal(told.centres, centres)
+refused(lambda: prepare_series(images, turns[:, 0], "Pt", TiltOptions(pixel_size=0.4)), "rotations of")
+refused(lambda: prepare_series(images, 2 * turns, "Pt", TiltOptions(pixel_size=0.4)), "no rotation")
 refused(lambda: atomfit.build(7, "Pt"), "no array")
 refused(lambda: atomfit.build(images, 7), "no chemical symbol")
 refused(lambda: atomfit.build(images, "Pt", atomfit.TiltOptions()), "no BuildOptions")

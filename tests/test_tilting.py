@@ -464,3 +464,33 @@ def test_what_is_known_wrongly_and_a_view_of_something_else_are_in_the_verdict(
     assert result.verdict.level == "bad"
     assert {"known", "views"} <= set(result.verdict.codes)
     assert "views 7 (" in " ".join(result.verdict.warnings)
+
+
+@pytest.mark.parametrize("insist", [True, False])
+def test_who_insists_on_a_series_insists_on_its_map(
+    truth: Planted, tmp_path: Path, insist: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one whose atoms are dark: when it is checked, and when its atoms are found."""
+    from atomfit.tilt_preparation import prepare_series
+    from atomfit.tilt_starts import require_start
+
+    asked: list[bool] = []
+
+    def build(*given: Any, insist: bool = False, **more: Any) -> None:
+        asked.append(insist)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("atomfit.pipeline.build", build)
+    atoms = Gaussians(truth.positions + 8, np.tile(U * np.eye(3), (43, 1, 1)), np.ones(43))
+    grid = Grid((40, 40, 40), np.full(3, 0.4), np.zeros(3))
+    write_map(tmp_path / "map.mrc", DensityMap(-render_reference(atoms, grid).astype(np.float32), grid))
+    options = TiltOptions(map=tmp_path / "map.mrc", pixel_size=PIXEL, insist=insist)
+    ready = prepare_series(truth.images, truth.views, "Pt", options)
+    if insist:
+        require_start(ready, options)
+    else:
+        with pytest.raises(InputError, match=r"map\.mrc"):
+            require_start(ready, options)
+    with pytest.raises(KeyboardInterrupt):
+        tilt(ready, None, "Pt", options)
+    assert asked == [insist]

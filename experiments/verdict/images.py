@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from atomfit.projection.views import Views
 from atomfit.simulation.particles import particle
@@ -15,6 +16,19 @@ from atomfit.tilting import TiltResult, tilt
 PIXEL, SHAPE, U = 0.4, (56, 56), 0.12
 ANGLES = np.arange(-70.0, 71.0, 7.0)
 SITES = particle("icosahedron", "Pt", 3, 0, 3.92)
+
+
+def _without_symmetry() -> np.ndarray:
+    """A ball of an fcc crystal, off all axes and cut by two planes at unequal distances: 55 atoms or so."""
+    ball = (
+        particle("sphere", "Pt", 87, 0, 3.92) @ Rotation.from_euler("xyz", (17, 31, 8), True).as_matrix().T
+    )
+    cut = ball[(ball @ [0.8, 0.6, 0.0] < 3.2) & (ball @ [-0.3, 0.4, 0.866] < 1.7)]
+    return cut - cut.mean(axis=0)
+
+
+#: An icosahedron is the same turned by 180 degrees about many axes, and as good as the same inverted.
+UNLIKE = _without_symmetry()
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class Series:
     expected: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    sites: np.ndarray = field(default_factory=lambda: SITES)
 
 
 def right(seed: int, noise: float = 0.05, sites: np.ndarray = SITES) -> Inputs:
@@ -90,11 +105,19 @@ RIGHT_SERIES = (
     Series("55 atoms, noise 5 %"),
     Series("55 atoms, noise 50 %", _noisy),
     Series("13 atoms, noise 5 %", _few_atoms),
+    # The point that views turn about is found.
+    Series("start elsewhere by 8 Å", lambda i, rng: replace(i, start=i.start + [8.0, 0, 0])),
     Series("55 atoms from the images alone", lambda inputs, rng: replace(inputs, start=None)),
 )
 WRONG_SERIES = (
     Series("start in nm", lambda i, rng: replace(i, start=i.start / 10), FAR, ("nm",)),
-    Series("start off by 8 Å", lambda i, rng: replace(i, start=i.start + [8.0, 0, 0]), FAR, ("centre",)),
+    Series(
+        "start off by 8 Å, centre given",
+        lambda i, rng: replace(i, start=i.start + [8.0, 0, 0]),
+        FAR,
+        ("centre",),
+        {"centre": (0.0, 0.0, 0.0)},
+    ),
     Series("views off by 8 Å", _off_centre, FAR, ("centre",)),
     Series(
         "images turned by 180°",
@@ -115,11 +138,27 @@ WRONG_SERIES = (
     Series("the other tilt axis, no start", _alone(_of_views(ANGLES, "x")), FAR, ("tilt axis",)),
     Series("noise alone", _noise_alone, FAR),
 )
+#: Those in which a particle's symmetry could make right what is wrong.
+ASYMMETRIC_SERIES = tuple(
+    replace(one, name=f"{one.name}, no symmetry", sites=UNLIKE)
+    for one in (*RIGHT_SERIES, *WRONG_SERIES)
+    if one.name
+    in (
+        *("55 atoms, noise 5 %", "start elsewhere by 8 Å", "images turned by 180°"),
+        *(
+            "start off by 8 Å, centre given",
+            "views off by 8 Å",
+            "the other tilt axis",
+            "tilts of the opposite sign",
+            "the other tilt axis, no start",
+        ),
+    )
+)
 
 
 def refined(series: Series, seed: int) -> TiltResult:
     """The result of a series, of `tilt`."""
-    inputs = series.change(right(seed), np.random.default_rng(seed + 1))
+    inputs = series.change(right(seed, sites=series.sites), np.random.default_rng(seed + 1))
     with TemporaryDirectory() as folder:
         start = None
         if inputs.start is not None:

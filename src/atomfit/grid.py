@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from atomfit.arrays import real_array
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -130,10 +132,12 @@ class DensityMap:
         - `values`: the array.
         - `voxel_size`: one edge, or one each along x, y, z (Å).
         - `origin`: coordinates of the first voxel (Å); zero by default.
+
+        **Raises:** `InputError` if values are no real numbers that 32-bit floats hold, or are masked.
         """
         spacing = np.broadcast_to(np.asarray(voxel_size, np.float64), (values.ndim,)).copy()
         start = np.zeros(values.ndim) if origin is None else np.asarray(origin, np.float64)
-        return cls(np.asarray(values, np.float32), Grid(values.shape, spacing, start))
+        return cls(real_array(values), Grid(values.shape, spacing, start))
 
     def with_values(self, values: Float[np.ndarray, "..."]) -> "DensityMap":
         """Other values on the same grid."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from atomfit.arrays import AnyArray
+from atomfit.arrays import AnyArray, SupportsArray
 from atomfit.doubts.images import pixel_doubts, without_hot_pixels
 from atomfit.doubts.views import view_doubts
 from atomfit.elements import Element, elements_of, typical
@@ -29,6 +29,8 @@ from atomfit.tilt_options import TiltOptions
 BYTES_AT_LEAST, BYTES_PER_PIXEL = 500e6, 80
 
 Images = str | Path | AnyArray
+#: Matrices [view, 3, 3] have their centres in the middle of the images.
+ViewsGiven = str | Path | Views | AnyArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +71,14 @@ class PreparedSeries:
 
 
 def prepare_series(
-    images: Images, views: str | Path | Views, element: str | Sequence[str], options: TiltOptions
+    images: Images, views: ViewsGiven, element: str | Sequence[str], options: TiltOptions
 ) -> PreparedSeries:
     """Read images and views and judge them.
 
     **Arguments:**
 
     - `images`: a file, or an array [view, row, column].
-    - `views`: a file, or views.
+    - `views`: a file, `Views`, or rotation matrices [view, 3, 3] about the images' middle.
     - `element`: chemical symbol, or several.
     - `options`: of which those of images and views matter here.
 
@@ -88,14 +90,10 @@ def prepare_series(
         stack = read_images(Path(images), options.pixel_size, options.mask_value, room_to_fit)
     else:
         stack = stack_of(images, options.pixel_size, options.mask_value)
-    if not isinstance(views, Views | str | os.PathLike):
-        raise InputError(
-            f"a {type(views).__name__} is no views", "give a file, or atomfit.Views(...)", "--views"
-        )
-    if isinstance(views, Views):
-        found = _given(views, options)
+    shape = stack.images.shape[1], stack.images.shape[2]
+    if not isinstance(views, str | os.PathLike):
+        found = _given(views, shape, options)
     else:
-        shape = stack.images.shape[1], stack.images.shape[2]
         found = read_views(views, shape, options.tilt_axis, options.convention, options.inverse_views)
     given = options.centre or found.centre
     centre = given or (0.0, 0.0, 0.0)
@@ -131,7 +129,7 @@ def prepare_series(
     notes = (*stack.notes, *found.notes, describe_views(series))
     return PreparedSeries(
         stack,
-        None if isinstance(views, Views) else Path(views),
+        Path(views) if isinstance(views, str | os.PathLike) else None,
         series,
         elements,
         one,
@@ -144,12 +142,22 @@ def prepare_series(
     )
 
 
-def _given(views: Views, options: TiltOptions) -> ViewsFile:
-    """Views that are an object: their rotations are told, whatever angles would be about."""
+def _given(views: Views | AnyArray, shape: tuple[int, int], options: TiltOptions) -> ViewsFile:
+    """Views that are an object, or an array: their rotations are told, whatever angles would be about."""
     for given, option in ((options.tilt_axis, "--tilt-axis"), (options.convention, "--convention")):
         if given is not None:
             raise InputError("views that are an object are no angles", f"leave out {option}", option)
-    found = ViewsFile(views, ["views: given as an object"], [])
+    if isinstance(views, Views):
+        found = ViewsFile(views, ["views: given as an object"], [])
+    elif isinstance(views, SupportsArray | Sequence):
+        middle = np.tile([shape[1] // 2, shape[0] // 2], (len(views), 1))  # type: ignore[arg-type]
+        found = ViewsFile(Views(views, middle), ["views: given as matrices"], [])  # type: ignore[arg-type]
+    else:
+        raise InputError(
+            f"a {type(views).__name__} is no views",
+            "give a file, atomfit.Views(...) or matrices [view, 3, 3]",
+            "--views",
+        )
     return found.inverse() if options.inverse_views else found
 
 

@@ -24,6 +24,7 @@ from atomfit.doubts.visible import (
 from atomfit.errors import Doubt, InputError, settle
 from atomfit.io.models import read_model
 from atomfit.memory import require_memory
+from atomfit.options import BuildOptions
 from atomfit.preparation import prepare
 from atomfit.projection.misreadings import Agreement
 from atomfit.statistics.comparison import Model
@@ -193,7 +194,7 @@ def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
     if options.start is None and options.map is None:
         require_centres_in_images(ready.series)
     if options.map is not None:
-        prepare(options.map, [one.symbol for one in ready.elements])
+        prepare(options.map, [one.symbol for one in ready.elements], BuildOptions(insist=options.insist))
 
 
 def with_surroundings(

@@ -36,7 +36,7 @@ from atomfit.selection.completion import Discarded, Selection
 from atomfit.statistics.geometry import Geometry, measure_geometry
 from atomfit.tilt_centre import centred, points_of_box
 from atomfit.tilt_options import TiltOptions
-from atomfit.tilt_preparation import Images, PreparedSeries, prepare_series
+from atomfit.tilt_preparation import Images, PreparedSeries, ViewsGiven, prepare_series
 from atomfit.tilt_refining import Progress, alike, half_sets, refine_start
 from atomfit.tilt_selecting import nothing_selected, search_and_select, select_from_images
 from atomfit.tilt_starts import (
@@ -173,7 +173,7 @@ class TiltResult:
 
 def tilt(
     images: Images | PreparedSeries,
-    views: str | Path | Views | None,
+    views: ViewsGiven | None,
     element: str | Sequence[str],
     options: TiltOptions | None = None,
     *,
@@ -188,9 +188,11 @@ def tilt(
 
     - `images`: a file (MRC stack, gzipped or not, .npy), an array [view, row, column] together with
         `pixel_size`, or a series that was prepared with the same options.
-    - `views`: from where: a file, or `Views`; None with a prepared series.
+    - `views`: from where: a file, `Views`, or rotation matrices [view, 3, 3] whose centres are the images'
+        middle; None with a prepared series.
     - `element`: chemical symbol, or several.
-    - `options`: a `TiltOptions`; further keyword arguments replace single fields of it.
+    - `options`: a `TiltOptions`; further keyword arguments replace single fields of it. `start`, `map` and
+        `surroundings` are files' paths.
     - `progress`: called with the stage, the iterations done and the objective.
     - `checkpoint`: a file that keeps the fits until the result is written.
     - `resume`: go on from what an interrupted run left in it.
@@ -366,7 +368,12 @@ def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> t
 
     symbols = [one.symbol for one in ready.elements]
     log.info("atoms are found in %s", options.map)
-    built = build(options.map, symbols, progress=lambda i, value: progress("build", i, value))
+    built = build(
+        options.map,
+        symbols,
+        progress=lambda i, value: progress("build", i, value),
+        insist=options.insist,
+    )
     if built.reason == "interrupted":
         raise KeyboardInterrupt
     if not len(built):

@@ -44,7 +44,13 @@ def _write_end(command: Any, formatter: Any) -> None:
             for line in command.epilog.strip().splitlines():
                 formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
     with formatter.section("Exit codes"):
-        formatter.write_dl(EXIT_CODES)
+        formatter.write_dl([one for one in EXIT_CODES if one[0] != "3" or _may_be_strict(command)])
+
+
+def _may_be_strict(command: Any) -> bool:
+    """Whether a command, or one of a program's, has a result that it may distrust."""
+    commands = getattr(command, "commands", {"": command})
+    return any(one.name == "strict" for each in commands.values() for one in each.params)
 
 
 class Command(TyperCommand):

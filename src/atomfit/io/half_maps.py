@@ -1,5 +1,6 @@
 """Half-maps: two reconstructions from the two halves of the data, which must match the map."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap, Grid
 from atomfit.inspection import require_usable_values
-from atomfit.io.mrc import MapFile, read_map
+from atomfit.io.mrc import MapFile, is_numpy, read_map
 
 #: Voxel sizes may differ by this part, origins by this many voxels: what headers round off.
 _SAME_SIZE = 1e-3
@@ -23,13 +24,13 @@ def read_half_maps(
 
     **Arguments:**
 
-    - `paths`: of the two files.
+    - `paths`: of the two files; arrays (.npy) are on the map's grid.
     - `whole`: the map.
     - `voxel_size`: replaces the headers' (Å), as for the map.
 
     **Raises:** `InputError` if one cannot be read, is not on the map's grid, or both are the same.
     """
-    files = [read_map(path, voxel_size) for path in paths]
+    files = [_read(Path(path), whole.map.grid, voxel_size) for path in paths]
     for file, path in zip(files, paths, strict=True):
         try:
             _require_same_grid(file.map.grid, whole.map.grid)
@@ -44,6 +45,15 @@ def read_half_maps(
             "--half-maps",
         )
     return first, second
+
+
+def _read(path: Path, grid: Grid, voxel_size: float | tuple[float, ...] | None) -> MapFile:
+    """A half-map; one that says nothing of its grid is on the map's."""
+    if not (path.is_file() and is_numpy(path)):
+        return read_map(path, voxel_size)
+    file = read_map(path, tuple(grid.spacing.tolist()))
+    density = file.map
+    return replace(file, map=DensityMap(density.values, grid)) if density.grid.shape == grid.shape else file
 
 
 def is_their_mean(density: DensityMap, first: DensityMap, second: DensityMap) -> bool:

@@ -110,6 +110,8 @@ def _named(path: Path, found: Stack, pixel_size: float | None, mask_value: float
 def stack_of(given: AnyArray, pixel_size: float | None, mask_value: float | None = None) -> ImageStack:
     """Images that are an array, [view, row, column], with their pixel size (Å).
 
+    What is masked in an array of `numpy.ma` was not measured.
+
     **Raises:** `InputError` unless they are several images of real numbers with a pixel size.
     """
     edge = _checked(pixel_size)
@@ -155,7 +157,9 @@ def _counted(
     if mask_value is None:
         counted = np.ones(images.shape, bool)
     else:
-        counted = ~np.isnan(images) if np.isnan(mask_value) else images != np.float32(mask_value)
+        with np.errstate(over="ignore"):
+            value = np.float32(mask_value)
+        counted = ~np.isnan(images) if np.isnan(value) else images != value
         part = 100 * float(np.mean(~counted))
         notes.append(f"mask: {part:.1f} % of the pixels are {mask_value:g} and do not count")
     for view, (image, which) in enumerate(zip(images, counted, strict=True)):

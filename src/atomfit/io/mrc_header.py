@@ -47,6 +47,12 @@ _SIGNATURES = {
     b"PK\x03\x04": "a ZIP archive",
     b"%PDF": "a PDF document",
 }
+#: What is wanted, and what may be given.
+_MAPS = "an MRC map", "give an MRC map or a .npy array"
+_IMAGES = (
+    "a stack of images",
+    "give one as MRC, TIFF (.tif), .npy, or what rosettasciio reads (.dm4, .emd, .ser, .hspy, .h5, ...)",
+)
 _MAX_EDGE = 65_535
 _MAX_EXTENDED_HEADER = 2**31 - 1
 _MAX_START = 1_000_000
@@ -114,7 +120,7 @@ def parse_header(raw: bytes, voxel_size: tuple[float, float, float] | None = Non
 
     **Raises:** `InputError` where the header cannot be that of a map.
     """
-    header, byte_order, notes, warnings = _opened(raw)
+    header, byte_order, notes, warnings = _opened(raw, *_MAPS)
     stored_shape = _shape(header)
     if 1 in stored_shape:
         raise InputError(
@@ -143,7 +149,7 @@ def parse_stack_header(raw: bytes, pixel_size: float | None = None) -> MapHeader
 
     **Raises:** `InputError` where the header cannot be that of images with square pixels.
     """
-    header, byte_order, notes, warnings = _opened(raw)
+    header, byte_order, notes, warnings = _opened(raw, *_IMAGES)
     stored_shape = _shape(header)
     sections, rows, columns = stored_shape
     if 1 in (rows, columns) or sections == 1:
@@ -168,9 +174,9 @@ def parse_stack_header(raw: bytes, pixel_size: float | None = None) -> MapHeader
     return MapHeader(dtype, stored_shape, to_zyx, offset, whole, np.zeros(3), notes, warnings, packed)
 
 
-def _opened(raw: bytes) -> tuple[Any, ByteOrder, list[str], list[str]]:
+def _opened(raw: bytes, what: str, remedy: str) -> tuple[Any, ByteOrder, list[str], list[str]]:
     """The header's fields and byte order, and the beginnings of notes and warnings."""
-    _refuse_other_formats(raw)
+    _refuse_other_formats(raw, what, remedy)
     if len(raw) < HEADER_BYTES:
         raise InputError(
             f"{len(raw)} bytes are shorter than an MRC header ({HEADER_BYTES} bytes)",
@@ -218,15 +224,15 @@ def _pixel(header: Any, pixel_size: float | None, notes: list[str], warnings: li
     return float(across)
 
 
-def _refuse_other_formats(raw: bytes) -> None:
+def _refuse_other_formats(raw: bytes, what: str, remedy: str) -> None:
     for signature, name in _SIGNATURES.items():
         if raw.startswith(signature):
-            raise InputError(f"this is {name}, not an MRC map", "give an MRC map or a .npy array")
+            raise InputError(f"this is {name}, not {what}", remedy)
     # Before its labels a header is numbers: hardly a byte of it is a printable character.
     numbers = raw[:208]
     printable = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in numbers)
     if numbers and printable > 0.9 * len(numbers):
-        raise InputError("this is a text file, not an MRC map", "give an MRC map or a .npy array")
+        raise InputError(f"this is a text file, not {what}", remedy)
 
 
 def _decode(raw: bytes) -> tuple[Any, ByteOrder]:

@@ -353,7 +353,8 @@ def _contradicted(
                 options.known_amplitudes,
             ),
             *of_rotations(turns, options.known_turns),
-        ]
+        ],
+        options.coupled,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+import tifffile
 
 from atomfit.errors import InputError
 from atomfit.io.image_stacks import read_images, stack_of, write_images
@@ -95,6 +96,9 @@ def test_what_is_refused(path: Path) -> None:
         stack_of(IMAGES.astype(complex), 0.4)
     with pytest.raises(InputError, match="has no pixel size"):
         stack_of(IMAGES, None)
+    tifffile.imwrite(path.with_suffix(".tif"), IMAGES.astype(np.float32), photometric="minisblack")
+    with pytest.raises(InputError, match="the file does not say how large a pixel is"):
+        read_images(path.with_suffix(".tif"))
 
 
 def test_the_third_length_of_the_cell_means_nothing(path: Path) -> None:

@@ -90,6 +90,9 @@ def test_what_was_known_is_held_against_chi_square() -> None:
     assert not contradicted(right)
     [all_of_them] = contradicted([Expectation("positions", 40 * rng.chisquare(3, 43), 3)])
     assert (all_of_them.code, all_of_them.level) == ("known", "bad")
+    assert "--known-positions" in all_of_them.remedy
+    [of_a_map] = contradicted([Expectation("positions", 40 * rng.chisquare(3, 43), 3)], coupled=True)
+    assert "leave out --coupled" in of_a_map.remedy
     [one] = contradicted([Expectation("rotations", np.append(rng.chisquare(3, 42), 60.0), 3)])
     assert one.level == "doubtful"
     assert "--known-turns" in one.remedy

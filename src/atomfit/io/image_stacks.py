@@ -100,6 +100,8 @@ def _named(path: Path, found: Stack, pixel_size: float | None, mask_value: float
             f"the file says that a pixel is {edge:g} Å, which shows no atoms",
             "give it with --pixel-size, in Å",
         )
+    if edge is None:
+        raise InputError("the file does not say how large a pixel is", "give it with --pixel-size, in Å")
     stack = stack_of(found.images, edge, mask_value)
     if pixel_size is None:
         stack.notes[0] = f"pixel size: {edge:g} Å, from the file"

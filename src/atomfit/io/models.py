@@ -21,7 +21,8 @@ from atomfit.io.text import not_a_number, number, read_text, table_rows
 from atomfit.statistics.comparison import Model
 
 _KINDS = (
-    "give a directory of atomfit build, an atoms.csv, a .cif, .pdb or .xyz file, or a map with --element"
+    "give a directory of atomfit build, an atoms.csv, a .cif, .pdb or .xyz file, or a map (to compare with "
+    "--element, to tilt with --map)"
 )
 _READERS: dict[str, Callable[[str, str], Model]] = {
     ".cif": from_cif,

@@ -159,15 +159,22 @@ def judge_images(
     return Verdict.of(findings, figures)
 
 
-def contradicted(expectations: Iterable[Expectation]) -> list[Finding]:
-    """Whether images contradict what was said to be known before they were seen."""
+def contradicted(expectations: Iterable[Expectation], coupled: bool = False) -> list[Finding]:
+    """Whether images contradict what was said to be known before they were seen.
+
+    **Arguments:**
+
+    - `expectations`: what was known, and what the images say of it.
+    - `coupled`: whether positions are known from a map.
+    """
+    otherwise = _OTHERWISE | ({"positions": _ANOTHER_MAP} if coupled else {})
     return [
         Finding(
             "known",
             level_above(one.against, 0.0, limits.UNSUPPORTED_BAD) if one.against else "doubtful",
             f"the images contradict what was said to be known of {one.kind}: chi-square of that is "
             f"{one.ratio:.3g} times what it should be, and {one.against:.0%} of them contradict it alone",
-            f"what was known is wrong or too narrow: {_OTHERWISE[one.kind]}",
+            f"what was known is wrong or too narrow: {otherwise[one.kind]}",
         )
         for one in expectations
         if one.contradicted
@@ -176,10 +183,13 @@ def contradicted(expectations: Iterable[Expectation]) -> list[Finding]:
 
 #: What to do about it.
 _OTHERWISE = {
-    "positions": "give a larger --known-positions, leave out --coupled, or give another start",
+    "positions": "give a larger --known-positions, or another start",
     "amplitudes": "give a larger --known-amplitudes, or check which element each atom is",
     "rotations": "give a larger --known-turns, or check the views",
 }
+
+
+_ANOTHER_MAP = "leave out --coupled, or check that the map is of this specimen and of its frame"
 
 
 def undescribed(correlations: Float[np.ndarray, " v"]) -> list[Finding]:

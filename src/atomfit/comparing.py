@@ -126,6 +126,10 @@ def compare(
         raise InputError(f"{len(inputs)} model cannot be compared", "give two or more", "atomfit compare")
     paths = [Path(given) for given in inputs]
     maps = tuple(path for path in paths if _is_map(path))
+    if element is not None and not maps:
+        raise InputError(
+            "no map is among these models, whose atoms an element would be of", "leave it out", "--element"
+        )
     kept = Checkpoint(checkpoint, lambda: Job.of("compare", element, None, {"maps": maps}), resume)
     with kept.running():
         found = _compared(paths, element, options)

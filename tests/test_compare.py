@@ -142,6 +142,7 @@ def test_a_series_follows_its_atoms(files: list[str], case: Change, tmp_path: Pa
         (["none.csv"], "no such file"),
         (["pair.csv"], "before.csv and pair.csv: fewer than three atoms"),
         (["apart.csv"], "50 Å in the other"),
+        (["pair.csv", "-e", "Pt"], "--element: no map is among these models"),
     ],
 )
 def test_refusals(

@@ -301,7 +301,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
     )
     verdict = judge_images(
         measures,
-        ready.element,
+        ready.elements,
         fit.reason,
         uncertainty.excess,
         (*ready.insisted, *insisted),

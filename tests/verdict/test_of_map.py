@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from atomfit import preparation
 from atomfit.detection.mean_atom import measure_mean_atom
 from atomfit.detection.resolution import measure_resolution
-from atomfit.elements import element
+from atomfit.elements import element, typical
 from atomfit.errors import Doubt, InputError
 from atomfit.grid import DensityMap, Grid
 from atomfit.inspection import Inspection, inspect
@@ -127,20 +127,34 @@ def test_bonds_of_the_right_element_are_right_and_of_a_wrong_one_named(
     sites = particle(shape, symbol, 147 if shape == "sphere" else 4, 0, lattice)  # type: ignore[arg-type]
     sites = sites + rng.normal(0, 0.1, sites.shape)
     right = element(symbol)
-    assert not bonds(bond_ratio(sites, right), len(sites), right, "voxel size", "--voxel-size")
+    assert not bonds(bond_ratio(sites, right), len(sites), (right,), "voxel size", "--voxel-size")
     assert not disorder(shell_gap(sites), 0.05, right)
     for other, times in (("Si", 1.0), ("U", 1.0), (symbol, 2.0), (symbol, 0.5), (symbol, 0.1)):
         kind = element(other)
-        [found] = bonds(bond_ratio(times * sites, kind), len(sites), kind, "voxel size", "--voxel-size")
+        [found] = bonds(bond_ratio(times * sites, kind), len(sites), (kind,), "voxel size", "--voxel-size")
         assert found.level == "bad"
         assert "element or the voxel size" in found.remedy
     # A wrong calibration is told from what noise and clusters do to bonds.
     for times in (0.95, 1.05):
         ratio = times * bond_ratio(particle("sphere", symbol, 147, 0, lattice), right)
-        [found] = bonds(ratio, 147, right, "voxel size", "--voxel-size")
+        [found] = bonds(ratio, 147, (right,), "voxel size", "--voxel-size")
         assert found.level == "doubtful"
     # An icosahedron of 13 whose places are 0.05 Å off may have bonds that are 5 % longer.
-    assert not bonds(1.05, 13, right, "voxel size", "--voxel-size")
+    assert not bonds(1.05, 13, (right,), "voxel size", "--voxel-size")
+
+
+def test_bonds_of_an_alloy_lie_between_those_of_its_elements() -> None:
+    both = (element("Fe"), PT)
+    distance = typical(both).shell_distance
+    for measured, level in (
+        (both[0].shell_distance, "good"),
+        (PT.shell_distance, "good"),
+        (0.94 * both[0].shell_distance, "doubtful"),
+        (1.2 * PT.shell_distance, "bad"),
+    ):
+        found = bonds(measured / distance, 100, both, "voxel size", "--voxel-size")
+        assert [one.level for one in found] == ([] if level == "good" else [level])
+    assert f"20% more than the {PT.shell_distance:.2f} Å of Pt" in found[0].problem
 
 
 def test_places_that_only_keep_apart_are_no_atoms() -> None:

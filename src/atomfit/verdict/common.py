@@ -1,9 +1,11 @@
 """Findings that results of maps and of images share: atoms of an element that a fit has ended with."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.elements import Element
+from atomfit.elements import Element, typical
 from atomfit.errors import Doubt
 from atomfit.neighbours import shell_distance
 from atomfit.selection.completion import Selection
@@ -38,28 +40,32 @@ def level_outside(value: float, doubtful: tuple[float, float], bad: tuple[float,
     return "doubtful" if value < doubtful[0] or value > doubtful[1] else "good"
 
 
-def bonds(ratio: float, atoms: int, element: Element, size: str, option: str) -> list[Finding]:
-    """Whether neighbours are as far apart as the element's should be.
+def bonds(ratio: float, atoms: int, elements: Sequence[Element], size: str, option: str) -> list[Finding]:
+    """Whether neighbours are as far apart as the element's should be, or an alloy's, between its elements'.
 
     **Arguments:**
 
-    - `ratio`, `atoms`: of `bond_ratio`, and how many atoms it is of.
-    - `element`: that was given.
+    - `ratio`, `atoms`: of `bond_ratio` to what stands for all elements, and how many atoms it is of.
+    - `elements`: that were given.
     - `size`, `option`: the other suspect, "voxel size", and what replaces it.
     """
+    measured = ratio * typical(elements).shell_distance
+    ordered = sorted(elements, key=lambda one: one.shell_distance)
+    expected = float(np.clip(measured, ordered[0].shell_distance, ordered[-1].shell_distance))
+    ratio = measured / expected
     low, high = limits.BONDS_DOUBTFUL
     # A mean of few bonds is uncertain.
     slack = limits.BONDS_OF_ONE / max(atoms, 1) ** 0.5
     level = level_outside(ratio, (low - slack, high + slack), limits.BONDS_BAD)
     if level == "good":
         return []
-    expected = element.shell_distance
+    kind = ordered[-1 if ratio > 1 else 0].symbol
     return [
         Finding(
             "bonds",
             level,
-            f"neighbours are {ratio * expected:.2f} Å apart, {abs(ratio - 1):.0%} "
-            f"{'more' if ratio > 1 else 'less'} than the {expected:.2f} Å of {element.symbol}",
+            f"neighbours are {measured:.2f} Å apart, {abs(ratio - 1):.0%} "
+            f"{'more' if ratio > 1 else 'less'} than the {expected:.2f} Å of {kind}",
             f"the element or the {size} is wrong: check them (--element, {option})",
         )
     ]

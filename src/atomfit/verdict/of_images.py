@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.elements import Element
+from atomfit.elements import Element, typical
 from atomfit.errors import Doubt
 from atomfit.neighbours import shell_gap
 from atomfit.projection.expectations import Expectation
@@ -117,7 +117,7 @@ def measure_images(
 
 def judge_images(
     measures: ImageMeasures,
-    element: Element,
+    elements: Sequence[Element],
     reason: str,
     excess: float,
     doubts: tuple[Doubt, ...] = (),
@@ -130,7 +130,7 @@ def judge_images(
     **Arguments:**
 
     - `measures`: its figures.
-    - `element`: that was given.
+    - `elements`: that were given.
     - `reason`: why the fit ended.
     - `excess`: of the colour of what is left over white noise.
     - `doubts`: what spoke against a fit, and was insisted on.
@@ -141,8 +141,9 @@ def judge_images(
     figures = {name: float(value) for name, value in asdict(measures).items()}
     if not measures.atoms:
         return Verdict((no_atoms("images", "check views, centre and contrast"),), figures)
+    element = typical(elements)
     findings = [
-        *bonds(measures.bond_ratio, measures.atoms, element, "pixel size", "--pixel-size"),
+        *bonds(measures.bond_ratio, measures.atoms, elements, "pixel size", "--pixel-size"),
         *_agreement(measures, excess),
         *unsupported(measures.unsupported, measures.atoms, "images"),
         *disorder(measures.shell_gap, measures.position_esd, element),

@@ -73,11 +73,16 @@ class BuiltAtoms:
     masked: bool = False
 
     @property
-    def element(self) -> Element:
-        """What stands for the elements that atoms are told to be."""
+    def told(self) -> tuple[Element, ...]:
+        """The elements that atoms are told to be."""
         if self.species is None or not self.species.lacking:
-            return typical(self.elements)
-        return typical([one for one in self.elements if one.number in self.species.numbers])
+            return self.elements
+        return tuple(one for one in self.elements if one.number in self.species.numbers)
+
+    @property
+    def element(self) -> Element:
+        """What stands for these."""
+        return typical(self.told)
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ def judge_map(built: BuiltAtoms) -> Verdict:
         # Atoms that it cuts through are moved to its middle.
         size, option = f"{size}, or the mask,", f"{option}, --mask-diameter"
     findings += [
-        *bonds(m.bond_ratio, m.atoms, built.element, size, option),
+        *bonds(m.bond_ratio, m.atoms, built.told, size, option),
         *disorder(m.shell_gap, m.position_esd, built.element),
         *_agreement(m),
         *_elements(built),

@@ -23,9 +23,7 @@ from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import Model
 from atomfit.neighbours import Neighbours, find_neighbours
 from atomfit.numerics import own_numerics
-from atomfit.projection.expectations import of_atoms, of_rotations
 from atomfit.projection.fit import TiltFit
-from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.half_sets import HalfSets
 from atomfit.projection.information import ImageUncertainty
 from atomfit.projection.misreadings import Agreement
@@ -49,9 +47,10 @@ from atomfit.tilt_starts import (
     start_from_images,
     with_surroundings,
 )
+from atomfit.tilt_verdict import verdict_of
 from atomfit.timing import Stopwatch
-from atomfit.verdict.findings import Finding, Verdict
-from atomfit.verdict.of_images import contradicted, judge_images, measure_images, undescribed
+from atomfit.verdict import limits
+from atomfit.verdict.findings import Verdict
 
 log = logging.getLogger("atomfit")
 
@@ -278,7 +277,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         errors = uncertainty.positions[moving]
         geometry = measure_geometry(positions, errors, neighbours.cutoff, ready.element)
     log.info(geometry.describe())
-    later = view_warnings(fit.correlations, fit.held_out, uncertainty.excess)
+    later = view_warnings(fit.correlations, fit.held_out, uncertainty.excess, limits.CORRELATION_NONE)
     later.extend([] if halves is None else halves.warnings())
     if not selection.settled and selecting:
         later.append("the images still ask for other atoms: see rejected.csv for those that may be lacking")
@@ -288,27 +287,8 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
             f"the images speak against {against} atoms (flags) and ask for {lacking} others "
             "(rejected.csv): --selection fit removes and adds them"
         )
-    series = ready.series
-    measures = measure_images(
-        series.images,
-        series.counted,
-        fit,
-        moving,
-        start.positions,
-        uncertainty.positions,
-        selection,
-        ready.element,
-    )
-    verdict = judge_images(
-        measures,
-        ready.elements,
-        fit.reason,
-        uncertainty.excess,
-        (*ready.insisted, *insisted),
-        None if options.start is None else found.misread,
-        options.gain is not None,
-        [*_contradicted(ready, start, fit, uncertainty.excess, options), *undescribed(fit.correlations)],
-    )
+    misread = None if options.start is None else found.misread
+    verdict = verdict_of(ready, start, fit, selection, uncertainty, options, insisted, misread)
     later.extend(verdict.beside(warnings))
     for warning in later:
         log.warning(warning)
@@ -328,33 +308,6 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         verdict,
         (*warnings, *later),
         clock.seconds,
-    )
-
-
-def _contradicted(
-    ready: PreparedSeries, start: Start, fit: TiltFit, excess: float, options: TiltOptions
-) -> list[Finding]:
-    """Whether the images contradict what was known before the fit."""
-    if not len(start.ids):
-        return []
-    turns = np.degrees(np.asarray(fit.views.turns)[~fit.held_out])
-    moving = ~start.frozen
-    known = None if start.known is None else start.known[moving]
-    expected = start.positions if start.expected is None else start.expected
-    atoms = FittedSeries.of(ready.series, fit).chosen(moving)
-    return contradicted(
-        [
-            *of_atoms(
-                atoms,
-                excess,
-                (fit.positions - expected)[moving],
-                known,
-                np.asarray(fit.atoms.numbers)[moving],
-                options.known_amplitudes,
-            ),
-            *of_rotations(turns, options.known_turns),
-        ],
-        options.coupled,
     )
 
 

@@ -13,6 +13,8 @@ def test_views_that_disagree_are_warned_of() -> None:
     odd = good.copy()
     odd[[3, 7]] = 0.5
     assert "views 3 (0.50), 7 (0.50)" in view_warnings(odd, none)[0]
+    odd[7] = 0.05
+    assert "views 3 (0.50); the median" in view_warnings(odd, none, told_below=0.1)[0]
     assert "0.20 only" in view_warnings(np.full(20, 0.2), none)[0]
 
 

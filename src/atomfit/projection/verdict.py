@@ -43,7 +43,10 @@ def listed(correlations: Float[np.ndarray, " v"], views: Int[np.ndarray, " k"]) 
 
 
 def view_warnings(
-    correlations: Float[np.ndarray, " v"], held_out: Bool[np.ndarray, " v"], excess: float = np.inf
+    correlations: Float[np.ndarray, " v"],
+    held_out: Bool[np.ndarray, " v"],
+    excess: float = np.inf,
+    told_below: float = -np.inf,
 ) -> list[str]:
     """What the correlations of images and model tell of views and of the fit.
 
@@ -53,10 +56,12 @@ def view_warnings(
     - `held_out`: views that were not fitted.
     - `excess`: of the residual's colour over white noise; where there is none, what is left is noise, and a
         low correlation tells of nothing else.
+    - `told_below`: views that correlate by less are told elsewhere.
     """
     warnings = []
     median = float(np.median(correlations))
     below = far_below(correlations)
+    below = below[correlations[below] >= told_below]
     if len(below):
         warnings.append(
             f"the model disagrees with the images of views {listed(correlations, below)}; the median is "

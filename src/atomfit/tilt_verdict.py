@@ -1,0 +1,81 @@
+"""What is to be thought of a refined series: a fit and what was known of its atoms in, a verdict out.
+
+The figures and what they say are `verdict.of_images`'; here they are taken from a fit and from what a user
+has asked for. Surroundings, which do not move, are not judged.
+"""
+
+import numpy as np
+
+from atomfit.errors import Doubt
+from atomfit.projection.expectations import Expectation, of_atoms, of_rotations
+from atomfit.projection.fit import TiltFit
+from atomfit.projection.fitted import FittedSeries
+from atomfit.projection.information import ImageUncertainty
+from atomfit.selection.completion import Selection
+from atomfit.tilt_options import TiltOptions
+from atomfit.tilt_preparation import PreparedSeries
+from atomfit.tilt_starts import Start
+from atomfit.verdict.findings import Verdict
+from atomfit.verdict.of_images import contradicted, judge_images, measure_images, undescribed
+
+
+def verdict_of(
+    ready: PreparedSeries,
+    start: Start,
+    fit: TiltFit,
+    selection: Selection,
+    uncertainty: ImageUncertainty,
+    options: TiltOptions,
+    insisted: tuple[Doubt, ...],
+    misread: Doubt | None,
+) -> Verdict:
+    """The verdict on a fit.
+
+    **Arguments:**
+
+    - `ready`, `start`: images, and the atoms that were fitted, with where they were expected.
+    - `fit`, `selection`, `uncertainty`: what was found.
+    - `options`: what was asked for.
+    - `insisted`: what spoke against the start, and was insisted on.
+    - `misread`: what was probably meant by what a given start was read as.
+    """
+    series = ready.series
+    measures = measure_images(
+        series.images,
+        series.counted,
+        fit,
+        ~start.frozen,
+        start.positions,
+        uncertainty.positions,
+        selection,
+        ready.element,
+    )
+    known = _expectations(ready, start, fit, uncertainty.excess, options) if len(start.ids) else []
+    return judge_images(
+        measures,
+        ready.elements,
+        fit.reason,
+        uncertainty.excess,
+        (*ready.insisted, *insisted),
+        misread,
+        options.gain is not None,
+        [*contradicted(known, options.coupled), *undescribed(fit.correlations)],
+    )
+
+
+def _expectations(
+    ready: PreparedSeries, start: Start, fit: TiltFit, excess: float, options: TiltOptions
+) -> list[Expectation]:
+    """What the images say of what was known before the fit."""
+    moving = ~start.frozen
+    expected = start.positions if start.expected is None else start.expected
+    of_each = of_atoms(
+        FittedSeries.of(ready.series, fit).chosen(moving),
+        excess,
+        (fit.positions - expected)[moving],
+        None if start.known is None else start.known[moving],
+        np.asarray(fit.atoms.numbers)[moving],
+        options.known_amplitudes,
+    )
+    turns = np.degrees(np.asarray(fit.views.turns)[~fit.held_out])
+    return [*of_each, *of_rotations(turns, options.known_turns)]

@@ -194,7 +194,13 @@ def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
     if options.start is None and options.map is None:
         require_centres_in_images(ready.series)
     if options.map is not None:
-        prepare(options.map, [one.symbol for one in ready.elements], BuildOptions(insist=options.insist))
+        symbols = [one.symbol for one in ready.elements]
+        grid = prepare(options.map, symbols, BuildOptions(insist=options.insist)).density.grid
+        # The origin may be the centre, and so may any point of the box.
+        farthest = np.maximum(np.abs(grid.origin), np.abs(grid.origin + grid.extent))
+        require_centres_in_images(
+            ready.series, float(np.linalg.norm(farthest) + np.linalg.norm(grid.extent))
+        )
 
 
 def with_surroundings(

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from atomfit.errors import InputError
+from atomfit.grid import DensityMap, Grid
+from atomfit.io.mrc import write_map
 from atomfit.projection.views import Views
+from atomfit.rendering import Gaussians, render_reference
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import prepare_series
 from atomfit.tilt_starts import require_start
-from simulated_series import PIXEL, planted
+from simulated_series import PIXEL, U, planted
 
 
 @pytest.mark.parametrize("started", [True, False])
@@ -29,6 +32,22 @@ def test_one_view_with_its_centre_far_outside(tmp_path: Path, started: bool, off
         with pytest.raises(InputError, match=r"view 3\b.*centre at pixel") as refusal:
             require_start(ready, options)
         assert f"({off:.6g}, 23) of 44 x 46" in str(refusal.value)
+
+
+def test_a_map_tells_how_far_atoms_may_be_from_the_centre(tmp_path: Path) -> None:
+    truth = planted(views=6)
+    atoms = Gaussians(truth.positions, np.tile(U * np.eye(3), (43, 1, 1)), np.ones(43))
+    grid = Grid((40, 40, 40), np.full(3, 0.4), np.full(3, -8.0))
+    write_map(tmp_path / "map.mrc", DensityMap(render_reference(atoms, grid).astype(np.float32), grid))
+    options = TiltOptions(map=tmp_path / "map.mrc", pixel_size=PIXEL)
+    require_start(prepare_series(truth.images, truth.views, "Pt", options), options)
+    centres = truth.views.centres.copy()
+    centres[[2, 4], 1] = -1e9
+    ready = prepare_series(truth.images, Views(truth.views.rotations, centres), "Pt", options)
+    with pytest.raises(
+        InputError, match=r"view 2 \(and of 1 others\) has its centre at pixel \(22, -1e\+09\)"
+    ):
+        require_start(ready, options)
 
 
 def test_a_specimen_far_from_the_point_that_views_turn_about_is_no_fault(tmp_path: Path) -> None:

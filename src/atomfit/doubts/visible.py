@@ -11,9 +11,6 @@ from atomfit.errors import InputError
 from atomfit.projection.agreement import seen_at
 from atomfit.projection.views import TiltSeries
 
-#: How many sizes of an image from its middle a centre may be, where the specimen is about the centre.
-_FAR = 1.5
-
 
 def shown(positions: Float[np.ndarray, "n 3"], series: TiltSeries, margin: float) -> Bool[np.ndarray, " n"]:
     """Atoms that at least one image shows, or would if it reached farther by a margin (Å)."""
@@ -46,13 +43,19 @@ def require_atoms_in_views(seen: Bool[np.ndarray, "v n"], series: TiltSeries) ->
     )
 
 
-def require_centres_in_images(series: TiltSeries) -> None:
+def require_centres_in_images(series: TiltSeries, reach: float | None = None) -> None:
     """Where nothing but the images tells of a specimen, it is about the centre that views turn about.
+
+    **Arguments:**
+
+    - `series`: the images.
+    - `reach`: how far atoms may be from that centre (Å); an image's size if nothing is known of it.
 
     **Raises:** `InputError` if there are views that have it far outside of their images.
     """
     size = np.array(series.shape[::-1])
-    far = np.flatnonzero(np.any(np.abs(series.views.centres - size / 2) > _FAR * size, axis=1))
+    beyond = size if reach is None else reach / series.pixel
+    far = np.flatnonzero(np.any(np.abs(series.views.centres - size / 2) > size / 2 + beyond, axis=1))
     if len(far):
         raise InputError(
             f"{_first(far)} has its centre at {_centre_of(series, int(far[0]))}, far outside of its image",

@@ -198,9 +198,8 @@ def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
         grid = prepare(options.map, symbols, BuildOptions(insist=options.insist)).density.grid
         # The origin may be the centre, and so may any point of the box.
         farthest = np.maximum(np.abs(grid.origin), np.abs(grid.origin + grid.extent))
-        require_centres_in_images(
-            ready.series, float(np.linalg.norm(farthest) + np.linalg.norm(grid.extent))
-        )
+        lengths = (farthest, grid.extent, ready.series.centre)
+        require_centres_in_images(ready.series, sum(float(np.linalg.norm(one)) for one in lengths))
 
 
 def with_surroundings(

@@ -45,7 +45,7 @@ def test_a_map_tells_how_far_atoms_may_be_from_the_centre(tmp_path: Path) -> Non
     centres[[2, 4], 1] = -1e9
     ready = prepare_series(truth.images, Views(truth.views.rotations, centres), "Pt", options)
     with pytest.raises(
-        InputError, match=r"view 2 \(and of 1 others\) has its centre at pixel \(22, -1e\+09\)"
+        InputError, match=r"view 2 \(one of 2 such\) has its centre at pixel \(22, -1e\+09\)"
     ):
         require_start(ready, options)
 

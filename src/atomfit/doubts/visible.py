@@ -65,8 +65,8 @@ def require_centres_in_images(series: TiltSeries, reach: float | None = None) ->
 
 
 def _first(views: Int[np.ndarray, " k"]) -> str:
-    """The first of them, and how many more there are."""
-    return f"view {views[0]}" + (f" (and of {len(views) - 1} others)" if len(views) > 1 else "")
+    """The first of them, and how many there are."""
+    return f"view {views[0]}" + (f" (one of {len(views)} such)" if len(views) > 1 else "")
 
 
 def _centre_of(series: TiltSeries, view: int) -> str:

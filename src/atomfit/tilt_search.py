@@ -44,6 +44,7 @@ from atomfit.selection.evidence import LOWEST
 from atomfit.selection.image_scores import scores_of_images
 from atomfit.selection.judgement import Judgement, faintest_kind, judge_scores
 from atomfit.selection.scores import Scores, between_voxels
+from atomfit.selection.trials import Trials
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import PreparedSeries
 from atomfit.tilt_refining import Progress, run_of
@@ -56,8 +57,11 @@ _MOST, _PATIENCE = 16, 2
 #: Standard deviation of the atoms in the first fit, in neighbour distances: an atom's place may be off by
 #: as much.
 _WIDTH = 0.2
-#: Chi-square that a step of a fit must promise for each atom.
-_LOOSE = 0.3
+#: Chi-square that a step of a fit must promise for each atom; and once atoms hardly change.
+_LOOSE, _TIGHT = 0.3, 0.02
+#: Fewer changes, as a part of all atoms, are left to trials of single atoms; how often these are made, and
+#: for which: those that stand out by less than this part of what an atom does.
+_FEW, _MOST_TRIALS, _UNSURE = 0.01, 5, 0.85
 #: Part of a typical amplitude below which an atom is none, and above which it is two.
 HALF, TWICE = 0.5, 1.5
 #: Below the first part of a typical amplitude an atom is left out once, above the second it is two once; of
@@ -198,16 +202,57 @@ class _Search:
             if not len(places) and not len(two) and not left_out.any() and (round_ > 0 or not removed):
                 reason = "settled"
                 break
+            if removed + len(places) < _FEW * len(last.start.ids):
+                reason = "settled"
+                break
             if round_ - best_round >= _PATIENCE:
                 reason = "no better"
                 break
             start = last.start.joined(places, self.ready.element.number)
             model = _with_atoms(last.model, last.start, start, amplitudes / self._unit(last))
         assert best is not None
+        best, tried = self._tried(best)
+        if best.reason in ENDED:
+            return _ended(best, best.reason, in_vain, round_)
+        in_vain = in_vain.and_(tried)
         far = np.ones(len(in_vain), bool)
         if len(in_vain):
             far = cKDTree(best.start.positions).query(in_vain.positions)[0] > _SAME * self.distance
         return Found(best.start, best.fit, in_vain.where(far), round_ + 1, reason)
+
+    def _tried(self, best: _Fitted) -> tuple[_Fitted, Discarded]:
+        """Better atoms, where one less or one more is better; and those that are no more."""
+        gone = Discarded.none(3)
+        for _ in range(_MOST_TRIALS if self.alike else 0):
+            moving, judged = ~best.start.frozen, best.judged
+            left = FittedSeries.of(self.ready.series, best.fit)
+            earned = judged.cut**2 * best.scores.scatter**2
+            whole = float(np.nanmedian(best.scores.whole))
+            unsure = np.flatnonzero(moving & (np.nan_to_num(judged.scores) < _UNSURE * whole))
+            try:
+                changed = Trials(left, self.distance, moving, earned).best(unsure, judged.candidates)
+            except KeyboardInterrupt:
+                return replace(best, reason="interrupted"), gone
+            if not changed.any:
+                break
+            log.info(
+                "search: of %d atoms %d are better left out, %d are added where their neighbours give way",
+                *(len(unsure), int((~changed.kept).sum()), len(changed.added)),
+            )
+            number = self.ready.element.number
+            start = best.start.at(changed.positions).chosen(changed.kept).joined(changed.added, number)
+            typical = float(np.median(np.asarray(best.model.atoms.amplitudes)[moving]))
+            model = _with_atoms(best.model, best.start, start, typical)
+            now = self._fit(start, model, own=False, loose=_TIGHT)
+            if now.reason in ENDED:
+                return now, gone
+            more = len(now.start.ids) - len(best.start.ids)
+            if now.chi_square_beyond(best) + judged.cut**2 * more >= 0:
+                break
+            gone = gone.and_(_left_out(best, changed.kept))
+            best = now
+            self.keep(best.start)
+        return best, gone
 
     def _run(self, start: Start) -> Run:
         return run_of(self.ready, start, self.options, self.progress)
@@ -215,14 +260,14 @@ class _Search:
     def _unit(self, fitted: _Fitted) -> float:
         return self._run(fitted.start).unit
 
-    def _fit(self, start: Start, model: TiltModel, own: bool) -> _Fitted:
+    def _fit(self, start: Start, model: TiltModel, own: bool, loose: float = _LOOSE) -> _Fitted:
         """A loose fit, begun with a model, and its scores."""
         run = self._run(start)
         of_views = frozenset(self.options.refine) - {"turns"}
         free = frozenset({"positions", "strengths", "log_widths"}) | of_views
         of_atoms = frozenset({"positions", "strengths"} if own else {"positions"})
         name = "search, own amplitudes" if own else "search, one amplitude"
-        model, found = run.through(model, Stage(name, free, of_atoms, weighted=False, loose=_LOOSE))
+        model, found = run.through(model, Stage(name, free, of_atoms, weighted=False, loose=loose))
         fit = result_of(run, model, found)
         left = FittedSeries.of(self.ready.series, fit)
         moving = ~start.frozen
@@ -241,9 +286,12 @@ class _Search:
 
     def _better(self, one: _Fitted, other: _Fitted) -> bool:
         """Whether chi-square and what each atom must have earned are lower."""
-        least = max(one.judged.cut, HALF * float(np.nanmedian(one.scores.whole))) ** 2
         more = len(one.start.ids) - len(other.start.ids)
-        return one.chi_square_beyond(other) + least * more < 0
+        return one.chi_square_beyond(other) + self._least(one) * more < 0
+
+    def _least(self, fitted: _Fitted) -> float:
+        """What an atom must have earned, in squared scores."""
+        return max(fitted.judged.cut, HALF * float(np.nanmedian(fitted.scores.whole))) ** 2
 
     def _sorted_out(
         self, own: _Fitted, as_two: Float[np.ndarray, "s 3"]
@@ -374,6 +422,13 @@ def _gone(own: _Fitted, after: Start, two: Float[np.ndarray, "t 3"]) -> Discarde
         tuple(reason or "faded, beside its neighbours" for reason in judged.reasons),
     )
     return every.where(gone)
+
+
+def _left_out(fitted: _Fitted, kept: Bool[np.ndarray, " n"]) -> Discarded:
+    """The atoms of a fit that are no more."""
+    judged = fitted.judged
+    why = ("its neighbours describe the images as well without it",) * len(kept)
+    return Discarded(fitted.start.positions, judged.scores, judged.q_values, why).where(~kept)
 
 
 def _weaker_of_two(

@@ -13,9 +13,10 @@ from atomfit.matching import match
 from atomfit.projection.views import Views
 from atomfit.rendering import Gaussians
 from atomfit.simulation.series import projected
+from atomfit.tilt_changes import weaker_of_two
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import prepare_series
-from atomfit.tilt_search import _weaker_of_two, search
+from atomfit.tilt_search import search
 from atomfit.tilt_selecting import _with_atoms
 from atomfit.tilt_starts import Start, start_from_images
 
@@ -115,5 +116,5 @@ def test_other_atoms_take_along_what_is_known_of_those_that_stay() -> None:
 def test_of_two_that_are_one_the_weaker_goes() -> None:
     """Also in a chain: who has lost takes nobody along."""
     places = np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [9, 0, 0]])
-    weaker = _weaker_of_two(places, np.array([3.0, 2.0, 1.0, 0.5]), 1.1)
+    weaker = weaker_of_two(places, np.array([3.0, 2.0, 1.0, 0.5]), 1.1)
     assert weaker.tolist() == [False, True, False, False]

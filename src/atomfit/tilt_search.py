@@ -20,8 +20,10 @@ is fainter than most is left out once: one that is real is asked for again. And 
 neighbours that are too near, they have come together: whoever is brighter than most is tried as two once.
 
 Each round is judged by chi-square and by what its atoms must have earned, each the square of the score that
-it had to exceed. The search ends when nothing changes, or when no round was better than the best for a
-while; the best one stands.
+it had to exceed. Rounds end when hardly an atom changes, or when none was better than the best for a while.
+Then atoms of the best one that stand out by less than most are left out for trial, one by one, and places
+that ask for an atom are given one, with their neighbours giving way (`selection.trials`), as long as that
+is better.
 """
 
 import logging
@@ -33,18 +35,18 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
-from atomfit.atoms import Atoms, IsotropicDisplacements
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.model import TiltModel
 from atomfit.projection.result import result_of
-from atomfit.projection.stages import ENDED, Run, Stage, log_widths
+from atomfit.projection.stages import ENDED, Run, Stage
 from atomfit.selection.completion import Discarded
 from atomfit.selection.evidence import LOWEST
 from atomfit.selection.image_scores import scores_of_images
 from atomfit.selection.judgement import Judgement, faintest_kind, judge_scores
-from atomfit.selection.scores import Scores, between_voxels
+from atomfit.selection.scores import Scores
 from atomfit.selection.trials import Trials
+from atomfit.tilt_changes import longest, weaker_of_two, with_atoms, with_width
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import PreparedSeries
 from atomfit.tilt_refining import Progress, run_of
@@ -79,8 +81,6 @@ _APART = 0.32
 MARGIN = 1.2
 #: Places nearer than this to one that was tried in vain are the same, in neighbour distances.
 _SAME = 0.25
-#: Directions along which an atom may be two.
-_DIRECTIONS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ class _Search:
         return len(self.ready.elements) == 1
 
     def run(self, start: Start) -> Found:
-        model = _with_width(self._run(start).first(wide=False), _WIDTH * self.distance)
+        model = with_width(self._run(start).first(wide=False), _WIDTH * self.distance)
         best: _Fitted | None = None
         best_round = 0
         in_vain, doubted, as_two = Discarded.none(3), np.zeros((0, 3)), np.zeros((0, 3))
@@ -209,7 +209,7 @@ class _Search:
                 reason = "no better"
                 break
             start = last.start.joined(places, self.ready.element.number)
-            model = _with_atoms(last.model, last.start, start, amplitudes / self._unit(last))
+            model = with_atoms(last.model, last.start, start, amplitudes / self._unit(last))
         assert best is not None
         best, tried = self._tried(best)
         if best.reason in ENDED:
@@ -242,7 +242,7 @@ class _Search:
             number = self.ready.element.number
             start = best.start.at(changed.positions).chosen(changed.kept).joined(changed.added, number)
             typical = float(np.median(np.asarray(best.model.atoms.amplitudes)[moving]))
-            model = _with_atoms(best.model, best.start, start, typical)
+            model = with_atoms(best.model, best.start, start, typical)
             now = self._fit(start, model, own=False, loose=_TIGHT)
             if now.reason in ENDED:
                 return now, gone
@@ -308,7 +308,7 @@ class _Search:
         typical = self._typical(amplitudes[moving])
         stands = np.nan_to_num(own.judged.scores, nan=-np.inf) >= own.judged.cut
         good = (amplitudes >= HALF * typical) & stands
-        good[moving] &= ~_weaker_of_two(
+        good[moving] &= ~weaker_of_two(
             own.start.positions[moving], np.where(good, amplitudes, -1.0)[moving], CLOSE * self.distance
         )
         two = moving & good & self.alike & (amplitudes > _BRIGHT * typical)
@@ -316,9 +316,9 @@ class _Search:
             again = cKDTree(as_two).query(own.start.positions)[0] < _SAME * self.distance
             two &= ~again | (amplitudes > TWICE * typical)
         brightness = np.where(two, amplitudes, -1.0)
-        two &= ~_weaker_of_two(own.start.positions, brightness, _AT_A_TIME * self.distance)
+        two &= ~weaker_of_two(own.start.positions, brightness, _AT_A_TIME * self.distance)
         middles = own.start.positions[two]
-        step = _APART * self.distance * _longest(own.scores, middles, 0.35 * self.distance)
+        step = _APART * self.distance * longest(own.scores, middles, 0.35 * self.distance)
         kept = own.start.chosen((good & ~two) | own.start.frozen)
         halves = np.concatenate([middles - step, middles + step])
         return kept.joined(halves, self.ready.element.number), middles
@@ -334,7 +334,7 @@ class _Search:
         if len(doubted):
             faint &= cKDTree(doubted).query(start.positions)[0] > _SAME * self.distance
         faintness = np.where(faint, 1 - amplitudes[row] / typical, -1.0)
-        return faint & ~_weaker_of_two(start.positions, faintness, _AT_A_TIME * self.distance)
+        return faint & ~weaker_of_two(start.positions, faintness, _AT_A_TIME * self.distance)
 
     def _typical(self, amplitudes: Float[np.ndarray, " n"]) -> float:
         """Amplitude of an atom, of the faintest kind if there are several; those too many left aside."""
@@ -345,7 +345,7 @@ class _Search:
         """The model of the atoms that are left, all with a typical amplitude if they are alike."""
         amplitudes = np.asarray(own.model.atoms.amplitudes, np.float64)
         typical = self._typical(amplitudes[~own.start.frozen])
-        model = _with_atoms(own.model, own.start, start, typical)
+        model = with_atoms(own.model, own.start, start, typical)
         if not self.alike:
             return model
         # Those around are as bright beside each other as they were.
@@ -377,37 +377,6 @@ def _ended(fitted: _Fitted, reason: str, in_vain: Discarded, rounds: int) -> Fou
     return Found(fitted.start, replace(fitted.fit, reason=reason), in_vain, rounds, reason)
 
 
-def _with_width(model: TiltModel, width: float) -> TiltModel:
-    widths = np.full((len(model.atoms), 1), np.log(width), np.float32)
-    return eqx.tree_at(lambda m: m.atoms.displacements, model, IsotropicDisplacements(widths))
-
-
-def _with_atoms(
-    model: TiltModel, before: Start, after: Start, amplitude: float | Float[np.ndarray, " a"]
-) -> TiltModel:
-    """A model with other atoms, of which those that it had keep their amplitudes.
-
-    **Arguments:**
-
-    - `model`: of the atoms of `before`.
-    - `after`: the atoms that it is to have.
-    - `amplitude`: of those that are new, in the model's unit.
-    """
-    row = after.rows_in(before)
-    old = np.asarray(model.atoms.amplitudes, np.float64)
-    amplitudes = old[row]
-    amplitudes[row < 0] = amplitude
-    centre = np.asarray(before.positions[0] - np.asarray(model.atoms.positions, np.float64)[0])
-    widths = np.full((len(row), 1), float(np.asarray(log_widths(model))[0, 0]), np.float32)
-    atoms = Atoms(
-        (after.positions - centre).astype(np.float32),
-        IsotropicDisplacements(widths),
-        amplitudes.astype(np.float32),
-        after.numbers,
-    )
-    return eqx.tree_at(lambda m: m.atoms, model, atoms)
-
-
 def _gone(own: _Fitted, after: Start, two: Float[np.ndarray, "t 3"]) -> Discarded:
     """The atoms of a fit that are no more, but for those that became two."""
     before = own.start
@@ -429,25 +398,3 @@ def _left_out(fitted: _Fitted, kept: Bool[np.ndarray, " n"]) -> Discarded:
     judged = fitted.judged
     why = ("its neighbours describe the images as well without it",) * len(kept)
     return Discarded(fitted.start.positions, judged.scores, judged.q_values, why).where(~kept)
-
-
-def _weaker_of_two(
-    positions: Float[np.ndarray, "n 3"], amplitudes: Float[np.ndarray, " n"], close: float
-) -> Bool[np.ndarray, " n"]:
-    """Atoms that are nearer to a stronger one than two atoms are (Å)."""
-    weaker = np.zeros(len(positions), bool)
-    near = cKDTree(positions).query_ball_point(positions, close)
-    for i in np.argsort(-amplitudes, kind="stable"):
-        if not weaker[i] and amplitudes[i] > 0:
-            weaker[[j for j in near[i] if j != i and amplitudes[j] <= amplitudes[i]]] = True
-    return weaker
-
-
-def _longest(scores: Scores, middles: Float[np.ndarray, "t 3"], reach: float) -> Float[np.ndarray, "t 3"]:
-    """Directions along which the residual is highest to both sides: those of the two that an atom is."""
-    rng = np.random.default_rng(0)
-    directions = rng.normal(size=(_DIRECTIONS, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    sides = [middles[:, None] + sign * reach * directions for sign in (-1, 1)]
-    heights = sum(between_voxels(scores.field, side.reshape(-1, 3)) for side in sides)
-    return directions[np.asarray(heights).reshape(len(middles), _DIRECTIONS).argmax(axis=1)]

@@ -56,6 +56,32 @@ def test_a_program_is_traced_once(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
+SOLVES = """
+import sys
+from pathlib import Path
+import jax.numpy as jnp, numpy as np
+from atomfit import compiled
+
+@compiled.kept
+def solved(matrix, vector):
+    return jnp.linalg.solve(matrix, vector)
+
+compiled.keep_in(Path(sys.argv[1]))
+found = solved(np.array([[2, 1], [0, 4]], np.float32), np.array([4, 8], np.float32))
+assert np.allclose(found, [1, 2]), found
+"""
+
+
+def test_a_kept_program_solves_equations(tmp_path: Path) -> None:
+    """In a process that has traced none that does."""
+    environment = os.environ | {"XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": ""}
+    for _ in range(2):
+        command = [sys.executable, "-c", SOLVES, str(tmp_path)]
+        process = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert process.returncode == 0, process.stderr
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"no pickle"])
 def test_a_broken_file_is_made_anew(tmp_path: Path, content: bytes) -> None:
     run(tmp_path, "a")

@@ -27,6 +27,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from atomfit.private import read_private
@@ -123,6 +124,12 @@ def _of_leaves(program: Callable[..., Any], places: Any, rest: Any) -> Callable[
     return run
 
 
+@cache
+def _set_up_linear_algebra() -> None:
+    """What programs that factorise matrices call is set up where one is traced; unset, they would crash."""
+    jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), jnp.float32))
+
+
 def _read(path: Path) -> Callable[[Any], Any] | None:
     from jax.experimental.serialize_executable import deserialize_and_load
 
@@ -130,6 +137,7 @@ def _read(path: Path) -> Callable[[Any], Any] | None:
         content = read_private(path)
         if content is None:
             return None
+        _set_up_linear_algebra()
         program, places, rest = pickle.loads(content)
         loaded = deserialize_and_load(*program)
         os.utime(path)

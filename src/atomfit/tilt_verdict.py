@@ -16,7 +16,13 @@ from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import PreparedSeries
 from atomfit.tilt_starts import Start
 from atomfit.verdict.findings import Verdict
-from atomfit.verdict.of_images import contradicted, judge_images, measure_images, undescribed
+from atomfit.verdict.of_images import (
+    contradicted,
+    judge_images,
+    lacking_elements,
+    measure_images,
+    undescribed,
+)
 
 
 def verdict_of(
@@ -59,7 +65,11 @@ def verdict_of(
         (*ready.insisted, *insisted),
         misread,
         options.gain is not None,
-        [*contradicted(known, options.coupled), *undescribed(fit.correlations)],
+        [
+            *contradicted(known, options.coupled),
+            *undescribed(fit.correlations),
+            *lacking_elements(ready.elements, np.asarray(fit.atoms.numbers)[~start.frozen]),
+        ],
     )
 
 

@@ -1,5 +1,7 @@
 """Views that agree on atoms are told from noise, however few or faint the atoms are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,14 @@ def test_noise_has_none(background: np.ndarray, views: int) -> None:
 def test_few_images_of_atoms_are_not_judged() -> None:
     """Moved images of a crystal agree as well."""
     assert existence_in_images(seen(27, 200.0, np.ones(1), views=5), DISTANCE) is None
+
+
+def test_what_was_not_measured_may_be_any_value() -> None:
+    whole = seen(27, 12.0, np.ones(1))
+    images, counted = whole.images.copy(), whole.counted.copy()
+    images[:, :4], counted[:, :4] = np.nan, False
+    masked = replace(whole, images=images, counted=counted)
+    assert not disagreeing_views(existence_in_images(masked, DISTANCE))
 
 
 def test_nothing_to_judge() -> None:

@@ -9,7 +9,13 @@ from atomfit.elements import element
 from atomfit.errors import Doubt
 from atomfit.projection.expectations import Expectation
 from atomfit.projection.misreadings import Agreement
-from atomfit.verdict.of_images import ImageMeasures, contradicted, judge_images, undescribed
+from atomfit.verdict.of_images import (
+    ImageMeasures,
+    contradicted,
+    judge_images,
+    lacking_elements,
+    undescribed,
+)
 
 PT = element("Pt")
 RIGHT = ImageMeasures(55, 0.95, 0.9, 1.02, 0.0, 0.1, 0.0, 0.03, 0.0, 0.1)
@@ -82,6 +88,19 @@ def test_a_view_that_the_model_does_not_describe_is_found() -> None:
     assert (found.code, found.level) == ("views", "doubtful")
     assert "views 7 (0.00) at all; the median of all is 0.90" in found.problem
     assert judge_images(RIGHT, (PT,), "converged", 1.0, further=[found]).level == "doubtful"
+
+
+@pytest.mark.parametrize(("width", "level"), [(0.3, "good"), (0.45, "doubtful"), (1.17, "bad")])
+def test_what_is_wider_than_atoms_is_a_body(width: float, level: str) -> None:
+    assert judge_images(replace(RIGHT, width=width), (PT,), "converged", 1.0).level == level
+
+
+def test_an_element_that_no_atom_is_is_named() -> None:
+    iron = element("Fe")
+    [found] = lacking_elements((PT, iron), np.array([78, 78]))
+    assert (found.code, found.level) == ("fewer-elements", "doubtful")
+    assert "Fe" in found.problem
+    assert not lacking_elements((PT, iron), np.array([78, 26]))
 
 
 def test_what_was_known_is_held_against_chi_square() -> None:

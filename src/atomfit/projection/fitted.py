@@ -54,10 +54,19 @@ class FittedSeries:
     @property
     def width(self) -> float:
         """Variance (Å²) of the Gaussian whose square has the same integral as that of the spot."""
-        return float(self.spot.weights.sum()) ** 2 / (4 * np.pi * self.square)
+        return width_of(self.spot)
 
     @property
     def square(self) -> float:
         """Integral of the square of the spot (1/Å²)."""
-        pairs = self.spot.variances[:, None] + self.spot.variances
-        return float(self.spot.weights @ (1 / (2 * np.pi * pairs)) @ self.spot.weights)
+        return _square(self.spot)
+
+
+def width_of(spot: GaussianMixture) -> float:
+    """Variance (Å²) of the Gaussian whose square has the same integral as that of an atom's image."""
+    return float(spot.weights.sum()) ** 2 / (4 * np.pi * _square(spot))
+
+
+def _square(spot: GaussianMixture) -> float:
+    pairs = spot.variances[:, None] + spot.variances
+    return float(spot.weights @ (1 / (2 * np.pi * pairs)) @ spot.weights)

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from atomfit.elements import Element, typical
 from atomfit.errors import Doubt
 from atomfit.neighbours import shell_gap
 from atomfit.projection.expectations import Expectation
 from atomfit.projection.fit import TiltFit
+from atomfit.projection.fitted import width_of
 from atomfit.projection.verdict import COLOURED, far_below, listed
 from atomfit.selection.completion import Selection
 from atomfit.verdict import limits
@@ -52,6 +53,7 @@ class ImageMeasures:
     - `moved`: root-mean-square move from the start, in distances between neighbours.
     - `chi_square`: mean square of what the model leaves, in that of its noise.
     - `clear`: part of the atoms that stand out so far that no maximum of noise is expected to.
+    - `width`: standard deviation of an atom's image, in distances between neighbours.
     """
 
     atoms: int
@@ -66,6 +68,7 @@ class ImageMeasures:
     moved: float = np.nan
     chi_square: float = np.nan
     clear: float = np.nan
+    width: float = np.nan
 
 
 def measure_images(
@@ -112,6 +115,7 @@ def measure_images(
         float(np.sqrt(np.mean(moves))) / element.neighbour_distance,
         _chi_square(images, fit),
         clear(selection),
+        float(np.sqrt(width_of(fit.spot))) / element.neighbour_distance,
     )
 
 
@@ -150,6 +154,7 @@ def judge_images(
         *uncertain(measures.position_esd, element),
         *undetermined(measures.undetermined, measures.atoms),
         *removal(measures.removed, measures.atoms, measures.clear),
+        *_resolved(measures.width),
         *convergence(reason),
         *(_gain(measures.chi_square) if gain_given else []),
         *further,
@@ -158,6 +163,43 @@ def judge_images(
     if misread is not None and misread not in doubts:
         findings.append(Finding("start", "doubtful", misread.problem, misread.remedy))
     return Verdict.of(findings, figures)
+
+
+def _resolved(width: float) -> list[Finding]:
+    level = level_above(width, limits.WIDTH_DOUBTFUL, limits.WIDTH_BAD)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "resolution",
+            level,
+            f"the image of an atom has a standard deviation of {width:.2f} of the distance between "
+            "neighbours: atoms are not told apart",
+            "check pixel size and element; what is seen may be a body, and not its atoms",
+        )
+    ]
+
+
+def lacking_elements(elements: Sequence[Element], numbers: Int[np.ndarray, " n"]) -> list[Finding]:
+    """Whether there are elements that were given, and that no atom is.
+
+    **Arguments:**
+
+    - `elements`: that were given.
+    - `numbers`: atomic numbers of the atoms.
+    """
+    none = [one.symbol for one in elements if one.number not in numbers]
+    if not none or not len(numbers):
+        return []
+    return [
+        Finding(
+            "fewer-elements",
+            "doubtful",
+            f"no atom is told as {' or '.join(none)}, which was given: fainter ones may be among the "
+            "places that were rejected, or count as the others",
+            "look at rejected.csv, and give the elements that there are, or atoms to start from (--start)",
+        )
+    ]
 
 
 def contradicted(expectations: Iterable[Expectation], coupled: bool = False) -> list[Finding]:

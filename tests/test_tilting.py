@@ -365,7 +365,7 @@ OPTIONS = [
     (["--convergence", "nan"], "no convergence angle"),
     (["--known-positions", "0"], "no deviation"),
     (["--fdr", "0"], "no false-discovery rate"),
-    (["--coupled"], "known from one map"),
+    (["--coupled"], "there is no map"),
     (["--known-amplitudes", "0.1"], "--amplitudes atom"),
     (["--surroundings", "nowhere.csv"], "no such file"),
     (["--surroundings", "{home}/start.csv"], "all 43 atoms of the surroundings are those of the start"),
@@ -388,6 +388,18 @@ def test_options_that_are_refused(
     options = [one.format(home=tmp_path) for one in options]
     assert expected in refused([*arguments, "--out", str(tmp_path / "out"), *options])
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"known_positions": 0.1}, "no atoms whose positions are known"),
+        ({"known_positions": 0.1, "coupled": True, "map": "map.mrc"}, "from one map, or by one number"),
+    ],
+)
+def test_what_is_known_of_nothing_is_refused(options: dict, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        TiltOptions(**options)
 
 
 def test_files_that_do_not_belong_together(truth: Planted, tmp_path: Path) -> None:

@@ -258,7 +258,19 @@ class TiltOptions:
             )
         if self.start is not None and self.map is not None:
             raise InputError("both a model and a map are given to start from", "give one", "--start")
-        if self.coupled and (self.map is None or self.known_positions is not None):
+        if self.coupled and self.map is None:
+            raise InputError(
+                "positions count as a map tells them, and there is no map",
+                "give --map, or leave it out",
+                "--coupled",
+            )
+        if self.known_positions is not None and self.start is None and self.map is None:
+            raise InputError(
+                "there are no atoms whose positions are known",
+                "give --start or --map, or leave it out",
+                "--known-positions",
+            )
+        if self.coupled and self.known_positions is not None:
             raise InputError(
                 "positions are known from one map, or by one number",
                 "give --map with --coupled, and no --known-positions",

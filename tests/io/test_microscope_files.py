@@ -53,7 +53,7 @@ def test_tiff_that_does_not(tmp_path: Path) -> None:
         for image in IMAGES:
             writer.write(image, contiguous=False, resolution=(72, 72), resolutionunit="INCH")
     same(read_images(path, 0.4))
-    with pytest.raises(InputError, match="no pixel size"):
+    with pytest.raises(InputError, match="does not say how large a pixel is"):
         read_images(path)
 
 

@@ -11,11 +11,12 @@ image shows at each depth below a body's outline, on average; how loud the image
 that a ball of noise is still one.
 
 Compared is the mean height of the highest crest, of the two highest, the four highest and so on: one atom
-is seen in the first, many faint ones in a later. Of 130 series of noise of four kinds, balls among them,
-none came to 4 standard deviations. Bodies with flat faces, and patterns that all images have at the same
-pixels, agree as well (up to 60): they are left to the verdict of the fit. Measured and simulated series of
-12 and more views have 14 to 110, and a thousand atoms of an eighth of the counts that a fit needs 4.5
-(`experiments/many_atoms`).
+is seen in the first, many faint ones in a later. Of 80 series of noise of four kinds, balls among them,
+none came to 4 standard deviations. Measured and simulated series of 15 views and more have 14 to 107,
+single atoms 11 to 31; of atoms with an eighth of the counts that a fit needs, 200 have 6.4 and 1,000 have
+4.5. So series are refused, too, that show less than a few atoms of some 8 σ. Bodies with flat faces, and
+patterns that all images have at the same pixels, agree as well (6 to 60): they are left to the verdict of
+the fit.
 
 Of a crystal few images agree at many places, even if they are moved. So where views are few, nothing is
 said unless the images are as good as white: then there is nothing to agree on.
@@ -38,7 +39,7 @@ from atomfit.projection.reconstruction import SMOOTH, VOXEL, reconstruct
 from atomfit.projection.views import TiltSeries
 
 #: Fewer views are judged only if their images are white.
-FEWEST_VIEWS = 16
+_FEWEST_VIEWS = 16
 #: Images are white if none of their power spectrum's rings, beyond what was taken off, is louder than this.
 _WHITE = 1.3
 #: What varies more slowly than this is taken off: standard deviation of a Gaussian, in neighbour distances.
@@ -60,7 +61,7 @@ def existence_in_images(series: TiltSeries, distance: float) -> Existence | None
     - `distance`: between neighbours (Å).
     """
     loudness, texture = _texture(series, distance)
-    if not texture.any() or (len(series) < FEWEST_VIEWS and not _white(texture, series.pixel, distance)):
+    if not texture.any() or (len(series) < _FEWEST_VIEWS and not _white(texture, series.pixel, distance)):
         return None
     own = _crests(series, loudness * texture, distance)
     counts = 2 ** np.arange(max(int(np.log2(max(len(own) // _ONE_IN, 1))), 0) + 1)

@@ -200,7 +200,7 @@ class Trials:
 
     @cached_property
     def _rows(self) -> Int[np.ndarray, " m"]:
-        return np.append(np.flatnonzero(self.moving), 0)
+        return np.flatnonzero(self.moving)
 
     @cached_property
     def _tree(self) -> cKDTree:

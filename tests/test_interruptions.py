@@ -14,7 +14,9 @@ from typer.testing import CliRunner, Result
 
 from atomfit.cli import app
 from atomfit.comparing import compare
-from atomfit.errors import InputError
+from atomfit.errors import Doubt, InputError, settle
+from atomfit.fitting.journal import current
+from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.mrc import write_map
 from atomfit.pipeline import build
 from atomfit.signals import as_interrupts
@@ -188,6 +190,42 @@ def test_what_is_no_fault_of_a_run_is_not_gone_on_with(
     outcome = invoked(words, monkeypatch)
     assert outcome.exit_code == 2
     assert "to go on" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("refusal", "goes_on"),
+    [
+        (InputError("wrong", "mend it"), None),
+        (InputError("no room", "make some", goes_on=()).at("there"), ["--resume"]),
+        (None, ["--insist", "--resume"]),
+    ],
+)
+def test_a_refusal_in_the_midst_of_a_job_says_how_to_go_on_only_if_one_can(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refusal: InputError | None,
+    goes_on: list[str] | None,
+) -> None:
+    """As of `tilt` whose map has been built, and whose images then do not agree with it."""
+    place = tmp_path / "c"
+    kept = Checkpoint(place, lambda: Job.of("tilt", "Pt", None, {}))
+    monkeypatch.setattr(sys, "argv", ["atomfit", "tilt", "x"])
+
+    def refused() -> None:
+        journal = current()
+        journal.keep(journal.step("build", np.zeros((1, 3))), lambda: {"x": np.ones(2)}, ended=True)
+        if refusal is not None:
+            raise refusal
+        settle([Doubt("odd", "look")], insist=False)
+
+    with pytest.raises(typer.Exit) as ended, refusals(place), kept.running():
+        refused()
+    assert ended.value.exit_code == 2
+    told = capsys.readouterr().err.rpartition("to go on: atomfit tilt x ")
+    assert (shlex.split(told[2]) if told[1] else None) == goes_on
+    # What is of no use to another input is not left behind either.
+    assert place.exists() == (goes_on is not None)
 
 
 @pytest.mark.parametrize("command", ["build", "tilt", "compare", "simulate"])

@@ -369,6 +369,14 @@ OPTIONS = [
     (["--known-amplitudes", "0.1"], "--amplitudes atom"),
     (["--surroundings", "nowhere.csv"], "no such file"),
     (["--surroundings", "{home}/start.csv"], "all 43 atoms of the surroundings are those of the start"),
+    (
+        ["-e", "Fe", "--surroundings", "{home}/bare.csv"],
+        "bare.csv: the file does not say whether atom 1 is Pt or Fe; name the element of each atom in it",
+    ),
+    (
+        ["--surroundings", "{home}/film.csv"],
+        "atom 1 is C, not Pt; give all elements of the file with --element",
+    ),
     (["--convention", "foo"], "'foo' names no axes"),
     (["--convention", "ZYZ"], "matrices, which need no convention, and ZYZ was given; leave out"),
     (["--tilt-axis", "y"], "a table's views have axes of their own, and y was given"),
@@ -384,6 +392,8 @@ def test_options_that_are_refused(
     options: list[str], expected: str, truth: Planted, tmp_path: Path
 ) -> None:
     arguments = truth.write(tmp_path, truth.positions)
+    (tmp_path / "bare.csv").write_text("x,y,z\n0,0,9\n")
+    (tmp_path / "film.csv").write_text("element,x,y,z\nC,0,0,9\n")
     before = sorted(tmp_path.iterdir())
     options = [one.format(home=tmp_path) for one in options]
     assert expected in refused([*arguments, "--out", str(tmp_path / "out"), *options])

@@ -16,19 +16,30 @@ from pathlib import Path
 class InputError(ValueError):
     """An input that cannot be used, with the place and the remedy.
 
-    `str(error)` is one sentence: `WHERE: PROBLEM; REMEDY.`
+    `str(error)` is one sentence: `WHERE: PROBLEM; REMEDY.` What was fitted before is of no use to another
+    input. But a full disk, or a doubt, says nothing against it: then `goes_on` has the options that go on
+    from there, with `--resume`; it is None if none do.
     """
 
-    def __init__(self, problem: str, remedy: str, where: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        problem: str,
+        remedy: str,
+        where: str | Path | None = None,
+        goes_on: tuple[str, ...] | None = None,
+    ) -> None:
         self.problem = problem
         self.remedy = remedy
         self.where = None if where is None else str(where)
+        self.goes_on = goes_on
         place = "" if where is None else f"{self.where}: "
         super().__init__(f"{place}{problem}; {remedy}.")
 
     def at(self, where: str | Path) -> "InputError":
         """The same refusal, with the place named (kept if one is named already)."""
-        return self if self.where is not None else InputError(self.problem, self.remedy, where)
+        if self.where is not None:
+            return self
+        return InputError(self.problem, self.remedy, where, self.goes_on)
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,7 @@ def settle(doubts: Iterable[Doubt], insist: bool) -> list[str]:
     warnings = []
     for doubt in doubts:
         if not insist:
-            raise InputError(doubt.problem, f"{doubt.remedy}; if it is right, insist (--insist)")
+            remedy = f"{doubt.remedy}; if it is right, insist (--insist)"
+            raise InputError(doubt.problem, remedy, goes_on=("--insist",))
         warnings.append(f"{doubt.problem} ({doubt.remedy})")
     return warnings

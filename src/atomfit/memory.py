@@ -25,7 +25,7 @@ def require_memory(needed: float, what: str, remedy: str, where: str | Path | No
     present = present_memory()
     if needed > present:
         told = f"{what} needs about {_gigabytes(needed)} GB of memory, and there are {_gigabytes(present)}"
-        raise InputError(told, remedy, where)
+        raise InputError(told, remedy, where, goes_on=())
 
 
 def present_memory() -> float:

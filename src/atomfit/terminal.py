@@ -74,7 +74,7 @@ def refusals(checkpoint: Path | None = None) -> Iterator[None]:
 
     **Arguments:**
 
-    - `checkpoint`: of the command; if it is written meanwhile, the command that goes on is told.
+    - `checkpoint`: of the command; if it is written meanwhile and going on helps, the command is told.
     """
     before = _state(checkpoint)
     try:
@@ -84,8 +84,8 @@ def refusals(checkpoint: Path | None = None) -> Iterator[None]:
         raise
     except InputError as error:
         say(f"atomfit: {error}", err=True)
-        if _state(checkpoint) != before:
-            say(to_go_on(), err=True)
+        if error.goes_on is not None and _state(checkpoint) not in (None, before):
+            say(to_go_on(*error.goes_on), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         kept = _state(checkpoint) not in (None, before) or (before is not None and "--resume" in sys.argv)
@@ -146,10 +146,10 @@ def end_with(verdict: Verdict, strict: bool) -> None:
         raise typer.Exit(3)
 
 
-def to_go_on() -> str:
-    """The command that goes on with an interrupted one."""
-    words = [word for word in sys.argv[1:] if word != "--resume"]
-    return f"to go on: {shlex.join(['atomfit', *words, '--resume'])}"
+def to_go_on(*more: str) -> str:
+    """The command that goes on with an interrupted one, with more options."""
+    words = [word for word in sys.argv[1:] if word not in (*more, "--resume")]
+    return f"to go on: {shlex.join(['atomfit', *words, *more, '--resume'])}"
 
 
 def say(words: str, err: bool = False) -> None:

@@ -138,8 +138,10 @@ def select_from_images(
     def fitted(at: Start, fit: TiltFit) -> _Fitted:
         left = FittedSeries.of(ready.series, fit)
         scores = scores_of_images(left, MARGIN * ready.element.neighbour_distance, ~at.frozen)
-        own = options.own_amplitudes
-        return _Fitted(fit, at, left, scores, measure_uncertainty(left, own, at.known))
+        known = measure_uncertainty(
+            left, options.own_amplitudes, at.known, at.numbers, options.known_amplitudes
+        )
+        return _Fitted(fit, at, left, scores, known)
 
     beside = _BESIDE * ready.element.neighbour_distance
     last = start, fit
@@ -166,11 +168,11 @@ def select_from_images(
     _, end, selection = complete(start.positions[moving], fitted(start, fit), apart, stages)
     known = end.known
     if refit is None and not known.whole:
-        known = _together(ready, end, options.own_amplitudes)
+        known = _together(ready, end, options)
     return end.start, end.fit, selection, known
 
 
-def _together(ready: PreparedSeries, end: _Fitted, own_amplitudes: bool) -> ImageUncertainty:
+def _together(ready: PreparedSeries, end: _Fitted, options: TiltOptions) -> ImageUncertainty:
     """Uncertainties of many atoms, with what they take from each other."""
     log.info("uncertainty: how much atoms take from each other's certainty is sampled")
     known = end.known
@@ -178,9 +180,10 @@ def _together(ready: PreparedSeries, end: _Fitted, own_amplitudes: bool) -> Imag
         ready.series,
         end.fit,
         known.covariances,
-        known.amplitudes if own_amplitudes else None,
+        known.amplitudes if options.own_amplitudes else None,
         known.excess,
         end.start.known,
+        options.known_amplitudes,
     )
     return known.less_certain(excess.positions, excess.amplitudes)
 

@@ -21,6 +21,7 @@ from atomfit.doubts.visible import (
     shown,
     shown_in_views,
 )
+from atomfit.elements import UNKNOWN
 from atomfit.errors import Doubt, InputError, settle
 from atomfit.io.models import read_model
 from atomfit.memory import require_memory
@@ -188,6 +189,7 @@ def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
     **Raises:** `InputError` if the start, the map or the surroundings cannot be read, or if the start has
         nothing to do with the images.
     """
+    require_surroundings(ready, options)
     if options.start is not None:
         ready = centred_on_start(ready, options.start)
         judged(start_from_file(options.start, ready, options), ready, options)
@@ -200,6 +202,13 @@ def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
         farthest = np.maximum(np.abs(grid.origin), np.abs(grid.origin + grid.extent))
         lengths = (farthest, grid.extent, ready.series.centre)
         require_centres_in_images(ready.series, sum(float(np.linalg.norm(one)) for one in lengths))
+
+
+def require_surroundings(ready: PreparedSeries, options: TiltOptions) -> None:
+    """**Raises:** `InputError` if atoms around cannot be read, or are of an element that was not given."""
+    if options.surroundings is not None:
+        path = options.surroundings
+        numbers_of(read_model(Path(path), "surroundings"), path, ready)
 
 
 def with_surroundings(
@@ -258,19 +267,27 @@ def with_surroundings(
 def numbers_of(model: Model, path: str | Path, ready: PreparedSeries) -> Int[np.ndarray, " n"]:
     """Atomic numbers of a model's atoms.
 
-    **Raises:** `InputError` if one is of an element that was not given.
+    **Raises:** `InputError` if one is of an element that was not given, or of none where there are several.
     """
     known = {one.symbol: one.number for one in ready.elements}
     if len(known) == 1:
         # A model that does not know its elements.
-        known["X"] = ready.element.number
+        known[UNKNOWN] = ready.element.number
     for i, symbol in enumerate(model.symbols):
-        if symbol not in known:
+        if symbol in known:
+            continue
+        given = " or ".join(one.symbol for one in ready.elements)
+        if symbol == UNKNOWN:
             raise InputError(
-                f"atom {model.ids[i]} is {symbol}, not {' or '.join(one.symbol for one in ready.elements)}",
-                "give all elements of the model with --element",
+                f"the file does not say whether atom {model.ids[i]} is {given}",
+                "name the element of each atom in it (a table: in a column 'element')",
                 path,
             )
+        raise InputError(
+            f"atom {model.ids[i]} is {symbol}, not {given}",
+            f"give all elements of the file with --element ({symbol} too), or leave such atoms out of it",
+            path,
+        )
     return np.array([known[symbol] for symbol in model.symbols])
 
 

@@ -43,6 +43,7 @@ from atomfit.tilt_starts import (
     judged,
     numbers_of,
     require_room,
+    require_surroundings,
     start_from_file,
     start_from_images,
     with_surroundings,
@@ -313,6 +314,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
 
 def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> tuple[PreparedSeries, Start]:
     """Atoms to start from, and the series with the point that its views turn about in their frame."""
+    require_surroundings(ready, options)
     if options.start is not None:
         ready = centred_on_start(ready, options.start)
         return ready, start_from_file(options.start, ready, options)

@@ -86,6 +86,22 @@ def test_covariances_are_the_inverse_of_what_derivatives_share(views: Views) -> 
         there = slice(4 * i, 4 * i + 4)
         schur = np.linalg.inv(expected[there, there])[3, 3] / known.excess
         assert known.evidence[i] == pytest.approx(9.0 * schur, rel=0.05)
+    # Amplitudes that hardly scatter are one number, which the images tell; evidence is theirs alone.
+    in_common = np.zeros((24, 19))
+    in_common[np.arange(24) % 4 < 3, :18], in_common[3::4, 18] = np.eye(18), 1
+    one = np.linalg.inv(in_common.T @ whole @ in_common) * known.excess
+    numbers = np.full(6, 78)
+    for relative, esd in ((1e-4, np.full(6, one[-1, -1] ** 0.5)), (1e4, known.amplitudes)):
+        alike = measure_uncertainty(
+            fitted(positions, residual, sigma, views), numbers=numbers, known_amplitudes=relative
+        )
+        np.testing.assert_allclose(alike.amplitudes, esd, rtol=0.05)
+        np.testing.assert_array_equal(alike.evidence, known.evidence)
+    lone = measure_uncertainty(fitted(positions[:1], residual, sigma, views))
+    about_itself = measure_uncertainty(
+        fitted(positions[:1], residual, sigma, views), numbers=numbers[:1], known_amplitudes=1e-4
+    )
+    np.testing.assert_allclose(about_itself.amplitudes, lone.amplitudes, rtol=1e-6)
     shared = measure_uncertainty(fitted(positions, residual, sigma, views), own_amplitudes=False)
     places = np.arange(24).reshape(6, 4)[:, :3].ravel()
     known_amplitudes = np.linalg.inv(whole[np.ix_(places, places)])

@@ -128,7 +128,7 @@ class Checkpoint:
         self._journal = Journal(written=self._written)
         self._elsewhere: Path | None = None
         self._told = False
-        self._ours = resume
+        self._ours = self._resumed = resume
         self._begun, self._last, self._took = time.monotonic(), -np.inf, 0.0
         if self._path is None:
             return
@@ -140,15 +140,22 @@ class Checkpoint:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """A block whose steps outlive whatever ends it early."""
+        """A block whose steps outlive whatever ends it early, but a refusal that makes them useless."""
         if self._path is None:
             yield
             return
+        useful = True
         try:
             with keeping(self._journal):
                 yield
+        except InputError as error:
+            useful = self._resumed or error.goes_on is not None
+            raise
         finally:
-            self._write()
+            if useful:
+                self._write()
+            else:
+                self.remove()
 
     def remove(self) -> None:
         """The files of the result are in place."""

@@ -111,6 +111,7 @@ def staged(directory: Path, overwrite: bool = False, inputs: Inputs = ()) -> Ite
                     f"the files cannot be written ({error.strerror or error})",
                     "make room or choose another --out",
                     directory,
+                    goes_on=(),
                 ) from error
         finally:
             shutil.rmtree(stage, ignore_errors=True)
@@ -146,9 +147,9 @@ def _real(directory: Path) -> Path:
     if os.path.lexists(directory) and not directory.is_dir():
         if directory.is_symlink() and not directory.exists():
             raise InputError(
-                "the output is a link to a place that is not there", "choose another --out", directory
+                "the output is a link to a place that is not there", "choose another --out", directory, ()
             )
-        raise InputError("the output exists and is not a directory", "choose another --out", directory)
+        raise InputError("the output exists and is not a directory", "choose another --out", directory, ())
     return Path(os.path.realpath(directory))
 
 
@@ -185,7 +186,7 @@ def _emptied(stage: Path) -> Path:
 
 def _unwritable(directory: Path, error: OSError) -> InputError:
     return InputError(
-        f"the output directory cannot be written ({error.strerror})", "choose another --out", directory
+        f"the output directory cannot be written ({error.strerror})", "choose another --out", directory, ()
     )
 
 
@@ -222,6 +223,7 @@ def _lock(path: Path, directory: Path) -> int:
                 "another run is writing there" + (f" (process {owner})" if owner else ""),
                 "wait for it, or choose another --out",
                 directory,
+                goes_on=(),
             )
         try:
             # Whoever had it may have removed it between the two calls.
@@ -268,6 +270,7 @@ def _require_free(
             "the output directory exists and is not empty",
             "choose another --out, or add --overwrite",
             directory,
+            goes_on=(),
         )
     ours = files_of_result(real)
     there = matching(real, names)
@@ -283,7 +286,7 @@ def _require_ours(directory: Path, there: set[str], ours: set[str]) -> None:
     for name in sorted(there - ours):
         what = "a directory" if (directory / name).is_dir() else "no file of an earlier result of atomfit"
         raise InputError(
-            f"{name} is {what}, and would be replaced", "move it, or choose another --out", directory
+            f"{name} is {what}, and would be replaced", "move it, or choose another --out", directory, ()
         )
 
 
@@ -300,6 +303,7 @@ def _require_no_input(
                         f"{name} is an input of this run, and would be replaced or removed",
                         "choose another --out",
                         directory,
+                        goes_on=(),
                     )
 
 

@@ -12,6 +12,9 @@ but with each of them in few views: of the whole matrix, which is sparse, the in
 are the covariances. It is inverted as a whole for up to `_WHOLE` atoms; beyond that each atom's block is,
 as if its neighbours were known, and how much less certain they make it is sampled (`projection.sampled`).
 
+What was known beforehand counts as information: of each place, and how much amplitudes of an element
+scatter about their mean. The mean itself the images alone tell.
+
 What is not in it: widths, probe and the views' own numbers, which all atoms share.
 
 Noise that is not white makes all of it less certain (`projection.colour`), and never more: what the fit
@@ -21,7 +24,7 @@ leaves is no evidence that noise is less where atoms are.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
@@ -82,7 +85,11 @@ class ImageUncertainty:
 
 
 def measure_uncertainty(
-    fitted: FittedSeries, own_amplitudes: bool = True, known: Float[np.ndarray, "n 3"] | None = None
+    fitted: FittedSeries,
+    own_amplitudes: bool = True,
+    known: Float[np.ndarray, "n 3"] | None = None,
+    numbers: Int[np.ndarray, " n"] | None = None,
+    known_amplitudes: float | None = None,
 ) -> ImageUncertainty:
     """Covariances of positions and amplitudes.
 
@@ -91,6 +98,9 @@ def measure_uncertainty(
     - `fitted`: the images and their fit.
     - `own_amplitudes`: each atom has its own; otherwise many share one, which is as good as known.
     - `known`: standard deviations of positions before the images were seen (Å; infinite for none).
+    - `numbers`: atomic numbers; needed with `known_amplitudes`.
+    - `known_amplitudes`: relative standard deviation of amplitudes about their element's mean. Evidence is
+        what the images say, without it.
     """
     n = len(fitted.positions)
     scaled = fitted.residual * np.sqrt(fitted.precisions)
@@ -109,9 +119,29 @@ def measure_uncertainty(
     if not own_amplitudes:
         places, of_strength = _with_shared_amplitudes(matrix)
     evidence = fitted.amplitudes**2 * of_strength
+    if own_amplitudes and known_amplitudes is not None and numbers is not None:
+        alike = _alike(fitted.amplitudes, numbers, known_amplitudes)
+        blocks = _inverse_blocks((matrix + sparse.kron(alike, np.diag([0, 0, 0, 1]))).tocsr(), 4)
+        places = blocks[:, :3, :3]
     places = determined(places, np.full((n, 3), np.sqrt(fitted.width)))
     amplitudes = determined(blocks[:, 3:, 3:], np.abs(fitted.amplitudes)[:, None])[:, 0, 0]
     return ImageUncertainty(places, _root(amplitudes), evidence, excess, n <= _WHOLE)
+
+
+def _alike(
+    amplitudes: Float[np.ndarray, " n"], numbers: Int[np.ndarray, " n"], relative: float
+) -> sparse.csr_matrix:
+    """Information on amplitudes that scatter about their element's mean, which is not known.
+
+    Of many atoms only the diagonal is used, and made.
+    """
+    _, members, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    deviations = relative * np.abs(np.bincount(members, amplitudes) / counts)
+    precisions = np.maximum(deviations, 1e-30)[members] ** -2.0
+    if len(amplitudes) > _WHOLE:
+        return sparse.diags(precisions * (1 - 1 / counts[members])).tocsr()
+    same = members[:, None] == members
+    return sparse.csr_matrix(precisions[:, None] * (np.eye(len(members)) - same / counts[members]))
 
 
 def _with_shared_amplitudes(

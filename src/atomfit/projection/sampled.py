@@ -57,6 +57,7 @@ def sampled_excess(
     amplitudes: Float[np.ndarray, " n"] | None,
     white: float = 1.0,
     known: Float[np.ndarray, "n 3"] | None = None,
+    known_amplitudes: float | None = None,
     seed: int = 0,
 ) -> Excess:
     """By how much atoms are less certain for their neighbours.
@@ -69,6 +70,7 @@ def sampled_excess(
         share them.
     - `white`: factor on the variance of pixels that `covariances` have in them.
     - `known`: standard deviations of positions before the images were seen (Å).
+    - `known_amplitudes`: relative standard deviation of amplitudes about their element's mean.
     - `seed`: of the samples.
     """
     model, unit = _model(series, fit)
@@ -88,6 +90,10 @@ def sampled_excess(
         precisions["positions"] = (np.asarray(parametrisation.steps["positions"]) / known).astype(
             np.float32
         ) ** 2
+    if amplitudes is not None and known_amplitudes is not None:
+        precisions["strengths"] = (
+            np.asarray(parametrisation.steps["strengths"]) / known_amplitudes
+        ).astype(np.float32) ** 2
     spread = 1.1 * float(np.quantile(np.linalg.eigvalsh(np.asarray(model.atoms.matrices())), 0.95))
     variances = np.asarray(model.probe.variances, np.float64)
     camera = Camera.for_widths(series.pixel, series.shape, spread, variances)

@@ -40,10 +40,15 @@ def test_atoms_exist(atoms: int, each: float) -> None:
     assert not disagreeing_views(existence_in_images(seen(atoms, each, np.ones(1)), DISTANCE))
 
 
+def bright_pixels() -> np.ndarray:
+    """Of a camera: every hundredth or so, on the axis of the views, too."""
+    return np.where(np.random.default_rng(9).random((SIZE, SIZE)) > 0.99, 9.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("background", "views"),
-    [(np.full(1, 0.4), 20), (ball(), 20), (np.full(1, 0.4), 8)],
-    ids=["sparse counts", "a ball", "few views"],
+    [(np.full(1, 0.4), 20), (ball(), 20), (np.full(1, 0.4), 8), (bright_pixels(), 20)],
+    ids=["sparse counts", "a ball", "few views", "a pattern of the camera"],
 )
 def test_noise_has_none(background: np.ndarray, views: int) -> None:
     (doubt,) = disagreeing_views(existence_in_images(seen(0, 0.0, background, views), DISTANCE))

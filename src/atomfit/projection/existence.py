@@ -8,15 +8,16 @@ chance anything at one place.
 
 Bodies without atoms agree, too: on where they end. What varies slowly is taken off before, and what an
 image shows at each depth below a body's outline, on average; how loud the image is stays where it is, so
-that a ball of noise is still one.
+that a ball of noise is still one. So does what all images have at the same pixels, as a camera's bright
+ones: if they are alike on average where no place in space is seen by all of them, and by more than
+independent noise would be, then their mean is taken off, too.
 
 Compared is the mean height of the highest crest, of the two highest, the four highest and so on: one atom
 is seen in the first, many faint ones in a later. Of 80 series of noise of four kinds, balls among them,
 none came to 4 standard deviations. Measured and simulated series of 15 views and more have 14 to 107,
 single atoms 11 to 31; of atoms with an eighth of the counts that a fit needs, 200 have 6.4 and 1,000 have
-4.5. So series are refused, too, that show less than a few atoms of some 8 σ. Bodies with flat faces, and
-patterns that all images have at the same pixels, agree as well (6 to 60): they are left to the verdict of
-the fit.
+4.5. So series are refused, too, that show less than a few atoms of some 8 σ. Bodies with flat faces agree
+as well (without noise 6 to 26, a cube in counts 5): they are left to the verdict of the fit.
 
 Of a crystal few images agree at many places, even if they are moved. So where views are few, nothing is
 said unless the images are as good as white: then there is nothing to agree on.
@@ -48,6 +49,10 @@ _SLOW = 0.5
 _DEEPEST = 4.0
 #: What few pixels show at some depth is noise: as if there were so many more, which show nothing.
 _MORE = 3
+#: Images are alike where their mean varies by this factor more than that of independent ones.
+_ALIKE = 2.0
+#: Views see one place if its pixels are less far apart (root mean square), in the same.
+_ONE_PLACE = 0.5
 #: Of all crests of a map, at most one in so many is looked at.
 _ONE_IN = 4
 
@@ -95,6 +100,7 @@ def _texture(series: TiltSeries, distance: float) -> tuple[np.ndarray, np.ndarra
     for image, outlined, known in zip(left, slow, series.counted, strict=True):
         image -= _of_the_outline(image, outlined, known, int(np.ceil(_DEEPEST * width)))
     left *= counted
+    left -= _in_common(left, series, _ONE_PLACE * distance) * counted
     loudness = np.sqrt(smooth(left**2) / share)
     return loudness, np.where(loudness > 0, left / np.where(loudness > 0, loudness, 1), 0)
 
@@ -114,6 +120,30 @@ def _of_the_outline(
     count = np.bincount(step[known], minlength=2 * deepest + 1)
     mean = np.bincount(step[known], left[known], 2 * deepest + 1) / (count + _MORE)
     return mean[step]
+
+
+def _in_common(
+    left: Float[np.ndarray, "v rows columns"], series: TiltSeries, apart: float
+) -> Float[np.ndarray, "rows columns"]:
+    """What images show at the same pixels, on average, if that is more than chance or atoms could be."""
+    mean, variance = left.mean(axis=0), left.var(axis=0)
+    nowhere = _seen_nowhere(series, apart)
+    by_chance = np.sum(variance[nowhere]) / (len(series) - 1)
+    return mean if np.sum(mean[nowhere] ** 2) > _ALIKE * by_chance else np.zeros_like(mean)
+
+
+def _seen_nowhere(series: TiltSeries, apart: float) -> Bool[np.ndarray, "rows columns"]:
+    """Pixels at which no place is seen by all views, not even so far off (root mean square, Å)."""
+    views, (rows, columns) = series.views, series.shape
+    # A place that all views see at one pixel solves two equations a view of its three coordinates. Their
+    # right side is -centres + u (1, 0) + v (0, 1): three vectors, and what a place cannot solve of each.
+    toward = views.rotations[:, :2].reshape(-1, 3)
+    sides = np.stack([-views.centres, *(np.tile(one, (len(series), 1)) for one in np.eye(2))]).reshape(3, -1)
+    missed = series.pixel * (sides - sides @ np.linalg.pinv(toward).T @ toward.T)
+    v, u = np.indices((rows, columns))
+    pixels = np.stack([np.ones_like(u), u, v], axis=-1)
+    squares = np.einsum("rci,ij,rcj->rc", pixels, missed @ missed.T, pixels)
+    return squares / len(series) > apart**2
 
 
 def _white(texture: Float[np.ndarray, "v rows columns"], pixel: float, distance: float) -> bool:

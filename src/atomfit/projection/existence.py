@@ -138,7 +138,8 @@ def _seen_nowhere(series: TiltSeries, apart: float) -> Bool[np.ndarray, "rows co
     # A place that all views see at one pixel solves two equations a view of its three coordinates. Their
     # right side is -centres + u (1, 0) + v (0, 1): three vectors, and what a place cannot solve of each.
     toward = views.rotations[:, :2].reshape(-1, 3)
-    sides = np.stack([-views.centres, *(np.tile(one, (len(series), 1)) for one in np.eye(2))]).reshape(3, -1)
+    steps = (np.tile(one, (len(series), 1)) for one in np.eye(2))
+    sides = np.stack([-views.centres, *steps]).reshape(3, -1)
     missed = series.pixel * (sides - sides @ np.linalg.pinv(toward).T @ toward.T)
     v, u = np.indices((rows, columns))
     pixels = np.stack([np.ones_like(u), u, v], axis=-1)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import atomfit
 from atomfit.cli import app
 from atomfit.comparing import names_of
+from atomfit.errors import InputError
 from atomfit.io.comparisons import COMPARE_COLUMNS
 from atomfit.io.mrc import write_map
 from atomfit.pipeline import BuildResult
@@ -198,6 +199,10 @@ def test_maps_are_built_first(
     assert (found.count("common"), found.count("lost"), found.count("gained")) == (55, 0, 0)
     result.write(tmp_path / "out")
     assert len(rows(tmp_path / "out" / "map_atoms.csv")) == 55
+    # But not before a model beside it that cannot be read.
+    monkeypatch.setattr("atomfit.pipeline.build", None)
+    with pytest.raises(InputError, match=r"nowhere\.csv: there is no such file"):
+        atomfit.compare([tmp_path / "map.mrc", tmp_path / "nowhere.csv"], element="Pt")
 
 
 def test_names_are_those_of_files_and_directories(tmp_path: Path) -> None:

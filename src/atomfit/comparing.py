@@ -141,13 +141,15 @@ def _compared(
 ) -> SeriesComparison:
     names = names_of(paths)
     tables: dict[str, dict[str, np.ndarray]] = {}
-    models = []
+    # A model that cannot be read is told before a map is built.
+    read = {
+        name: read_model(path, name) for path, name in zip(paths, names, strict=True) if not _is_map(path)
+    }
     for path, name in zip(paths, names, strict=True):
-        if _is_map(path):
+        if name not in read:
             tables[name] = _built(path, element)
-            models.append(model_of_columns(name, tables[name]))
-        else:
-            models.append(read_model(path, name))
+            read[name] = model_of_columns(name, tables[name])
+    models = [read[name] for name in names]
 
     def two(i: int, j: int) -> Comparison:
         try:

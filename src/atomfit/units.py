@@ -20,6 +20,20 @@ HALF_PROBABILITY_SCALE = 1.5381722545
 _FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
 
+#: Lengths that differ by a tenth, about, and by a whole number, so nearly.
+_TENTH, _WHOLE = (0.085, 0.118), 0.04
+
+
+def odd_unit(ratio: float) -> str:
+    """What makes two lengths that should be equal differ by a ratio, as a rule; in words."""
+    less, more = min(ratio, 1 / ratio), max(ratio, 1 / ratio)
+    if _TENTH[0] < less < _TENTH[1]:
+        return "nm taken for Å"
+    if round(more) > 1 and abs(more / round(more) - 1) < _WHOLE:
+        return f"the voxel size before or after binning by {round(more)}"
+    return "a wrong voxel or pixel size"
+
+
 def u_from_b(b: Number) -> Number:
     """Displacement U (Å²) of a crystallographic B factor (Å²)."""
     return b / EIGHT_PI_SQUARED

@@ -109,6 +109,16 @@ def summary(comparison: Comparison, distance: float, fdr: float, calibrated: boo
             "largest": float(apart.max()) if len(apart) else np.nan,
         },
         "displaced_reach": c.reach,
+        "by_chance": {
+            "common_of_smaller": 100 * c.chance.common,
+            "log10_probability": c.chance.log_probability / np.log(10),
+        },
+        "lengths_of_b_in_those_of_a": {
+            "ratio": c.magnification.ratio,
+            "esd": c.magnification.esd,
+            "common_at_one_size": c.magnification.common,
+        },
+        "elements": [{"a": one, "b": other, "common": count} for (one, other), count in c.elements.items()],
         "significance": {
             "tested": c.tested,
             "fdr": fdr,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from atomfit.statistics.comparison import Comparison
-from atomfit.verdict.of_comparison import COPY, cause_of_excess, judge_comparison
+from atomfit.verdict.of_comparison import COPY, cause_of_excess, changes_of_element, judge_comparison
 
 #: What it means that displacements are as large as they are.
 _CAUSES = {
@@ -41,7 +41,11 @@ def headline(c: Comparison, found: dict[str, Any]) -> dict[str, Any]:
 
 def warnings(c: Comparison) -> list[str]:
     """What a user should know before trusting the numbers."""
-    found = list(judge_comparison(c).warnings)
+    verdict = judge_comparison(c)
+    found = list(verdict.warnings)
+    changed = changes_of_element(c)
+    if changed and "elements" not in verdict.codes:
+        found.append(f"common atoms of another element in B than in A: {changed} (element_a, element_b)")
     if not c.tested:
         found.append(
             "it was not tested whether atoms moved by more than noise: not both models have error bars"

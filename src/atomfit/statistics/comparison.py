@@ -19,6 +19,7 @@ uncertainties have it. Other numbers with standard uncertainties are compared by
 of these, z. Elements of displacement matrices are left out: they turn with the frame.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -27,8 +28,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from atomfit.compare_options import PAPER_DISTANCE
+from atomfit.elements import UNKNOWN
 from atomfit.matching import match
 from atomfit.neighbours import CUTOFF_PER_DISTANCE
+from atomfit.statistics.chance import Chance, by_chance
+from atomfit.statistics.magnification import Magnification, magnification
 from atomfit.statistics.registration import Registration, mahalanobis, register, typical_spacing
 from atomfit.statistics.rigid import residual_covariances
 from atomfit.statistics.significance import (
@@ -92,7 +96,7 @@ class Comparison:
     - `a`, `b`: the models.
     - `registration`: how the second was laid on the first.
     - `b_positions`: of the second model's atoms in the first's frame (Å).
-    - `reach`: largest distance of a displaced pair (Å).
+    - `distance`, `reach`: largest distances of a common and of a displaced pair (Å).
     - `first`, `second`: index of the atom in either model; -1 where there is none.
     - `statuses`: common, displaced, lost or gained.
     - `displacements`: from the first to the second (Å); NaN for single atoms, as all that follow.
@@ -110,6 +114,7 @@ class Comparison:
     b: Model
     registration: Registration
     b_positions: Float[np.ndarray, "m 3"]
+    distance: float
     reach: float
     first: Int[np.ndarray, " rows"]
     second: Int[np.ndarray, " rows"]
@@ -155,6 +160,30 @@ class Comparison:
     def one_factor(self) -> float:
         """Probability of the common pairs' chi-squares if all error bars are wrong by `scale`."""
         return one_factor(self.squares[self.common], self.scale.value)
+
+    @cached_property
+    def chance(self) -> Chance:
+        """What of their agreement is to be expected of any two models."""
+        return by_chance(self.a.positions, self.b_positions, self.registration.how, self.distance)
+
+    @cached_property
+    def magnification(self) -> Magnification:
+        """How much larger the second model is than the first."""
+        return magnification(
+            self.a.positions,
+            self.b.positions,
+            self.b_positions,
+            self.registration.how,
+            self.chance,
+            self.distance,
+        )
+
+    @cached_property
+    def elements(self) -> dict[tuple[str, str], int]:
+        """How many common pairs are of which elements, in the first and in the second; of known ones."""
+        rows = np.flatnonzero(self.common)
+        pairs = [(self.a.symbols[self.first[row]], self.b.symbols[self.second[row]]) for row in rows]
+        return dict(Counter(pair for pair in pairs if UNKNOWN not in pair).most_common())
 
     def count(self, status: Status) -> int:
         """Rows of a status."""
@@ -213,6 +242,7 @@ def compare(
         b,
         registration,
         moved_b,
+        distance,
         reach,
         first,
         second,

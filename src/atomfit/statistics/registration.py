@@ -23,6 +23,7 @@ from atomfit.neighbours import nearest_distances
 from atomfit.statistics.likeliest import LEAST_NOISE, NEAR, likeliest, near_pairs
 from atomfit.statistics.orientations import candidate_motions
 from atomfit.statistics.rigid import STILL, FittedMotion, Motion, fit_motion, superpose, unfitted
+from atomfit.units import odd_unit
 
 #: Frames agree if so many of the smaller model's atoms are near one of the other.
 _AGREE = 0.5
@@ -104,6 +105,7 @@ def register(
         raise InputError(
             "fewer than three atoms of the two models lie near each other, however they are turned",
             "are they one particle? --no-register compares them as they lie",
+            goes_on=("--no-register",),
         )
     if covariances_a is None or covariances_b is None:
         # Half of one each: the scale of the two together is then their noise in Å.
@@ -122,12 +124,16 @@ def _one_spacing(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"]) -> fl
     less, more = sorted((typical_spacing(a), typical_spacing(b)))
     if not less > 0 or not more > 0:
         raise InputError(
-            "a model of fewer than two atoms at two places cannot be laid on another", "add --no-register"
+            "a model of fewer than two atoms at two places cannot be laid on another",
+            "add --no-register",
+            goes_on=("--no-register",),
         )
     if more > _UNLIKE * less:
         raise InputError(
-            f"nearest atoms are {less:.3g} Å apart in one model and {more:.3g} Å in the other",
-            "are both in Å, and of one particle? --no-register compares them as they lie",
+            f"nearest atoms are {less:.3g} Å apart in one model and {more:.3g} Å in the other, "
+            f"{more / less:.3g} times as far ({odd_unit(more / less)}?)",
+            "give both in Å, of one particle; --no-register compares them as they lie",
+            goes_on=("--no-register",),
         )
     return less
 

@@ -10,7 +10,8 @@ from atomfit.errors import Doubt
 from atomfit.neighbours import shell_distance
 from atomfit.selection.completion import Selection
 from atomfit.verdict import limits
-from atomfit.verdict.findings import Finding, Level
+from atomfit.verdict.findings import Finding
+from atomfit.verdict.limits import level_above, level_outside, part
 
 
 def bond_ratio(positions: Float[np.ndarray, "n d"], element: Element) -> float:
@@ -21,23 +22,6 @@ def bond_ratio(positions: Float[np.ndarray, "n d"], element: Element) -> float:
 def taken_away(selection: Selection) -> int:
     """Places that were scored and are no atoms, because noise makes such."""
     return sum(reason.startswith("stands out") for reason in selection.discarded.reasons)
-
-
-def part(count: float, of: int) -> float:
-    """A part; NaN of nothing."""
-    return float(count) / of if of else float("nan")
-
-
-def level_above(value: float, doubtful: float, bad: float) -> Level:
-    """Of a figure that should be small; good where it is not known."""
-    return "bad" if value > bad else "doubtful" if value > doubtful else "good"
-
-
-def level_outside(value: float, doubtful: tuple[float, float], bad: tuple[float, float]) -> Level:
-    """Of a figure that should lie between two; good where it is not known."""
-    if value < bad[0] or value > bad[1]:
-        return "bad"
-    return "doubtful" if value < doubtful[0] or value > doubtful[1] else "good"
 
 
 def bonds(ratio: float, atoms: int, elements: Sequence[Element], size: str, option: str) -> list[Finding]:

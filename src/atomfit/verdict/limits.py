@@ -6,11 +6,19 @@ plausible: what they mean is known beforehand (a factor of noise, the width of a
 element's.
 """
 
+from atomfit.verdict.findings import Level
+
 #: Mean distance of the first shell in that of the bulk: 0.99 to 1.038 in right maps, 1.033 in icosahedra.
 BONDS_DOUBTFUL = (0.955, 1.045)
 #: Added for the bonds of one atom, less for more: two standard deviations of bonds that scatter by 4 %.
 BONDS_OF_ONE = 0.04
 BONDS_BAD = (0.85, 1.15)
+#: What lengths of two models may differ by. Heat expands metals by 2 to 3 % before they melt, hydrogen does
+#: palladium by 3.5 %; crystals that grow on each other differ by up to 5 %; voxel sizes are wrong by any
+#: factor. Noise of 0.3 Å in one of two models makes 1.2 % at most (tests/statistics/test_magnification.py).
+SIZES_DOUBTFUL, SIZES_BAD = 0.03, 0.06
+#: Part of the common pairs of two models that are of two elements.
+ELEMENTS_DOUBTFUL, ELEMENTS_BAD = 0.1, 0.5
 #: Density of pairs between the first two shells in that of the first.
 GAP_DOUBTFUL, GAP_BAD = 0.45, 0.55
 #: Standard uncertainty of a distance, in that of the first shell, with which real atoms fill that gap.
@@ -34,3 +42,20 @@ UNDETERMINED_DOUBTFUL, UNDETERMINED_BAD = 0.02, 0.3
 #: Standard deviation of an atom's image in distances between neighbours: 0.06 to 0.27 in series that were
 #: tried, 1.2 in that of a ball; those of neighbours have one maximum from 0.5 on.
 WIDTH_DOUBTFUL, WIDTH_BAD = 0.4, 0.6
+
+
+def part(count: float, of: int) -> float:
+    """A part; NaN of nothing."""
+    return float(count) / of if of else float("nan")
+
+
+def level_above(value: float, doubtful: float, bad: float) -> Level:
+    """Of a figure that should be small; good where it is not known."""
+    return "bad" if value > bad else "doubtful" if value > doubtful else "good"
+
+
+def level_outside(value: float, doubtful: tuple[float, float], bad: tuple[float, float]) -> Level:
+    """Of a figure that should lie between two; good where it is not known."""
+    if value < bad[0] or value > bad[1]:
+        return "bad"
+    return "doubtful" if value < doubtful[0] or value > doubtful[1] else "good"

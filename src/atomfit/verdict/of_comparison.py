@@ -1,20 +1,32 @@
 """The verdict on models that were compared: are they models of one particle, and do their error bars hold?
 
+Models of one particle have most atoms in common, nearer to each other than chance has them
+(`statistics.chance`), are of one size (`statistics.magnification`) and of the same elements.
+
 Displacements that are larger than error bars say have one of two causes, and the data often tell which:
 atoms that truly moved do so together with their neighbours, or by very different amounts; error bars that
 are too small make all chi-squares larger by one factor. What fits both is said to be either.
 """
 
+from collections import Counter
 from typing import Literal
 
 import numpy as np
 
-from atomfit.statistics.comparison import Comparison
-from atomfit.verdict.findings import Finding, Level, Verdict
+from atomfit.elements import UNKNOWN, element
+from atomfit.statistics.comparison import Comparison, Model
+from atomfit.units import odd_unit
+from atomfit.verdict import limits
+from atomfit.verdict.findings import Finding, Verdict
+from atomfit.verdict.limits import level_above, part
 
 #: Fewer common atoms, of the smaller model's, are hardly those of one particle; still fewer are not. Of the
 #: larger model's, fewer than the second say nothing of it, and any piece of a crystal lies on another one.
 FEW, HARDLY_ANY = 0.5, 0.2
+#: Models that chance lays on each other as well with this probability are any two models.
+_AT_RANDOM = 0.01
+#: Lengths of two models that are so nearly in the ratio of two elements' may be those of these.
+_OF_ELEMENTS = 0.015
 #: Displacements so much smaller than their error bars are those of a copy, by rounding.
 COPY = 1e-6
 #: Neighbours share this part of their displacements, and so many standard uncertainties, if atoms moved.
@@ -27,51 +39,156 @@ Cause = Literal["too large", "atoms moved together", "some atoms moved", "either
 
 def judge_comparison(c: Comparison) -> Verdict:
     """What is to be thought of two models compared."""
-    common, smaller = c.count("common"), min(len(c.a), len(c.b))
-    larger = max(len(c.a), len(c.b))
-    share = common / smaller if smaller else float("nan")
     measures = {
-        "common": float(common),
-        "common_of_smaller": share,
+        "common": float(c.count("common")),
+        "common_of_smaller": _share(c),
+        "common_by_chance": c.chance.common,
+        "chance_probability": c.chance.probability,
+        "lengths_of_b_in_those_of_a": c.magnification.ratio,
+        "of_other_elements": part(_unlike(c), sum(c.elements.values())),
         "equal_orientations": float(c.registration.equals),
         "tested": float(c.tested),
         "error_bars_too_small_by": c.scale.value,
         "coherence": c.coherence[0],
         "one_factor": c.one_factor,
     }
-    findings = []
-    if share < FEW:
-        level: Level = "bad" if share < HARDLY_ANY else "doubtful"
-        findings.append(
+    size = _size(c)
+    at_random = [] if size else _chance(c)
+    findings = [*size, *_few(c, bool(size)), *_elements(c), *at_random, *_frame(c)]
+    # Displacements of models that do not belong together tell nothing of error bars.
+    astray = at_random or any(finding.level == "bad" for finding in size)
+    cause = cause_of_excess(c)
+    if cause is not None and not astray:
+        findings.append(_error_bars(c, cause))
+    return Verdict.of(findings, measures)
+
+
+def _share(c: Comparison) -> float:
+    """Common atoms, as a part of the smaller model's."""
+    return part(c.count("common"), min(len(c.a), len(c.b)))
+
+
+def _few(c: Comparison, explained: bool) -> list[Finding]:
+    """Whether most atoms are common.
+
+    **Arguments:**
+
+    - `explained`: whether their size is found to be another.
+    """
+    common, smaller, larger = c.count("common"), *sorted((len(c.a), len(c.b)))
+    if _share(c) < FEW:
+        here, there = c.magnification.neighbours
+        apart = f" (neighbours are {here:.3g} Å apart in {c.a.name}, and {there:.3g} in {c.b.name})"
+        unlike = min(here, there) > 0 and abs(np.log(there / here)) > limits.SIZES_BAD
+        told = apart if unlike and not explained else ""
+        return [
             Finding(
                 "few-common",
-                level,
+                "bad" if _share(c) < HARDLY_ANY else "doubtful",
                 f"only {common} of {smaller} atoms are common",
-                "are they one particle? check the units of both, and which atoms were left out",
+                f"are they one particle? check the units of both{told}, and which atoms were left out",
             )
-        )
-    elif common < HARDLY_ANY * larger:
-        findings.append(
+        ]
+    if common < HARDLY_ANY * larger:
+        return [
             Finding(
                 "few-common",
                 "doubtful",
                 f"only {common} of {larger} atoms of the larger model are common",
                 "are they one particle? so few atoms lie on those of any crystal of its kind",
             )
+        ]
+    return []
+
+
+def _chance(c: Comparison) -> list[Finding]:
+    """Whether any two models agree as well."""
+    if c.chance.probability <= _AT_RANDOM or _share(c) < HARDLY_ANY:
+        return []
+    return [
+        Finding(
+            "chance",
+            "bad",
+            f"{_share(c):.0%} of {min(len(c.a), len(c.b))} atoms are common, and {c.chance.common:.0%} "
+            "would be if the models were laid on each other at random; they lie no nearer than so",
+            "nothing shows that they are models of one particle: check both",
         )
-    if c.registration.equals:
-        findings.append(
-            Finding(
-                "frame",
-                "doubtful",
-                f"{c.registration.equals} other orientations are as good; the smallest rotation is taken",
-                "which atom is which is not known: give both models in one frame (--no-register)",
-            )
+    ]
+
+
+def _frame(c: Comparison) -> list[Finding]:
+    """Whether another orientation is as good."""
+    if not c.registration.equals:
+        return []
+    return [
+        Finding(
+            "frame",
+            "doubtful",
+            f"{c.registration.equals} other orientations are as good; the smallest rotation is taken",
+            "which atom is which is not known: give both models in one frame (--no-register)",
         )
-    cause = cause_of_excess(c)
-    if cause is not None:
-        findings.append(_error_bars(c, cause))
-    return Verdict.of(findings, measures)
+    ]
+
+
+def _size(c: Comparison) -> list[Finding]:
+    """Whether one model is the other at another size."""
+    found = c.magnification
+    off = abs(np.log(found.ratio)) if found.ratio > 0 else 0.0
+    level = level_above(off, limits.SIZES_DOUBTFUL, limits.SIZES_BAD)
+    if level == "good" or off < _ERRORS * found.esd / found.ratio or found.chance.probability > _AT_RANDOM:
+        return []
+    here, there = found.neighbours
+    kinds = [_main_element(model) for model in (c.a, c.b)]
+    bulk = ", ".join(f"{one}: {element(one).shell_distance:.2f} Å" for one in sorted({*kinds} - {UNKNOWN}))
+    cause, phase = odd_unit(found.ratio), ", or another phase" if level == "doubtful" else ""
+    if UNKNOWN not in kinds:
+        ideal = element(kinds[1]).shell_distance / element(kinds[0]).shell_distance
+        if kinds[0] != kinds[1] and abs(found.ratio / ideal - 1) < _OF_ELEMENTS:
+            cause = f"another particle, of {kinds[1]} and not {kinds[0]}"
+    return [
+        Finding(
+            "size",
+            level,
+            f"lengths in {c.b.name} are {found.ratio:.3f} times those in {c.a.name} (neighbours are "
+            f"{there:.2f} and {here:.2f} Å apart{f'; in bulk {bulk}' if bulk else ''})",
+            f"{cause}{phase}? displacements mean nothing until both are of one size (then "
+            f"{found.common} atoms would be common)",
+        )
+    ]
+
+
+def _main_element(model: Model) -> str:
+    """Of most of its atoms."""
+    return Counter(model.symbols).most_common(1)[0][0] if model.symbols else UNKNOWN
+
+
+def _unlike(c: Comparison) -> int:
+    """Common pairs of two elements."""
+    return sum(count for (one, other), count in c.elements.items() if one != other)
+
+
+def _elements(c: Comparison) -> list[Finding]:
+    """Whether atoms that are common are of one element."""
+    pairs, unlike = sum(c.elements.values()), _unlike(c)
+    level = level_above(part(unlike, pairs), limits.ELEMENTS_DOUBTFUL, limits.ELEMENTS_BAD)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "elements",
+            level,
+            f"{unlike} of {pairs} common atoms are of another element in {c.b.name} than in {c.a.name} "
+            f"({changes_of_element(c)})",
+            "are they one particle? one of them has a wrong element, or does not tell its elements apart",
+        )
+    ]
+
+
+def changes_of_element(c: Comparison, most: int = 3) -> str:
+    """Which elements became which, the most frequent first."""
+    changes = [(pair, count) for pair, count in c.elements.items() if pair[0] != pair[1]]
+    told = [f"{count} from {one} to {other}" for (one, other), count in changes[:most]]
+    return ", ".join([*told, *(["..."] if len(changes) > most else [])])
 
 
 def cause_of_excess(c: Comparison) -> Cause | None:

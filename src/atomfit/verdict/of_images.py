@@ -22,10 +22,7 @@ from atomfit.verdict.common import (
     convergence,
     disorder,
     insisted,
-    level_above,
-    level_outside,
     no_atoms,
-    part,
     removal,
     taken_away,
     uncertain,
@@ -33,6 +30,7 @@ from atomfit.verdict.common import (
     unsupported,
 )
 from atomfit.verdict.findings import Finding, Verdict
+from atomfit.verdict.limits import level_above, level_outside, part
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,7 @@ from atomfit.verdict.common import (
     convergence,
     disorder,
     insisted,
-    level_above,
     no_atoms,
-    part,
     removal,
     taken_away,
     uncertain,
@@ -40,6 +38,7 @@ from atomfit.verdict.common import (
     unsupported,
 )
 from atomfit.verdict.findings import Finding, Verdict
+from atomfit.verdict.limits import level_above, part
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,6 +145,14 @@ def test_a_refusal_names_the_unit(factor: float) -> None:
     assert refused.value.goes_on == ("--no-register",)
 
 
+def test_lone_atoms_cannot_show_that_they_are_one() -> None:
+    """But they say nothing against it either: 0.5 and 0.02 Å apart."""
+    for apart, codes in ((0.5, ("chance",)), (0.02, ())):
+        b = model("b", np.array([[apart, 0, 0]]), np.nan)
+        verdict = judge_comparison(compare(model("a", np.zeros((1, 3)), np.nan), b, move=False))
+        assert (verdict.level, verdict.codes) == ("doubtful" if codes else "good", codes)
+
+
 def test_atoms_that_were_shaken_until_nothing_is_left_agree_by_chance() -> None:
     site = particle("sphere", "Pt", 55, 0, 3.92)
     points = site + np.random.default_rng(3).normal(0, 1.2, site.shape)

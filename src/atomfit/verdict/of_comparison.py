@@ -25,6 +25,8 @@ from atomfit.verdict.limits import level_above, part
 FEW, HARDLY_ANY = 0.5, 0.2
 #: Models that chance lays on each other as well with this probability are any two models.
 _AT_RANDOM = 0.01
+#: Fewer atoms may be those of one particle, and cannot show it.
+_TELLING = 4
 #: Lengths of two models that are so nearly in the ratio of two elements' may be those of these.
 _OF_ELEMENTS = 0.015
 #: Displacements so much smaller than their error bars are those of a copy, by rounding.
@@ -108,7 +110,7 @@ def _chance(c: Comparison) -> list[Finding]:
     return [
         Finding(
             "chance",
-            "bad",
+            "bad" if min(len(c.a), len(c.b)) >= _TELLING else "doubtful",
             f"{_share(c):.0%} of {min(len(c.a), len(c.b))} atoms are common, and {c.chance.common:.0%} "
             "would be if the models were laid on each other at random; they lie no nearer than so",
             "nothing shows that they are models of one particle: check both",

@@ -29,6 +29,7 @@ from atomfit.io.views import read_views, write_views
 from atomfit.matching import match
 from atomfit.projection.views import Views
 from atomfit.rendering import Gaussians, render_reference
+from atomfit.simulation.series import projected
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilting import TiltResult, tilt
 from simulated_series import PIXEL, SHAPE, Planted, U, planted
@@ -211,6 +212,34 @@ def test_atoms_are_found_in_the_images_alone(truth: Planted, tmp_path: Path) -> 
     assert all(row["amplitude_esd"] == "" for row in rows)
     particle = json.loads((tmp_path / "out" / "particle.json").read_text())
     assert particle["table_1"]["atoms"] == 43
+
+
+def test_who_insists_on_images_without_a_maximum_gets_a_result_without_atoms(
+    truth: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atomfit.projection.reconstruction.places_of_atoms", lambda *_: np.zeros((0, 3)))
+    given = truth.images, truth.views, "Pt"
+    with pytest.raises(InputError, match=r"shows no atom.*insist \(--insist\)"):
+        tilt(*given, pixel_size=PIXEL)
+    result = tilt(*given, pixel_size=PIXEL, insist=True)
+    assert (len(result), result.verdict.codes) == (0, ("no-atoms",))
+    result.write(tmp_path / "out")
+    assert len((tmp_path / "out" / "atoms.csv").read_text().splitlines()) == 1
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["start"]["correlation"] is None
+
+
+@pytest.mark.slow
+def test_a_lone_atom_that_was_tried_as_two_is_one() -> None:
+    """Of 9 σ, brighter than the crests of noise beside it, which make the typical amplitude."""
+    directions = Views.from_tilts(np.linspace(-70, 70, 12), "y", SHAPE)
+    place = np.array([[1.0, -0.5, 0.7]])
+    atom = Gaussians(place, U * np.eye(3)[None], np.full(1, 2.0))
+    clean = np.stack(list(projected(atom, directions, np.zeros(3), SHAPE, PIXEL)))
+    noise = np.sqrt(np.sum(clean**2)) / 7.5 * np.random.default_rng(2).normal(size=clean.shape)
+    result = tilt((clean + noise).astype(np.float32), directions, "Pt", pixel_size=PIXEL, insist=True)
+    assert result.start.ids.tolist() == [1]
+    assert np.linalg.norm(result.positions - place) < 0.3
+    assert result.verdict.level == "good"
 
 
 def test_who_interrupts_the_selection_waits_for_no_other_fit(truth: Planted) -> None:

@@ -179,7 +179,11 @@ class _Search:
             doubted = np.concatenate([doubted, sorted_out.positions[left_out]])
             sorted_out = sorted_out.chosen(~left_out)
             if not len(sorted_out.ids):
-                return Found(sorted_out, own.fit, in_vain, round_ + 1, "no atoms")
+                if best is None:
+                    return Found(sorted_out, own.fit, in_vain, round_ + 1, "no atoms")
+                # A lone atom that was tried as two: neither half stands out, and one is one too many.
+                reason = "no better"
+                break
             model = self._one_amplitude(own, sorted_out)
             last = self._fit(sorted_out, model, own=not self.alike)
             if last.reason in ENDED:

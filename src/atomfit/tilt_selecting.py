@@ -89,6 +89,8 @@ def search_and_select(
     def refit(atoms: Start) -> TiltFit:
         return refine_start(ready, atoms, replace(options, anneal=False), progress)
 
+    if not len(start.ids):
+        return _nothing(ready, start, options, nothing_selected(Discarded.none(3)))
     if options.map is not None or options.start is not None:
         # Atoms that somebody else has found may be farther off than those of a reconstruction.
         start = start.at(refine_start(ready, start, options, progress).positions)

@@ -162,7 +162,7 @@ def start_from_images(ready: PreparedSeries, options: TiltOptions) -> Start:
 
     Those at the place of one of the surroundings are left out.
 
-    **Raises:** `InputError` if nothing is bright.
+    **Raises:** `InputError` if nothing is bright, and the user does not insist.
     """
     from atomfit.projection.reconstruction import places_of_atoms
 
@@ -173,11 +173,15 @@ def start_from_images(ready: PreparedSeries, options: TiltOptions) -> Start:
         near = cKDTree(around).query(positions)[0] < _SAME * ready.element.neighbour_distance
         positions = positions[~near]
     if not len(positions):
-        raise InputError(
+        doubt = Doubt(
             "a reconstruction from these images shows no atom",
             "check the views, or give atoms to start from (--start)",
-            ready.stack.path,
         )
+        try:
+            settle([doubt], options.insist)
+        except InputError as error:
+            raise error.at(ready.stack.path or "images") from None
+        return Start(np.zeros((0, 3)), np.zeros(0, int), np.zeros(0, bool), np.zeros(0, int))
     log.info("start: %d bright maxima of a filtered back-projection", len(positions))
     numbers = np.full(len(positions), ready.element.number)
     return with_surroundings(positions, numbers, np.arange(1, len(positions) + 1), ready, options)
@@ -299,6 +303,8 @@ def judged(
     **Raises:** `InputError` if a model to start from agrees with the images only if something else was
         meant, or if there is none and images do not agree on atoms, and the user does not insist.
     """
+    if not len(start.positions):
+        return Agreement(float("nan"), None, reading=ready.reading), [], ()
     distance = ready.element.neighbour_distance
     found, doubts, warnings = start_doubts(ready.series, start.positions, distance, ready.reading)
     log.info("the start and the images correlate by %.3f (identical round atoms)", found.correlation)

@@ -245,10 +245,13 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
     # Told before the fit, because they may be reasons not to wait for it.
     for warning in warnings:
         log.warning(warning)
-    if selecting:
+    if selecting or not len(start.ids):
         plain = alike(options)
         with clock("selection"):
             start, fit, earlier = search_and_select(ready, start, plain, progress)
+        if not given:
+            # Places are numbered as they were tried.
+            start = replace(start, ids=np.arange(1, len(start.ids) + 1))
         # Whoever has interrupted the selection does not want to wait for another fit.
         if plain != options and fit.reason != "interrupted" and len(start.ids):
             with clock("fit"):

@@ -182,6 +182,8 @@ def test_noise_of_neighbouring_pixels_together_counts_for_more() -> None:
     white = rng.normal(size=(30, *SHAPE)).astype(np.float32)
     assert coloured_excess(white, PIXEL, SPOT) == pytest.approx(1.0, abs=0.1)
     smooth = np.stack([gaussian_filter(image, 1.0) for image in white])
+    wide = GaussianMixture(np.ones(1), np.full(1, 1e4))
+    assert coloured_excess(white, PIXEL, wide, (0.1, 0.1)) == 1.0
     spectrum = coloured_excess(smooth / smooth.std(), PIXEL, SPOT)
     assert spectrum > 2.0
 

@@ -27,6 +27,10 @@ RIGHT = ImageMeasures(55, 0.95, 0.9, 1.02, 0.0, 0.1, 0.0, 0.03, 0.0, 0.1)
         ({}, 1.0, "good", None),
         # Few counts: what is left is white, and atoms stand out all the same.
         ({"correlation": 0.3, "explained": 0.1}, 1.05, "good", None),
+        # One atom of 7.5 σ in 24,000 pixels, and as many that do not stand out.
+        ({"correlation": 0.05, "explained": 0.0, "clear": 1.0}, 1.0, "good", None),
+        ({"correlation": 0.05, "explained": 0.0, "clear": 0.5}, 1.0, "bad", "correlation"),
+        ({"correlation": 0.05, "explained": 0.0, "clear": 1.0}, 8.0, "bad", "correlation"),
         ({"correlation": 0.5}, 8.0, "doubtful", "correlation"),
         ({"correlation": 0.0}, 8.0, "bad", "correlation"),
         ({"correlation": -0.86}, 1.0, "bad", "correlation"),

@@ -56,6 +56,9 @@ def coloured_excess(
         twice[-1] = 1.0
     of_image = twice * np.asarray(image) ** 2
     of_shift = square * of_image
+    if not of_shift.any():
+        # Spots wider than the images: no shift of them is seen.
+        return 1.0
     parts = absorbed[0] * of_shift / np.sum(of_shift) + absorbed[1] * of_image / np.sum(of_image)
     power = power / (1 - np.minimum(parts / twice, _MOST_ABSORBED))
     return float(

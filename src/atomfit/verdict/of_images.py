@@ -266,8 +266,12 @@ def _gain(chi_square: float) -> list[Finding]:
 
 
 def _agreement(measures: ImageMeasures, excess: float) -> list[Finding]:
-    """A low correlation is no fault where what is left is noise: counts may be few."""
-    if excess <= COLOURED and measures.correlation > limits.CORRELATION_NONE:
+    """A low correlation is no fault where what is left is noise: counts may be few.
+
+    It is hardly any where a few atoms stand out clearly from large images of noise.
+    """
+    least = 0.0 if measures.clear > 1 - limits.UNSUPPORTED_DOUBTFUL else limits.CORRELATION_NONE
+    if excess <= COLOURED and measures.correlation > least:
         return []
     level = level_above(-measures.correlation, -limits.IMAGES_DOUBTFUL, -limits.IMAGES_BAD)
     if level == "good":

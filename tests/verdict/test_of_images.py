@@ -36,6 +36,9 @@ RIGHT = ImageMeasures(55, 0.95, 0.9, 1.02, 0.0, 0.1, 0.0, 0.03, 0.0, 0.1)
         ({"correlation": -0.86}, 1.0, "bad", "correlation"),
         ({"bond_ratio": 0.1}, 1.0, "bad", "bonds"),
         ({"bond_ratio": 2.0}, 1.0, "bad", "bonds"),
+        # Two that are far apart may be no neighbours; that are too near they are what they are.
+        ({"bond_ratio": 2.0, "atoms": 2}, 1.0, "doubtful", "bonds"),
+        ({"bond_ratio": 0.5, "atoms": 2}, 1.0, "bad", "bonds"),
         ({"shell_gap": 0.8}, 1.0, "bad", "disorder"),
         ({"shell_gap": 0.8, "position_esd": 0.2}, 1.0, "doubtful", "disorder"),
         ({"unsupported": 1.0}, 1.0, "bad", "unsupported"),

@@ -43,14 +43,17 @@ def bonds(ratio: float, atoms: int, elements: Sequence[Element], size: str, opti
     level = level_outside(ratio, (low - slack, high + slack), limits.BONDS_BAD)
     if level == "good":
         return []
+    # So few may have no neighbours.
+    scattered = ratio > limits.BONDS_BAD[1] and atoms <= limits.BONDS_NEED
     kind = ordered[-1 if ratio > 1 else 0].symbol
     return [
         Finding(
             "bonds",
-            level,
+            "doubtful" if scattered else level,
             f"neighbours are {measured:.2f} Å apart, {abs(ratio - 1):.0%} "
             f"{'more' if ratio > 1 else 'less'} than the {expected:.2f} Å of {kind}",
-            f"the element or the {size} is wrong: check them (--element, {option})",
+            f"{'they stand alone, or ' if scattered else ''}the element or the {size} is wrong: check them "
+            f"(--element, {option})",
         )
     ]
 

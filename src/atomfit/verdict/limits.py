@@ -13,6 +13,8 @@ BONDS_DOUBTFUL = (0.955, 1.045)
 #: Added for the bonds of one atom, less for more: two standard deviations of bonds that scatter by 4 %.
 BONDS_OF_ONE = 0.04
 BONDS_BAD = (0.85, 1.15)
+#: So many atoms or fewer, far from each other, may stand alone.
+BONDS_NEED = 3
 #: What lengths of two models may differ by. Heat expands metals by 2 to 3 % before they melt, hydrogen does
 #: palladium by 3.5 %; crystals that grow on each other differ by up to 5 %; voxel sizes are wrong by any
 #: factor. Noise of 0.3 Å in one of two models makes 1.2 % at most (tests/statistics/test_magnification.py).

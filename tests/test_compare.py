@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import atomfit
 from atomfit.cli import app
 from atomfit.comparing import names_of
-from atomfit.errors import InputError
+from atomfit.errors import Doubt, InputError, settle
 from atomfit.io.comparisons import COMPARE_COLUMNS
 from atomfit.io.mrc import write_map
 from atomfit.pipeline import BuildResult
@@ -199,6 +199,16 @@ def test_maps_are_built_first(
     assert (found.count("common"), found.count("lost"), found.count("gained")) == (55, 0, 0)
     result.write(tmp_path / "out")
     assert len(rows(tmp_path / "out" / "map_atoms.csv")) == 55
+
+    # Who would insist on a map does so where it is built.
+    def doubting(path: Path, element: str) -> None:
+        settle([Doubt("odd", "look")], insist=False)
+
+    monkeypatch.setattr("atomfit.pipeline.build", doubting)
+    with pytest.raises(
+        InputError, match=r"odd; look; if it is right, build it \(atomfit build --insist\), and"
+    ):
+        atomfit.compare([tmp_path / "truth.csv", tmp_path / "map.mrc"], element="Pt")
     # But not before a model beside it that cannot be read.
     monkeypatch.setattr("atomfit.pipeline.build", None)
     with pytest.raises(InputError, match=r"nowhere\.csv: there is no such file"):

@@ -225,6 +225,7 @@ def test_who_insists_on_images_without_a_maximum_gets_a_result_without_atoms(
     assert (len(result), result.verdict.codes) == (0, ("no-atoms",))
     result.write(tmp_path / "out")
     assert len((tmp_path / "out" / "atoms.csv").read_text().splitlines()) == 1
+    assert (tmp_path / "out" / "atoms.pdb").read_text() == "END\n"
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["start"]["correlation"] is None
 
 

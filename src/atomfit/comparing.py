@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from atomfit.compare_options import PAPER_DISTANCE, CompareOptions
-from atomfit.errors import InputError
+from atomfit.errors import INSIST, InputError
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import ending_of, model_of_columns, read_model
 from atomfit.report.comparison_words import registered, warnings
@@ -208,7 +208,12 @@ def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndar
     from atomfit.io.columns import table
     from atomfit.pipeline import build
 
-    built = build(path, element)
+    try:
+        built = build(path, element)
+    except InputError as error:
+        # Here are no options of builds.
+        other = "if it is right, build it (atomfit build --insist), and compare the result"
+        raise InputError(error.problem, error.remedy.replace(INSIST, other), error.where) from None
     if built.reason == "interrupted":
         raise KeyboardInterrupt
     columns = table(built)

@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+#: The last words of a refusal that a user may insist against.
+INSIST = "if it is right, insist (--insist)"
+
 
 class InputError(ValueError):
     """An input that cannot be used, with the place and the remedy.
@@ -63,7 +66,6 @@ def settle(doubts: Iterable[Doubt], insist: bool) -> list[str]:
     warnings = []
     for doubt in doubts:
         if not insist:
-            remedy = f"{doubt.remedy}; if it is right, insist (--insist)"
-            raise InputError(doubt.problem, remedy, goes_on=("--insist",))
+            raise InputError(doubt.problem, f"{doubt.remedy}; {INSIST}", goes_on=("--insist",))
         warnings.append(f"{doubt.problem} ({doubt.remedy})")
     return warnings

@@ -151,7 +151,8 @@ def write_pdb(path: Path, structure: Structure) -> bool:
     options = gemmi.PdbWriteOptions(minimal=True)
     # A cell of 1 Å, which the format has for those without, is taken at its word by ase.
     options.cryst1_record = False
-    path.write_text(whole.make_pdb_string(options), encoding="utf-8")
+    # No atoms are no file at all to gemmi.
+    path.write_text(whole.make_pdb_string(options) or "END\n", encoding="utf-8")
     return True
 
 

@@ -42,6 +42,8 @@ _FEW = 0.05
 _BESIDE = 2.2
 #: Chi-square for each atom by which fits of the same atoms may differ.
 _ASTRAY = 3.0
+#: Standard uncertainties, in widths of an atom, beyond which they are sampled: by then they grow by 2 %.
+_FAINT = 0.1
 #: Hollows of noise have a scale of one.
 _HEAVY = 1.5
 
@@ -169,14 +171,21 @@ def select_from_images(
         stages = [Stage(judgement, anew, rounds=0)]
     _, end, selection = complete(start.positions[moving], fitted(start, fit), apart, stages)
     known = end.known
-    if refit is None and not known.whole:
+    if refit is None and (not known.whole or _faint(end)):
         known = _together(ready, end, options)
     return end.start, end.fit, selection, known
 
 
+def _faint(end: _Fitted) -> bool:
+    """Whether atoms are so uncertain that the curvature at the fit may not tell by how much."""
+    errors = end.known.positions[~end.start.frozen]
+    errors = errors[np.isfinite(errors)]
+    return errors.size > 0 and bool(np.median(errors) > _FAINT * np.sqrt(end.left.width))
+
+
 def _together(ready: PreparedSeries, end: _Fitted, options: TiltOptions) -> ImageUncertainty:
-    """Uncertainties of many atoms, with what they take from each other."""
-    log.info("uncertainty: how much atoms take from each other's certainty is sampled")
+    """Uncertainties of many atoms, or of faint ones, with what the curvature at the fit lacks."""
+    log.info("uncertainty: what the curvature at the fit does not know of it is sampled")
     known = end.known
     excess = sampled_excess(
         ready.series,
@@ -186,6 +195,7 @@ def _together(ready: PreparedSeries, end: _Fitted, options: TiltOptions) -> Imag
         known.excess,
         end.start.known,
         options.known_amplitudes,
+        options.refine,
     )
     return known.less_certain(excess.positions, excess.amplitudes)
 

@@ -291,7 +291,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
             f"the images speak against {against} atoms (flags) and ask for {lacking} others "
             "(rejected.csv): --selection fit removes and adds them"
         )
-    misread = None if options.start is None else found.misread
+    misread = None if (options.start or options.map) is None else found.misread
     verdict = verdict_of(ready, start, fit, selection, uncertainty, options, insisted, misread)
     later.extend(verdict.beside(warnings))
     for warning in later:

@@ -33,6 +33,8 @@ _COARSE = 0.6
 #: By how much another convention must agree better: by so much, or, in images that are mostly noise, by a
 #: factor and many standard errors.
 _BETTER, _TIMES, _ERRORS = 0.1, 1.15, 15.0
+#: Or, of a dense particle, which looks alike from everywhere, it must leave this part of the variance.
+_LEFT = 0.5
 #: A model that agrees as well as this is of the right size and in the right place.
 _GOOD = 0.8
 #: Below this part of what would agree better, a model was misunderstood.
@@ -155,7 +157,11 @@ def agreement(
     words = max(others, key=lambda name: others[name])
     value = others[words]
     error = 1 / np.sqrt(len(some_views(series)) * series.images[0].size)
-    clearly = value > found + _BETTER or (value > _TIMES * found and value > found + _ERRORS * error)
+    clearly = (
+        value > found + _BETTER
+        or (value > _TIMES * found and value > found + _ERRORS * error)
+        or (value > _GOOD and 1 - value**2 < _LEFT * (1 - found**2))
+    )
     return Agreement(found, (words, value) if clearly else None, attainable_correlation(series), reading)
 
 

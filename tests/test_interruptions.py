@@ -226,6 +226,11 @@ def test_a_refusal_in_the_midst_of_a_job_says_how_to_go_on_only_if_one_can(
     assert (shlex.split(told[2]) if told[1] else None) == goes_on
     # What is of no use to another input is not left behind either.
     assert place.exists() == (goes_on is not None)
+    if goes_on is None:
+        monkeypatch.setattr("atomfit.io.checkpoint._LONG", 0.0)
+        with pytest.raises(InputError), kept.running():
+            refused()
+        assert place.exists()
 
 
 @pytest.mark.parametrize("command", ["build", "tilt", "compare", "simulate"])

@@ -39,6 +39,8 @@ from atomfit.signals import uninterrupted
 
 log = logging.getLogger("atomfit")
 
+#: Seconds of work that are not thrown away, even if a refusal seems to make them useless.
+_LONG = 60.0
 #: Longest time between two writings (s), and the part of the work so far that it may cost to lose.
 EVERY, PART = 30.0, 0.2
 #: Time between writings, in times that one takes.
@@ -140,7 +142,10 @@ class Checkpoint:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """A block whose steps outlive whatever ends it early, but a refusal that makes them useless."""
+        """A block whose steps outlive whatever ends it early, but a refusal that makes them useless.
+
+        What took long is kept whatever is thought of it.
+        """
         if self._path is None:
             yield
             return
@@ -149,7 +154,8 @@ class Checkpoint:
             with keeping(self._journal):
                 yield
         except InputError as error:
-            useful = self._resumed or error.goes_on is not None
+            long = time.monotonic() - self._begun > _LONG
+            useful = self._resumed or error.goes_on is not None or long
             raise
         finally:
             if useful:

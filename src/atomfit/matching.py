@@ -4,6 +4,7 @@ Found atoms are judged against known ones pair by pair, each atom in one pair at
 atoms cannot both be the same known one. Among all ways to pair atoms closer than the tolerance, the one
 with the most pairs is taken, and of those the one with the least total distance. Atoms that no chain of
 near pairs connects do not compete, which keeps the assignments small: a million atoms are no obstacle.
+Where chains do run through all of two unlike models, the assignment knows near pairs only.
 """
 
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
+
+#: Possible pairs of a piece that are written out.
+_WRITTEN_OUT = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +103,33 @@ def _assign(
     columns: Int[np.ndarray, " c"],
     tolerance: float,
 ) -> Int[np.ndarray, "2 k"]:
-    """The best pairs of a few atoms."""
+    """The best pairs of atoms that chains of near pairs connect."""
+    if len(rows) * len(columns) > _WRITTEN_OUT:
+        return _assign_near(found, known, rows, columns, tolerance)
     distances = cdist(found[rows], known[columns])
     # A pair beyond the tolerance costs more than all near ones together: no near pair is given up for it.
     cost = np.where(distances <= tolerance, distances, (1 + min(distances.shape)) * 2 * tolerance)
     r, c = linear_sum_assignment(cost)
     near = distances[r, c] <= tolerance
     return np.stack([rows[r[near]], columns[c[near]]])
+
+
+def _assign_near(
+    found: Float[np.ndarray, "n d"],
+    known: Float[np.ndarray, "m d"],
+    rows: Int[np.ndarray, " r"],
+    columns: Int[np.ndarray, " c"],
+    tolerance: float,
+) -> Int[np.ndarray, "2 k"]:
+    """The same of many: near pairs only, and for each found atom one with nothing, which costs more."""
+    i, j = _near_pairs(found[rows], known[columns], tolerance)
+    apart = np.linalg.norm(found[rows][i] - known[columns][j], axis=1)
+    r, c = len(rows), len(columns)
+    alone = np.arange(r)
+    # Zeros would not be pairs. Each found atom has one partner: what is added to all changes nothing.
+    costs = tolerance + np.concatenate([apart, np.full(r, (1 + min(r, c)) * 2 * tolerance)])
+    pairs = csr_array(
+        (costs, (np.concatenate([i, alone]), np.concatenate([j, c + alone]))), shape=(r, c + r)
+    )
+    a, b = min_weight_full_bipartite_matching(pairs)
+    return np.stack([rows[a[b < c]], columns[b[b < c]]])

@@ -17,6 +17,7 @@ from atomfit.tilt_preparation import PreparedSeries
 from atomfit.tilt_starts import Start
 from atomfit.verdict.findings import Verdict
 from atomfit.verdict.of_images import (
+    bright_for_light,
     contradicted,
     judge_images,
     lacking_elements,
@@ -69,6 +70,11 @@ def verdict_of(
             *contradicted(known, options.coupled),
             *undescribed(fit.correlations),
             *lacking_elements(ready.elements, np.asarray(fit.atoms.numbers)[~start.frozen]),
+            *bright_for_light(
+                ready.elements,
+                np.asarray(fit.atoms.numbers)[~start.frozen],
+                np.asarray(fit.atoms.amplitudes)[~start.frozen],
+            ),
         ],
     )
 

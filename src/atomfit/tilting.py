@@ -50,7 +50,6 @@ from atomfit.tilt_starts import (
 )
 from atomfit.tilt_verdict import verdict_of
 from atomfit.timing import Stopwatch
-from atomfit.verdict import limits
 from atomfit.verdict.findings import Verdict
 
 log = logging.getLogger("atomfit")
@@ -281,7 +280,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         errors = uncertainty.positions[moving]
         geometry = measure_geometry(positions, errors, neighbours.cutoff, ready.element)
     log.info(geometry.describe())
-    later = view_warnings(fit.correlations, fit.held_out, uncertainty.excess, limits.CORRELATION_NONE)
+    later = view_warnings(fit.correlations, fit.held_out, uncertainty.excess)
     later.extend([] if halves is None else halves.warnings())
     if not selection.settled and selecting:
         later.append("the images still ask for other atoms: see rejected.csv for those that may be lacking")

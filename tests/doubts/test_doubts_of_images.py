@@ -94,6 +94,13 @@ def test_what_else_was_meant_is_named(case: str, truth: Planted) -> None:
     assert bool(doubts) == (found.correlation < 0.75 * found.better[1])
 
 
+def test_images_that_were_read_twice_are_told(truth: Planted) -> None:
+    images, counted = truth.images.copy(), np.ones(truth.images.shape, bool)
+    assert not any("value for value" in one for one in pixel_doubts(images, counted, PIXEL, 2.77)[1])
+    images[7] = images[2]
+    assert any("images 2 and 7 are equal" in one for one in pixel_doubts(images, counted, PIXEL, 2.77)[1])
+
+
 @pytest.mark.parametrize("inverse", [True, False])
 def test_a_dense_particle_that_looks_alike_from_everywhere_is_turned_rightly(inverse: bool) -> None:
     """Correlations of 0.84 and 0.94: little apart, but half of what was left is gone."""

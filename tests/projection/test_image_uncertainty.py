@@ -1,5 +1,7 @@
 """Scores and error bars of atoms in images: against derivatives, and against what noise does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -204,6 +206,22 @@ def test_error_bars_are_what_noise_does() -> None:
         known = measure_uncertainty(FittedSeries.of(series, fit), own_amplitudes=False)
         squares.append(((fit.positions - positions) / known.positions) ** 2)
     assert float(np.mean(squares)) == pytest.approx(1.0, abs=0.2)
+
+
+def test_flanks_tell_where_an_atom_is_if_counts_are_few(views: Views) -> None:
+    """Against derivatives: pixels weigh by counts, which are many in the middle and few beside it."""
+    place, h = CENTRE[None] + 0.3, 1e-3
+    image = drawn(place, np.array([3.0]), views)
+    seen = fitted(place, np.zeros(image.shape), 1.0, views)
+    seen = replace(seen, precisions=(1 / (image + 0.02 * image.max())).astype(np.float32))
+    slopes = [
+        (drawn(place + step, np.array([3.0]), views) - drawn(place - step, np.array([3.0]), views))
+        / (2 * h)
+        for step in h * np.eye(3)
+    ]
+    told = np.einsum("avrc,bvrc,vrc->ab", slopes, slopes, seen.precisions)
+    expected = np.sqrt(np.diag(np.linalg.inv(told)))
+    np.testing.assert_allclose(measure_uncertainty(seen).positions[0], expected, rtol=0.05)
 
 
 def test_maps_reach_beyond_the_atoms(views: Views) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atomfit.projection.verdict import held_out_drop, view_warnings
+from atomfit.projection.verdict import far_below, held_out_drop, view_warnings
 
 
 def test_views_that_disagree_are_warned_of() -> None:
@@ -11,10 +11,11 @@ def test_views_that_disagree_are_warned_of() -> None:
     none = np.zeros(20, bool)
     assert view_warnings(good, none) == []
     odd = good.copy()
-    odd[[3, 7]] = 0.5
-    assert "views 3 (0.50), 7 (0.50)" in view_warnings(odd, none)[0]
-    odd[7] = 0.05
-    assert "views 3 (0.50); the median" in view_warnings(odd, none, told_below=0.1)[0]
+    odd[[3, 7]] = 0.5, 0.91
+    assert list(far_below(odd)) == [3]
+    assert "views 7 (0.91) less well" in view_warnings(odd, none)[0]
+    # They may fall with the tilt.
+    assert view_warnings(0.95 - 0.2 * np.linspace(-1, 1, 20) ** 2, none) == []
     assert "0.20 only" in view_warnings(np.full(20, 0.2), none)[0]
 
 

@@ -11,6 +11,7 @@ from atomfit.projection.expectations import Expectation
 from atomfit.projection.misreadings import Agreement
 from atomfit.verdict.of_images import (
     ImageMeasures,
+    bright_for_light,
     contradicted,
     judge_images,
     lacking_elements,
@@ -93,7 +94,12 @@ def test_a_view_that_the_model_does_not_describe_is_found() -> None:
     right[7] = 0.003
     [found] = undescribed(right)
     assert (found.code, found.level) == ("views", "doubtful")
-    assert "views 7 (0.00) at all; the median of all is 0.90" in found.problem
+    assert (
+        "does not describe the images of views 7 (0.003) at all; the median of all is 0.90" in found.problem
+    )
+    right[7] = 0.6
+    [found] = undescribed(right)
+    assert "disagrees with the images of views 7 (0.6); the median" in found.problem
     assert judge_images(RIGHT, (PT,), "converged", 1.0, further=[found]).level == "doubtful"
 
 
@@ -126,3 +132,12 @@ def test_what_was_known_is_held_against_chi_square() -> None:
     [together] = contradicted([Expectation("amplitudes", np.full(43, 2.0), 1)])
     assert together.level == "doubtful"
     assert not contradicted([Expectation("positions", np.zeros(0), 3)])
+
+
+def test_light_atoms_are_not_brighter_than_heavy_ones() -> None:
+    both, numbers = (PT, element("Fe")), np.array([78, 78, 26, 26])
+    assert not bright_for_light(both, numbers, np.array([10.0, 9.0, 3.5, 3.6]))
+    assert not bright_for_light(both, np.full(4, 26), np.arange(1.0, 5.0))
+    [found] = bright_for_light(both, numbers, np.array([3.5, 3.6, 9.0, 10.0]))
+    assert (found.code, found.level) == ("elements", "bad")
+    assert "atoms of Fe are 2.68 times as bright as those of Pt" in found.problem

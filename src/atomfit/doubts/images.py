@@ -3,6 +3,8 @@
 Pixels that no atom can be are left out of a fit, which images allow; everything else is for the user.
 """
 
+from hashlib import sha256
+
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter
@@ -46,7 +48,7 @@ def pixel_doubts(
                 "give images in which atoms are bright (turn their sign)",
             )
         )
-    return doubts, _constant(images, counted)
+    return doubts, [*_constant(images, counted), *_twice(images)]
 
 
 def without_hot_pixels(
@@ -105,4 +107,21 @@ def _constant(
     return [
         f"{100 * zeros:.0f} % of the pixels are exactly zero: if these were not measured, say so with "
         "--mask-value 0"
+    ]
+
+
+def _twice(images: Float[np.ndarray, "v rows columns"]) -> list[str]:
+    """A warning if images are equal, value for value: noise never is."""
+    first: dict[bytes, int] = {}
+    equal = []
+    for k, image in enumerate(images):
+        before = first.setdefault(sha256(np.ascontiguousarray(image).tobytes()).digest(), k)
+        if before != k and np.ptp(image) > 0:
+            equal.append(f"{before} and {k}")
+    if not equal:
+        return []
+    more = f" and {len(equal) - 5} more pairs" if len(equal) > 5 else ""
+    return [
+        f"images {', '.join(equal[:5])}{more} are equal, value for value: was one read twice? its noise "
+        "counts as if it were measured twice"
     ]

@@ -6,11 +6,13 @@ apart,
 
     <∂_a g_i, ∂_b g_j> = -∂_a∂_b O,    <∂_a g_i, g_j> = ∂_a O,    <g_i, g_j> = O,
 
-where derivatives of g are by the atoms' places in the image. Pixels' weights change little across an
-atom, and are taken half-way between the two. In a projection an atom overlaps with many at other depths,
-but with each of them in few views: of the whole matrix, which is sparse, the inverse's diagonal blocks
-are the covariances. It is inverted as a whole for up to `_WHOLE` atoms; beyond that each atom's block is,
-as if its neighbours were known, and how much less certain they make it is sampled (`projection.sampled`).
+where derivatives of g are by the atoms' places in the image. Pixels count by a mean of their weights about
+the place half-way between the two: for amplitudes by g², for places by the square of its slope. Where counts
+are few, flanks weigh much more than the bright middle. In a projection an atom overlaps with many at other
+depths, but with each of them in few views: of the whole matrix, which is sparse, the inverse's diagonal
+blocks are the covariances. It is inverted as a whole for up to `_WHOLE` atoms; beyond that each atom's block
+is, as if its neighbours were known, and how much less certain they make it is sampled
+(`projection.sampled`).
 
 What was known beforehand counts as information: of each place, and how much amplitudes of an element
 scatter about their mean. The mean itself the images alone tell.
@@ -26,12 +28,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
-from scipy.ndimage import gaussian_filter
+from scipy.signal import oaconvolve
 from scipy.spatial import cKDTree
 
 from atomfit.fitting.determined import determined
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries
+from atomfit.scattering import GaussianMixture
 
 #: Atoms whose matrix is inverted as a whole.
 _WHOLE = 1000
@@ -195,11 +198,12 @@ def _shared_information(fitted: FittedSeries, whole: int = _WHOLE) -> sparse.csr
     shares = np.where(unique[0] == unique[1], 1.0, 2.0) * products[unique]
     reach = _REACH * float(np.sqrt(fitted.width))
     total = sparse.csr_matrix((4 * n, 4 * n))
-    smooth = np.sqrt(fitted.width / 2) / series.pixel
+    kernels = _kernels(spot, series.pixel, max(series.shape))
     for k, gain in enumerate(fitted.gains):
         if not fitted.precisions[k].any():
             continue
-        weights = gain**2 / area * gaussian_filter(fitted.precisions[k], smooth, mode="constant")
+        about = [oaconvolve(fitted.precisions[k], kernel, mode="same") for kernel in kernels]
+        weights = gain**2 / area * np.maximum(about, 0)
         plane = series.views.rotations[k, :2]
         seen = (positions - series.centre) @ plane.T
         # In many views an atom overlaps with thousands of others: too many to keep.
@@ -214,7 +218,9 @@ def _shared_information(fitted: FittedSeries, whole: int = _WHOLE) -> sparse.csr
             middle = np.rint(0.5 * (seen[i] + seen[j]) / series.pixel + series.views.centres[k]).astype(int)
             column, row = np.clip(middle, 0, np.array(series.shape[::-1]) - 1).T
             blocks = _block(seen[i] - seen[j], amplitudes[i], amplitudes[j], variances, shares, plane)
-            values.append((weights[row, column][:, None, None] * blocks).astype(np.float64))
+            of_slope, of_spot = np.sqrt(weights[:, row, column])
+            each = np.stack([of_slope, of_slope, of_slope, of_spot], axis=1)
+            values.append((each[:, :, None] * each[:, None, :] * blocks).astype(np.float64))
         blocks = np.concatenate(values)
         off = np.arange(len(first)) >= n
         rows = np.concatenate([first, second[off]])
@@ -225,6 +231,20 @@ def _shared_information(fitted: FittedSeries, whole: int = _WHOLE) -> sparse.csr
         view = sparse.bsr_matrix((blocks[order], columns[order], starts), shape=(4 * n, 4 * n))
         total = total + view.tocsr()
     return total
+
+
+def _kernels(spot: GaussianMixture, pixel: float, most: int) -> list[Float[np.ndarray, "k k"]]:
+    """How much pixels about an atom tell of its place, by its slope, and of its amplitude.
+
+    Both sum to one, and reach no farther than so many pixels.
+    """
+    # No narrower than a pixel, so that there is a slope.
+    variances = np.maximum(spot.variances, pixel**2 / 12)
+    reach = min(int(np.ceil(_REACH * float(np.sqrt(variances.max())) / pixel)), most)
+    square = pixel**2 * np.sum((np.indices((2 * reach + 1,) * 2) - reach) ** 2, axis=0)
+    each = np.exp(-square[..., None] / (2 * variances))
+    slope, height = each @ (spot.weights / variances**2), each @ (spot.weights / variances)
+    return [told / told.sum() for told in (square * slope**2, height**2)]
 
 
 def _block(

@@ -7,9 +7,13 @@ them that it has. Beside them, because the correlation changes with the tilt any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.ndimage import median_filter
 
-#: A view is far below the others if its correlation is by so much, and by so many deviations of the others.
-_FAR, _DEVIATIONS = 0.1, 6.0
+#: A view is far below the others if its correlation is by so much, and by so many deviations of the others;
+#: less is enough below those beside it, because the correlation changes with the tilt anyway.
+_FAR, _DEVIATIONS, _FAR_BESIDE = 0.1, 6.0, 0.02
+#: Views, one after the other, that are beside each other.
+_BESIDE = 7
 #: Below this median of correlations a model does not describe the images.
 _NONE_AT_ALL = 0.5
 #: If the residual's colour makes positions less certain by this factor, it is not noise alone.
@@ -31,24 +35,41 @@ def r_factor(measured: Float[np.ndarray, " k"], drawn: Float[np.ndarray, " k"]) 
 
 def far_below(correlations: Float[np.ndarray, " v"]) -> Int[np.ndarray, " k"]:
     """Views that correlate far less than the others do."""
-    median = float(np.median(correlations))
-    deviation = 1.4826 * float(np.median(np.abs(correlations - median)))
-    return np.flatnonzero(correlations < median - max(_FAR, _DEVIATIONS * deviation))
+    return np.flatnonzero(_below(correlations, float(np.median(correlations)), _FAR))
+
+
+def below_beside(correlations: Float[np.ndarray, " v"]) -> Int[np.ndarray, " k"]:
+    """Views that are not far below all others, but clearly below those beside them; none at the ends."""
+    if len(correlations) < _BESIDE:
+        return np.zeros(0, int)
+    reach = _BESIDE // 2
+    going_on = np.pad(correlations, reach, mode="reflect", reflect_type="odd")
+    beside = median_filter(going_on, _BESIDE)[reach:-reach]
+    return np.setdiff1d(np.flatnonzero(_below(correlations, beside, _FAR_BESIDE)), far_below(correlations))
+
+
+def _below(
+    correlations: Float[np.ndarray, " v"], expected: Float[np.ndarray, " v"] | float, least: float
+) -> Bool[np.ndarray, " v"]:
+    lacking = expected - correlations
+    deviation = 1.4826 * float(np.median(np.abs(lacking - np.median(lacking))))
+    return lacking > max(least, _DEVIATIONS * deviation)
 
 
 def listed(correlations: Float[np.ndarray, " v"], views: Int[np.ndarray, " k"]) -> str:
     """Views and their correlations in words."""
     more = f" and {len(views) - 10} more" if len(views) > 10 else ""
-    return ", ".join(f"{k} ({correlations[k]:.2f})" for k in views[:10]) + more
+    return ", ".join(f"{k} ({correlations[k]:.3g})" for k in views[:10]) + more
 
 
 def view_warnings(
     correlations: Float[np.ndarray, " v"],
     held_out: Bool[np.ndarray, " v"],
     excess: float = np.inf,
-    told_below: float = -np.inf,
 ) -> list[str]:
     """What the correlations of images and model tell of views and of the fit.
+
+    Views that are far below the others are told in the verdict.
 
     **Arguments:**
 
@@ -56,16 +77,15 @@ def view_warnings(
     - `held_out`: views that were not fitted.
     - `excess`: of the residual's colour over white noise; where there is none, what is left is noise, and a
         low correlation tells of nothing else.
-    - `told_below`: views that correlate by less are told elsewhere.
     """
     warnings = []
     median = float(np.median(correlations))
-    below = far_below(correlations)
-    below = below[correlations[below] >= told_below]
+    fitted = np.flatnonzero(~held_out)
+    below = fitted[below_beside(correlations[fitted])]
     if len(below):
         warnings.append(
-            f"the model disagrees with the images of views {listed(correlations, below)}; the median is "
-            f"{median:.2f}: check their angles, or leave them out"
+            f"the model describes the images of views {listed(correlations, below)} less well than those "
+            f"beside them; the median is {median:.3f}: check their angles and centres, or leave them out"
         )
     if median < _NONE_AT_ALL and excess > COLOURED:
         warnings.append(

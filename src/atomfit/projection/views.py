@@ -56,11 +56,13 @@ class Views:
             )
         products = self.rotations @ np.swapaxes(self.rotations, 1, 2)
         off = np.abs(products - np.eye(3)).max(axis=(1, 2))
-        wrong = np.flatnonzero(~(off < _ROUNDING) | ~(np.linalg.det(self.rotations) > 0))
+        # The determinant of what is no number warns.
+        known = np.where(np.isfinite(self.rotations).all(axis=(1, 2))[:, None, None], self.rotations, 0)
+        determinants = np.linalg.det(known)
+        wrong = np.flatnonzero(~(off < _ROUNDING) | ~(determinants > 0))
         if len(wrong):
             raise InputError(
-                f"the matrix of view {wrong[0]} is no rotation "
-                f"(determinant {np.linalg.det(self.rotations[wrong[0]]):.3g})",
+                f"the matrix of view {wrong[0]} is no rotation (determinant {determinants[wrong[0]]:.3g})",
                 "give rows of orthogonal unit vectors that form a right-handed frame",
                 "--views",
             )

@@ -124,8 +124,8 @@ def _one_spacing(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"]) -> fl
     less, more = sorted((typical_spacing(a), typical_spacing(b)))
     if not less > 0 or not more > 0:
         raise InputError(
-            "a model of fewer than two atoms at two places cannot be laid on another",
-            "add --no-register",
+            "most atoms of one model lie on each other, or it is a lone atom: it cannot be laid on another",
+            "leave out atoms that are there twice, or add --no-register",
             goes_on=("--no-register",),
         )
     if more > _UNLIKE * less:

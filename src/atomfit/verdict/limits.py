@@ -21,6 +21,9 @@ BONDS_NEED = 3
 SIZES_DOUBTFUL, SIZES_BAD = 0.03, 0.06
 #: Part of the common pairs of two models that are of two elements.
 ELEMENTS_DOUBTFUL, ELEMENTS_BAD = 0.1, 0.5
+#: Brightness of light atoms in that of heavier ones: images by electrons that were scattered far have them
+#: fainter, by 10 % even for neighbours among the elements of a period.
+LIGHT_BRIGHTER = (1.05, 1.3)
 #: Density of pairs between the first two shells in that of the first.
 GAP_DOUBTFUL, GAP_BAD = 0.45, 0.55
 #: Standard uncertainty of a distance, in that of the first shell, with which real atoms fill that gap.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -200,6 +201,34 @@ def lacking_elements(elements: Sequence[Element], numbers: Int[np.ndarray, " n"]
     ]
 
 
+def bright_for_light(
+    elements: Sequence[Element], numbers: Int[np.ndarray, " n"], amplitudes: Float[np.ndarray, " n"]
+) -> list[Finding]:
+    """Whether light atoms are brighter than heavy ones.
+
+    **Arguments:**
+
+    - `elements`: that were given.
+    - `numbers`, `amplitudes`: of the atoms.
+    """
+    there = sorted((one for one in elements if one.number in numbers), key=lambda one: one.number)
+    means = [float(np.median(amplitudes[numbers == one.number])) for one in there]
+    findings = []
+    for (light, less), (heavy, more) in pairwise(zip(there, means, strict=True)):
+        level = level_above(less / more if more > 0 else 1.0, *limits.LIGHT_BRIGHTER)
+        if level != "good":
+            findings.append(
+                Finding(
+                    "elements",
+                    level,
+                    f"atoms of {light.symbol} are {less / more:.3g} times as bright as those of "
+                    f"{heavy.symbol}, which are heavier",
+                    "check which atoms of the start are which element; they may be exchanged",
+                )
+            )
+    return findings
+
+
 def contradicted(expectations: Iterable[Expectation], coupled: bool = False) -> list[Finding]:
     """Whether images contradict what was said to be known before they were seen.
 
@@ -234,16 +263,17 @@ _ANOTHER_MAP = "leave out --coupled, or check that the map is of this specimen a
 
 
 def undescribed(correlations: Float[np.ndarray, " v"]) -> list[Finding]:
-    """Whether there are views that the model does not describe at all, while it does the others."""
+    """Whether there are views that the model describes far less well than the others, or not at all."""
     views = far_below(correlations)
-    views = views[correlations[views] < limits.CORRELATION_NONE]
     if not len(views):
         return []
+    none = bool(np.all(correlations[views] < limits.CORRELATION_NONE))
+    told, whole = ("does not describe", " at all") if none else ("disagrees with", "")
     return [
         Finding(
             "views",
             "doubtful",
-            f"the model does not describe the images of views {listed(correlations, views)} at all; "
+            f"the model {told} the images of views {listed(correlations, views)}{whole}; "
             f"the median of all is {np.median(correlations):.2f}",
             "check their angles and centres, or leave them out",
         )

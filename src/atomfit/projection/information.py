@@ -6,13 +6,13 @@ apart,
 
     <∂_a g_i, ∂_b g_j> = -∂_a∂_b O,    <∂_a g_i, g_j> = ∂_a O,    <g_i, g_j> = O,
 
-where derivatives of g are by the atoms' places in the image. Pixels count by a mean of their weights about
-the place half-way between the two: for amplitudes by g², for places by the square of its slope. Where counts
-are few, flanks weigh much more than the bright middle. In a projection an atom overlaps with many at other
-depths, but with each of them in few views: of the whole matrix, which is sparse, the inverse's diagonal
-blocks are the covariances. It is inverted as a whole for up to `_WHOLE` atoms; beyond that each atom's block
-is, as if its neighbours were known, and how much less certain they make it is sampled
-(`projection.sampled`).
+where derivatives of g are by the atoms' places in the image. Pixels count by a mean of their weights
+about the place half-way between the two: for amplitudes by g², for places by the square of its slope.
+Where counts are few, flanks weigh much more than the bright middle. In a projection an atom overlaps with
+many at other depths, but with each of them in few views: of the whole matrix, which is sparse, the
+inverse's diagonal blocks are the covariances. It is inverted as a whole for up to `_WHOLE` atoms; beyond
+that each atom's block is, as if its neighbours were known, and how much less certain they make it is
+sampled (`projection.sampled`).
 
 What was known beforehand counts as information: of each place, and how much amplitudes of an element
 scatter about their mean. The mean itself the images alone tell.

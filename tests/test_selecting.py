@@ -32,6 +32,7 @@ def ready(case: Simulation) -> PreparedMap:
     return prepare(DensityMap(case.map.values[inner].copy(), grid), "Pt", OPTIONS)
 
 
+@pytest.mark.slow
 def test_shapes_that_wander_do_not_end_the_selection(case: Simulation, ready: PreparedMap) -> None:
     """A first fit that did not converge, of some of the atoms: others are found, and all better placed."""
     found = detect(ready.density, ready.element)

@@ -175,6 +175,7 @@ class QuadraticBackground(AbstractBackground):
         return self.level + sum(slope * x + bend * x**2 for slope, bend, x in numbers)
 
 
+@pytest.mark.slow
 def test_a_background_of_ones_own(small: Simulation, detection: Detection) -> None:
     """Planted and found again; left alone where it is frozen."""
     grid, bend = small.map.grid, np.array([0.003, -0.002, 0.001])

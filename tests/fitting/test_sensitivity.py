@@ -114,6 +114,7 @@ def test_by_the_weights(problem: JointProblem, rng: np.random.Generator) -> None
     check(coordinate, posterior, lambda p: p.data.weights, direction, 0.1)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_by_the_terms(problem: JointProblem) -> None:
     posterior = jax.tree.map(jnp.asarray, problem.posterior)
     check(coordinate, posterior, lambda p: p.terms[0].length, np.ones(()), 0.05)

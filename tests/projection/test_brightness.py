@@ -46,6 +46,7 @@ def test_images_that_the_model_describes_exactly() -> None:
     np.testing.assert_array_equal(weights_by_brightness(np.arange(900.0), np.zeros(900)), 1.0)
 
 
+@pytest.mark.slow
 def test_atoms_are_nearer_to_the_truth_where_bright_pixels_err_more() -> None:
     some = planted(views=16, noise=0.0)
     rng = np.random.default_rng(5)

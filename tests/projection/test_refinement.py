@@ -134,6 +134,7 @@ def test_atoms_are_found_again_from_far_off(truth: np.ndarray) -> None:
     assert fit.r_factors.max() < 0.01
 
 
+@pytest.mark.slow
 def test_drift_and_gains_are_told_from_atoms(truth: np.ndarray) -> None:
     rng = np.random.default_rng(5)
     shifts, gains = rng.normal(size=(10, 2)) * 0.4, rng.uniform(0.8, 1.2, 10)

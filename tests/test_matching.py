@@ -10,15 +10,12 @@ from scipy.spatial.distance import cdist
 from atomfit.matching import match
 
 
-@pytest.mark.parametrize("most", [1_000_000, 0], ids=["few", "many"])
 @settings(deadline=None, max_examples=50)
 @given(n=st.integers(0, 40), m=st.integers(0, 40), box=st.floats(1, 10), seed=st.integers(0, 1000))
-def test_pairs_are_those_of_a_dense_assignment(most: int, n: int, m: int, box: float, seed: int) -> None:
+def test_pairs_are_those_of_a_dense_assignment(n: int, m: int, box: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     found, known = rng.uniform(0, box, (n, 3)), rng.uniform(0, box, (m, 3))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("atomfit.matching._WRITTEN_OUT", most)
-        pairs = match(found, known)
+    pairs = match(found, known)
     distances = cdist(found, known)
     rows, columns = linear_sum_assignment(np.where(distances <= 1, distances, 1e3))
     best = distances[rows, columns]

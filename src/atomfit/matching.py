@@ -3,22 +3,17 @@
 Found atoms are judged against known ones pair by pair, each atom in one pair at most, so that two found
 atoms cannot both be the same known one. Among all ways to pair atoms closer than the tolerance, the one
 with the most pairs is taken, and of those the one with the least total distance. Atoms that no chain of
-near pairs connects do not compete, which keeps the assignments small: a million atoms are no obstacle.
-Where chains do run through all of two unlike models, the assignment knows near pairs only.
+near pairs connects do not compete: a pair that is alone is taken, and what is left is one assignment
+that knows near pairs only, so that neither many atoms nor unlike models are an obstacle.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
-
-#: Possible pairs of a piece that are written out.
-_WRITTEN_OUT = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,18 +67,18 @@ def match(
     - `tolerance`: largest distance of a pair (Å).
     """
     rows, columns = _near_pairs(found, known, tolerance)
-    n = len(found)
-    links = coo_array((np.ones(len(rows)), (rows, n + columns)), shape=(n + len(known),) * 2)
-    _, cluster = connected_components(links, directed=False)
-    order = np.argsort(cluster[rows], kind="stable")
-    pieces = np.split(order, np.flatnonzero(np.diff(cluster[rows][order])) + 1) if len(order) else []
-    pairs = [
-        _assign(found, known, np.unique(rows[piece]), np.unique(columns[piece]), tolerance)
-        for piece in pieces
-    ]
-    i, j = np.concatenate([np.zeros((2, 0), int), *pairs], axis=1)
-    distances = np.linalg.norm(found[i] - known[j], axis=1)
-    return Match(i, j, distances, missing=len(known) - len(j), false=n - len(i))
+    distances = np.linalg.norm(found[rows] - known[columns], axis=1)
+    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
+    pairs = np.concatenate(
+        [np.flatnonzero(alone), _best(rows, columns, distances, np.flatnonzero(~alone), tolerance)]
+    )
+    return Match(
+        rows[pairs],
+        columns[pairs],
+        distances[pairs],
+        missing=len(known) - len(pairs),
+        false=len(found) - len(pairs),
+    )
 
 
 def _near_pairs(
@@ -96,40 +91,24 @@ def _near_pairs(
     return rows, np.array([j for x in near for j in x], int)
 
 
-def _assign(
-    found: Float[np.ndarray, "n d"],
-    known: Float[np.ndarray, "m d"],
-    rows: Int[np.ndarray, " r"],
-    columns: Int[np.ndarray, " c"],
+def _best(
+    rows: Int[np.ndarray, " k"],
+    columns: Int[np.ndarray, " k"],
+    distances: Float[np.ndarray, " k"],
+    which: Int[np.ndarray, " q"],
     tolerance: float,
-) -> Int[np.ndarray, "2 k"]:
-    """The best pairs of atoms that chains of near pairs connect."""
-    if len(rows) * len(columns) > _WRITTEN_OUT:
-        return _assign_near(found, known, rows, columns, tolerance)
-    distances = cdist(found[rows], known[columns])
-    # A pair beyond the tolerance costs more than all near ones together: no near pair is given up for it.
-    cost = np.where(distances <= tolerance, distances, (1 + min(distances.shape)) * 2 * tolerance)
-    r, c = linear_sum_assignment(cost)
-    near = distances[r, c] <= tolerance
-    return np.stack([rows[r[near]], columns[c[near]]])
-
-
-def _assign_near(
-    found: Float[np.ndarray, "n d"],
-    known: Float[np.ndarray, "m d"],
-    rows: Int[np.ndarray, " r"],
-    columns: Int[np.ndarray, " c"],
-    tolerance: float,
-) -> Int[np.ndarray, "2 k"]:
-    """The same of many: near pairs only, and for each found atom one with nothing, which costs more."""
-    i, j = _near_pairs(found[rows], known[columns], tolerance)
-    apart = np.linalg.norm(found[rows][i] - known[columns][j], axis=1)
-    r, c = len(rows), len(columns)
-    alone = np.arange(r)
-    # Zeros would not be pairs. Each found atom has one partner: what is added to all changes nothing.
-    costs = tolerance + np.concatenate([apart, np.full(r, (1 + min(r, c)) * 2 * tolerance)])
-    pairs = csr_array(
-        (costs, (np.concatenate([i, alone]), np.concatenate([j, c + alone]))), shape=(r, c + r)
-    )
-    a, b = min_weight_full_bipartite_matching(pairs)
-    return np.stack([rows[a[b < c]], columns[b[b < c]]])
+) -> Int[np.ndarray, " p"]:
+    """Of some near pairs as many as can be, and of those the nearest."""
+    if not len(which):
+        return which
+    found, i = np.unique(rows[which], return_inverse=True)
+    known, j = np.unique(columns[which], return_inverse=True)
+    n, m = len(found), len(known)
+    # Each found atom may also stay alone, which costs more than all near pairs together: none is given up
+    # for it. The tolerance, which all have added, is there because zeros would be no pairs.
+    costs = tolerance + np.concatenate([distances[which], np.full(n, (1 + min(n, m)) * 2 * tolerance)])
+    ends = np.concatenate([i, np.arange(n)]), np.concatenate([j, m + np.arange(n)])
+    taken, partner = min_weight_full_bipartite_matching(csr_array((costs, ends), shape=(n, m + n)))
+    paired = partner < m
+    of_pair = csr_array((which + 1, (i, j)), shape=(n, m))
+    return np.asarray(of_pair[taken[paired], partner[paired]]).ravel().astype(int) - 1

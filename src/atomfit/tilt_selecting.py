@@ -42,7 +42,7 @@ _FEW = 0.05
 _BESIDE = 2.2
 #: Chi-square for each atom by which fits of the same atoms may differ.
 _ASTRAY = 3.0
-#: Standard uncertainties, in widths of an atom, beyond which they are sampled: by then they grow by 2 %.
+#: Standard uncertainties, in widths of an atom, beyond which they are sampled: then some 2 % too small.
 _FAINT = 0.1
 #: Hollows of noise have a scale of one.
 _HEAVY = 1.5
@@ -171,7 +171,8 @@ def select_from_images(
         stages = [Stage(judgement, anew, rounds=0)]
     _, end, selection = complete(start.positions[moving], fitted(start, fit), apart, stages)
     known = end.known
-    if refit is None and (not known.whole or _faint(end)):
+    # Whoever has interrupted the fit does not want to wait for others.
+    if refit is None and end.fit.reason not in ENDED and (not known.whole or _faint(end)):
         known = _together(ready, end, options)
     return end.start, end.fit, selection, known
 
@@ -196,6 +197,7 @@ def _together(ready: PreparedSeries, end: _Fitted, options: TiltOptions) -> Imag
         end.start.known,
         options.known_amplitudes,
         options.refine,
+        end.start.frozen if end.start.frozen.any() else None,
     )
     return known.less_certain(excess.positions, excess.amplitudes)
 

@@ -68,15 +68,28 @@ def test_without_a_place_there_is_no_factor(bright: tuple[TiltSeries, TiltFit, n
     )
 
 
+def test_of_atoms_that_are_frozen_nothing_is_sampled(
+    bright: tuple[TiltSeries, TiltFit, np.ndarray],
+) -> None:
+    """Covariances that are four times too small are found out, but where atoms keep their places."""
+    seen, fit, covariances = bright
+    free = sampled_excess(seen, fit, covariances / 4, None, of_views=())
+    assert np.all(free.positions > 2.5)
+    frozen = sampled_excess(seen, fit, covariances / 4, None, of_views=(), frozen=np.ones(8, bool))
+    np.testing.assert_array_equal(frozen.positions, 1.0)
+    # A frozen atom pushes none: what is left is the scatter of the first beside places that are known.
+    lone = sampled_excess(seen, fit, covariances / 4, None, of_views=(), frozen=np.arange(8) > 0)
+    assert np.all(lone.positions > 2.0)
+
+
 @pytest.mark.slow
 def test_errors_of_faint_atoms_are_what_samples_say() -> None:
     """Errors in units of their bars, over forty series: too small without samples, right with them."""
     plain, sampled = [], []
     for seed in range(40):
         seen, fit, covariances = fitted(0.8, seed)
-        errors = (
-            np.einsum("na,nab,nb->n", off := fit.positions - PLACES, np.linalg.inv(covariances), off) / 3
-        )
+        off = fit.positions - PLACES
+        errors = np.einsum("na,nab,nb->n", off, np.linalg.inv(covariances), off) / 3
         plain.append(np.minimum(errors, 6))
         sampled.append(
             plain[-1] / sampled_excess(seen, fit, covariances, None, of_views=(), seed=seed).positions

@@ -14,10 +14,10 @@ independent noise would be, then their mean is taken off, too.
 
 Compared is the mean height of the highest crest, of the two highest, the four highest and so on: one atom
 is seen in the first, many faint ones in a later. Of 80 series of noise of four kinds, balls among them,
-none came to 4 standard deviations. Measured and simulated series of 15 views and more have 14 to 107,
-single atoms 11 to 31; of atoms with an eighth of the counts that a fit needs, 200 have 6.4 and 1,000 have
-4.5. So series are refused, too, that show less than a few atoms of some 8 σ. Bodies with flat faces agree
-as well (without noise 6 to 26, a cube in counts 5): they are left to the verdict of the fit.
+none came to 4 standard deviations. Measured and simulated series of 15 views and more have 14 to 107, one
+to three atoms 11 to 31; of atoms with an eighth of the counts that a fit needs, 200 have 6.4 and 1,000
+have 4.5. So series are refused, too, that show less than a few atoms of some 8 σ. Bodies with flat faces
+agree as well (without noise 6 to 26, a cube in counts 5): they are left to the verdict of the fit.
 
 Of a crystal few images agree at many places, even if they are moved. So where views are few, nothing is
 said unless the images are as good as white: then there is nothing to agree on.
@@ -65,7 +65,7 @@ def existence_in_images(series: TiltSeries, distance: float) -> Existence | None
     - `series`: the images.
     - `distance`: between neighbours (Å).
     """
-    loudness, texture = _texture(series, distance)
+    loudness, texture, alike = _texture(series, distance)
     if not texture.any() or (len(series) < _FEWEST_VIEWS and not _white(texture, series.pixel, distance)):
         return None
     own = _crests(series, loudness * texture, distance)
@@ -79,14 +79,19 @@ def existence_in_images(series: TiltSeries, distance: float) -> Existence | None
         rng = np.random.default_rng(0)
         while True:
             ways = rng.integers(0, series.shape, (len(series), 2))
-            moved = [np.roll(view, way, (0, 1)) for view, way in zip(texture, ways, strict=True)]
-            yield means(_crests(series, loudness * np.stack(moved), distance))
+            moved = np.stack([np.roll(view, way, (0, 1)) for view, way in zip(texture, ways, strict=True)])
+            if alike:
+                moved -= moved.mean(axis=0)
+            yield means(_crests(series, loudness * moved, distance))
 
     return Existence.beside(means(own), surrogates())
 
 
-def _texture(series: TiltSeries, distance: float) -> tuple[np.ndarray, np.ndarray]:
-    """How loud each place of each image is, and what it shows there beside its surroundings, so loud."""
+def _texture(series: TiltSeries, distance: float) -> tuple[np.ndarray, np.ndarray, bool]:
+    """How loud each place of each image is, and what it shows there beside its surroundings, so loud.
+
+    The last is whether images were alike, so that their mean was taken off.
+    """
     width = _SLOW * distance / series.pixel
 
     def smooth(values: np.ndarray) -> Float[np.ndarray, "v rows columns"]:
@@ -100,9 +105,11 @@ def _texture(series: TiltSeries, distance: float) -> tuple[np.ndarray, np.ndarra
     for image, outlined, known in zip(left, slow, series.counted, strict=True):
         image -= _of_the_outline(image, outlined, known, int(np.ceil(_DEEPEST * width)))
     left *= counted
-    left -= _in_common(left, series, _ONE_PLACE * distance) * counted
+    alike = _alike(left, series, _ONE_PLACE * distance)
+    if alike:
+        left = (left - left.mean(axis=0)) * counted
     loudness = np.sqrt(smooth(left**2) / share)
-    return loudness, np.where(loudness > 0, left / np.where(loudness > 0, loudness, 1), 0)
+    return loudness, np.where(loudness > 0, left / np.where(loudness > 0, loudness, 1), 0), alike
 
 
 def _of_the_outline(
@@ -122,14 +129,11 @@ def _of_the_outline(
     return mean[step]
 
 
-def _in_common(
-    left: Float[np.ndarray, "v rows columns"], series: TiltSeries, apart: float
-) -> Float[np.ndarray, "rows columns"]:
-    """What images show at the same pixels, on average, if that is more than chance or atoms could be."""
-    mean, variance = left.mean(axis=0), left.var(axis=0)
+def _alike(left: Float[np.ndarray, "v rows columns"], series: TiltSeries, apart: float) -> bool:
+    """Whether images show the same at the same pixels, on average, by more than chance or atoms could."""
     nowhere = _seen_nowhere(series, apart)
-    by_chance = np.sum(variance[nowhere]) / (len(series) - 1)
-    return mean if np.sum(mean[nowhere] ** 2) > _ALIKE * by_chance else np.zeros_like(mean)
+    by_chance = np.sum(left.var(axis=0)[nowhere]) / (len(series) - 1)
+    return bool(np.sum(left.mean(axis=0)[nowhere] ** 2) > _ALIKE * by_chance)
 
 
 def _seen_nowhere(series: TiltSeries, apart: float) -> Bool[np.ndarray, "rows columns"]:

@@ -101,7 +101,7 @@ def measure_uncertainty(
     - `fitted`: the images and their fit.
     - `own_amplitudes`: each atom has its own; otherwise many share one, which is as good as known.
     - `known`: standard deviations of positions before the images were seen (Å; infinite for none).
-    - `numbers`: atomic numbers; needed with `known_amplitudes`.
+    - `numbers`: atomic numbers; all atoms are of one element if None.
     - `known_amplitudes`: relative standard deviation of amplitudes about their element's mean. Evidence is
         what the images say, without it.
     """
@@ -122,8 +122,9 @@ def measure_uncertainty(
     if not own_amplitudes:
         places, of_strength = _with_shared_amplitudes(matrix)
     evidence = fitted.amplitudes**2 * of_strength
-    if own_amplitudes and known_amplitudes is not None and numbers is not None:
-        alike = _alike(fitted.amplitudes, numbers, known_amplitudes)
+    if own_amplitudes and known_amplitudes is not None:
+        members = np.zeros(n, int) if numbers is None else numbers
+        alike = _alike(fitted.amplitudes, members, known_amplitudes)
         blocks = _inverse_blocks((matrix + sparse.kron(alike, np.diag([0, 0, 0, 1]))).tocsr(), 4)
         places = blocks[:, :3, :3]
     places = determined(places, np.full((n, 3), np.sqrt(fitted.width)))

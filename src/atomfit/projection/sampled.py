@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from atomfit.atoms import Leaf
@@ -73,6 +73,7 @@ def sampled_excess(
     known: Float[np.ndarray, "n 3"] | None = None,
     known_amplitudes: float | None = None,
     of_views: tuple[str, ...] = ("backgrounds", "gains"),
+    frozen: Bool[np.ndarray, " n"] | None = None,
     seed: int = 0,
 ) -> Excess:
     """By how much atoms are less certain than they are said to be.
@@ -87,6 +88,7 @@ def sampled_excess(
     - `known`: standard deviations of positions before the images were seen (Å).
     - `known_amplitudes`: relative standard deviation of amplitudes about their element's mean.
     - `of_views`: which of each view's backgrounds and gains were refined; its other numbers stay.
+    - `frozen`: atoms that keep their places, and say nothing of their neighbours.
     - `seed`: of the samples.
     """
     model, unit = _model(series, fit)
@@ -97,7 +99,7 @@ def sampled_excess(
     if amplitudes is not None:
         scales["strengths"] = known_amplitudes
     numbers = np.unique(fit.atoms.numbers, return_inverse=True)[1]
-    parametrisation, flat = _free_numbers(model, scales, of_views, numbers, series.pixel)
+    parametrisation, flat = _free_numbers(model, scales, of_views, numbers, series.pixel, frozen)
     free, steps = parametrisation.zeros(), parametrisation.steps
     spread = 1.3 * float(np.quantile(np.linalg.eigvalsh(np.asarray(model.atoms.matrices())), 0.95))
     variances = np.asarray(model.probe.variances, np.float64)
@@ -109,6 +111,8 @@ def sampled_excess(
     n = len(covariances)
     of_places, of_amplitudes = [], []
     determined = np.isfinite(covariances).all(axis=(1, 2))
+    if frozen is not None:
+        determined &= ~frozen
     inverse = np.full_like(covariances, np.nan)
     inverse[determined] = np.linalg.pinv(covariances[determined], hermitian=True)
     for _ in range(min(int(np.ceil(_SQUARES / (3 * min(n, _NEIGHBOURS)))), _MOST)):
@@ -135,13 +139,14 @@ def _free_numbers(
     of_views: tuple[str, ...],
     members: Int[np.ndarray, " n"],
     pixel: float,
+    frozen: Bool[np.ndarray, " n"] | None,
 ) -> tuple[TiltParametrisation, Float[np.ndarray, " k"]]:
     """What is free in samples, and how precisely each of it was known beforehand.
 
     `scales` are standard deviations of what each atom has for itself; None where nothing was known.
     """
     every = {*scales, "strengths", *{"backgrounds", "gains"}.intersection(of_views)}
-    parametrisation = parametrise(model, frozenset(every), frozenset(scales), members, pixel)
+    parametrisation = parametrise(model, frozenset(every), frozenset(scales), members, pixel, frozen)
     precisions = parametrisation.zeros() | {
         name: ((np.asarray(parametrisation.steps[name]) / scale) ** 2).astype(np.float32)
         for name, scale in scales.items()

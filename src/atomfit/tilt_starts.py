@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from atomfit.doubts.noise import disagreeing_views
+from atomfit.doubts.order import order_doubts
 from atomfit.doubts.starts import require_distances, start_doubts, why_outside
 from atomfit.doubts.visible import (
     require_atoms_in_views,
@@ -196,7 +197,7 @@ def require_start(ready: PreparedSeries, options: TiltOptions) -> None:
     require_surroundings(ready, options)
     if options.start is not None:
         ready = centred_on_start(ready, options.start)
-        judged(start_from_file(options.start, ready, options), ready, options)
+        judged(start_from_file(options.start, ready, options), ready, options, told=False)
     if options.start is None and options.map is None:
         require_centres_in_images(ready.series)
     if options.map is not None:
@@ -296,18 +297,26 @@ def numbers_of(model: Model, path: str | Path, ready: PreparedSeries) -> Int[np.
 
 
 def judged(
-    start: Start, ready: PreparedSeries, options: TiltOptions
+    start: Start, ready: PreparedSeries, options: TiltOptions, told: bool = True
 ) -> tuple[Agreement, list[str], tuple[Doubt, ...]]:
     """Whether images and start agree, what to warn of, and what a user has insisted on.
 
-    **Raises:** `InputError` if a model to start from agrees with the images only if something else was
-        meant, or if there is none and images do not agree on atoms, and the user does not insist.
+    **Arguments:**
+
+    - `start`, `ready`: atoms and images.
+    - `options`: what was asked for.
+    - `told`: whether the log says how well they agree.
+
+    **Raises:** `InputError`, if the user does not insist: if a model to start from agrees with the images
+        only if something else was meant, if images are in another order than their views, or if there is no
+        model and the images do not agree on atoms.
     """
     if not len(start.positions):
         return Agreement(float("nan"), None, reading=ready.reading), [], ()
     distance = ready.element.neighbour_distance
     found, doubts, warnings = start_doubts(ready.series, start.positions, distance, ready.reading)
-    log.info("the start and the images correlate by %.3f (identical round atoms)", found.correlation)
+    if told:
+        log.info("the start and the images correlate by %.3f (identical round atoms)", found.correlation)
     given = options.start or options.map
     if given is None:
         # Places that the images show agree with them, whatever was meant.
@@ -316,9 +325,11 @@ def judged(
         from atomfit.projection.existence import existence_in_images
 
         doubts = disagreeing_views(existence_in_images(ready.series, distance))
+    if found.misread is None:
+        doubts = [*order_doubts(ready.series, start.positions, distance), *doubts]
     try:
-        told = settle(doubts, options.insist)
-        return found, [*warnings, *told], tuple(doubts) if options.insist else ()
+        warnings = [*warnings, *settle(doubts, options.insist)]
+        return found, warnings, tuple(doubts) if options.insist else ()
     except InputError as error:
         raise error.at(given or ready.stack.path or "images") from None
 

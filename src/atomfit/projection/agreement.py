@@ -8,7 +8,7 @@ about which point the views turn.
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter
 
 from atomfit.projection.verdict import correlation
@@ -66,6 +66,41 @@ def correlation_of_spots(
         counted = series.counted[k]
         found.append(correlation(drawn[counted], series.images[k][counted]))
     return float(np.mean(found))
+
+
+def correlations_of_views(
+    series: TiltSeries, positions: Float[np.ndarray, "n 3"], width: float
+) -> Float[np.ndarray, "v v"]:
+    """Correlation of each image (rows) with the atoms seen from each view (columns).
+
+    **Arguments:**
+
+    - `series`: the images.
+    - `positions`: of the atoms (Å).
+    - `width`: of the spots that they are drawn as (Å).
+    """
+    spot = min(width / series.pixel, _WIDEST * min(series.shape))
+    views, counted = series.views, series.counted
+    seen = zip(views.rotations, views.centres, counted, strict=True)
+    drawn = np.stack(
+        [_normal(spots(positions - series.centre, r, c, series, spot), some) for r, c, some in seen]
+    )
+    table = np.zeros((len(series), len(series)), np.float32)
+    # A few images at a time: a series may fill the memory.
+    for k in range(0, len(series), _VIEWS):
+        some = slice(k, k + _VIEWS)
+        images = [_normal(*each) for each in zip(series.images[some], counted[some], strict=True)]
+        table[some] = np.stack(images) @ drawn.T
+    return table
+
+
+def _normal(
+    image: Float[np.ndarray, "rows columns"], counted: Bool[np.ndarray, "rows columns"]
+) -> Float[np.ndarray, " k"]:
+    """An image with mean zero and length one; zero where nothing was measured."""
+    measured = counted.any()
+    values = np.where(counted, image - np.mean(image[counted], dtype=np.float64) if measured else 0.0, 0.0)
+    return (values / max(float(np.linalg.norm(values)), 1e-300)).astype(np.float32).ravel()
 
 
 def attainable_correlation(series: TiltSeries) -> float:

@@ -163,7 +163,8 @@ class _Search:
         return len(self.ready.elements) == 1
 
     def run(self, start: Start) -> Found:
-        model = with_width(self._run(start).first(wide=False), _WIDTH * self.distance)
+        first = self._run(start).first(wide=False, drifting="shifts" in self.options.refine)
+        model = with_width(first, _WIDTH * self.distance)
         best: _Fitted | None = None
         best_round = 0
         in_vain, doubted, as_two = Discarded.none(3), np.zeros((0, 3)), np.zeros((0, 3))

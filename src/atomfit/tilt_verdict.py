@@ -22,8 +22,8 @@ from atomfit.verdict.of_images import (
     judge_images,
     lacking_elements,
     measure_images,
-    undescribed,
 )
+from atomfit.verdict.of_views import turned, undescribed
 
 
 def verdict_of(
@@ -69,6 +69,7 @@ def verdict_of(
         [
             *contradicted(known, options.coupled),
             *undescribed(fit.correlations),
+            *turned(np.degrees(np.asarray(fit.views.turns)), ~fit.held_out),
             *lacking_elements(ready.elements, np.asarray(fit.atoms.numbers)[~start.frozen]),
             *bright_for_light(
                 ready.elements,

@@ -15,8 +15,8 @@ from atomfit.verdict.of_images import (
     contradicted,
     judge_images,
     lacking_elements,
-    undescribed,
 )
+from atomfit.verdict.of_views import turned, undescribed
 
 PT = element("Pt")
 RIGHT = ImageMeasures(55, 0.95, 0.9, 1.02, 0.0, 0.1, 0.0, 0.03, 0.0, 0.1)
@@ -141,3 +141,19 @@ def test_light_atoms_are_not_brighter_than_heavy_ones() -> None:
     [found] = bright_for_light(both, numbers, np.array([3.5, 3.6, 9.0, 10.0]))
     assert (found.code, found.level) == ("elements", "bad")
     assert "atoms of Fe are 2.68 times as bright as those of Pt" in found.problem
+
+
+def test_a_view_that_was_turned_to_where_another_is() -> None:
+    turns = np.random.default_rng(0).normal(0, 0.8, (24, 3))
+    everything = np.ones(24, bool)
+    assert not turned(turns, everything)
+    assert not turned(np.zeros((24, 3)), everything)
+    # A goniometer may be off by some degrees.
+    turns[5] = 5.0, 0.0, 0.0
+    assert not turned(turns, everything)
+    turns[7] = 0.0, 20.0, 0.0
+    [found] = turned(turns, everything)
+    assert found.code == "views"
+    assert "5 (5.0°), 7 (20.0°) were turned" in found.problem
+    # What was held out was not turned by a fit.
+    assert not turned(turns, np.arange(24) != 7)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy import fft
 from scipy.ndimage import gaussian_filter
 
 from atomfit.projection.verdict import correlation
@@ -141,3 +142,19 @@ def spots(
     u, v = seen_at(positions, rotation, centre, series.pixel).T
     image, _, _ = np.histogram2d(v, u, bins=(np.arange(rows + 1) - 0.5, np.arange(columns + 1) - 0.5))
     return gaussian_filter(image, width)
+
+
+def best_shift(
+    drawn: Float[np.ndarray, "rows columns"],
+    image: Float[np.ndarray, "rows columns"],
+    counted: Bool[np.ndarray, "rows columns"],
+) -> Float[np.ndarray, " 2"]:
+    """By how many pixels (u, v) a drawing is to be moved to correlate best with an image."""
+    measured = np.where(counted, image - np.mean(image[counted], dtype=np.float64), 0)
+    lengths = [2 * n for n in drawn.shape]
+    product = fft.rfft2(measured, lengths) * np.conj(fft.rfft2(drawn - drawn.mean(), lengths))
+    best = np.unravel_index(int(np.argmax(fft.irfft2(product, lengths))), lengths)
+    down, across = (
+        int(k) - length if k > length // 2 else int(k) for k, length in zip(best, lengths, strict=True)
+    )
+    return np.array([across, down], float)

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
-from scipy import fft
 
 from atomfit.errors import Doubt
 from atomfit.projection.agreement import (
     WIDTHS,
     Turn,
     attainable_correlation,
+    best_shift,
     correlation_of_spots,
     lowest_correlation,
     mean_correlation,
@@ -214,7 +214,7 @@ def measured_centre(
         rotation, centre = series.views.rotations[k], series.views.centres[k]
         drawn = spots(positions - series.centre, rotation, centre, series, width)
         planes.append(rotation[:2])
-        moves.append(_shift(drawn, series.images[k], series.counted[k]) * series.pixel)
+        moves.append(best_shift(drawn, series.images[k], series.counted[k]) * series.pixel)
     return series.centre - np.linalg.lstsq(np.concatenate(planes), np.concatenate(moves), rcond=None)[0]
 
 
@@ -224,19 +224,3 @@ def _about_another_centre(
     x, y, z = point = measured_centre(series, positions, neighbour_distance)
     value = mean_correlation(replace(series, centre=point), positions, neighbour_distance)
     return [(f"another point that views turn about: --centre {x:.3g},{y:.3g},{z:.3g}", value)]
-
-
-def _shift(
-    drawn: Float[np.ndarray, "rows columns"],
-    image: Float[np.ndarray, "rows columns"],
-    counted: np.ndarray,
-) -> Float[np.ndarray, " 2"]:
-    """By how many pixels (u, v) a drawing is to be moved to correlate best with an image."""
-    measured = np.where(counted, image - np.mean(image[counted], dtype=np.float64), 0)
-    lengths = [2 * n for n in drawn.shape]
-    product = fft.rfft2(measured, lengths) * np.conj(fft.rfft2(drawn - drawn.mean(), lengths))
-    best = np.unravel_index(int(np.argmax(fft.irfft2(product, lengths))), lengths)
-    down, across = (
-        int(k) - length if k > length // 2 else int(k) for k, length in zip(best, lengths, strict=True)
-    )
-    return np.array([across, down], float)

@@ -124,7 +124,7 @@ def refine_against(
         if by_brightness and likelihood is None and "turns" not in free_views:
             stages[-1] = replace(settled, tolerance=ROUGH)
         stages.append(replace(settled, name="one Gaussian, adjusted", weighted=True, adjusted=True))
-    model = run.first(wide=anneal)
+    model = run.first(wide=anneal, drifting="shifts" in free_views)
     for stage in stages:
         model, found = run.through(model, stage)
         if found.reason in ENDED:

@@ -23,6 +23,7 @@ from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.solvers import Minimum, minimise
 from atomfit.projection.brightness import weights_by_brightness
 from atomfit.projection.colour import coloured_excess
+from atomfit.projection.drift import drifts
 from atomfit.projection.gauge import in_gauge
 from atomfit.projection.images import Camera
 from atomfit.projection.model import EachView, TiltModel, single, spot
@@ -130,8 +131,8 @@ class Run:
         depths = np.einsum("vk,nk->vn", self.series.views.rotations[:, 2], self.positions)
         return float(np.abs(depths).max(initial=1.0)) + self.distance / 2
 
-    def first(self, wide: bool) -> TiltModel:
-        """Atoms where they are thought to be, as bright as the images are."""
+    def first(self, wide: bool, drifting: bool = False) -> TiltModel:
+        """Atoms where they are thought to be, as bright as the images are, which may have drifted."""
         n, v = len(self.positions), len(self.series)
         u = ((WIDE if wide else 0.1) * self.distance) ** 2
         shape = IsotropicDisplacements.from_variances(np.full(n, u))
@@ -140,6 +141,12 @@ class Run:
         views = EachView(zeros[0], zeros[1], np.ones(v), zeros[2])
         model = single(TiltModel(atoms, make_probe("direct", self.reach), views))
         images = self.images(model)
+        if drifting:
+            shifts = self.series.pixel * drifts(images, self.series.images, self.series.counted)
+            if shifts.any():
+                log.info("%d views have drifted by pixels", np.count_nonzero(shifts.any(axis=1)))
+                model = eqx.tree_at(lambda m: m.views.shifts, model, shifts.astype(np.float32))
+                images = self.images(model)
         counted = self.series.counted & ~self.held[:, None, None]
         drawn = images[counted].astype(np.float64)
         scale = float(drawn @ (self.series.images[counted] / self.unit)) / float(drawn @ drawn)

@@ -13,7 +13,7 @@ from atomfit.neighbours import shell_gap
 from atomfit.projection.expectations import Expectation
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import width_of
-from atomfit.projection.verdict import COLOURED, far_below, listed
+from atomfit.projection.verdict import COLOURED
 from atomfit.selection.completion import Selection
 from atomfit.verdict import limits
 from atomfit.verdict.common import (
@@ -139,7 +139,7 @@ def judge_images(
     - `doubts`: what spoke against a fit, and was insisted on.
     - `misread`: what was probably meant by what the start was read as; see `Agreement`.
     - `gain_given`: whether the noise is what a user says that it is.
-    - `further`: what else was found, of single views (`undescribed`) or of what was known (`contradicted`).
+    - `further`: what else was found, of single views (`of_views`) or of what was known (`contradicted`).
     """
     figures = {name: float(value) for name, value in asdict(measures).items()}
     if not measures.atoms:
@@ -260,24 +260,6 @@ _OTHERWISE = {
 
 
 _ANOTHER_MAP = "leave out --coupled, or check that the map is of this specimen and of its frame"
-
-
-def undescribed(correlations: Float[np.ndarray, " v"]) -> list[Finding]:
-    """Whether there are views that the model describes far less well than the others, or not at all."""
-    views = far_below(correlations)
-    if not len(views):
-        return []
-    none = bool(np.all(correlations[views] < limits.CORRELATION_NONE))
-    told, whole = ("does not describe", " at all") if none else ("disagrees with", "")
-    return [
-        Finding(
-            "views",
-            "doubtful",
-            f"the model {told} the images of views {listed(correlations, views)}{whole}; "
-            f"the median of all is {np.median(correlations):.2f}",
-            "check their angles and centres, or leave them out",
-        )
-    ]
 
 
 def _chi_square(images: Float[np.ndarray, "v rows columns"], fit: TiltFit) -> float:

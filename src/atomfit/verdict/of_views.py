@@ -1,0 +1,62 @@
+"""The verdict on single views of a tilt series: correlations and turns in, findings out.
+
+A view that was read with a wrong angle, has drifted out, or shows something else agrees less than others
+do. Where rotations are refined it may agree all the same, turned to where another was: then its turn is
+far from what the others have.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from atomfit.projection.verdict import far_below, listed
+from atomfit.verdict import limits
+from atomfit.verdict.findings import Finding
+
+#: A view was turned far if by so many medians of all (of normal turns about three axes, six deviations of
+#: one) and by at least this (degrees), which mechanics may have; none is off by the last.
+_MEDIANS, _LEAST, _WRONG = 4.0, 3.0, 10.0
+_CHECK = "check their angles and centres and the order of images, or leave them out"
+
+
+def undescribed(correlations: Float[np.ndarray, " v"]) -> list[Finding]:
+    """Whether there are views that the model describes far less well than the others, or not at all."""
+    views = far_below(correlations)
+    if not len(views):
+        return []
+    none = bool(np.all(correlations[views] < limits.CORRELATION_NONE))
+    told, whole = ("does not describe", " at all") if none else ("disagrees with", "")
+    return [
+        Finding(
+            "views",
+            "doubtful",
+            f"the model {told} the images of views {listed(correlations, views)}{whole}; "
+            f"the median of all is {np.median(correlations):.2f}",
+            _CHECK,
+        )
+    ]
+
+
+def turned(turns: Float[np.ndarray, "v 3"], fitted: Bool[np.ndarray, " v"]) -> list[Finding]:
+    """Whether there are views that were turned far from where they were said to be: to where others are.
+
+    **Arguments:**
+
+    - `turns`: of the views, about each axis (degrees).
+    - `fitted`: views that were not held out.
+    """
+    sizes = np.where(fitted, np.linalg.norm(turns, axis=1), 0.0)
+    median = float(np.median(sizes[fitted])) if fitted.any() else 0.0
+    far = np.flatnonzero(sizes > max(_LEAST, _MEDIANS * median))
+    if not np.any(sizes[far] > _WRONG):
+        return []
+    first = ", ".join(f"{k} ({sizes[k]:.1f}°)" for k in far[:10])
+    more = f" and {len(far) - 10} more" if len(far) > 10 else ""
+    return [
+        Finding(
+            "views",
+            "doubtful",
+            f"views {first}{more} were turned far from where they were said to be; the median of all is "
+            f"{median:.1f}°",
+            _CHECK,
+        )
+    ]

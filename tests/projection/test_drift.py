@@ -1,0 +1,60 @@
+"""Views that have drifted by pixels are laid on what their atoms look like."""
+
+import numpy as np
+
+from atomfit.projection.agreement import spots
+from atomfit.projection.drift import drifts
+from atomfit.projection.refinement import refine_against
+from atomfit.projection.views import TiltSeries, Views
+from simulated_series import PIXEL, planted
+
+DISTANCE = 2.77
+
+
+def drawn(series: TiltSeries, atoms: np.ndarray) -> np.ndarray:
+    width = 0.23 * DISTANCE / series.pixel
+    views = zip(series.views.rotations, series.views.centres, strict=True)
+    return np.stack([spots(atoms, r, c, series, width) for r, c in views])
+
+
+def test_drifts_of_pixels_are_found_and_others_are_left() -> None:
+    made = planted(noise=0.1)
+    moves = np.zeros((12, 2))
+    moves[[2, 5, 9]] = (5, -7), (-4, 0), (0, 3)
+    images = np.stack(
+        [np.roll(each, (int(v), int(u)), (0, 1)) for each, (u, v) in zip(made.images, moves, strict=True)]
+    )
+    series = TiltSeries(images, np.ones(images.shape, bool), PIXEL, made.views, np.zeros(3))
+    found = drifts(drawn(series, made.positions), images, series.counted)
+    np.testing.assert_array_equal(found, moves)
+    # Pixels that were not measured neither help nor harm, and an image of none has no drift.
+    counted = series.counted.copy()
+    counted[:, :, :6], counted[5] = False, False
+    moves[5] = 0
+    filled = np.where(counted, images, 1e5)
+    np.testing.assert_array_equal(drifts(drawn(series, made.positions), filled, counted), moves)
+
+
+def test_a_crystal_without_edges_is_not_moved_by_a_lattice_vector() -> None:
+    axis = np.arange(-12, 13)
+    grid = np.stack(np.meshgrid(axis, axis, [0.0]), axis=-1).reshape(-1, 3) * 2.8
+    views = Views.from_tilts(np.array([0.0, 10.0, -10.0]), "y", (44, 44))
+    series = TiltSeries(np.ones((3, 44, 44)), np.ones((3, 44, 44), bool), PIXEL, views, np.zeros(3))
+    clean = drawn(series, grid)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        images = clean + clean.std() * rng.normal(size=clean.shape)
+        assert not drifts(clean, images, series.counted).any()
+
+
+def test_a_view_that_has_drifted_is_refined() -> None:
+    """By a gradient alone it stays among its neighbours."""
+    made = planted(noise=0.1)
+    images = made.images.copy()
+    images[4] = np.roll(images[4], (5, -7), (0, 1))
+    series = TiltSeries(images, np.ones(images.shape, bool), PIXEL, made.views, np.zeros(3))
+    fit = refine_against(
+        series, made.positions, np.full(43, 78), DISTANCE, free_views=("backgrounds", "shifts")
+    )
+    np.testing.assert_allclose(np.asarray(fit.views.shifts)[4] / PIXEL, (-7, 5), atol=0.2)
+    assert fit.correlations[4] > 0.9

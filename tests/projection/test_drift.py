@@ -4,7 +4,7 @@ import numpy as np
 
 from atomfit.projection.agreement import spots
 from atomfit.projection.drift import drifts
-from atomfit.projection.refinement import refine_against
+from atomfit.projection.stages import Run
 from atomfit.projection.views import TiltSeries, Views
 from simulated_series import PIXEL, planted
 
@@ -47,14 +47,26 @@ def test_a_crystal_without_edges_is_not_moved_by_a_lattice_vector() -> None:
         assert not drifts(clean, images, series.counted).any()
 
 
-def test_a_view_that_has_drifted_is_refined() -> None:
-    """By a gradient alone it stays among its neighbours."""
+def test_a_fit_begins_where_images_have_drifted_to() -> None:
     made = planted(noise=0.1)
     images = made.images.copy()
     images[4] = np.roll(images[4], (5, -7), (0, 1))
     series = TiltSeries(images, np.ones(images.shape, bool), PIXEL, made.views, np.zeros(3))
-    fit = refine_against(
-        series, made.positions, np.full(43, 78), DISTANCE, free_views=("backgrounds", "shifts")
+    begin, numbers = made.positions, np.full(43, 78)
+    run = Run(
+        series,
+        np.zeros(12, bool),
+        begin,
+        begin,
+        numbers,
+        DISTANCE,
+        None,
+        None,
+        True,
+        (None, None, None),
+        print,
     )
-    np.testing.assert_allclose(np.asarray(fit.views.shifts)[4] / PIXEL, (-7, 5), atol=0.2)
-    assert fit.correlations[4] > 0.9
+    expected = np.zeros((12, 2))
+    expected[4] = -7, 5
+    np.testing.assert_allclose(run.first(False, drifting=True).views.shifts / PIXEL, expected, atol=1e-5)
+    assert not run.first(False).views.shifts.any()

@@ -12,17 +12,13 @@ from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty
 from atomfit.selection.completion import Selection
+from atomfit.selection.image_scores import scores_of_images
 from atomfit.tilt_options import TiltOptions
 from atomfit.tilt_preparation import PreparedSeries
 from atomfit.tilt_starts import Start
-from atomfit.verdict.findings import Verdict
-from atomfit.verdict.of_images import (
-    bright_for_light,
-    contradicted,
-    judge_images,
-    lacking_elements,
-    measure_images,
-)
+from atomfit.verdict.findings import Finding, Verdict
+from atomfit.verdict.of_elements import bright_for_light, lacking_elements, of_another_element
+from atomfit.verdict.of_images import contradicted, judge_images, measure_images
 from atomfit.verdict.of_views import turned, undescribed
 
 
@@ -70,14 +66,25 @@ def verdict_of(
             *contradicted(known, options.coupled),
             *undescribed(fit.correlations),
             *turned(np.degrees(np.asarray(fit.views.turns)), ~fit.held_out),
-            *lacking_elements(ready.elements, np.asarray(fit.atoms.numbers)[~start.frozen]),
-            *bright_for_light(
-                ready.elements,
-                np.asarray(fit.atoms.numbers)[~start.frozen],
-                np.asarray(fit.atoms.amplitudes)[~start.frozen],
-            ),
+            *_of_elements(ready, start, fit),
         ],
     )
+
+
+def _of_elements(ready: PreparedSeries, start: Start, fit: TiltFit) -> list[Finding]:
+    """Whether atoms are of the elements that they are said to be."""
+    if len(ready.elements) == 1 or not len(start.ids):
+        return []
+    moving = ~start.frozen
+    numbers, amplitudes = (np.asarray(x)[moving] for x in (fit.atoms.numbers, fit.atoms.amplitudes))
+    # What is left at an atom's place, put back.
+    scores = scores_of_images(FittedSeries.of(ready.series, fit), ready.element.neighbour_distance, moving)
+    alone = amplitudes * (scores.atoms / np.where(scores.whole > 0, scores.whole, np.nan))[moving]
+    return [
+        *lacking_elements(ready.elements, numbers),
+        *bright_for_light(ready.elements, numbers, amplitudes),
+        *of_another_element(ready.elements, numbers, alone, start.ids),
+    ]
 
 
 def _expectations(

@@ -11,10 +11,8 @@ from atomfit.projection.expectations import Expectation
 from atomfit.projection.misreadings import Agreement
 from atomfit.verdict.of_images import (
     ImageMeasures,
-    bright_for_light,
     contradicted,
     judge_images,
-    lacking_elements,
 )
 from atomfit.verdict.of_views import turned, undescribed
 
@@ -108,14 +106,6 @@ def test_what_is_wider_than_atoms_is_a_body(width: float, level: str) -> None:
     assert judge_images(replace(RIGHT, width=width), (PT,), "converged", 1.0).level == level
 
 
-def test_an_element_that_no_atom_is_is_named() -> None:
-    iron = element("Fe")
-    [found] = lacking_elements((PT, iron), np.array([78, 78]))
-    assert (found.code, found.level) == ("fewer-elements", "doubtful")
-    assert "Fe" in found.problem
-    assert not lacking_elements((PT, iron), np.array([78, 26]))
-
-
 def test_what_was_known_is_held_against_chi_square() -> None:
     rng = np.random.default_rng(3)
     right = [Expectation("positions", rng.chisquare(3, 43), 3) for _ in range(20)]
@@ -132,15 +122,6 @@ def test_what_was_known_is_held_against_chi_square() -> None:
     [together] = contradicted([Expectation("amplitudes", np.full(43, 2.0), 1)])
     assert together.level == "doubtful"
     assert not contradicted([Expectation("positions", np.zeros(0), 3)])
-
-
-def test_light_atoms_are_not_brighter_than_heavy_ones() -> None:
-    both, numbers = (PT, element("Fe")), np.array([78, 78, 26, 26])
-    assert not bright_for_light(both, numbers, np.array([10.0, 9.0, 3.5, 3.6]))
-    assert not bright_for_light(both, np.full(4, 26), np.arange(1.0, 5.0))
-    [found] = bright_for_light(both, numbers, np.array([3.5, 3.6, 9.0, 10.0]))
-    assert (found.code, found.level) == ("elements", "bad")
-    assert "atoms of Fe are 2.68 times as bright as those of Pt" in found.problem
 
 
 def test_a_view_that_was_turned_to_where_another_is() -> None:

@@ -36,6 +36,8 @@ IMAGES_DOUBTFUL, IMAGES_BAD, CORRELATION_NONE = 0.6, 0.4, 0.1
 GAIN_DOUBTFUL, GAIN_BAD = (0.7, 1.5), (0.4, 3.0)
 #: Part of the atoms that the data speak against, and that are kept.
 UNSUPPORTED_DOUBTFUL, UNSUPPORTED_BAD = 0.1, 0.5
+#: Part of the atoms that are as bright as those of another element.
+OF_ANOTHER_BAD = 0.3
 #: Part of the atoms that went to the limit of their move or width.
 AT_BOUND_DOUBTFUL, AT_BOUND_BAD = 0.1, 0.5
 #: Part of the atoms that were taken away again as noise.

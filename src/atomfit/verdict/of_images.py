@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from atomfit.elements import Element, typical
 from atomfit.errors import Doubt
@@ -177,56 +176,6 @@ def _resolved(width: float) -> list[Finding]:
             "check pixel size and element; what is seen may be a body, and not its atoms",
         )
     ]
-
-
-def lacking_elements(elements: Sequence[Element], numbers: Int[np.ndarray, " n"]) -> list[Finding]:
-    """Whether there are elements that were given, and that no atom is.
-
-    **Arguments:**
-
-    - `elements`: that were given.
-    - `numbers`: atomic numbers of the atoms.
-    """
-    none = [one.symbol for one in elements if one.number not in numbers]
-    if not none or not len(numbers):
-        return []
-    return [
-        Finding(
-            "fewer-elements",
-            "doubtful",
-            f"no atom is told as {' or '.join(none)}, which was given: fainter ones may be among the "
-            "places that were rejected, or count as the others",
-            "look at rejected.csv, and give the elements that there are, or atoms to start from (--start)",
-        )
-    ]
-
-
-def bright_for_light(
-    elements: Sequence[Element], numbers: Int[np.ndarray, " n"], amplitudes: Float[np.ndarray, " n"]
-) -> list[Finding]:
-    """Whether light atoms are brighter than heavy ones.
-
-    **Arguments:**
-
-    - `elements`: that were given.
-    - `numbers`, `amplitudes`: of the atoms.
-    """
-    there = sorted((one for one in elements if one.number in numbers), key=lambda one: one.number)
-    means = [float(np.median(amplitudes[numbers == one.number])) for one in there]
-    findings = []
-    for (light, less), (heavy, more) in pairwise(zip(there, means, strict=True)):
-        level = level_above(less / more if more > 0 else 1.0, *limits.LIGHT_BRIGHTER)
-        if level != "good":
-            findings.append(
-                Finding(
-                    "elements",
-                    level,
-                    f"atoms of {light.symbol} are {less / more:.3g} times as bright as those of "
-                    f"{heavy.symbol}, which are heavier",
-                    "check which atoms of the start are which element; they may be exchanged",
-                )
-            )
-    return findings
 
 
 def contradicted(expectations: Iterable[Expectation], coupled: bool = False) -> list[Finding]:

@@ -107,10 +107,12 @@ class DensityMap:
 
     - `values`: one number a voxel (any unit; the fit works in multiples of an atom's peak).
     - `grid`: where the voxels are.
+    - `counted`: voxels that were measured (see `unmeasured`); all of them if None.
     """
 
     values: Float[np.ndarray, "..."]
     grid: Grid
+    counted: Bool[np.ndarray, "..."] | None = None
 
     def __post_init__(self) -> None:
         if self.values.shape != self.grid.shape:
@@ -141,7 +143,11 @@ class DensityMap:
 
     def with_values(self, values: Float[np.ndarray, "..."]) -> "DensityMap":
         """Other values on the same grid."""
-        return DensityMap(values, self.grid)
+        return replace(self, values=values)
+
+    def measured(self, voxels: Bool[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
+        """Those of some voxels that were measured."""
+        return voxels if self.counted is None else voxels & self.counted
 
     def at(self, voxels: Int[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n"]:
         """Values at array indices."""

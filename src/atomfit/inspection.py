@@ -18,10 +18,11 @@ from atomfit.doubts.noise import beside_noise, noise_doubts
 from atomfit.doubts.sections import map_doubts
 from atomfit.doubts.shape import shape_doubts
 from atomfit.doubts.spacing import measured_distance, spacing_doubts
-from atomfit.doubts.values import fill_doubts, hot_doubts, sharpest
+from atomfit.doubts.values import fill_doubts, hot_doubts, sharpest, surrounding_doubts
 from atomfit.elements import Element
 from atomfit.errors import Doubt, InputError
 from atomfit.grid import DensityMap, Grid
+from atomfit.unmeasured import Unmeasured, faces
 
 #: Voxels must be smaller than this part of the neighbour distance for atoms to be resolved.
 COARSEST_VOXEL = 0.5
@@ -102,10 +103,15 @@ def require_usable_values(density: DensityMap) -> None:
         )
 
 
-def value_doubts(density: DensityMap, element: Element) -> list[Doubt]:
+def value_doubts(density: DensityMap, element: Element, around: Unmeasured | None = None) -> list[Doubt]:
     """Doubts about values that stand for something else, and about broken voxels.
 
     Nothing else can be measured before these are settled.
+
+    **Arguments:**
+
+    - `density`, `element`: the map, and of its atoms.
+    - `around`: what surrounds the part that was measured.
     """
     values = density.values
     middle = float(np.median(density.grid.spacing))
@@ -113,6 +119,7 @@ def value_doubts(density: DensityMap, element: Element) -> list[Doubt]:
     doubts = hot_doubts(values, sharpest(element.neighbour_distance, middle)) or fill_doubts(
         values.ravel(), "voxels", "replace {value} by the background level, or cut out the part without it"
     )
+    doubts = doubts or surrounding_doubts(around)
     low, high = float(values.min()), float(values.max())
     if not doubts and high - low > _RANGE[1]:
         doubts.append(
@@ -188,15 +195,28 @@ def contrast_doubts(contrast: Contrast, inverted: bool = False) -> list[Doubt]:
     return []
 
 
-def oddities(density: DensityMap) -> list[str]:
-    """Warnings about values: what was masked, clipped or padded, and digits that were lost."""
+def oddities(density: DensityMap, around: Unmeasured | None = None) -> list[str]:
+    """Warnings about values: what was masked, clipped or padded, and digits that were lost.
+
+    **Arguments:**
+
+    - `density`: the map.
+    - `around`: what surrounds the part that was measured.
+    """
     values, warnings = density.values, []
     low, high = float(values.min()), float(values.max())
-    faces = _faces(values)
-    outside = float(np.median(faces))
+    on_faces = faces(values)
+    outside = float(np.median(on_faces))
     constant = float(np.mean(values == np.float32(outside)))
-    counts = bool(np.all(faces % 1 == 0) and np.all(values.ravel()[:: 1 + values.size // 100_000] % 1 == 0))
-    if constant > _CONSTANT and not counts:
+    counts = bool(
+        np.all(on_faces % 1 == 0) and np.all(values.ravel()[:: 1 + values.size // 100_000] % 1 == 0)
+    )
+    if around is not None:
+        warnings.append(
+            f"{100 * around.part:.0f} % of the voxels, around all others, are exactly {around.value:g}: "
+            "the map was masked or padded there, and these voxels do not count"
+        )
+    elif constant > _CONSTANT and not counts:
         how = "clipped" if outside in (low, high) else "masked or padded"
         what = "zero" if outside == 0 else f"{outside:g}"
         warnings.append(
@@ -290,10 +310,4 @@ def _doubts_of_atoms(
 
 def edge_level(density: DensityMap) -> float:
     """Median value on the faces of the box: the level of the emptiness around a particle."""
-    return float(np.median(_faces(density.values)))
-
-
-def _faces(values: np.ndarray) -> np.ndarray:
-    return np.concatenate(
-        [np.take(values, i, axis).ravel() for axis in range(values.ndim) for i in (0, -1)]
-    )
+    return float(np.median(faces(density.values)))

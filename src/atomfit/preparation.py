@@ -34,6 +34,7 @@ from atomfit.io.tilts import read_tilts
 from atomfit.memory import require_memory
 from atomfit.options import BuildOptions
 from atomfit.tilts import TiltAngles
+from atomfit.unmeasured import find_unmeasured
 
 Source = str | Path | DensityMap | AnyArray
 
@@ -100,15 +101,17 @@ def prepare(
     half_maps = None if halves is None else read_half_maps(halves, file, options.voxel_size)
     try:
         require_usable_values(file.map)
-        warnings = [*file.warnings, *settle(value_doubts(file.map, kind), options.insist)]
-        warnings += oddities(file.map)
-        density = inverted(file.map) if options.invert else file.map
+        around = find_unmeasured(file.map.values)
+        warnings = [*file.warnings, *settle(value_doubts(file.map, kind, around), options.insist)]
+        warnings += oddities(file.map, around)
+        measured = file.map if around is None else replace(file.map, counted=~around.voxels)
+        density = inverted(measured) if options.invert else measured
         if options.mask_diameter is not None:
             require_room_for_atoms(options.mask_diameter, kind)
             density = masked(density, options.mask_diameter)
         found = inspect(density, kind, options.invert, half_maps=half_maps)
-        if found.doubts and density is not file.map and options.mask_diameter is not None:
-            found = _of_the_mask(found, file.map, kind, options)
+        if found.doubts and options.mask_diameter is not None:
+            found = _of_the_mask(found, measured, kind, options)
         warnings += [*found.warnings, *settle(found.doubts, options.insist)]
         if options.likelihood == "poisson":
             require_counts(density)
@@ -157,9 +160,11 @@ def check(
     halves = None if half_maps is None else read_half_maps(half_maps, file, voxel_size)
     try:
         require_usable_values(file.map)
-        settle(value_doubts(file.map, kind), insist=False)
-        found = inspect(file.map, kind, known=element is not None, half_maps=halves)
-        return file, replace(found, warnings=(*oddities(file.map), *found.warnings))
+        around = find_unmeasured(file.map.values)
+        settle(value_doubts(file.map, kind, around), insist=False)
+        measured = file.map if around is None else replace(file.map, counted=~around.voxels)
+        found = inspect(measured, kind, known=element is not None, half_maps=halves)
+        return file, replace(found, warnings=(*oddities(file.map, around), *found.warnings))
     except InputError as error:
         raise error.at(file.path or "map") from None
 
@@ -171,6 +176,8 @@ def inverted(density: DensityMap) -> DensityMap:
 
 def masked(density: DensityMap, diameter: float) -> DensityMap:
     """The map inside a sphere about the middle of the box; outside, the level at the box's faces.
+
+    Voxels that the sphere's edge or its outside have changed do not count.
 
     **Arguments:**
 
@@ -197,7 +204,8 @@ def masked(density: DensityMap, diameter: float) -> DensityMap:
     beyond = np.clip((np.sqrt(square) - diameter / 2) / _SOFT_EDGE, 0, 1)
     part: Float[np.ndarray, ...] = 0.5 + 0.5 * np.cos(np.pi * beyond)
     level = edge_level(density)
-    return density.with_values((level + part * (density.values - level)).astype(np.float32))
+    values = (level + part * (density.values - level)).astype(np.float32)
+    return DensityMap(values, grid, density.measured(part == 1))
 
 
 def require_room_for_atoms(diameter: float, element: Element) -> None:

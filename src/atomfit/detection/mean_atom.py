@@ -95,12 +95,15 @@ def measure_mean_atom(density: DensityMap, element: Element) -> MeanAtom:
 
 
 def _fit(density: DensityMap, peaks: np.ndarray, radius: float, limits: tuple[float, float]) -> MeanAtom:
-    """Fit the profile averaged around voxels; voxels outside the box are left out."""
+    """Fit the profile averaged around voxels; those outside the box, or not measured, are left out."""
     grid = density.grid
     offsets = grid.offsets_within(radius)
     voxels = peaks[:, None, :] + offsets
     inside = np.all((voxels >= 0) & (voxels < np.array(grid.shape)), axis=-1)
-    values = np.where(inside, density.at(np.where(inside[..., None], voxels, 0)), 0.0)
+    voxels = np.where(inside[..., None], voxels, 0)
+    if density.counted is not None:
+        inside &= density.counted[tuple(np.moveaxis(voxels, -1, 0))]
+    values = np.where(inside, density.at(voxels), 0.0)
     counts = inside.sum(axis=0)
     used = counts > 0
     profile = values.sum(axis=0)[used] / counts[used]

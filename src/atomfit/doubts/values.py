@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from atomfit.errors import Doubt
+from atomfit.unmeasured import Unmeasured
 
 #: How far zero must be from all others, in what these are from each other, to stand for something.
 _ZERO = 4.0
@@ -54,6 +55,25 @@ def fill_doubts(values: Float[np.ndarray, " n"], what: str, remedy: str) -> list
             )
             return [Doubt(problem, remedy.format(value=value))]
     return []
+
+
+def surrounding_doubts(around: Unmeasured | None) -> list[Doubt]:
+    """Doubts about a number around the measured part of a map that is no level of emptiness.
+
+    **Arguments:**
+
+    - `around`: what surrounds it; None if all was measured.
+    """
+    if around is None or not around.foreign:
+        return []
+    value, level = f"{around.value:g}", f"{around.beside:.3g}"
+    return [
+        Doubt(
+            f"{100 * around.part:.0f} % of the voxels, around all others, are exactly {value}, where those "
+            f"beside them are {level} on average: they were not measured",
+            f"cut the box down to what was measured, or replace {value} by the background level ({level}?)",
+        )
+    ]
 
 
 def sharpest(distance: float, pixel: float) -> float:

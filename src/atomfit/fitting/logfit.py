@@ -83,6 +83,8 @@ def _fit_chunk(
     voxels = nearest[:, None, :] + offsets
     inside = np.all((voxels >= 0) & (voxels < np.array(grid.shape)), axis=-1)
     voxels = np.where(inside[..., None], voxels, 0)
+    if density.counted is not None:
+        inside &= density.counted[tuple(np.moveaxis(voxels, -1, 0))]
     r = grid.positions_of(voxels) - positions[:, None, :]
     square = np.sum(r**2, axis=-1)
     intensity = density.at(voxels).astype(np.float64)

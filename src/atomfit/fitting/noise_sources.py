@@ -57,7 +57,7 @@ def measure_noise(
     - `tilts`: that the map was reconstructed from, if they are known.
     """
     grid = density.grid
-    outside = ~region_mask(grid, positions, OUTSIDE_WIDTHS * float(np.sqrt(u)))
+    outside = density.measured(~region_mask(grid, positions, OUTSIDE_WIDTHS * float(np.sqrt(u))))
     values = density.values[outside]
     if len(values) < max(_FEWEST_VOXELS, _SMALLEST_PART * grid.size):
         return None
@@ -97,8 +97,8 @@ def quiet_outside(
     """
     grid, width = density.grid, float(np.sqrt(u))
     residual = density.values - model
-    inside = region_mask(grid, positions, _BESIDE_WIDTHS * width)
-    outside = ~region_mask(grid, occupied, OUTSIDE_WIDTHS * width)
+    inside = density.measured(region_mask(grid, positions, _BESIDE_WIDTHS * width))
+    outside = density.measured(~region_mask(grid, occupied, OUTSIDE_WIDTHS * width))
     at_atoms = density.values[tuple(grid.nearest_voxels(positions).T)]
     peak = float(np.median(at_atoms) - np.median(density.values[outside]))
     within, without = (

@@ -4,7 +4,8 @@ Voxels far from any atom say nothing of the atoms, and much of what is wrong wit
 a neighbouring particle, a drifting background), so the objective counts voxels within a few
 standard deviations of an atom. The region that holds them is cut out of the map, measured in multiples
 of a typical atom's peak and padded to a multiple of 16 voxels, and to a cube if it nearly is one, so that
-maps of any unit look alike to the optimiser and particles of similar size share compiled code.
+maps of any unit look alike to the optimiser and particles of similar size share compiled code. Voxels
+that were not measured do not count.
 
 Gaussian noise makes the difference a sum of squares, with weights for voxels (`LeastSquares`) or for
 spatial frequencies (`SpectralLeastSquares`): a quadratic form of the density, whose curvature is known in
@@ -234,11 +235,14 @@ def region_around(
     shape = tuple(int(n) for n in np.where(edges >= _NEARLY_CUBIC * edges.max(), edges.max(), edges))
     inner = tuple(slice(n) for n in high - low)
     values = np.zeros(shape, np.float32)
-    values[inner] = density.values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    values[inner] = density.values[there]
     mask = np.zeros(shape, bool)
     start = tuple(int(i) for i in low)
     cut = grid.crop(start, tuple(int(n) for n in high - low))
     mask[inner] = whole or region_mask(cut, positions, radius)
+    if density.counted is not None:
+        mask[inner] &= density.counted[there]
     return Region(values, mask, grid.crop(start, shape))
 
 

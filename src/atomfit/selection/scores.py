@@ -68,7 +68,10 @@ def scores(density: DensityMap, fit: JointFit) -> Scores:
     u = float(np.median(fitted.reach_variances))
     seen = GaussianMixture(np.ones(1), np.array([u])).transform_on(frequencies(grid.shape, grid))
     weighted = seen if fit.spectrum is None else seen * fit.spectrum.on(grid.shape)
-    residual = fft.rfftn(density.values - fit.density(grid), workers=-1)
+    left = density.values - fit.density(grid)
+    if density.counted is not None:
+        left = left * density.counted
+    residual = fft.rfftn(left, workers=-1)
     score = fft.irfftn(residual * weighted, grid.shape, workers=-1)
     # All frequencies along the last axis but zero and the highest stand for two.
     twice = np.full(seen.shape[-1], 2.0)

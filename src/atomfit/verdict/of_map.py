@@ -127,7 +127,7 @@ def measure_map(built: BuiltAtoms) -> MapMeasures:
     if not n:
         return MapMeasures(0, built.resolution.value)
     mean = built.detection.mean_atom
-    region = region_mask(density.grid, positions, mean.u**0.5)
+    region = density.measured(region_mask(density.grid, positions, mean.u**0.5))
     values = density.values[region].astype(np.float64)
     left = values - built.model[region]
     smooth = denoise(density.with_values(np.asarray(built.model, np.float32)), mean.gaussian)

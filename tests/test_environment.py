@@ -16,6 +16,7 @@ from atomfit.arrays import real_array
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap
 from atomfit.io.image_stacks import read_images, stack_of
+from atomfit.io.mrc import read_map
 from atomfit.numerics import own_numerics
 from atomfit.options import BuildOptions
 from atomfit.pipeline import BuildResult, build
@@ -172,7 +173,6 @@ def test_what_is_masked_needs_a_value() -> None:
     [
         (VALUES * 1e300, "23 of 24 values are too large for 32-bit floats (the first is 1e+300)"),
         (VALUES * 1e-300, "values of 2.3e-299 at most are too small"),
-        (VALUES + 1e12, "differ by 23 only beside 1e+12"),
     ],
 )
 def test_what_32_bit_floats_do_not_hold_is_called_so(values: np.ndarray, said: str, tmp_path: Path) -> None:
@@ -187,6 +187,41 @@ def test_what_32_bit_floats_do_not_hold_is_called_so(values: np.ndarray, said: s
     ):
         with pytest.raises(InputError, match=re.escape(said)):
             read(values)
+
+
+@pytest.mark.parametrize("offset", [1e7, -1e7, 1e12])
+def test_an_offset_is_taken_off_before_digits_are_lost(offset: float, tmp_path: Path) -> None:
+    given = np.random.default_rng(0).normal(size=(6, 7, 8)) + offset
+    expected = given - np.median(given)
+    np.save(tmp_path / "values.npy", given)
+    for found in (
+        real_array(given),
+        real_array(given.astype(">f8")),
+        DensityMap.from_array(given, 0.4).values,
+        stack_of(given, 0.4).images,
+        read_map(tmp_path / "values.npy", 0.4).map.values,
+        read_images(tmp_path / "values.npy", 0.4).images,
+    ):
+        np.testing.assert_allclose(found - np.median(found), expected, atol=1e-3 + 2e-15 * abs(offset))
+    assert read_map(tmp_path / "values.npy", 0.4).offset == pytest.approx(offset)
+    assert any("was taken off all" in note for note in stack_of(given, 0.4).notes)
+
+
+def test_an_offset_leaves_what_was_not_measured(tmp_path: Path) -> None:
+    given = np.random.default_rng(0).normal(size=(3, 4, 5)) + 1e7
+    given[0, :2] = 0.0
+    counted = given != 0
+    for mask, marked in ((0.0, given), (np.nan, np.where(counted, given, np.nan))):
+        found = stack_of(marked, 0.4, mask)
+        np.testing.assert_array_equal(found.counted, counted)
+        assert 1 < np.ptp(found.images[found.counted]) < 10
+
+
+def test_32_bit_floats_beside_an_offset_are_as_bright_as_without(small: Simulation) -> None:
+    scaled = small.map.values / np.ptp(small.map.values)
+    ready = prepare(small.map.with_values(4 * scaled + np.float32(1e7)), "Pt")
+    assert any("few digits" in warning for warning in ready.warnings)
+    assert ready.source.offset == pytest.approx(1e7, abs=4)
 
 
 def test_what_was_not_measured_may_be_beyond_32_bits() -> None:

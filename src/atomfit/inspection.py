@@ -195,13 +195,14 @@ def contrast_doubts(contrast: Contrast, inverted: bool = False) -> list[Doubt]:
     return []
 
 
-def oddities(density: DensityMap, around: Unmeasured | None = None) -> list[str]:
+def oddities(density: DensityMap, around: Unmeasured | None = None, offset: float = 0.0) -> list[str]:
     """Warnings about values: what was masked, clipped or padded, and digits that were lost.
 
     **Arguments:**
 
     - `density`: the map.
     - `around`: what surrounds the part that was measured.
+    - `offset`: what was taken off all values (map units).
     """
     values, warnings = density.values, []
     low, high = float(values.min()), float(values.max())
@@ -223,9 +224,10 @@ def oddities(density: DensityMap, around: Unmeasured | None = None) -> list[str]
             f"{100 * constant:.0f} % of the voxels are exactly {what}: the map was {how}, and tells "
             "nothing of its noise there"
         )
-    if high - low < _FEW_DIGITS * max(abs(low), abs(high)):
+    rounded = 0.5 * float(np.spacing(np.float32(abs(offset))))
+    if high - low < _FEW_DIGITS * abs(offset) and np.all(values % rounded == 0):
         warnings.append(
-            f"values differ by {high - low:.2g} only beside their size of {high:.4g}: few digits are left"
+            f"values differ by {high - low:.2g} only beside their size of {offset:.4g}: few digits are left"
         )
     return warnings
 

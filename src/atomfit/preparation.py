@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.arrays import AnyArray, real_array
+from atomfit.arrays import AnyArray, told_of_offset, without_offset
 from atomfit.detection.existence import Existence
 from atomfit.detection.resolution import MapResolution
 from atomfit.elements import Element, elements_of, typical
@@ -103,7 +103,7 @@ def prepare(
         require_usable_values(file.map)
         around = find_unmeasured(file.map.values)
         warnings = [*file.warnings, *settle(value_doubts(file.map, kind, around), options.insist)]
-        warnings += oddities(file.map, around)
+        warnings += oddities(file.map, around, file.offset)
         measured = file.map if around is None else replace(file.map, counted=~around.voxels)
         density = inverted(measured) if options.invert else measured
         if options.mask_diameter is not None:
@@ -164,7 +164,7 @@ def check(
         settle(value_doubts(file.map, kind, around), insist=False)
         measured = file.map if around is None else replace(file.map, counted=~around.voxels)
         found = inspect(measured, kind, known=element is not None, half_maps=halves)
-        return file, replace(found, warnings=(*oddities(file.map, around), *found.warnings))
+        return file, replace(found, warnings=(*oddities(file.map, around, file.offset), *found.warnings))
     except InputError as error:
         raise error.at(file.path or "map") from None
 
@@ -260,7 +260,9 @@ def _read(source: Source, voxel_size: float | tuple[float, ...] | None) -> MapFi
         return read_map(source, voxel_size, room_to_fit)
     if isinstance(source, DensityMap):
         room_to_fit(source.grid.size)
-        return MapFile(source.with_values(real_array(source.values)), None, "", ["map: given as an object"])
+        values, offset = without_offset(source.values)
+        notes = ["map: given as an object", *told_of_offset(offset)]
+        return MapFile(source.with_values(values), None, "", notes, offset=offset)
     size = getattr(source, "size", None)  # known before lazy arrays are read
     if isinstance(size, int):
         room_to_fit(size)

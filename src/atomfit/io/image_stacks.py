@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.arrays import AnyArray, real_array
+from atomfit.arrays import AnyArray, told_of_offset, without_offset
 from atomfit.errors import InputError
 from atomfit.io.microscope_files import is_of_a_microscope, read_microscope_file
 from atomfit.io.mrc import Admit, is_numpy, read_numpy, read_stored, require_file, room_to_hold
@@ -79,8 +79,8 @@ def read_images(
             return _named(path, Stack(read_numpy(path, admit), None), pixel_size, mask_value)
         given = _checked(pixel_size)
         header, stored = read_stored(path, lambda raw: parse_stack_header(raw, given), admit)
-        values = np.ascontiguousarray(stored, dtype=np.float32)
-        notes = [*header.notes]
+        values, offset = without_offset(stored, np.nan if mask_value is None else mask_value)
+        notes = [*header.notes, *told_of_offset(offset)]
         counted = _counted(values, mask_value, notes)
         return ImageStack(
             values, counted, float(header.spacing[0]), path, hash_of(path), notes, header.warnings
@@ -119,14 +119,14 @@ def stack_of(given: AnyArray, pixel_size: float | None, mask_value: float | None
     edge = _checked(pixel_size)
     if mask_value is None and isinstance(given, np.ma.MaskedArray):
         mask_value = np.nan
-    values = real_array(given, np.nan if mask_value is None else mask_value)
+    values, offset = without_offset(given, np.nan if mask_value is None else mask_value)
     if values.ndim != 3 or 1 in values.shape or 0 in values.shape:
         raise InputError(
             f"an array of shape {values.shape} is not several images", "give [view, row, column]"
         )
     if edge is None:
         raise InputError("an array has no pixel size", "give it with --pixel-size, in Å")
-    notes = [f"pixel size: {edge:g} Å, as given"]
+    notes = [f"pixel size: {edge:g} Å, as given", *told_of_offset(offset)]
     counted = _counted(values, mask_value, notes)
     return ImageStack(values, counted, edge, None, hashlib.sha256(values.tobytes()).hexdigest(), notes)
 

@@ -14,14 +14,14 @@ import hashlib
 import warnings as python_warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from atomfit.arrays import AnyArray, real_array
+from atomfit.arrays import AnyArray, told_of_offset, without_offset
 from atomfit.errors import InputError
 from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc_header import HEADER_BYTES, MapHeader, parse_header
@@ -60,6 +60,7 @@ class MapFile:
     - `path`, `sha256`: which file, and the hash of its bytes (of the array's for an array).
     - `notes`: the rules by which voxel size, axes and origin were found.
     - `warnings`: what looks odd but does not prevent a fit.
+    - `offset`: what was taken off all values (map units).
     """
 
     map: DensityMap
@@ -67,6 +68,7 @@ class MapFile:
     sha256: str
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    offset: float = 0.0
 
 
 def read_map(
@@ -100,7 +102,7 @@ def from_array(given: AnyArray, voxel_size: float | tuple[float, ...] | None) ->
     **Raises:** `InputError` unless it is a 3D array of real numbers with a voxel size.
     """
     size = checked_voxel_size(voxel_size)
-    values = real_array(given)
+    values, offset = without_offset(given)
     if values.ndim != 3 or 1 in values.shape:
         raise InputError(
             f"an array of shape {values.shape} is not a 3D map", "give the reconstructed volume"
@@ -109,8 +111,8 @@ def from_array(given: AnyArray, voxel_size: float | tuple[float, ...] | None) ->
         raise InputError("an array has no voxel size", "give it with --voxel-size, in Å")
     density = DensityMap.from_array(values, size)
     digest = hashlib.sha256(values.tobytes()).hexdigest()
-    notes = [f"voxel size: {', '.join(f'{edge:g}' for edge in size)} Å, as given"]
-    return MapFile(density, None, digest, notes)
+    notes = [f"voxel size: {', '.join(f'{edge:g}' for edge in size)} Å, as given", *told_of_offset(offset)]
+    return MapFile(density, None, digest, notes, offset=offset)
 
 
 def write_labels(path: Path, labels: Int[np.ndarray, "z y x"], grid: Grid) -> None:
@@ -153,11 +155,12 @@ def _read(path: Path, voxel_size: tuple[float, float, float] | None, admit: Admi
     require_file(path)
     if is_numpy(path):
         result = from_array(read_numpy(path, admit), voxel_size)
-        return MapFile(result.map, path, hash_of(path), result.notes)
+        return replace(result, path=path, sha256=hash_of(path))
     header, stored = read_stored(path, lambda raw: parse_header(raw, voxel_size), admit)
-    values = np.ascontiguousarray(stored.transpose(header.to_zyx), dtype=np.float32)
+    values, offset = without_offset(stored.transpose(header.to_zyx))
     grid = Grid(values.shape, header.spacing, header.origin)
-    return MapFile(DensityMap(values, grid), path, hash_of(path), header.notes, header.warnings)
+    notes = [*header.notes, *told_of_offset(offset)]
+    return MapFile(DensityMap(values, grid), path, hash_of(path), notes, header.warnings, offset)
 
 
 def require_file(path: Path) -> None:

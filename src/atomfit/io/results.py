@@ -261,6 +261,7 @@ def _viewable_map(result: "BuildResult", stage: Path, directory: Path) -> str:
     path = result.source.path
     options = result.options
     changed = options.voxel_size is not None or options.invert or options.mask_diameter is not None
+    changed = changed or result.source.offset != 0
     if path is None or is_copied(path, changed):
         write_map(stage / "map.mrc", result.density)
         return "map.mrc"

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from atomfit.cli import app
 from atomfit.grid import DensityMap
 from atomfit.io.mrc import write_map
+from atomfit.options import BuildOptions
+from atomfit.preparation import prepare
 from atomfit.simulation import Simulation, simulate
 
 Maker = Callable[[Path, bytearray], None]
@@ -210,6 +213,45 @@ def test_bad_half_maps(case: str, tiny: Simulation, tmp_path: Path) -> None:
     assert expected in sentence
     assert "b.mrc" in sentence
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(maps)
+
+
+@pytest.mark.parametrize("command", ["build", "check"])
+def test_half_maps_of_another_place_are_refused(command: str, tiny: Simulation, tmp_path: Path) -> None:
+    noise = 0.02 * np.random.default_rng(1).normal(size=tiny.map.grid.shape).astype(np.float32)
+    maps = {
+        "map": tiny.map.values,
+        "a": tiny.map.values + noise,
+        "b": np.roll(tiny.map.values, 4, 0) - noise,
+    }
+    paths = [tmp_path / f"{name}.mrc" for name in maps]
+    for path, values in zip(paths, maps.values(), strict=True):
+        write_map(path, tiny.map.with_values(values))
+    given = [command, str(paths[0]), "-e", "Pt", "--half-maps", *map(str, paths[1:])]
+    out = ["--out", str(tmp_path / "out")] if command == "build" else []
+    assert "second half-map can hardly be of this map" in refused([*given, *out])
+
+
+@pytest.mark.parametrize("change", ["scaled", "scaled and filtered", "masked"])
+def test_half_maps_of_a_map_that_was_changed_are_taken(
+    change: str, tiny: Simulation, tmp_path: Path
+) -> None:
+    """Noise is that of the map as it is given."""
+    rng, shape = np.random.default_rng(1), tiny.map.grid.shape
+    clean = gaussian_filter(tiny.map.values, 1)
+    halves = [clean + 0.1 * clean.max() * rng.normal(size=shape) for _ in range(2)]
+    for name, values in zip("ab", halves, strict=True):
+        np.save(tmp_path / f"{name}.npy", values)
+    mean = 0.5 * (halves[0] + halves[1])
+    values = np.where(np.indices(shape)[0] < 40, mean, 0) if change == "masked" else 10 * mean
+    if change == "scaled and filtered":
+        values = gaussian_filter(values, 0.5)
+    options = BuildOptions(half_maps=(tmp_path / "a.npy", tmp_path / "b.npy"))
+    ready = prepare(tiny.map.with_values(values.astype(np.float32)), "Pt", options)
+    assert ready.half_maps is not None
+    found = np.std(ready.half_maps[0].values) / np.std(halves[0])
+    assert found == pytest.approx(1 if change == "masked" else 10, rel=0.15)
+    assert any("times the mean" in warning for warning in ready.warnings) == (change == "scaled")
+    assert any("not the mean" in warning for warning in ready.warnings) == ("filtered" in change)
 
 
 def test_values_below_zero_are_no_counts(tiny: Simulation, tmp_path: Path) -> None:

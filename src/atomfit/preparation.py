@@ -16,6 +16,7 @@ from jaxtyping import Float
 from atomfit.arrays import AnyArray, told_of_offset, without_offset
 from atomfit.detection.existence import Existence
 from atomfit.detection.resolution import MapResolution
+from atomfit.doubts.halves import Halves, half_map_doubts, scale_of_halves
 from atomfit.elements import Element, elements_of, typical
 from atomfit.elements import element as element_of
 from atomfit.errors import Doubt, InputError, settle
@@ -105,6 +106,8 @@ def prepare(
         warnings = [*file.warnings, *settle(value_doubts(file.map, kind, around), options.insist)]
         warnings += oddities(file.map, around, file.offset)
         measured = file.map if around is None else replace(file.map, counted=~around.voxels)
+        of_halves = [] if half_maps is None else half_map_doubts(measured, half_maps, kind)
+        warnings += settle(of_halves, options.insist)
         density = inverted(measured) if options.invert else measured
         if options.mask_diameter is not None:
             require_room_for_atoms(options.mask_diameter, kind)
@@ -117,11 +120,9 @@ def prepare(
             require_counts(density)
     except InputError as error:
         raise error.at(file.path or "map") from None
-    if half_maps is not None and not is_their_mean(file.map, *half_maps):
-        warnings.append(
-            "the map is not the mean of the half-maps (it was scaled, filtered or masked); its noise is "
-            "taken to be half their difference all the same"
-        )
+    if half_maps is not None and not of_halves:
+        half_maps, told = _on_its_scale(measured, half_maps, kind)
+        warnings += told
     seconds = time.perf_counter() - begin
     return PreparedMap(
         file,
@@ -132,7 +133,7 @@ def prepare(
         seconds,
         found.resolution,
         found.existence,
-        found.doubts,
+        (*of_halves, *found.doubts),
         half_maps,
         series,
     )
@@ -164,9 +165,27 @@ def check(
         settle(value_doubts(file.map, kind, around), insist=False)
         measured = file.map if around is None else replace(file.map, counted=~around.voxels)
         found = inspect(measured, kind, known=element is not None, half_maps=halves)
+        if halves is not None:
+            found = replace(found, doubts=(*half_map_doubts(measured, halves, kind), *found.doubts))
         return file, replace(found, warnings=(*oddities(file.map, around, file.offset), *found.warnings))
     except InputError as error:
         raise error.at(file.path or "map") from None
+
+
+def _on_its_scale(density: DensityMap, halves: Halves, element: Element) -> tuple[Halves, list[str]]:
+    """Half-maps whose atoms are as high as the map's, and what is to be told of them."""
+    if is_their_mean(density, *halves):
+        return halves, []
+    scale = np.float32(scale_of_halves(density, halves, element))
+    first, second = (half.with_values(scale * half.values) for half in halves)
+    if is_their_mean(density, first, second):
+        return (first, second), [
+            f"the map is {scale:.4g} times the mean of the half-maps, and its noise is taken to be so, too"
+        ]
+    return (first, second), [
+        "the map is not the mean of the half-maps (it was filtered or masked, or they were); its noise is "
+        f"taken to be half their difference all the same, multiplied by {scale:.3g}"
+    ]
 
 
 def inverted(density: DensityMap) -> DensityMap:

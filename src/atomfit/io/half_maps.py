@@ -57,9 +57,10 @@ def _read(path: Path, grid: Grid, voxel_size: float | tuple[float, ...] | None) 
 
 
 def is_their_mean(density: DensityMap, first: DensityMap, second: DensityMap) -> bool:
-    """Whether a map is the mean of its half-maps, so that their noise is its own."""
-    mean, noise = 0.5 * (first.values + second.values), 0.5 * (first.values - second.values)
-    return bool(np.std(density.values - mean) < _SAME_MAP * np.std(noise))
+    """Whether a map, where it was measured, is the mean of its half-maps: their noise is its own then."""
+    where = density.measured(np.ones(density.values.shape, bool))
+    a, b = first.values[where], second.values[where]
+    return bool(np.std(density.values[where] - 0.5 * (a + b)) < _SAME_MAP * np.std(0.5 * (a - b)))
 
 
 def _require_same_grid(half: Grid, whole: Grid) -> None:

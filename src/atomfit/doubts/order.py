@@ -3,22 +3,28 @@
 Files that were sorted by name, a list of angles in the order of exposure, two images that were exchanged:
 each image then belongs to another's view, and no convention of signs and axes mends it. Atoms, even rough
 ones, tell which image shows them from where. Every image is compared with the atoms drawn from every view,
-and images are given to views so that all agree best (Kuhn's assignment). If that is another order than the
-one that was given, and most of the images that change places gain clearly by it, that order was meant.
+and images are given to views so that all together agree best (Kuhn's assignment), where another view than
+its own must gain clearly to count. If most of the images that change places do, and all agree well then,
+that order was meant.
 
 Views that are alike, as those that are beside each other or of a symmetric particle, gain nothing.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from atomfit.errors import Doubt
-from atomfit.projection.agreement import WIDTHS, correlations_of_views
+from atomfit.projection.agreement import (
+    WIDTHS,
+    attainable_correlation,
+    correlations_of_views,
+    least_gain,
+)
 from atomfit.projection.views import TiltSeries
 
-#: By how much an image must agree better with another view: standard errors, and a part of what it then is.
-_ERRORS, _PART = 5.0, 0.05
+#: Part of the correlation that noise allows that images must have then: wrong atoms agree with any view.
+_ENOUGH = 0.8
 #: Part of the images that change places that must gain clearly.
 _MOST = 0.5
 #: Images that are named.
@@ -34,25 +40,18 @@ def order_doubts(series: TiltSeries, positions: Float[np.ndarray, "n 3"], distan
     - `positions`: of atoms (Å).
     - `distance`: typical distance of neighbours (Å).
     """
+    each, pixels = np.arange(len(series)), series.counted.sum(axis=(1, 2))
+    enough = _ENOUGH * attainable_correlation(series)
     for width in WIDTHS:
         table = correlations_of_views(series, positions, width * distance)
-        views = linear_sum_assignment(table, maximize=True)[1]
-        clear = _gaining(table, views, series.counted)
-        changed = int(np.sum(views != np.arange(len(views))))
-        if clear.sum() > 1 and clear.sum() > _MOST * changed:
+        gain = table - np.diag(table)[:, None] - least_gain(table, pixels[:, None])
+        np.fill_diagonal(gain, 0.0)
+        views = linear_sum_assignment(gain, maximize=True)[1]
+        clear = gain[each, views] > 0
+        agreeing = float(np.mean(table[each, views])) > enough
+        if agreeing and clear.sum() > 1 and clear.sum() > _MOST * np.sum(views != each):
             return [_doubt(np.flatnonzero(clear), views)]
     return []
-
-
-def _gaining(
-    table: Float[np.ndarray, "v v"],
-    views: Int[np.ndarray, " v"],
-    counted: Bool[np.ndarray, "v rows columns"],
-) -> Bool[np.ndarray, " v"]:
-    """Images that agree clearly better with the views that they are given to."""
-    then = table[np.arange(len(views)), views]
-    pixels = np.maximum(counted.sum(axis=(1, 2)), 1)
-    return then - np.diag(table) > np.maximum(_ERRORS / np.sqrt(pixels), _PART * then)
 
 
 def _doubt(images: Int[np.ndarray, " k"], views: Int[np.ndarray, " v"]) -> Doubt:

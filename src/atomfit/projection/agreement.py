@@ -8,7 +8,7 @@ about which point the views turn.
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
@@ -21,6 +21,9 @@ Turn = Callable[[np.ndarray], np.ndarray]
 _VIEWS = 12
 #: Widths of the spots, in neighbour distances: of sharp images, and of blurred ones or a rough start.
 WIDTHS = (0.12, 0.25)
+#: By how much something else must agree better to be meant: standard errors of a correlation, which hold
+#: for views that have nothing in common, and a part of it, for atoms that are not quite where they are.
+_ERRORS, _PART = 3.5, 0.07
 #: Spots wider than this part of an image are all alike.
 _WIDEST = 0.25
 
@@ -110,8 +113,9 @@ def attainable_correlation(series: TiltSeries) -> float:
     for k in some_views(series):
         image, counted = series.images[k], series.counted[k]
         both = counted[:, :-1] & counted[:, 1:]
-        alike.append(correlation(image[:, :-1][both], image[:, 1:][both]))
-    return float(np.sqrt(max(float(np.mean(alike)), 0.0)))
+        if both.any():
+            alike.append(correlation(image[:, :-1][both], image[:, 1:][both]))
+    return float(np.sqrt(max(float(np.mean(alike)), 0.0))) if alike else 0.0
 
 
 def some_views(series: TiltSeries) -> list[int]:
@@ -142,6 +146,17 @@ def spots(
     u, v = seen_at(positions, rotation, centre, series.pixel).T
     image, _, _ = np.histogram2d(v, u, bins=(np.arange(rows + 1) - 0.5, np.arange(columns + 1) - 0.5))
     return gaussian_filter(image, width)
+
+
+def least_gain(then: Float[np.ndarray, "*n"], pixels: Int[np.ndarray, "*#n"]) -> Float[np.ndarray, "*n"]:
+    """By how much images must agree better otherwise for that to be clear, and no chance.
+
+    **Arguments:**
+
+    - `then`: what they would correlate by.
+    - `pixels`: that they have.
+    """
+    return np.maximum(_ERRORS / np.sqrt(np.maximum(pixels, 1)), _PART * then)
 
 
 def best_shift(

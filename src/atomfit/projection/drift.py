@@ -9,11 +9,8 @@ otherwise: a crystal without edges agrees with itself a lattice vector farther o
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.projection.agreement import best_shift
+from atomfit.projection.agreement import best_shift, least_gain
 from atomfit.projection.verdict import correlation
-
-#: By how much it must agree better: standard errors, and a part of what it then is.
-_ERRORS, _PART = 5.0, 0.05
 
 
 def drifts(
@@ -40,8 +37,8 @@ def _drift(
         return np.zeros(2)
     shift = best_shift(drawn, image, counted)
     before, then = (correlation(each[counted], image[counted]) for each in (drawn, _moved(drawn, shift)))
-    clear = then - before > max(_ERRORS / np.sqrt(np.count_nonzero(counted)), _PART * then)
-    return shift if clear else np.zeros(2)
+    least = least_gain(np.array([then]), np.array([np.count_nonzero(counted)]))[0]
+    return shift if then - before > least else np.zeros(2)
 
 
 def _moved(

@@ -31,7 +31,7 @@ from atomfit.neighbours import nearest_distances
 from atomfit.numerics import own_numerics
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap, Source, prepare
-from atomfit.refining import Progress, louder_inside, refine_jointly
+from atomfit.refining import Progress, louder_inside, refine_jointly, slow_and_lost
 from atomfit.selecting import assign_species, select_atoms
 from atomfit.selection.completion import Discarded, Selection
 from atomfit.selection.contour import Contour, contour
@@ -210,6 +210,14 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
             warnings.append(_QUIET_OUTSIDE)
             chosen = replace(options, noise="residual")
             joint = refine_jointly(ready, detection, chosen, progress)
+        lost = 0.0 if joint is None else slow_and_lost(ready, joint, chosen)
+        if lost:
+            warnings.append(
+                f"slow changes, over more than {1 / lost:.2g} Å, were taken off this map (a high-pass or "
+                "band-pass filter, which leaves dark rings around atoms): they do not count"
+            )
+            ready = replace(ready, lost_below=lost)
+            joint = refine_jointly(ready, detection, chosen, progress)
     with clock("selection"):
         detection, joint, selection = select_atoms(ready, detection, joint, chosen, progress)
         species = assign_species(ready, joint, options)
@@ -238,6 +246,7 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
                 selection,
                 species,
                 options.mask_diameter is not None,
+                ready.lost_below,
             )
         )
     warnings += [*_warnings(joint, options), *verdict.beside(warnings)]

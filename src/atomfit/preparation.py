@@ -63,6 +63,7 @@ class PreparedMap:
     - `existence`: how much better atoms describe it than noise like it; None where that was not asked.
     - `insisted`: what spoke against a fit, and was insisted on.
     - `half_maps`, `tilts`: what else is known of its noise; None if they were not given.
+    - `lost_below`: the spatial frequency (1/Å) below which a fit has shown that it lacks what atoms have.
     """
 
     source: MapFile
@@ -76,6 +77,7 @@ class PreparedMap:
     insisted: tuple[Doubt, ...] = ()
     half_maps: tuple[DensityMap, DensityMap] | None = None
     tilts: TiltAngles | None = None
+    lost_below: float = 0.0
 
 
 def prepare(

@@ -20,8 +20,10 @@ from atomfit.fitting.noise_sources import (
     quiet_outside,
     spectrum_of_half_maps,
     spectrum_of_tilts,
+    without_slow,
 )
 from atomfit.fitting.solvers import AbstractSolver
+from atomfit.fitting.transfer import lost_below
 from atomfit.options import BuildOptions
 from atomfit.preparation import PreparedMap
 
@@ -95,6 +97,14 @@ def louder_inside(ready: PreparedMap, detection: Detection, fit: JointFit, optio
     return True
 
 
+def slow_and_lost(ready: PreparedMap, fit: JointFit, options: BuildOptions) -> float:
+    """Below which frequency (1/Å) a map lacks what its atoms have, if a fit can do without; else zero."""
+    if options.likelihood != "gaussian" or options.noise != "auto" or fit.reason != "converged":
+        return 0.0
+    known = None if fit.spectrum is None else fit.spectrum.on(ready.density.grid.shape) > 0
+    return lost_below(ready.density, fit.density(ready.density.grid), known)
+
+
 def _solver(options: BuildOptions) -> AbstractSolver:
     if options.optimizer == "newton":
         return GaussNewton()
@@ -115,6 +125,8 @@ def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> N
         noise = measure_noise(ready.density, detection.occupied(ready.element), u, ready.tilts)
     if noise is None and ready.tilts is not None:
         noise = spectrum_of_tilts(ready.tilts, ready.density.grid, u)
+    if ready.lost_below and options.noise == "auto":
+        noise = without_slow(noise, ready.lost_below, ready.density.grid, u)
     if noise is not None:
         log.info(noise.describe())
     elif options.noise != "white":

@@ -221,7 +221,7 @@ def fit_jointly(
             break
         drawn = estimate
         log.info(drawn.describe())
-        strength = found.strength_of_noise(inside)
+        strength = found.strength_of_noise(inside, spectrum)
         drawing = found.problem.drawn(*drawn.of_matrices(coordination, density.grid.ndim), strength)
         found = run(drawing, start=found.state, tolerance=_TOLERANCE)
         # What the prior has put in can only be taken out of the very curvature that it is a part of.

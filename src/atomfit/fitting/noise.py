@@ -9,10 +9,10 @@ Where P comes from is told in `noise_sources`; how it is averaged, in `periodogr
 those who use it: weights on other boxes, at single frequencies, and where overlaps are summed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.fft import fftfreq
 from scipy.ndimage import map_coordinates
 
@@ -71,6 +71,18 @@ class NoiseSpectrum:
     def white(self) -> bool:
         """Whether weights would change nothing."""
         return self.contrast < _WHITE_RATIO and self.missing < _SMALLEST_WEDGE
+
+    def without(self, lost: Bool[np.ndarray, "..."], band: Bool[np.ndarray, "..."]) -> "NoiseSpectrum":
+        """The same with frequencies that do not count.
+
+        **Arguments:**
+
+        - `lost`: which, on the box's transform, zero frequency in the middle.
+        - `band`: those of atoms, on the same grid.
+        """
+        weights, believed = (np.where(lost, 0, x).astype(np.float32) for x in (self.weights, self.believed))
+        missing = float(np.mean(weights[band] == 0))
+        return replace(self, weights=weights, believed=believed, missing=missing)
 
     def at(self, frequencies: Float[np.ndarray, "... d"]) -> Float[np.ndarray, "..."]:
         """Weights at given frequencies (1/Å; x, y, z)."""

@@ -182,6 +182,24 @@ def spectrum_of_tilts(tilts: TiltAngles, grid: Grid, u: float) -> NoiseSpectrum:
     )
 
 
+def without_slow(noise: NoiseSpectrum | None, below: float, grid: Grid, u: float) -> NoiseSpectrum:
+    """A spectrum without frequencies below one that a map has lost; otherwise white if it is not known.
+
+    **Arguments:**
+
+    - `noise`: as it was measured.
+    - `below`: that frequency (1/Å).
+    - `grid`: of the map.
+    - `u`: variance of the mean atom (Å²).
+    """
+    if noise is None:
+        one = np.ones(grid.shape, np.float32)
+        noise = NoiseSpectrum(one, grid.spacing, float("nan"), one, 1.0, 0.0, source="")
+    box = Grid(noise.weights.shape, grid.spacing, grid.origin)
+    lengths = np.sqrt(sum(axis**2 for axis in frequency_axes(box)))
+    return noise.without(lengths < below, atoms_band(lengths, u))
+
+
 def _missing_in(grid: Grid, tilts: TiltAngles) -> Bool[np.ndarray, "..."]:
     """Frequencies of a box's transform that tilts did not measure."""
     return tilts.missing(frequency_axes(grid), 0.5 / float(grid.extent.min()))

@@ -126,7 +126,8 @@ class Refinement:
         fields = [] if "background" in frozen else self.model.background.fields(grid)
         isotropic = isinstance(self.atoms.displacements, IsotropicDisplacements)
         basis = free_directions(grid.ndim, isotropic, frozen)
-        prior = self._beforehand(self.strength_of_noise(inside), basis)
+        strength = self.strength_of_noise(inside, noise)
+        prior = self._beforehand(strength, basis)
         if isinstance(problem.posterior.data, Pointwise):
             precision = problem.precision(self.model)
             return uncertainty(
@@ -142,7 +143,7 @@ class Refinement:
         overlap, noise_overlap = self._overlaps(u, noise, inside)
         return uncertainty(
             self.fitted,
-            self.strength_of_noise(inside),
+            strength,
             grid.voxel_volume,
             isotropic=isotropic,
             frozen=frozen,
@@ -227,14 +228,18 @@ class Refinement:
             return None, inside.times(1 / self.strength_of_noise(inside) ** 2).overlap
         return None, None
 
-    def strength_of_noise(self, inside: SmoothNoise | None) -> float:
+    def strength_of_noise(self, inside: SmoothNoise | None, noise: NoiseSpectrum | None = None) -> float:
         """Standard deviation of the white noise that would do to displacements what the noise does.
 
         Its square, in units of the typical peak, is what the objective is to be divided by to be minus the
-        logarithm of the probability; of a likelihood of voxels, that is its dispersion.
+        logarithm of the probability; of a likelihood of voxels, that is its dispersion. Where noise is
+        coloured it is what was measured, at least: frequencies beyond a filter's end hold less than their
+        weights reckon with (the edges of where noise is measured leave some there), and lower the mean.
         """
         if isinstance(self.problem.posterior.data, Pointwise):
             return self.problem.unit * float(np.sqrt(self.problem.dispersion(self.model)))
+        if noise is not None and self.problem.coloured and np.isfinite(noise.deviation):
+            return max(self.deviation, noise.deviation)
         if inside is None:
             return self.deviation
         u, d = float(np.median(self.fitted.u_iso)), self.atoms.ndim

@@ -17,6 +17,7 @@ from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.objective import region_mask
 from atomfit.fitting.resolution import NARROWER
+from atomfit.fitting.transfer import without_slow_waves
 from atomfit.grid import DensityMap
 from atomfit.inspection import edge_level
 from atomfit.neighbours import shell_gap
@@ -55,6 +56,7 @@ class BuiltAtoms:
     - `insisted`: what spoke against a fit, and was insisted on.
     - `joint`, `selection`, `species`: of which the result is made, if there was a joint fit.
     - `masked`: whether a mask was put on the map.
+    - `lost_below`: the spatial frequency (1/Å) below which the map has lost what its atoms have.
     """
 
     density: DensityMap
@@ -70,6 +72,7 @@ class BuiltAtoms:
     selection: Selection | None
     species: Species | None
     masked: bool = False
+    lost_below: float = 0.0
 
     @property
     def told(self) -> tuple[Element, ...]:
@@ -126,11 +129,16 @@ def measure_map(built: BuiltAtoms) -> MapMeasures:
     density, positions, n = built.density, built.positions, len(built.positions)
     if not n:
         return MapMeasures(0, built.resolution.value)
-    mean = built.detection.mean_atom
+    mean, model = built.detection.mean_atom, np.asarray(built.model, np.float32)
+    if built.lost_below:
+        shown, model = (
+            without_slow_waves(x, density.grid, built.lost_below) for x in (density.values, model)
+        )
+        density = density.with_values(shown)
     region = density.measured(region_mask(density.grid, positions, mean.u**0.5))
     values = density.values[region].astype(np.float64)
-    left = values - built.model[region]
-    smooth = denoise(density.with_values(np.asarray(built.model, np.float32)), mean.gaussian)
+    left = values - model[region]
+    smooth = denoise(density.with_values(model), mean.gaussian)
     known = np.all(np.isfinite(built.errors), axis=1)
     fit, gone = built.joint, 0
     if built.selection is not None:
@@ -138,7 +146,7 @@ def measure_map(built: BuiltAtoms) -> MapMeasures:
     return MapMeasures(
         n,
         built.resolution.value,
-        region_correlation(density, built.model, region),
+        region_correlation(density, model, region),
         1 - float(left.var() / values.var()) if values.size and values.var() > 0 else np.nan,
         region_correlation(denoise(density, mean.gaussian), smooth.values, region),
         bond_ratio(positions, built.element),

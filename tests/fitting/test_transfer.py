@@ -31,7 +31,7 @@ LOST: dict[str, tuple[Change, float, float]] = {
     "a slope": (lambda v: v + 0.1 * v.max() * np.linspace(0, 1, v.shape[0])[:, None, None], 0.0, 0.0),
     "band-pass": (band_pass, 0.12, 0.4),
     "high-pass": (lambda v: v - gaussian_filter(v, 3), 0.12, 0.45),
-    "high-pass of slower changes": (lambda v: v - gaussian_filter(v, 10), 0.03, 0.2),
+    "high-pass of slower changes": (lambda v: v - gaussian_filter(v, 10), 0.03, 0.4),
 }
 
 

@@ -76,7 +76,8 @@ def lost_below(
     seen = (errors < _KNOWN) & (np.bincount(shells) > 0)
     if not seen.any():
         return 0.0
-    best = float(transfer[seen].max())
+    # Of many shells the highest is high by chance, too.
+    best = float(np.max((transfer - _ERRORS * errors)[seen]))
     slowest = int(np.flatnonzero(seen)[0])
     if best <= 0 or transfer[slowest] + _ERRORS * errors[slowest] > _LOST * best:
         return 0.0

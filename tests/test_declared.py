@@ -148,7 +148,7 @@ def test_what_would_have_no_effect_is_refused(kind: Callable[..., Any], given: A
 
 def test_options_of_another_function_are_refused() -> None:
     with pytest.raises(InputError, match="is no BuildOptions"):
-        options_from(BuildOptions, TiltOptions(), {})  # type: ignore[type-var]
+        options_from(BuildOptions, TiltOptions(), {}, "build")  # type: ignore[type-var]
     with pytest.raises(InputError, match="is no TiltOptions"):
-        options_from(TiltOptions, {"fdr": 0.1}, {})  # type: ignore[arg-type]
-    assert options_from(TiltOptions, None, {"fdr": 0.1}).fdr == 0.1
+        options_from(TiltOptions, {"fdr": 0.1}, {}, "tilt")  # type: ignore[arg-type]
+    assert options_from(TiltOptions, None, {"fdr": 0.1}, "tilt").fdr == 0.1

@@ -270,6 +270,26 @@ refused(lambda: atomfit.build(images, 7), "no chemical symbol")
 refused(lambda: atomfit.build(images, "Pt", atomfit.TiltOptions()), "no BuildOptions")
 refused(lambda: atomfit.check(images, "Pt", "wide"), "no voxel size")
 refused(lambda: atomfit.compare([1, 2]), "no model")
+refused(lambda: atomfit.compare(None), "a NoneType is no model")
+refused(lambda: atomfit.build(None, "Pt"), "no array")
+refused(lambda: atomfit.tilt(None, turns, "Pt", pixel_size=0.4), "no array")
+refused(lambda: atomfit.check(images, "Pt", 0.4, 3), "no pair of half-maps")
+refused(lambda: atomfit.read_map(None), "no name of a file")
+refused(lambda: atomfit.DensityMap.from_array(None, 0.4), "no array")
+for act in (
+    lambda: atomfit.build(images, "Pt", voxelsize=0.4),
+    lambda: atomfit.tilt(images, turns, "Pt", voxelsize=0.4),
+    lambda: atomfit.simulate(voxelsize=0.4),
+    lambda: atomfit.simulate(atomfit.simulation.SimulationOptions(), voxelsize=0.4),
+):
+    try:
+        act()
+    except TypeError as error:
+        told = (f"{name}() got an unexpected keyword" in str(error) for name in act.__code__.co_names)
+        assert any(told), error
+        assert "'voxelsize'" in str(error), error
+    else:
+        raise AssertionError("unknown keyword")
 refused(lambda: atomfit.compare("a.cif"), "1 model")
 refused(lambda: atomfit.compare(["a", "b"], distance="far"), "no distance")
 """

@@ -91,7 +91,10 @@ def test_atoms_of_a_start_are_known_again() -> None:
     assert more.rows_in(start).tolist() == [0, -1, -1, 3]
     assert more.rows_in(fewer).tolist() == [0, -1, -1, 1]
     assert more.frozen.tolist() == [False, False, False, True]
-    assert more.ids.tolist() == [7, 8, 9]
+    assert more.ids.tolist() == [7, 10, 11]
+    other = _with_atoms(more, np.stack([np.full(3, 4.0), more.positions[2], more.positions[0]]), 14)
+    assert other.ids.tolist() == [12, 11, 7]
+    assert other.chosen(np.array([False, False, True, True])).joined(np.zeros((1, 3)), 14).ids[-1] == 13
     again = more.chosen(np.array([True, False, False, True])).joined(np.zeros((1, 3)), 14)
     assert again.rows_in(more).tolist() == [0, -1, 3]
 

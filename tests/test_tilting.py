@@ -297,6 +297,11 @@ def test_what_images_lack_is_judged_and_removed_on_request(truth: Planted, tmp_p
     mended = tilt_of(truth, tmp_path / "mended", wrong, selection="fit")
     pairs = match(mended.positions, truth.positions, 0.5)
     assert (pairs.missing, pairs.false) == (0, 0)
+    # Atoms of the model keep its numbers, and no other has that of the one that went.
+    assert sorted(mended.start.ids)[:42] == list(range(1, 43))
+    assert mended.start.ids.max() > 43
+    known = mended.start.ids <= 42
+    assert np.linalg.norm(mended.positions[known] - wrong[mended.start.ids[known] - 1], axis=1).max() < 0.5
 
 
 @pytest.mark.slow

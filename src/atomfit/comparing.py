@@ -7,7 +7,7 @@ options; only then is JAX imported.
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -113,18 +113,18 @@ def compare(
     **Raises:** `InputError` for what cannot be used.
     """
     options = CompareOptions(distance, fdr, calibrate, move)
-    if isinstance(inputs, str | os.PathLike):
-        inputs = [inputs]
-    wrong = next((one for one in inputs if not isinstance(one, str | os.PathLike)), None)
-    if wrong is not None:
+    alone = isinstance(inputs, str | os.PathLike) or not isinstance(inputs, Iterable)
+    given = [inputs] if alone else [*inputs]
+    wrong = [one for one in given if not isinstance(one, str | os.PathLike)]
+    if wrong:
         raise InputError(
-            f"a {type(wrong).__name__} is no model that can be compared",
+            f"a {type(wrong[0]).__name__} is no model that can be compared",
             "give files, or directories of results",
             "atomfit compare",
         )
-    if len(inputs) < 2:
-        raise InputError(f"{len(inputs)} model cannot be compared", "give two or more", "atomfit compare")
-    paths = [Path(given) for given in inputs]
+    if len(given) < 2:
+        raise InputError(f"{len(given)} model cannot be compared", "give two or more", "atomfit compare")
+    paths = [Path(one) for one in given if isinstance(one, str | os.PathLike)]
     maps = tuple(path for path in paths if _is_map(path))
     if element is not None and not maps:
         raise InputError(

@@ -16,6 +16,7 @@ import os
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
@@ -134,11 +135,23 @@ def alternatives(kind: Any) -> list[Any]:
     return [kind]
 
 
-def options_from(kind: type[T], given: T | None, changes: Mapping[str, Any]) -> T:
+def options_from(kind: type[T], given: T | None, changes: Mapping[str, Any], of: str) -> T:
     """Options that were given, with single fields replaced.
 
-    **Raises:** `InputError` if the options are another function's or a value cannot be used.
+    **Arguments:**
+
+    - `kind`, `given`, `changes`: their class, what was given, and fields to replace.
+    - `of`: the function that was called.
+
+    **Raises:** `InputError` if the options are another function's or a value cannot be used; `TypeError`,
+        as Python does of a call, if there is no such field.
     """
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    unknown = next((name for name in changes if name not in known), None)
+    if unknown is not None:
+        nearest = get_close_matches(unknown, known, 1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise TypeError(f"{of}() got an unexpected keyword argument {unknown!r}{hint}")
     if given is None:
         return kind(**changes)
     if not isinstance(given, kind):

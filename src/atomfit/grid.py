@@ -137,9 +137,10 @@ class DensityMap:
 
         **Raises:** `InputError` if values are no real numbers that 32-bit floats hold, or are masked.
         """
-        spacing = np.broadcast_to(np.asarray(voxel_size, np.float64), (values.ndim,)).copy()
-        start = np.zeros(values.ndim) if origin is None else np.asarray(origin, np.float64)
-        return cls(real_array(values), Grid(values.shape, spacing, start))
+        held = real_array(values)
+        spacing = np.broadcast_to(np.asarray(voxel_size, np.float64), (held.ndim,)).copy()
+        start = np.zeros(held.ndim) if origin is None else np.asarray(origin, np.float64)
+        return cls(held, Grid(held.shape, spacing, start))
 
     def with_values(self, values: Float[np.ndarray, "..."]) -> "DensityMap":
         """Other values on the same grid."""

@@ -176,7 +176,7 @@ def build(
 
     **Raises:** `InputError` if the map, an option or the checkpoint cannot be used.
     """
-    options = options_from(BuildOptions, options, changes)
+    options = options_from(BuildOptions, options, changes, "build")
     ready = source if isinstance(source, PreparedMap) else prepare(source, element, options)
     kept = Checkpoint(checkpoint, lambda: _job(ready, options), resume)
     with own_numerics(), kept.running():

@@ -160,7 +160,8 @@ def check(
     """
     kind = element_of(element or _ANY_METAL)
     file = _read(source, voxel_size)
-    halves = None if half_maps is None else read_half_maps(half_maps, file, voxel_size)
+    both = BuildOptions(half_maps=half_maps).half_maps
+    halves = None if both is None else read_half_maps(both, file, voxel_size)
     try:
         require_usable_values(file.map)
         around = find_unmeasured(file.map.values)

@@ -272,12 +272,14 @@ def _with_atoms(start: Start, positions: Float[np.ndarray, "n 3"], number: int) 
     around = np.flatnonzero(start.frozen)
     every = np.concatenate([before, around])
     places, new = np.concatenate([positions, start.positions[around]]), (every < 0)[:, None]
+    ids = start.ids_with_new(before)
     return replace(
         start,
         positions=places,
         numbers=np.where(every < 0, number, start.numbers[every]),
         frozen=np.arange(len(every)) >= len(positions),
-        ids=np.arange(1, len(positions) + 1),
+        ids=ids,
+        last=max([start.last, *start.ids.tolist(), *ids.tolist()]),
         known=None if start.known is None else np.where(new, np.inf, start.known[every]),
         expected=None if start.expected is None else np.where(new, places, start.expected[every]),
         rows=None,

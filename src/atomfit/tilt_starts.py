@@ -65,6 +65,7 @@ class Start:
     - `expected`: where atoms are expected to be (Å), if they begin elsewhere.
     - `rows`, `named`: numbers by which atoms are known again once some of them are chosen or others joined,
         and how many have been given.
+    - `last`: the largest of `ids` that there has been, which no other atom gets.
     """
 
     positions: Float[np.ndarray, "n 3"]
@@ -76,6 +77,7 @@ class Start:
     expected: Float[np.ndarray, "n 3"] | None = None
     rows: Int[np.ndarray, " n"] | None = None
     named: int = 0
+    last: int = 0
 
     def going_on(self, positions: Float[np.ndarray, "n 3"]) -> "Start":
         """The same expected where they were, but beginning at other places (Å)."""
@@ -97,6 +99,7 @@ class Start:
             ids=self.ids[kept[: len(self.ids)]],
             rows=self._rows[kept],
             named=self._named,
+            last=self._last,
             known=None if self.known is None else self.known[kept],
             expected=None if self.expected is None else self.expected[kept],
         )
@@ -108,23 +111,34 @@ class Start:
         def insert(old: np.ndarray, new: np.ndarray) -> np.ndarray:
             return np.concatenate([old[:moving], new, old[moving:]])
 
-        rows, ids = self._rows, self.ids
+        rows = self._rows
         return replace(
             self,
             positions=insert(self.positions, places),
             numbers=insert(self.numbers, np.full(a, number)),
             frozen=insert(self.frozen, np.zeros(a, bool)),
-            ids=np.concatenate([ids, max(ids, default=0) + 1 + np.arange(a)]),
+            ids=np.concatenate([self.ids, self._last + 1 + np.arange(a)]),
+            last=self._last + a,
             rows=insert(rows, self._named + np.arange(a)),
             named=self._named + a,
             known=None if self.known is None else insert(self.known, np.full((a, 3), np.inf)),
             expected=None if self.expected is None else insert(self.expected, places),
         )
 
+    def ids_with_new(self, before: Int[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
+        """Of atoms that were some of these (their indices), or are new (-1)."""
+        new = before < 0
+        added = self._last + np.cumsum(new)
+        return np.where(new, added, self.ids[before] if len(self.ids) else added)
+
     def rows_in(self, earlier: "Start") -> Int[np.ndarray, " n"]:
         """Which of the atoms that these were chosen from each one is; -1 for those joined since."""
         place = {int(name): i for i, name in enumerate(earlier._rows)}
         return np.array([place.get(int(name), -1) for name in self._rows], dtype=int)
+
+    @property
+    def _last(self) -> int:
+        return max(self.last, int(max(self.ids, default=0)))
 
     @property
     def _named(self) -> int:

@@ -198,7 +198,7 @@ def tilt(
 
     **Raises:** `InputError` if images, views, the start, an option or the checkpoint cannot be used.
     """
-    options = options_from(TiltOptions, options, changes)
+    options = options_from(TiltOptions, options, changes, "tilt")
     if isinstance(images, PreparedSeries):
         ready = images
     elif views is None:
@@ -241,6 +241,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         found, warnings, insisted = judged(start, ready, options)
         warnings = [*ready.warnings, *warnings]
         require_room(start, ready, options.probe, selecting)
+    begun = start if given or not selecting else None
     # Told before the fit, because they may be reasons not to wait for it.
     for warning in warnings:
         log.warning(warning)
@@ -295,7 +296,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
     later.extend(verdict.beside(warnings))
     for warning in later:
         log.warning(warning)
-    _describe(fit, start, len(moving) - len(start.ids))
+    _describe(fit, start, begun, len(moving) - len(start.ids))
     log.info(verdict.describe())
     return TiltResult(
         ready,
@@ -358,10 +359,16 @@ def _of_moving(neighbours: Neighbours, moving: Bool[np.ndarray, " n"]) -> Neighb
     )
 
 
-def _describe(fit: TiltFit, start: Start, around: int) -> None:
+def _describe(fit: TiltFit, start: Start, begun: Start | None, around: int) -> None:
+    """What has been fitted, and how far atoms are from where a model had them (None if there was none)."""
     if not len(start.ids):
         return
-    moves = np.linalg.norm((np.asarray(fit.atoms.positions) - start.positions)[~start.frozen], axis=1)
+    moved = ""
+    if begun is not None:
+        _, now, before = np.intersect1d(start.ids, begun.ids, return_indices=True)
+        moves = np.asarray(fit.atoms.positions)[~start.frozen][now] - begun.positions[~begun.frozen][before]
+        if len(moves):
+            moved = f" moved by {np.sqrt(np.mean(np.sum(moves**2, axis=1))):.3f} Å (rms)"
     fitted = ~fit.held_out
     held = (
         f", {np.mean(fit.correlations[fit.held_out]):.4f} on the {int(fit.held_out.sum())} held out"
@@ -369,10 +376,10 @@ def _describe(fit: TiltFit, start: Start, around: int) -> None:
         else ""
     )
     log.info(
-        "%d atoms%s moved by %.3f Å (rms); images and model correlate by %.4f%s",
-        len(moves),
-        f" among {around} that did not" if around else "",
-        float(np.sqrt(np.mean(moves**2))),
+        "%d atoms%s%s; images and model correlate by %.4f%s",
+        len(start.ids),
+        f" among {around} that did not move" if around else "",
+        moved,
         float(np.mean(fit.correlations[fitted])),
         held,
     )

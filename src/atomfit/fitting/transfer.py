@@ -81,5 +81,5 @@ def lost_below(
     slowest = int(np.flatnonzero(seen)[0])
     if best <= 0 or transfer[slowest] + _ERRORS * errors[slowest] > _LOST * best:
         return 0.0
-    whole = np.flatnonzero(seen & (transfer >= _KEPT * best))
+    whole = np.flatnonzero(seen & (transfer >= _KEPT * float(transfer[seen].max())))
     return (float(whole[0]) - 0.5) * step

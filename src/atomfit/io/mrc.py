@@ -11,6 +11,7 @@ voxel size or the wrong hand looks just as good.
 import bz2
 import gzip
 import hashlib
+import os
 import warnings as python_warnings
 import zlib
 from collections.abc import Callable
@@ -86,6 +87,8 @@ def read_map(
 
     **Raises:** `InputError` for whatever is not a complete 3D map with a voxel size.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a {type(path).__name__} is no name of a file", "give its path")
     path = Path(path)
     try:
         return _read(path, checked_voxel_size(voxel_size), admit)

@@ -67,7 +67,7 @@ def simulate(options: SimulationOptions | None = None, **changes: object) -> Sim
 
     **Raises:** `InputError` if an option makes no sense or the particle does not fit into the box.
     """
-    options = options_from(SimulationOptions, options, changes)
+    options = options_from(SimulationOptions, options, changes, "simulate")
     kind = element(options.element)
     rng = np.random.default_rng(options.seed)
     sites = particle(options.shape, kind.symbol, options.size, options.seed, options.lattice)

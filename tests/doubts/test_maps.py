@@ -189,6 +189,14 @@ def test_images_are_no_map() -> None:
         settle(map_doubts(few)[0], insist=False)
 
 
+@pytest.mark.parametrize("half", [6, 10])
+def test_a_part_of_a_map_is_no_stack_of_images(half: int) -> None:
+    """All of its sections hold atoms, and the box is flat."""
+    values = simulate(shape="icosahedron", size=3, rotate="random", noise=0.06, seed=3).map.values
+    middle = len(values) // 2
+    assert map_doubts(values[middle - half : middle + half]) == ([], [])
+
+
 def test_hot_pixels_are_found_and_counts_are_none(rng: np.random.Generator) -> None:
     image = rng.poisson(0.05, (200, 200)).astype(np.float32)
     assert not len(hot_pixels(image, None, sharpest(2.77, 0.4)))

@@ -85,7 +85,8 @@ def view_warnings(
     if len(below):
         warnings.append(
             f"the model describes the images of views {listed(correlations, below)} less well than those "
-            f"beside them; the median is {median:.3f}: check their angles and centres, or leave them out"
+            f"beside them; the median is {median:.3f}: check their angles, centres and noise, or leave "
+            "them out"
         )
     if median < _NONE_AT_ALL and excess > COLOURED:
         warnings.append(

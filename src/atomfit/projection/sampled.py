@@ -39,8 +39,9 @@ from atomfit.projection.objective import Seen, TiltPosterior, series_of
 from atomfit.projection.parameters import Free, TiltParametrisation, parametrise
 from atomfit.projection.views import TiltSeries
 
-#: Neighbours over which samples are averaged, and squares of the mean: 3 % of a standard uncertainty.
-_NEIGHBOURS, _SQUARES = 80, 720
+#: Neighbours over which samples are averaged, and squares of the mean: 3 % of a standard uncertainty. Of
+#: many atoms more are near, in the same surroundings: up to so many if they are less than this part of all.
+_NEIGHBOURS, _MOST_NEIGHBOURS, _NEAR, _SQUARES = 80, 240, 1 / 25, 720
 #: Samples at most, of few atoms.
 _MOST = 30
 #: Steps of a refit; the first evaluates only.
@@ -115,7 +116,7 @@ def sampled_excess(
         determined &= ~frozen
     inverse = np.full_like(covariances, np.nan)
     inverse[determined] = np.linalg.pinv(covariances[determined], hermitian=True)
-    for _ in range(min(int(np.ceil(_SQUARES / (3 * min(n, _NEIGHBOURS)))), _MOST)):
+    for _ in range(min(int(np.ceil(_SQUARES / (3 * _neighbours(n)))), _MOST)):
         images = drawn + deviations * rng.standard_normal(drawn.shape, np.float32)
         prior = rng.standard_normal(len(flat)) / np.sqrt(np.where(flat > 0, flat, np.inf))
         seen = Seen(images, weights, rotations, centres)
@@ -190,10 +191,15 @@ def _refitted(posterior: TiltPosterior, free: Free) -> Free:
     return lax.fori_loop(0, _STEPS, go_on, (begin, _SOLVER.init(posterior, begin)))[0]
 
 
+def _neighbours(atoms: int) -> int:
+    """Over how many of so many atoms samples are averaged."""
+    return min(max(_NEIGHBOURS, min(int(_NEAR * atoms), _MOST_NEIGHBOURS)), atoms)
+
+
 def _local_mean(positions: Float[np.ndarray, "n 3"], squares: Float[np.ndarray, "s n"]) -> np.ndarray:
     """Of all samples of each atom and its neighbours; at least one."""
     each = np.minimum(squares, _LARGEST).mean(axis=0)
-    count = min(_NEIGHBOURS, len(positions))
+    count = _neighbours(len(positions))
     near = cKDTree(positions).query(positions, count)[1].reshape(len(positions), -1)
     known = np.isfinite(each)[near]
     total = np.where(known, each[near], 0.0).sum(axis=1)

@@ -40,8 +40,9 @@ log = logging.getLogger("atomfit")
 _SAME = 0.5
 #: How far outside of an image an atom still shows (Å).
 _MARGIN = 3.0
-#: Bytes of memory of a fit for each atom, beside those of the program and of the images (measured).
-_BYTES_PER_ATOM = 20e3
+#: Bytes of memory for each atom, beside those of the program and of the images: of a fit, and of a search,
+#: whose programs add up (measured; of 20,000 atoms 4.1 GB).
+_BYTES_PER_ATOM, _BYTES_SEARCHED = 20e3, 150e3
 #: Seconds on a processor's core: to compile, and for each atom in each view, directly and through a probe
 #: (measured).
 _COMPILING, _DIRECT, _THROUGH_PROBE = 30.0, 7e-4, 3e-3
@@ -360,7 +361,8 @@ def require_room(start: Start, ready: PreparedSeries, probe: ProbeKind, searchin
     **Raises:** `InputError` if it has not.
     """
     atoms, views = len(start.positions), len(ready.series)
-    needed = BYTES_AT_LEAST + BYTES_PER_PIXEL * ready.series.images.size + _BYTES_PER_ATOM * atoms
+    of_atom = _BYTES_SEARCHED if searching else _BYTES_PER_ATOM
+    needed = BYTES_AT_LEAST + BYTES_PER_PIXEL * ready.series.images.size + of_atom * atoms
     each = _DIRECT if probe == "direct" else _THROUGH_PROBE
     compiling = _COMPILING
     if searching:

@@ -91,7 +91,7 @@ class Trial:
         width = 0.23 * self.distance / PIXEL
         views = zip(self.series.views.rotations, self.series.views.centres, strict=True)
         drawn = np.stack([spots(self.atoms, r, c, self.series, width) for r, c in views])
-        found = drift.drifts(drawn, images, self.series.counted)
+        found = drift.drifts(drawn, replace(self.series, images=images))
         near = np.abs(found - self.drifts).max(axis=1) <= 1
         changed = np.any(found != 0, axis=1)
         return np.array(

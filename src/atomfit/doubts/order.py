@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from atomfit.errors import Doubt
 from atomfit.projection.agreement import (
+    ENOUGH,
     WIDTHS,
     attainable_correlation,
     correlations_of_views,
@@ -23,8 +24,6 @@ from atomfit.projection.agreement import (
 )
 from atomfit.projection.views import TiltSeries
 
-#: Part of the correlation that noise allows that images must have then: wrong atoms agree with any view.
-_ENOUGH = 0.8
 #: Part of the images that change places that must gain clearly.
 _MOST = 0.5
 #: Images that are named.
@@ -41,7 +40,7 @@ def order_doubts(series: TiltSeries, positions: Float[np.ndarray, "n 3"], distan
     - `distance`: typical distance of neighbours (Å).
     """
     each, pixels = np.arange(len(series)), series.counted.sum(axis=(1, 2))
-    enough = _ENOUGH * attainable_correlation(series)
+    enough = ENOUGH * attainable_correlation(series)
     for width in WIDTHS:
         table = correlations_of_views(series, positions, width * distance)
         gain = table - np.diag(table)[:, None] - least_gain(table, pixels[:, None])

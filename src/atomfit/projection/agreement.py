@@ -24,6 +24,8 @@ WIDTHS = (0.12, 0.25)
 #: By how much something else must agree better to be meant: standard errors of a correlation, which hold
 #: for views that have nothing in common, and a part of it, for atoms that are not quite where they are.
 _ERRORS, _PART = 3.5, 0.07
+#: Part of the correlation that noise allows that images must have then: wrong atoms agree with any view.
+ENOUGH = 0.8
 #: Spots wider than this part of an image are all alike.
 _WIDEST = 0.25
 

@@ -3,42 +3,39 @@
 A gradient moves an image by less than the width of its atoms; one that has drifted farther sits among its
 neighbours for good. So where shifts are refined, each image is first laid on what the atoms look like from
 its view, by cross-correlation. A view begins there if it agrees clearly better so, and where it was
-otherwise: a crystal without edges agrees with itself a lattice vector farther on, but not better.
+otherwise: a crystal without edges agrees with itself a lattice vector farther on, but not better. Atoms
+that account for little of what is in the images, wrong ones or a few of many, say nothing of drift.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from atomfit.projection.agreement import best_shift, least_gain
+from atomfit.projection.agreement import ENOUGH, attainable_correlation, best_shift, least_gain
 from atomfit.projection.verdict import correlation
+from atomfit.projection.views import TiltSeries
 
 
-def drifts(
-    drawn: Float[np.ndarray, "v rows columns"],
-    images: Float[np.ndarray, "v rows columns"],
-    counted: Bool[np.ndarray, "v rows columns"],
-) -> Float[np.ndarray, "v 2"]:
+def drifts(drawn: Float[np.ndarray, "v rows columns"], series: TiltSeries) -> Float[np.ndarray, "v 2"]:
     """By how many pixels (u, v) each image has drifted; zero if that is not clear.
 
     **Arguments:**
 
     - `drawn`: the atoms as they are seen without drift.
-    - `images`, `counted`: what was measured, and where.
+    - `series`: the images.
     """
-    return np.stack([_drift(*each) for each in zip(drawn, images, counted, strict=True)])
-
-
-def _drift(
-    drawn: Float[np.ndarray, "rows columns"],
-    image: Float[np.ndarray, "rows columns"],
-    counted: Bool[np.ndarray, "rows columns"],
-) -> Float[np.ndarray, " 2"]:
-    if not counted.any():
-        return np.zeros(2)
-    shift = best_shift(drawn, image, counted)
-    before, then = (correlation(each[counted], image[counted]) for each in (drawn, _moved(drawn, shift)))
-    least = least_gain(np.array([then]), np.array([np.count_nonzero(counted)]))[0]
-    return shift if then - before > least else np.zeros(2)
+    shifts, agreeing = np.zeros((len(series), 2)), []
+    for k, (image, counted) in enumerate(zip(series.images, series.counted, strict=True)):
+        if not counted.any():
+            continue
+        shift = best_shift(drawn[k], image, counted)
+        before, then = (
+            correlation(each[counted], image[counted]) for each in (drawn[k], _moved(drawn[k], shift))
+        )
+        agreeing.append(max(before, then))
+        if then - before > least_gain(np.array([then]), np.array([np.count_nonzero(counted)]))[0]:
+            shifts[k] = shift
+    well = bool(agreeing) and float(np.mean(agreeing)) > ENOUGH * attainable_correlation(series)
+    return shifts if well else np.zeros_like(shifts)
 
 
 def _moved(

@@ -142,7 +142,7 @@ class Run:
         model = single(TiltModel(atoms, make_probe("direct", self.reach), views))
         images = self.images(model)
         if drifting:
-            shifts = self.series.pixel * drifts(images, self.series.images, self.series.counted)
+            shifts = self.series.pixel * drifts(images, self.series)
             if shifts.any():
                 log.info("%d views have drifted by pixels", np.count_nonzero(shifts.any(axis=1)))
                 model = eqx.tree_at(lambda m: m.views.shifts, model, shifts.astype(np.float32))

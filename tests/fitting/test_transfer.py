@@ -11,6 +11,9 @@ from atomfit.elements import element
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.noise_sources import measure_noise, without_slow
 from atomfit.fitting.transfer import lost_below, without_slow_waves
+from atomfit.grid import DensityMap
+from atomfit.rendering import Gaussians
+from atomfit.rendering.host import render_map
 from atomfit.simulation import Simulation, simulate
 
 PT = element("Pt")
@@ -67,3 +70,18 @@ def test_error_bars_of_a_filtered_map() -> None:
         assert fit.chi_square < 0.9
     assert spread[0] > 1.5
     assert 0.4 < spread[1] < 1.3
+
+
+def test_a_mask_through_a_particle_takes_no_frequency(small: Simulation) -> None:
+    """Atoms that it cuts through are lacking in the model."""
+    values, grid = small.map.values, small.map.grid
+    indices = np.stack(np.indices(grid.shape), axis=-1).reshape(-1, 3)
+    middle = small.positions.mean(axis=0)
+    radius = 0.7 * np.linalg.norm(small.positions - middle, axis=1).max()
+    away = np.linalg.norm(grid.positions_of(indices) - middle, axis=1).reshape(grid.shape)
+    counted = away < radius
+    within = np.linalg.norm(small.positions - middle, axis=1) < radius
+    shown = Gaussians(small.positions[within], small.matrices[within], small.amplitudes[within])
+    model = render_map(shown, grid)
+    masked = DensityMap(np.where(counted, values, 0), grid, counted)
+    assert lost_below(masked, model) == 0

@@ -55,7 +55,7 @@ def lost_below(
     grid = density.grid
     inside = density.measured(np.ones(grid.shape, bool))
     of_map, of_model = (
-        fft.rfftn(np.where(inside, x - np.median(x[inside]), 0).astype(np.float32), workers=-1)
+        fft.rfftn(np.where(inside, x - np.mean(x, where=inside), 0).astype(np.float32), workers=-1)
         for x in (density.values, model)
     )
     step = 1 / float(grid.extent.min())

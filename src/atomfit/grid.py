@@ -107,7 +107,7 @@ class DensityMap:
 
     - `values`: one number a voxel (any unit; the fit works in multiples of an atom's peak).
     - `grid`: where the voxels are.
-    - `counted`: voxels that were measured (see `unmeasured`); all of them if None.
+    - `counted`: voxels that were measured (see `doubts.unmeasured`); all of them if None.
     """
 
     values: Float[np.ndarray, "..."]

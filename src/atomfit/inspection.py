@@ -18,11 +18,11 @@ from atomfit.doubts.noise import beside_noise, noise_doubts
 from atomfit.doubts.sections import map_doubts
 from atomfit.doubts.shape import shape_doubts
 from atomfit.doubts.spacing import measured_distance, spacing_doubts
+from atomfit.doubts.unmeasured import Unmeasured, faces
 from atomfit.doubts.values import fill_doubts, hot_doubts, sharpest, surrounding_doubts
 from atomfit.elements import Element
 from atomfit.errors import Doubt, InputError
 from atomfit.grid import DensityMap, Grid
-from atomfit.unmeasured import Unmeasured, faces
 
 #: Voxels must be smaller than this part of the neighbour distance for atoms to be resolved.
 COARSEST_VOXEL = 0.5

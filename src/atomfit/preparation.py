@@ -17,6 +17,7 @@ from atomfit.arrays import AnyArray, told_of_offset, without_offset
 from atomfit.detection.existence import Existence
 from atomfit.detection.resolution import MapResolution
 from atomfit.doubts.halves import Halves, half_map_doubts, scale_of_halves
+from atomfit.doubts.unmeasured import find_unmeasured
 from atomfit.elements import Element, elements_of, typical
 from atomfit.elements import element as element_of
 from atomfit.errors import Doubt, InputError, settle
@@ -35,7 +36,6 @@ from atomfit.io.tilts import read_tilts
 from atomfit.memory import require_memory
 from atomfit.options import BuildOptions
 from atomfit.tilts import TiltAngles
-from atomfit.unmeasured import find_unmeasured
 
 Source = str | Path | DensityMap | AnyArray
 

@@ -14,8 +14,8 @@ by several times, is none. Many such pixels are no defects of a detector but sin
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from atomfit.doubts.unmeasured import Unmeasured
 from atomfit.errors import Doubt
-from atomfit.unmeasured import Unmeasured
 
 #: How far zero must be from all others, in what these are from each other, to stand for something.
 _ZERO = 4.0

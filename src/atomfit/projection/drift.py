@@ -23,19 +23,20 @@ def drifts(drawn: Float[np.ndarray, "v rows columns"], series: TiltSeries) -> Fl
     - `drawn`: the atoms as they are seen without drift.
     - `series`: the images.
     """
-    shifts, agreeing = np.zeros((len(series), 2)), []
-    for k, (image, counted) in enumerate(zip(series.images, series.counted, strict=True)):
-        if not counted.any():
-            continue
-        shift = best_shift(drawn[k], image, counted)
-        before, then = (
-            correlation(each[counted], image[counted]) for each in (drawn[k], _moved(drawn[k], shift))
+    shifts, pixels = np.zeros((len(series), 2)), series.counted.sum(axis=(1, 2))
+    before, then = np.zeros((2, len(series)))
+    measured = np.flatnonzero(pixels)
+    for k in measured:
+        image, counted = series.images[k], series.counted[k]
+        shifts[k] = best_shift(drawn[k], image, counted)
+        before[k], then[k] = (
+            correlation(each[counted], image[counted]) for each in (drawn[k], _moved(drawn[k], shifts[k]))
         )
-        agreeing.append(max(before, then))
-        if then - before > least_gain(np.array([then]), np.array([np.count_nonzero(counted)]))[0]:
-            shifts[k] = shift
-    well = bool(agreeing) and float(np.mean(agreeing)) > ENOUGH * attainable_correlation(series)
-    return shifts if well else np.zeros_like(shifts)
+    shifts[then - before <= least_gain(then, pixels)] = 0
+    best = np.maximum(before, then)[measured]
+    if not len(best) or np.mean(best) <= ENOUGH * attainable_correlation(series):
+        return np.zeros_like(shifts)
+    return shifts
 
 
 def _moved(

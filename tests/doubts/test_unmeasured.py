@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from atomfit.detection.mean_atom import measure_mean_atom
+from atomfit.doubts.unmeasured import find_unmeasured
 from atomfit.elements import element
 from atomfit.errors import InputError
 from atomfit.fitting.joint import fit_jointly
@@ -14,7 +15,6 @@ from atomfit.grid import DensityMap
 from atomfit.options import BuildOptions
 from atomfit.preparation import masked, prepare
 from atomfit.simulation import Simulation, simulate
-from atomfit.unmeasured import find_unmeasured
 
 PT = element("Pt")
 Change = Callable[[np.ndarray], np.ndarray]

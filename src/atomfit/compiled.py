@@ -86,7 +86,7 @@ class kept(Generic[_P, _R]):
     def _key(self, leaves: list[Any], static: Any) -> str:
         shapes = [(x.shape, str(x.dtype), bool(getattr(x, "weak_type", False))) for x in leaves]
         about = io.BytesIO()
-        pickler = pickle.Pickler(about)
+        pickler = _Canonical(about)
         # Equal things are to have equal pickles, whether or not they are one thing.
         pickler.fast = True
         pickler.dump((self._function.__qualname__, shapes, static))
@@ -108,6 +108,13 @@ class kept(Generic[_P, _R]):
         program = jax.jit(flat).lower(leaves).compile()
         _write(path, program, tuple(shape_of_result))
         return _of_leaves(program, *shape_of_result)
+
+
+class _Canonical(pickle.Pickler):
+    """Pickles of equal things are equal in all processes: the order of a set differs from one to the next."""
+
+    def persistent_id(self, obj: Any) -> Any:
+        return ("set", sorted(map(repr, obj))) if isinstance(obj, set | frozenset) else None
 
 
 def _is_array(x: Any) -> bool:

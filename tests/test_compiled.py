@@ -30,7 +30,8 @@ for word in words:
     found = doubled(ConstantBackground(jnp.float32(2)), word, np.arange(3, dtype=np.float32), free)
     results.append([float(found["level"]), found["name"]])
 if "function" in words:
-    results.append(float(doubled(ConstantBackground(jnp.float32(1)), lambda: 0, jnp.ones(2), free)["level"]))
+    found = doubled(ConstantBackground(jnp.float32(1)), lambda: 0, jnp.ones(2), free)
+    results.append(float(found["level"]))
 print(json.dumps({"traced": [t for t in traced if isinstance(t, str)], "results": results}))
 """
 

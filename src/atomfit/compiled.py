@@ -111,7 +111,7 @@ class kept(Generic[_P, _R]):
 
 
 class _Canonical(pickle.Pickler):
-    """Pickles of equal things are equal in all processes: the order of a set differs from one to the next."""
+    """Equal things have equal pickles in all processes, which have their sets in different orders."""
 
     def persistent_id(self, obj: Any) -> Any:
         return ("set", sorted(map(repr, obj))) if isinstance(obj, set | frozenset) else None

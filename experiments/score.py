@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atomfit.matching import match
+from atomfit.structure.matching import match
 
 
 def columns(path: Path, *names: str) -> np.ndarray:

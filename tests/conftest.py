@@ -18,8 +18,9 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from atomfit.pipeline import BuildResult, build
+from atomfit.results.build import BuildResult
 from atomfit.simulation import Simulation, simulate
+from atomfit.workflows.build import build
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 

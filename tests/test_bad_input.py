@@ -11,11 +11,11 @@ from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from atomfit.cli import app
-from atomfit.grid import DensityMap
 from atomfit.io.mrc import write_map
-from atomfit.options import BuildOptions
-from atomfit.preparation import prepare
+from atomfit.options.build import BuildOptions
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.grid import DensityMap
+from atomfit.workflows.preparation import prepare
 
 Maker = Callable[[Path, bytearray], None]
 

@@ -17,7 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from atomfit.cli import app
-from atomfit.matching import match
+from atomfit.structure.matching import match
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

@@ -11,18 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from atomfit import process
-from atomfit.arrays import real_array
-from atomfit.errors import InputError
-from atomfit.grid import DensityMap
 from atomfit.io.image_stacks import read_images, stack_of
 from atomfit.io.mrc import read_map
-from atomfit.numerics import own_numerics
-from atomfit.options import BuildOptions
-from atomfit.pipeline import BuildResult, build
-from atomfit.preparation import check, prepare
-from atomfit.private import private_directory, read_private
+from atomfit.options.build import BuildOptions
+from atomfit.results.build import BuildResult
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.grid import DensityMap
+from atomfit.support import process
+from atomfit.support.arrays import real_array
+from atomfit.support.errors import InputError
+from atomfit.support.numerics import own_numerics
+from atomfit.support.private import private_directory, read_private
+from atomfit.workflows.build import build
+from atomfit.workflows.preparation import check, prepare
 
 
 def test_64_bits_of_another_program_change_no_fit(
@@ -237,8 +238,8 @@ def test_what_was_not_measured_may_be_beyond_32_bits() -> None:
 PROGRAM = """
 import numpy as np
 import atomfit
-from atomfit.tilt_options import TiltOptions
-from atomfit.tilt_preparation import prepare_series
+from atomfit.options.tilt import TiltOptions
+from atomfit.workflows.tilt_preparation import prepare_series
 
 def refused(act, words):
     try:

@@ -13,16 +13,17 @@ import typer
 from typer.testing import CliRunner, Result
 
 from atomfit.cli import app
-from atomfit.comparing import compare
-from atomfit.errors import Doubt, InputError, settle
+from atomfit.cli.terminal import refusals, say, spinner
 from atomfit.fitting.journal import current
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.mrc import write_map
-from atomfit.pipeline import build
-from atomfit.signals import as_interrupts
+from atomfit.results.tilt import TiltResult
 from atomfit.simulation import Simulation
-from atomfit.terminal import refusals, say, spinner
-from atomfit.tilting import TiltResult, tilt
+from atomfit.support.errors import Doubt, InputError, settle
+from atomfit.support.signals import as_interrupts
+from atomfit.workflows.build import build
+from atomfit.workflows.compare import compare
+from atomfit.workflows.tilt import tilt
 from simulated_series import PIXEL, Planted, planted
 
 
@@ -118,7 +119,7 @@ def test_maps_that_are_compared_are_fitted_once(
         write_map(path, small.map)
     path = tmp_path / "c"
     with monkeypatch.context() as patch:
-        patch.setattr("atomfit.comparing.compare_two", fault)
+        patch.setattr("atomfit.workflows.compare.compare_two", fault)
         with pytest.raises(RuntimeError):
             compare(maps, element="Pt", checkpoint=path)
     assert path.exists()
@@ -160,7 +161,7 @@ def test_a_fault_leaves_a_sentence_its_report_and_a_checkpoint(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("atomfit.pipeline.measure_atoms", failing)
+        patch.setattr("atomfit.workflows.build.measure_atoms", failing)
         outcome = invoked([*words, "-q"], patch)
     assert outcome.exit_code == (130 if isinstance(error, KeyboardInterrupt) else 1)
     assert "Traceback" not in outcome.output
@@ -361,7 +362,7 @@ def test_a_process_ends_as_its_result_did_when_nobody_listens(tmp_path: Path) ->
 
 def test_a_closed_stream_leaves_its_number_to_nobody(tmp_path: Path) -> None:
     program = (
-        "from atomfit.process import have_streams; have_streams()\n"
+        "from atomfit.support.process import have_streams; have_streams()\n"
         "with open('a', 'w') as a, open('b', 'w') as b: b.write(str(a.fileno()))"
     )
     shell = 'exec "$0" "$@" <&- >&- 2>&-'

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.elements import lattice_constant
-from atomfit.grid import DensityMap, Grid
-from atomfit.matching import match
-from atomfit.pipeline import BuildResult, build
+from atomfit.results.build import BuildResult
 from atomfit.simulation.disturbances import noise
 from atomfit.simulation.dynamics import molecular_dynamics
 from atomfit.simulation.particles import particle
+from atomfit.structure.elements import lattice_constant
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.matching import match
+from atomfit.workflows.build import build
 from experiments.accuracy.octahedron import VOXEL, Case, disturbed, octahedron
 from experiments.recording import markdown, record
 

@@ -9,10 +9,10 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.uncertainty import uncertainty
-from atomfit.grid import DensityMap, Grid
-from atomfit.neighbours import find_neighbours
 from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation.disturbances import noise, without_wedge
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.neighbours import find_neighbours
 
 VOXEL = 0.358
 _LATTICE = 3.92

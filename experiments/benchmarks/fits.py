@@ -16,13 +16,13 @@ import numpy as np
 from ase.cluster import Octahedron
 
 from atomfit.detection.mean_atom import measure_mean_atom
-from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc import write_map
 from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation import simulate
-from atomfit.units import b_from_u
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.support.units import b_from_u
 from experiments.benchmarks.timing import seconds
 from experiments.recording import markdown
 

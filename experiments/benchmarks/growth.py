@@ -98,10 +98,10 @@ def prepare(folder: Path, n: str) -> None:
 def fit(folder: Path) -> None:
     """Fit all atoms from near their true places, twice."""
     from atomfit.detection.mean_atom import measure_mean_atom
-    from atomfit.elements import element
     from atomfit.fitting.joint import fit_jointly
     from atomfit.fitting.noise_sources import measure_noise
     from atomfit.io.mrc import read_map
+    from atomfit.structure.elements import element
 
     platinum, density = element("Pt"), read_map(folder / "map.mrc").map
     positions = np.load(folder / "positions.npy")

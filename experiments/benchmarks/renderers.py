@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from atomfit.grid import Grid
 from atomfit.rendering import Gaussians, WindowPlan, plan_windows, render, render_map
-from atomfit.units import EIGHT_PI_SQUARED
+from atomfit.structure.grid import Grid
+from atomfit.support.units import EIGHT_PI_SQUARED
 from experiments.benchmarks.timing import Pair, paired
 from experiments.recording import markdown
 

@@ -9,16 +9,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
-from atomfit.grid import DensityMap, Grid
-from atomfit.io.columns import table
+from atomfit.files.columns import table
 from atomfit.io.models import model_of_columns
-from atomfit.matching import match
-from atomfit.pipeline import build
 from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation.changes import Change, changed
 from atomfit.simulation.disturbances import noise
 from atomfit.simulation.particles import particle
 from atomfit.statistics.comparison import Comparison, Model, compare
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.matching import match
+from atomfit.workflows.build import build
 from experiments.recording import markdown, record
 
 SEEDS = range(10)

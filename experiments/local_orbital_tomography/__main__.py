@@ -9,13 +9,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from atomfit.elements import element
 from atomfit.io.image_stacks import read_images
 from atomfit.io.models import read_model
 from atomfit.io.views import read_views
+from atomfit.options.tilt import ProbeKind
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries
-from atomfit.tilt_options import ProbeKind
+from atomfit.structure.elements import element
 from experiments.recording import markdown, record
 
 KINDS: tuple[ProbeKind, ...] = ("direct", "fixed", "rigid", "adaptive")

@@ -11,12 +11,12 @@ import jax
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from atomfit.elements import element
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.half_sets import compare_half_sets
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.simulation.particles import particle
+from atomfit.structure.elements import element
 from experiments.local_orbital_tomography.__main__ import read_series
 from experiments.recording import markdown, record
 

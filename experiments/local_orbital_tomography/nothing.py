@@ -10,9 +10,9 @@ import numpy as np
 
 from atomfit import tilt
 from atomfit.io.models import read_model
-from atomfit.matching import match
-from atomfit.tilt_options import TiltOptions
-from atomfit.tilt_preparation import prepare_series
+from atomfit.options.tilt import TiltOptions
+from atomfit.structure.matching import match
+from atomfit.workflows.tilt_preparation import prepare_series
 from experiments.recording import markdown, record
 
 #: Atoms farther than this from their place do not count as found (Å).

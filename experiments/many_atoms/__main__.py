@@ -16,10 +16,10 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from atomfit.errors import InputError
-from atomfit.matching import match
 from atomfit.projection.views import Views
-from atomfit.tilting import tilt
+from atomfit.structure.matching import match
+from atomfit.support.errors import InputError
+from atomfit.workflows.tilt import tilt
 
 PIXEL, BACKGROUND, EACH = 0.347, 0.02, 1.6
 #: Standard deviations (Å) and shares of an atom's image.
@@ -90,9 +90,9 @@ def oracle(images: np.ndarray, views: Views, truth: Float[np.ndarray, "n 3"]) ->
     """F1 of the maxima of a filtered back-projection above the threshold that is best for it."""
     from atomfit.detection.mean_atom import CLOSEST
     from atomfit.detection.peaks import local_maxima
-    from atomfit.elements import element
     from atomfit.projection.reconstruction import reconstruct
     from atomfit.projection.views import TiltSeries
+    from atomfit.structure.elements import element
 
     distance = element("Si").neighbour_distance
     counts = TiltSeries(images, np.ones(images.shape, bool), PIXEL, views, np.zeros(3))

@@ -11,14 +11,15 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.options.tilt import TiltOptions
 from atomfit.projection import sampled
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
-from atomfit.tilt_options import TiltOptions
-from atomfit.tilt_preparation import PreparedSeries, prepare_series
-from atomfit.tilt_refining import refine_start
-from atomfit.tilt_starts import Start
+from atomfit.projection.start import Start
+from atomfit.results.series import PreparedSeries
+from atomfit.workflows.tilt_preparation import prepare_series
+from atomfit.workflows.tilt_refining import refine_start
 from experiments.many_atoms.__main__ import PIXEL, glass, series
 from experiments.recording import markdown, record
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from atomfit.elements import element
-from atomfit.errors import InputError
-from atomfit.grid import DensityMap
-from atomfit.inspection import inspect
-from atomfit.pipeline import build
-from atomfit.preparation import prepare
+from atomfit.doubts.inspection import inspect
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap
+from atomfit.support.errors import InputError
+from atomfit.workflows.build import build
+from atomfit.workflows.preparation import prepare
 from experiments.noise_only.maps import MAPS, VOXEL
 from experiments.recording import markdown, record
 

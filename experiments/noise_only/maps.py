@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-from atomfit.grid import DensityMap
+from atomfit.structure.grid import DensityMap
 
 VOXEL, EDGE = 0.358, 72
 #: Distance of the crests of noise that was band-passed, that of atoms of Pt (Å).

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from atomfit.matching import match
-from atomfit.pipeline import build
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.matching import match
+from atomfit.workflows.build import build
 from experiments.recording import markdown, record
 
 SEEDS = (0, 1, 2)

@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from atomfit.detection.detect import detect
-from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.scatterers import FormFactors
-from atomfit.grid import DensityMap, Grid
-from atomfit.matching import match
 from atomfit.rendering import render_map
 from atomfit.simulation.disturbances import noise
 from atomfit.simulation.particles import orientation, particle, rotated
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.matching import match
 from experiments.recording import markdown, record
 
 ATOMS, SPACING, SEEDS = 135, 0.358, (0, 1)

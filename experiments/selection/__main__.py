@@ -9,22 +9,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from atomfit import pipeline
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.detection.peaks import local_maxima
-from atomfit.elements import element, lattice_constant
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc import read_map
-from atomfit.matching import Match, match
-from atomfit.neighbours import find_neighbours
-from atomfit.pipeline import BuildResult
 from atomfit.rendering import Gaussians, render_map
+from atomfit.results.build import BuildResult
 from atomfit.selection.contour import contour
 from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.disturbances import noise
 from atomfit.simulation.particles import particle
+from atomfit.structure.elements import element, lattice_constant
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.matching import Match, match
+from atomfit.structure.neighbours import find_neighbours
+from atomfit.workflows import build as pipeline
 from experiments.recording import markdown, record
 from experiments.selection.oracle import best_cut, best_picks
 from experiments.tantalum_film.__main__ import inner_match, published

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from atomfit.detection.detect import detect
-from atomfit.elements import element
-from atomfit.grid import DensityMap
 from atomfit.io.mrc import read_map
-from atomfit.matching import match
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.matching import match
 from experiments.recording import markdown, record
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.matching import match
+from atomfit.structure.matching import match
 
 #: Cuts that are tried.
 _CUTS = 150

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.collections import EllipseCollection
 from matplotlib.colors import Normalize
 
-from atomfit.io.columns import Table
+from atomfit.files.columns import Table
 from atomfit.statistics.depth import running_means
 from atomfit.statistics.particle import by_coordination
 from experiments.single_pt.measures import penetration

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
-from atomfit.io.columns import Table
-from atomfit.matching import Match, match
+from atomfit.files.columns import Table
 from atomfit.statistics.depth import DepthFit, fit_depth
+from atomfit.structure.matching import Match, match
 from experiments.single_pt.particles import Truth
 from experiments.single_pt.procedures import positions_of
 

@@ -22,11 +22,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from atomfit.elements import element
-from atomfit.grid import DensityMap, Grid
 from atomfit.simulation.disturbances import noise
 from atomfit.simulation.dynamics import Trajectory, molecular_dynamics
 from atomfit.simulation.particles import particle
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
 
 PT = element("Pt")
 #: Atoms of the paper's particles NP1 to NP8 (Table 1).

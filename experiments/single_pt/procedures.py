@@ -12,19 +12,19 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.atoms import matrices_of_elements
 from atomfit.detection.detect import correlations_with_identical_atoms
 from atomfit.detection.mean_atom import measure_mean_atom
+from atomfit.files.columns import Table, table
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.io.columns import Table, table
 from atomfit.io.models import model_of_columns
-from atomfit.neighbours import find_neighbours
-from atomfit.pipeline import build
 from atomfit.selection.contour import contour
 from atomfit.statistics.comparison import Comparison, compare
 from atomfit.statistics.displacements import principal_displacements
 from atomfit.statistics.geometry import measure_geometry
 from atomfit.statistics.intensity import highest_voxels, z_scores
+from atomfit.structure.atoms import matrices_of_elements
+from atomfit.structure.neighbours import find_neighbours
+from atomfit.workflows.build import build
 from experiments.selection.__main__ import PAPER
 from experiments.single_pt.particles import AT_REST, PT, Case, Truth
 

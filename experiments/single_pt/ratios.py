@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from atomfit.io.columns import Table
+from atomfit.files.columns import Table
 from experiments.recording import markdown
 from experiments.single_pt.measures import alike, surface_to_core
 from experiments.single_pt.procedures import NAMES, Study

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from atomfit.io.columns import Table
+from atomfit.files.columns import Table
 from atomfit.statistics.comparison import Comparison
 from atomfit.statistics.depth import measure_depths
 from experiments.recording import markdown

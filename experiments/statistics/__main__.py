@@ -10,15 +10,15 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 from scipy.spatial.transform import Rotation
 
-from atomfit.elements import element
-from atomfit.neighbours import find_neighbours
-from atomfit.options import ParticleShape
-from atomfit.pipeline import build
+from atomfit.options.build import ParticleShape
 from atomfit.simulation import simulate
 from atomfit.simulation.particles import particle
 from atomfit.statistics.coordination import measure_coordination
 from atomfit.statistics.depth import fit_depth, measure_depths
 from atomfit.statistics.geometry import Geometry, measure_geometry
+from atomfit.structure.elements import element
+from atomfit.structure.neighbours import find_neighbours
+from atomfit.workflows.build import build
 from experiments.recording import markdown, record
 
 SEEDS = range(5)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from atomfit.grid import Grid
 from atomfit.io.mrc import read_map
-from atomfit.matching import Match, match
-from atomfit.pipeline import build
+from atomfit.structure.grid import Grid
+from atomfit.structure.matching import Match, match
+from atomfit.workflows.build import build
 from experiments.recording import markdown, record
 
 MARGIN_VOXELS = 6

@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 import jax
 import numpy as np
 
-from atomfit.grid import Grid
 from atomfit.io.mrc import read_map
-from atomfit.matching import Match
-from atomfit.pipeline import build
-from atomfit.tilt_options import TiltOptions
-from atomfit.tilting import TiltResult, tilt
+from atomfit.options.tilt import TiltOptions
+from atomfit.results.tilt import TiltResult
+from atomfit.structure.grid import Grid
+from atomfit.structure.matching import Match
+from atomfit.workflows.build import build
+from atomfit.workflows.tilt import tilt
 from experiments.recording import markdown, record
 from experiments.tantalum_film.__main__ import inner_match, published
 

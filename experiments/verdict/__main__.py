@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from atomfit.elements import Element, elements_of, typical
-from atomfit.errors import InputError
-from atomfit.inspection import inspect
-from atomfit.pipeline import build
+from atomfit.doubts.inspection import inspect
+from atomfit.structure.elements import Element, elements_of, typical
+from atomfit.support.errors import InputError
 from atomfit.verdict.findings import Verdict
+from atomfit.workflows.build import build
 from experiments.recording import markdown, record
 from experiments.verdict.images import (
     ASYMMETRIC_SERIES,

@@ -10,8 +10,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from atomfit.projection.views import Views
+from atomfit.results.tilt import TiltResult
 from atomfit.simulation.particles import particle
-from atomfit.tilting import TiltResult, tilt
+from atomfit.workflows.tilt import tilt
 
 PIXEL, SHAPE, U = 0.4, (56, 56), 0.12
 ANGLES = np.arange(-70.0, 71.0, 7.0)

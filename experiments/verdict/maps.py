@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from atomfit.grid import DensityMap, Grid
 from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation import simulate
+from atomfit.structure.grid import DensityMap, Grid
 from experiments.noise_only.maps import MAPS
 
 VOXEL = 0.358

@@ -14,41 +14,43 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
-    "Atoms": "atoms",
-    "AnisotropicDisplacements": "atoms",
-    "IsotropicDisplacements": "atoms",
-    "BuildOptions": "options",
-    "BuildResult": "pipeline",
-    "DensityMap": "grid",
-    "Grid": "grid",
-    "InputError": "errors",
-    "TiltOptions": "tilt_options",
-    "TiltResult": "tilting",
+    "Atoms": "structure.atoms",
+    "AnisotropicDisplacements": "structure.atoms",
+    "IsotropicDisplacements": "structure.atoms",
+    "BuildOptions": "options.build",
+    "BuildResult": "results.build",
+    "DensityMap": "structure.grid",
+    "Grid": "structure.grid",
+    "InputError": "support.errors",
+    "TiltOptions": "options.tilt",
+    "TiltResult": "results.tilt",
     "Views": "projection.views",
-    "build": "pipeline",
-    "check": "preparation",
-    "compare": "comparing",
+    "build": "workflows.build",
+    "check": "workflows.preparation",
+    "compare": "workflows.compare",
     "read_map": "io.mrc",
     "simulate": "simulation",
-    "tilt": "tilting",
+    "tilt": "workflows.tilt",
     "write_map": "io.mrc",
 }
 
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
-    from atomfit.atoms import AnisotropicDisplacements, Atoms, IsotropicDisplacements
-    from atomfit.comparing import compare
-    from atomfit.errors import InputError
-    from atomfit.grid import DensityMap, Grid
     from atomfit.io.mrc import read_map, write_map
-    from atomfit.options import BuildOptions
-    from atomfit.pipeline import BuildResult, build
-    from atomfit.preparation import check
+    from atomfit.options.build import BuildOptions
+    from atomfit.options.tilt import TiltOptions
     from atomfit.projection.views import Views
+    from atomfit.results.build import BuildResult
+    from atomfit.results.tilt import TiltResult
     from atomfit.simulation import simulate
-    from atomfit.tilt_options import TiltOptions
-    from atomfit.tilting import TiltResult, tilt
+    from atomfit.structure.atoms import AnisotropicDisplacements, Atoms, IsotropicDisplacements
+    from atomfit.structure.grid import DensityMap, Grid
+    from atomfit.support.errors import InputError
+    from atomfit.workflows.build import build
+    from atomfit.workflows.compare import compare
+    from atomfit.workflows.preparation import check
+    from atomfit.workflows.tilt import tilt
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

@@ -13,12 +13,12 @@ from atomfit.detection.peaks import local_maxima
 from atomfit.detection.pieces import find_pieces
 from atomfit.detection.threshold import COARSE, SimulatedMapCorrelation, search_threshold
 from atomfit.detection.validation import least_correlation, validation_correlations
-from atomfit.elements import dimmest, element
-from atomfit.grid import DensityMap, Grid
-from atomfit.matching import match
 from atomfit.rendering import Gaussians, render_reference
-from atomfit.scattering import GaussianMixture, form_factor
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.elements import dimmest, element
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.matching import match
+from atomfit.structure.scattering import GaussianMixture, form_factor
 
 PT = element("Pt")
 

@@ -11,15 +11,15 @@ from atomfit.cli import app
 from atomfit.doubts.images import pixel_doubts, without_hot_pixels
 from atomfit.doubts.starts import require_distances, start_doubts
 from atomfit.doubts.views import view_doubts
-from atomfit.elements import element
-from atomfit.errors import InputError
+from atomfit.options.tilt import TiltOptions
 from atomfit.projection.misreadings import Agreement, Reading, agreement
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.rendering import Gaussians
 from atomfit.simulation import SeriesOptions, simulate, simulate_series
 from atomfit.simulation.series import projected
-from atomfit.tilt_options import TiltOptions
-from atomfit.tilt_preparation import prepare_series
+from atomfit.structure.elements import element
+from atomfit.support.errors import InputError
+from atomfit.workflows.tilt_preparation import prepare_series
 from simulated_series import PIXEL, SHAPE, Planted, planted
 from test_bad_input import refused
 

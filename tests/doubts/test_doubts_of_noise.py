@@ -9,18 +9,18 @@ from scipy.ndimage import gaussian_filter
 
 from atomfit.detection.existence import FEWEST_ATOMS, Existence, existence
 from atomfit.detection.surrogates import Texture
+from atomfit.doubts.inspection import inspect
 from atomfit.doubts.noise import CLEAR, beside_noise
 from atomfit.doubts.spacing import maxima
-from atomfit.elements import element
-from atomfit.errors import InputError
-from atomfit.grid import DensityMap
-from atomfit.inspection import inspect
-from atomfit.neighbours import shell_gap
-from atomfit.pipeline import build
-from atomfit.preparation import check, prepare
 from atomfit.report.check import describe
 from atomfit.simulation import Simulation
 from atomfit.simulation.disturbances import noise
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.neighbours import shell_gap
+from atomfit.support.errors import InputError
+from atomfit.workflows.build import build
+from atomfit.workflows.preparation import check, prepare
 
 PT = element("Pt")
 EDGE, VOXEL = 52, 0.358

@@ -11,12 +11,12 @@ import atomfit
 from atomfit.doubts.sections import map_doubts
 from atomfit.doubts.spacing import measured_distance
 from atomfit.doubts.values import hot_pixels, sharpest
-from atomfit.elements import element
-from atomfit.errors import Doubt, InputError, settle
-from atomfit.grid import DensityMap
-from atomfit.options import BuildOptions
-from atomfit.preparation import check, prepare
+from atomfit.options.build import BuildOptions
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap
+from atomfit.support.errors import Doubt, InputError, settle
+from atomfit.workflows.preparation import check, prepare
 from simulated_series import planted
 
 PT = element("Pt")

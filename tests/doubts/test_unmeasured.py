@@ -8,13 +8,13 @@ import pytest
 
 from atomfit.detection.mean_atom import measure_mean_atom
 from atomfit.doubts.unmeasured import find_unmeasured
-from atomfit.elements import element
-from atomfit.errors import InputError
 from atomfit.fitting.joint import fit_jointly
-from atomfit.grid import DensityMap
-from atomfit.options import BuildOptions
-from atomfit.preparation import masked, prepare
+from atomfit.options.build import BuildOptions
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap
+from atomfit.support.errors import InputError
+from atomfit.workflows.preparation import masked, prepare
 
 PT = element("Pt")
 Change = Callable[[np.ndarray], np.ndarray]

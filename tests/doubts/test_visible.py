@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atomfit.errors import InputError
-from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc import write_map
+from atomfit.options.tilt import TiltOptions
 from atomfit.projection.views import Views
 from atomfit.rendering import Gaussians, render_reference
-from atomfit.tilt_options import TiltOptions
-from atomfit.tilt_preparation import prepare_series
-from atomfit.tilt_starts import require_start
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.support.errors import InputError
+from atomfit.workflows.tilt_preparation import prepare_series
+from atomfit.workflows.tilt_starts import require_start
 from simulated_series import PIXEL, U, planted
 
 

@@ -14,17 +14,18 @@ from typer.testing import CliRunner
 
 import atomfit
 from atomfit.cli import app
-from atomfit.errors import InputError
 from atomfit.figures import panels, quantities, require_matplotlib
 from atomfit.figures.balls import ALONG_X, ALONG_Z, draw_ellipsoids
 from atomfit.figures.particle import by_number
 from atomfit.figures.style import ONE_COLUMN, TWO_COLUMNS, styled
-from atomfit.io.columns import particle, table
-from atomfit.io.results import summary
-from atomfit.pipeline import BuildResult, build
+from atomfit.files.build import summary
+from atomfit.files.columns import particle, table
+from atomfit.results.build import BuildResult
 from atomfit.simulation import Simulation
 from atomfit.simulation.changes import changed
 from atomfit.simulation.particles import particle as sites_of
+from atomfit.support.errors import InputError
+from atomfit.workflows.build import build
 
 BUILT = ("coordination", "depth", "distances", "fit", "histograms", "particle", "planes", "threshold")
 COMPARED = ("displacements", "models", "surroundings")
@@ -203,8 +204,8 @@ def test_without_matplotlib_nothing_is_begun(
     models: list[str], small_result: BuildResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atomfit.figures.find_spec", lambda name: None)
-    monkeypatch.setattr("atomfit.comparing.compare", pytest.fail)
-    monkeypatch.setattr("atomfit.preparation.prepare", pytest.fail)
+    monkeypatch.setattr("atomfit.workflows.compare.compare", pytest.fail)
+    monkeypatch.setattr("atomfit.workflows.preparation.prepare", pytest.fail)
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     for arguments in (["compare", *models[:2]], ["build", "map.mrc", "--element", "Pt"]):

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.uncertainty import uncertainty
-from atomfit.grid import DensityMap, Grid
 from atomfit.rendering import Gaussians, render_map
+from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
 
 VOXEL = 0.3
 NOISE = 0.05

@@ -6,9 +6,9 @@ import numpy as np
 
 from atomfit.fitting.determined import BEYOND, determined, scales_of
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.neighbours import find_neighbours
-from atomfit.pipeline import BuildResult
+from atomfit.results.build import BuildResult
 from atomfit.statistics.uncertainties import propagate
+from atomfit.structure.neighbours import find_neighbours
 
 
 def test_rows_and_columns_of_what_is_unknown_are_empty() -> None:

@@ -7,10 +7,8 @@ import numpy as np
 import optax
 import pytest
 
-from atomfit.atoms import AnisotropicDisplacements, Atoms
 from atomfit.detection.detect import Detection, detect
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
 from atomfit.fitting.first_order import LBFGS, Adam, Optax
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.model import (
@@ -23,10 +21,12 @@ from atomfit.fitting.model import (
 from atomfit.fitting.objective import LeastSquares, region_around, region_mask
 from atomfit.fitting.parameters import Bounds, parametrise
 from atomfit.fitting.solvers import AbstractSolver, minimise
-from atomfit.grid import DensityMap, Grid
-from atomfit.matching import match
 from atomfit.rendering import plan_windows, render_map
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.atoms import AnisotropicDisplacements, Atoms
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.matching import match
 
 PT = element("Pt")
 

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
-from atomfit.atoms import elements_of_matrices
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks
 from atomfit.fitting.pointwise import information_blocks, information_border
-from atomfit.grid import DensityMap, Grid
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.atoms import elements_of_matrices
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
 
 PT = element("Pt")
 

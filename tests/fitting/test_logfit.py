@@ -5,9 +5,9 @@ import pytest
 
 from atomfit.fitting.fitted import FittedAtoms, region_correlation
 from atomfit.fitting.logfit import fit_logarithms
-from atomfit.grid import DensityMap, Grid
 from atomfit.rendering import Gaussians, render_map, render_reference
 from atomfit.simulation import Simulation
+from atomfit.structure.grid import DensityMap, Grid
 
 GRID = Grid((40, 42, 44), np.array([0.33, 0.36, 0.3]), np.array([2.0, -1.0, 5.0]))
 RADIUS = 1.04

@@ -10,8 +10,6 @@ import pytest
 from scipy.spatial import cKDTree
 
 from atomfit.detection.detect import detect
-from atomfit.elements import element
-from atomfit.errors import InputError
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.first_order import LBFGS, Adam
 from atomfit.fitting.joint import JointFit, fit_jointly
@@ -22,8 +20,10 @@ from atomfit.fitting.parameters import AbstractParametrisation, Free
 from atomfit.fitting.pose import pose
 from atomfit.fitting.posterior import AbstractPosterior, Evaluation
 from atomfit.fitting.solvers import AbstractSolver, Minimum, minimise
-from atomfit.matching import match
 from atomfit.simulation import simulate
+from atomfit.structure.elements import element
+from atomfit.structure.matching import match
+from atomfit.support.errors import InputError
 
 PT = element("Pt")
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from atomfit.detection.detect import detect
-from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
-from atomfit.grid import DensityMap, Grid
 from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.disturbances import noise as noise_map
 from atomfit.simulation.disturbances import without_wedge
 from atomfit.statistics.displacements import principal_displacements
 from atomfit.statistics.uncertainties import debiased_isotropy
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
 
 PT = element("Pt")
 

@@ -7,8 +7,6 @@ import pytest
 
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
-from atomfit.errors import InputError
 from atomfit.fitting import noise_sources
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.noise import NoiseSpectrum
@@ -19,14 +17,16 @@ from atomfit.fitting.noise_sources import (
     spectrum_of_tilts,
 )
 from atomfit.fitting.objective import region_mask
-from atomfit.grid import DensityMap, Grid
-from atomfit.matching import match
-from atomfit.pipeline import build
+from atomfit.fitting.tilt_angles import TiltAngles
 from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.disturbances import noise as noise_map
 from atomfit.simulation.disturbances import without_wedge
-from atomfit.tilts import TiltAngles
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.matching import match
+from atomfit.support.errors import InputError
+from atomfit.workflows.build import build
 
 PT = element("Pt")
 DEVIATION, CORRELATION = 0.05, 0.5

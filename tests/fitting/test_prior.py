@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
 from atomfit.fitting.hyperparameters import estimate_prior
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.overlaps import derivatives_of_gaussian
 from atomfit.fitting.prior import DisplacementPrior, MapAlone
 from atomfit.fitting.scatterers import OneGaussian
 from atomfit.fitting.uncertainty import covariances_of_lone_atoms
-from atomfit.options import Prior
+from atomfit.options.build import Prior
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
+from atomfit.structure.elements import element
 
 MEAN = np.array([0.25, 0.24, 0.30, 0.0, 0.01, 0.0])
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.residual_noise import SmoothNoise, absorbed_part, noise_left, taper
-from atomfit.grid import DensityMap, Grid
 from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.disturbances import noise
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
 
 ALL = ("positions", "displacements", "amplitudes")
 GRID = Grid((72, 64, 80), np.array([0.35, 0.4, 0.3]), np.zeros(3))

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
-from atomfit.errors import InputError
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.overlaps import derivatives_of_gaussian
 from atomfit.fitting.pose import pose
 from atomfit.fitting.resolution import RIGID, resolve, voxel_variances
 from atomfit.fitting.scatterers import FormFactors, OneGaussian
 from atomfit.fitting.uncertainty import Uncertainty
-from atomfit.grid import DensityMap, Grid
-from atomfit.options import BuildOptions
+from atomfit.options.build import BuildOptions
 from atomfit.rendering import Gaussians, render_map, render_reference
-from atomfit.scattering import GaussianMixture, form_factor, reduced
 from atomfit.simulation.particles import particle
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.scattering import GaussianMixture, form_factor, reduced
+from atomfit.support.errors import InputError
 
 PT = element("Pt")
 RESOLUTION, SPACING = 0.1, 0.36

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.noise_sources import measure_noise
@@ -20,6 +19,7 @@ from atomfit.fitting.sensitivity import refined
 from atomfit.fitting.uncertainty import uncertainty
 from atomfit.rendering import Gaussians, render_reference
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.elements import element
 
 PT = element("Pt")
 NOISE = 0.03

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from atomfit.detection.detect import detect
-from atomfit.elements import element
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.objective import region_around
-from atomfit.grid import DensityMap, Grid
 from atomfit.simulation import simulate
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
 
 PT = element("Pt")
 

@@ -8,9 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from atomfit.atoms import AnisotropicDisplacements, Atoms, IsotropicDisplacements, elements_of_matrices
 from atomfit.detection.detect import detect
-from atomfit.elements import element
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.information import closed, free_directions
 from atomfit.fitting.joint import fit_jointly
@@ -18,6 +16,13 @@ from atomfit.fitting.model import MapModel, NoBackground
 from atomfit.fitting.pose import pose
 from atomfit.fitting.term_information import term_blocks
 from atomfit.simulation import simulate
+from atomfit.structure.atoms import (
+    AnisotropicDisplacements,
+    Atoms,
+    IsotropicDisplacements,
+    elements_of_matrices,
+)
+from atomfit.structure.elements import element
 
 N, PADDED = 27, 32
 

@@ -7,14 +7,14 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from atomfit.detection.mean_atom import measure_mean_atom
-from atomfit.elements import element
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.noise_sources import measure_noise, without_slow
 from atomfit.fitting.transfer import lost_below, without_slow_waves
-from atomfit.grid import DensityMap
 from atomfit.rendering import Gaussians
 from atomfit.rendering.host import render_map
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap
 
 PT = element("Pt")
 Change = Callable[[np.ndarray], np.ndarray]

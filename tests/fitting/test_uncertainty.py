@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from atomfit.atoms import elements_of_matrices
 from atomfit.detection.detect import detect
-from atomfit.elements import element
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.information import Information
 from atomfit.fitting.joint import fit_jointly
@@ -13,12 +11,14 @@ from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks
 from atomfit.fitting.pointwise import information_blocks, part_inside
 from atomfit.fitting.pose import pose
 from atomfit.fitting.uncertainty import uncertainty
-from atomfit.grid import Grid
-from atomfit.matching import match
-from atomfit.neighbours import find_neighbours
 from atomfit.simulation import simulate
 from atomfit.statistics.displacements import principal_displacements
 from atomfit.statistics.uncertainties import debiased_isotropy, propagate
+from atomfit.structure.atoms import elements_of_matrices
+from atomfit.structure.elements import element
+from atomfit.structure.grid import Grid
+from atomfit.structure.matching import match
+from atomfit.structure.neighbours import find_neighbours
 
 PT = element("Pt")
 NOISE, VOLUME = 0.05, 0.046

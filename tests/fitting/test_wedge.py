@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.wedge import Wedge, find_wedge, likelihood
-from atomfit.grid import DensityMap, Grid
 from atomfit.simulation.disturbances import noise, without_wedge
+from atomfit.structure.grid import DensityMap, Grid
 
 GRID = Grid((64, 64, 64), np.full(3, 0.4), np.zeros(3))
 

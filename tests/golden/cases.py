@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
 from atomfit.fitting.likelihood import PoissonLoss, StudentLoss
 from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.pose import pose
@@ -36,6 +35,7 @@ from atomfit.projection.views import TiltSeries, Views
 from atomfit.rendering import Gaussians
 from atomfit.simulation import simulate
 from atomfit.simulation.series import projected
+from atomfit.structure.elements import element
 
 VALUES = Path(__file__).with_name("values.json")
 Numbers = dict[str, list[float]]
@@ -117,9 +117,7 @@ def of_series(kind: str) -> Numbers:
     images = np.stack(list(projected(atoms, views, np.zeros(3), _SHAPE, _PIXEL))) + 0.1
     counted = kind == "Poisson"
     images = rng.poisson(5 * images) if counted else images + 0.2 * rng.standard_normal(images.shape)
-    series = TiltSeries(
-        images.astype(np.float32), np.ones(images.shape, bool), _PIXEL, views, np.zeros(3)
-    )
+    series = TiltSeries(images.astype(np.float32), np.ones(images.shape, bool), _PIXEL, views, np.zeros(3))
     every = {
         "direct": {"positions", "strengths", "log_widths", "backgrounds"},
         "Poisson": {"positions", "strengths", "log_widths", "backgrounds"},

@@ -13,10 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from atomfit.cli import app
-from atomfit.errors import InputError
 from atomfit.io.mrc import write_map
-from atomfit.pipeline import BuildResult, build
+from atomfit.results.build import BuildResult
 from atomfit.simulation import Simulation
+from atomfit.support.errors import InputError
+from atomfit.workflows.build import build
 
 OPTIONS = {"noise": "white", "displacements": "isotropic"}
 
@@ -65,7 +66,7 @@ def test_a_resumed_fit_is_the_one_that_was_not_interrupted(
     def detect_again(*_: object, **__: object) -> None:
         raise AssertionError("atoms were looked for again")
 
-    monkeypatch.setattr("atomfit.pipeline.detect", detect_again)
+    monkeypatch.setattr("atomfit.workflows.build.detect", detect_again)
     resumed = build(small.map, "Pt", checkpoint=path, resume=True, **OPTIONS)
     same_atoms(resumed, whole)
     found, again = whole.detection, resumed.detection
@@ -156,7 +157,7 @@ def test_an_end_before_the_first_iteration_keeps_the_atoms(
 ) -> None:
     path = tmp_path / "c"
     with monkeypatch.context() as patch:
-        patch.setattr("atomfit.refining.fit_jointly", lambda *_, **__: interrupt_at(0)(0, 0.0))
+        patch.setattr("atomfit.workflows.refining.fit_jointly", lambda *_, **__: interrupt_at(0)(0, 0.0))
         with pytest.raises(KeyboardInterrupt):
             build(small.map, "Pt", checkpoint=path, **OPTIONS)
     resumed = build(small.map, "Pt", checkpoint=path, resume=True, **OPTIONS)

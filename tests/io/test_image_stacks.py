@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from atomfit.errors import InputError
 from atomfit.io.image_stacks import read_images, stack_of, write_images
 from atomfit.io.pictures import grey, png
+from atomfit.support.errors import InputError
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 8, 6)).astype(np.float32)
 

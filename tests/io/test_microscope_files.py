@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from atomfit.errors import InputError
 from atomfit.io.image_stacks import ImageStack, read_images
 from atomfit.io.microscope_files import Axis, oriented
+from atomfit.support.errors import InputError
 
 IMAGES = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
 OME = {"PhysicalSizeX": 0.04, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.04, "PhysicalSizeYUnit": "nm"}

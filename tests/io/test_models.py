@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atomfit.errors import InputError
 from atomfit.io.models import read_model
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
+from atomfit.support.errors import InputError
 
 TABLE = "id,element,x,y,z,x_esd,y_esd,z_esd,u_iso,u_iso_esd,flags\n"
 ROWS = "1,Pt,1,2,3,.1,.2,.3,.2,.01,\n7,Fe,4,5,6,,,,.3,,at_bound\n"

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from atomfit.errors import InputError
-from atomfit.grid import DensityMap, Grid
 from atomfit.io.image_stacks import read_images
 from atomfit.io.mrc import from_array, read_map, write_map
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.support.errors import InputError
 
 
 def write(path: Path, values: np.ndarray, voxel: float = 0.4, **header: object) -> Path:

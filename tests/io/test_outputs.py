@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from atomfit.errors import InputError
 from atomfit.io.manifest import files_of_result
 from atomfit.io.outputs import claimed, optional, staged
+from atomfit.support.errors import InputError
 
 RECORD = json.dumps({"versions": {"atomfit": "1"}})
 

@@ -13,9 +13,9 @@ from ase.io import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atomfit.errors import InputError
 from atomfit.io.models import read_model
 from atomfit.statistics.comparison import Model
+from atomfit.support.errors import InputError
 
 PLACES = np.array([[1.0, 2.0, 3.0], [4.5, 5.25, 6.125], [7.0, 1.5, 2.5]])
 CELL = "".join(

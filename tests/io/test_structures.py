@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from atomfit.io.core_cif import box, with_esd, write_core_cif
 from atomfit.io.models import read_model
 from atomfit.io.structures import Structure, write_mmcif, write_pdb, write_xyz
-from atomfit.units import HALF_PROBABILITY_SCALE, b_from_u
+from atomfit.support.units import HALF_PROBABILITY_SCALE, b_from_u
 
 gemmi = pytest.importorskip("gemmi")
 

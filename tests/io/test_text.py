@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atomfit.errors import InputError
 from atomfit.io.models import read_model
 from atomfit.io.text import number
 from atomfit.io.tilts import read_tilts
 from atomfit.io.views import read_views
+from atomfit.support.errors import InputError
 
 ANGLES = [-60.0, -1.5, 0.0, 30.0, 60.25]
 WAYS = {

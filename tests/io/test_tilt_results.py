@@ -6,9 +6,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from atomfit.elements import element
-from atomfit.io.tilt_results import particle
+from atomfit.files.tilt import particle
 from atomfit.statistics.geometry import measure_geometry
+from atomfit.structure.elements import element
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])

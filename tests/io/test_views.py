@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from atomfit.errors import InputError
 from atomfit.io.views import CENTRE, MATRIX, read_views, write_views
 from atomfit.projection.views import Views
+from atomfit.support.errors import InputError
 
 SHAPE = (40, 50)
 UNIT = "1,0,0,0,1,0,0,0,1"

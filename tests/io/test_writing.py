@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from atomfit.errors import InputError
 from atomfit.io.manifest import BUILD, MAP_COPY, files_of_result
-from atomfit.pipeline import BuildResult
+from atomfit.results.build import BuildResult
+from atomfit.support.errors import InputError
 
 
 def test_files_are_those_that_are_looked_for_beforehand(small_result: BuildResult, tmp_path: Path) -> None:
@@ -31,9 +31,9 @@ def failing(*_: object, **__: object) -> None:
         ("atomfit.io.model_files.write_mmcif", "atoms.cif"),
         ("atomfit.io.model_files.write_pdb", "atoms.pdb"),
         ("atomfit.io.model_files.write_xyz", "atoms.xyz"),
-        ("atomfit.io.results.write_chimerax_script", "view.cxc"),
-        ("atomfit.io.results.contents", "report.html"),
-        ("atomfit.io.results.write_page", "report.html"),
+        ("atomfit.files.build.write_chimerax_script", "view.cxc"),
+        ("atomfit.files.build.contents", "report.html"),
+        ("atomfit.files.build.write_page", "report.html"),
     ],
 )
 def test_a_part_that_cannot_be_written_is_missing(
@@ -52,7 +52,7 @@ def test_figures_that_cannot_be_drawn_are_a_warning(
     small_result: BuildResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing_import: bool
 ) -> None:
     if failing_import:
-        monkeypatch.setattr("atomfit.io.results.load_matplotlib", failing)
+        monkeypatch.setattr("atomfit.files.build.load_matplotlib", failing)
     else:
         monkeypatch.setattr("atomfit.figures.build.save_views", failing)
     small_result.write(tmp_path / "out", figures=True)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from atomfit.grid import Grid
 from atomfit.rendering import Gaussians, render_map
+from atomfit.structure.grid import Grid
 
 simulator = pytest.importorskip("cryojax.simulator")
 

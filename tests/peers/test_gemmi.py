@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from atomfit.fitting.scatterers import FormFactors
-from atomfit.grid import Grid
 from atomfit.rendering import plan_windows, render, render_map
-from atomfit.units import b_from_u
+from atomfit.structure.grid import Grid
+from atomfit.support.units import b_from_u
 
 gemmi = pytest.importorskip("gemmi")
 

@@ -6,7 +6,6 @@ import equinox as eqx
 import numpy as np
 import pytest
 
-from atomfit.atoms import Atoms, IsotropicDisplacements
 from atomfit.fitting.likelihood import PoissonLoss
 from atomfit.projection.adjustment import adjustment
 from atomfit.projection.images import Camera
@@ -15,6 +14,7 @@ from atomfit.projection.objective import series_of
 from atomfit.projection.probe import Probe, make_probe
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
+from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 
 SHAPE = (64, 64)
 VIEWS = Views.from_tilts(np.arange(6) * 30.0, "y", SHAPE)

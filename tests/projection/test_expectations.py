@@ -9,8 +9,8 @@ from atomfit.projection.expectations import Expectation, of_atoms, of_rotations
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.views import TiltSeries
 from atomfit.rendering import Gaussians
-from atomfit.scattering import GaussianMixture
 from atomfit.simulation.series import projected
+from atomfit.structure.scattering import GaussianMixture
 from simulated_series import AMPLITUDE, PIXEL, SHAPE, Planted, U, planted
 
 NOISE = 0.02 * AMPLITUDE / (2 * np.pi * U)

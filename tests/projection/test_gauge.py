@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from atomfit.atoms import AnisotropicDisplacements, Atoms
 from atomfit.projection.gauge import in_gauge
 from atomfit.projection.images import Camera
 from atomfit.projection.model import EachView, TiltModel, single
 from atomfit.projection.objective import series_of
 from atomfit.projection.probe import Probe
+from atomfit.structure.atoms import AnisotropicDisplacements, Atoms
 
 VIEWS, ATOMS, SHAPE = 5, 6, (48, 48)
 CAMERA = Camera.for_widths(0.4, SHAPE, 0.5, np.array([0.1, 0.4]), cutoff=6.0)

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.projection.half_sets import compare_half_sets
 from atomfit.projection.views import TiltSeries, Views
-from atomfit.tilting import tilt
+from atomfit.workflows.tilt import tilt
 from simulated_series import PIXEL, Planted, planted
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from atomfit.grid import Grid
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import measure_uncertainty
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
-from atomfit.scattering import GaussianMixture
 from atomfit.selection.image_scores import scores_of_images
+from atomfit.structure.grid import Grid
+from atomfit.structure.scattering import GaussianMixture
 
 PIXEL, SHAPE = 0.4, (40, 42)
 SPOT = GaussianMixture(np.array([0.7, 0.3]), np.array([0.2, 0.5]))

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from atomfit.atoms import Atoms, IsotropicDisplacements
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import EachView, TiltModel, single
 from atomfit.projection.objective import Seen
 from atomfit.projection.poses import better_turns
 from atomfit.projection.probe import make_probe
+from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 
 SHAPE, PIXEL = (40, 40), 0.5
 

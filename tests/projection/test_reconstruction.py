@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from atomfit.grid import Grid
-from atomfit.matching import match
 from atomfit.projection.reconstruction import (
     back_projected,
     grid_about,
@@ -14,6 +12,8 @@ from atomfit.projection.reconstruction import (
     reconstruct,
 )
 from atomfit.projection.views import TiltSeries
+from atomfit.structure.grid import Grid
+from atomfit.structure.matching import match
 from simulated_series import PIXEL, planted
 
 

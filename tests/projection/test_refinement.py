@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from atomfit.atoms import Atoms, IsotropicDisplacements
-from atomfit.errors import InputError
 from atomfit.fitting.likelihood import StudentLoss
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
@@ -17,6 +15,8 @@ from atomfit.projection.probe import make_probe
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.simulation.particles import particle
+from atomfit.structure.atoms import Atoms, IsotropicDisplacements
+from atomfit.support.errors import InputError
 
 PIXEL = 0.4
 SHAPE = (44, 44)

@@ -18,15 +18,15 @@ from browsing import (
     shown_without_complaint,
 )
 
-from atomfit.io.comparison_files import compare_record
+from atomfit.files.compare import compare_record
 from atomfit.io.comparisons import columns, summary
 from atomfit.report.comparison import comparison_contents, page_table, rows_shown, series_contents
-from atomfit.report.comparison_words import headline, warnings
 from atomfit.report.page import COMPARISON, SERIES, page
 from atomfit.simulation.changes import changed
 from atomfit.simulation.particles import particle
 from atomfit.statistics.comparison import Comparison, Model, compare
 from atomfit.statistics.depth import measure_depths
+from atomfit.verdict.comparison_words import headline, warnings
 from atomfit.verdict.of_comparison import judge_comparison
 
 HOSTILE = '</script><img src=x onerror="alert(1)"><!-- {{data}}'

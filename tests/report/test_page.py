@@ -19,18 +19,19 @@ from browsing import (
     shown_without_complaint,
 )
 
-from atomfit.grid import DensityMap
-from atomfit.io.columns import depth_table, particle, rejected_table, table
-from atomfit.io.results import run_record, summary
-from atomfit.pipeline import BuildResult, build
+from atomfit.files.build import run_record, summary
+from atomfit.files.columns import depth_table, particle, rejected_table, table
 from atomfit.report.atoms import atoms_shown
 from atomfit.report.contents import contents
 from atomfit.report.described import MOST_SHOWN
 from atomfit.report.page import REPORT, page
 from atomfit.report.whole import particle_rows
 from atomfit.report.words import verdict
+from atomfit.results.build import BuildResult
 from atomfit.simulation import Simulation
-from atomfit.units import HALF_PROBABILITY_SCALE
+from atomfit.structure.grid import DensityMap
+from atomfit.support.units import HALF_PROBABILITY_SCALE
+from atomfit.workflows.build import build
 
 HOSTILE = '</script><img src=x onerror="alert(1)"><!-- {{data}}.mrc'
 

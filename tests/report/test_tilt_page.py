@@ -19,8 +19,8 @@ from browsing import (
     shown_without_complaint,
 )
 
-from atomfit.io.columns import rejected_table
-from atomfit.io.tilt_results import TILT_COLUMNS, particle, run_record, summary, table, view_numbers
+from atomfit.files.columns import rejected_table
+from atomfit.files.tilt import TILT_COLUMNS, particle, run_record, summary, table, view_numbers
 from atomfit.projection.agreement import seen_at
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.report.levels import UNKNOWN, in_shades
@@ -29,7 +29,8 @@ from atomfit.report.residuals import pattern
 from atomfit.report.tilt import certainty, tilt_contents
 from atomfit.report.tilt_views import Window, pictures, view_table, views_shown
 from atomfit.report.tilt_words import tilt_headline
-from atomfit.tilting import TiltResult, tilt
+from atomfit.results.tilt import TiltResult
+from atomfit.workflows.tilt import tilt
 from simulated_series import PIXEL, Planted, planted
 
 HOSTILE = '</script><img src=x onerror="alert(1)"><!-- {{data}}.mrc'

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from atomfit.grid import DensityMap, Grid
 from atomfit.selection.candidates import Vacancy
 from atomfit.simulation.particles import particle
+from atomfit.structure.grid import DensityMap, Grid
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import pytest
 from atomfit import build
 from atomfit.detection.detect import Detection, detect
 from atomfit.detection.mean_atom import CLOSEST
-from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.matching import match
 from atomfit.selection.completion import Selection, Stage, complete
 from atomfit.selection.evidence import Decoys
 from atomfit.selection.judgement import Judgement, judge
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.elements import element
+from atomfit.structure.matching import match
 
 PT = element("Pt")
 APART = CLOSEST * PT.neighbour_distance

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.grid import DensityMap, Grid
 from atomfit.selection.contour import agreements, best_level, contour
+from atomfit.structure.grid import DensityMap, Grid
 
 GRID = Grid((30, 32, 34), np.array([0.4, 0.45, 0.5]), np.array([1.0, -2.0, 3.0]))
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.overlaps import derivatives_of_gaussian
 from atomfit.selection.evidence import LOWEST, Decoys, likelihood_ratios
 from atomfit.simulation import simulate
+from atomfit.structure.elements import element
 
 PT = element("Pt")
 

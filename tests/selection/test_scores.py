@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import element
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.grid import DensityMap
 from atomfit.selection.scores import scores
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap
 
 PT = element("Pt")
 MEAN = MeanAtom(1.0, 0.25, 0.0, 0.25 * np.eye(3), 1)

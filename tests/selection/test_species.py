@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from atomfit import build
-from atomfit.elements import element, elements_of, typical
-from atomfit.errors import InputError
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.grid import DensityMap, Grid
-from atomfit.matching import match
 from atomfit.selection.species import assign
 from atomfit.simulation.particles import particle
+from atomfit.structure.elements import element, elements_of, typical
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.matching import match
+from atomfit.support.errors import InputError
 
 FE, PT, AU = (element(symbol) for symbol in ("Fe", "Pt", "Au"))
 

@@ -11,8 +11,8 @@ from scipy.optimize import least_squares
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.neighbourhood import Cutout
 from atomfit.projection.views import TiltSeries, Views
-from atomfit.scattering import GaussianMixture
 from atomfit.selection.trials import Trials
+from atomfit.structure.scattering import GaussianMixture
 
 PIXEL, SHAPE, DISTANCE, U, AMPLITUDE, SIGMA = 0.4, (40, 44), 2.4, 0.3, 2.0, 0.4
 VIEWS = Views.from_tilts(np.arange(12) * 15.0, "y", SHAPE)

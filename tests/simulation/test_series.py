@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atomfit.errors import InputError
-from atomfit.grid import Grid
 from atomfit.io.image_stacks import read_images
 from atomfit.io.tilts import read_tilts
 from atomfit.io.views import read_views
@@ -16,6 +14,8 @@ from atomfit.rendering import Gaussians, render_reference
 from atomfit.simulation import SeriesOptions, Simulation, simulate, simulate_series
 from atomfit.simulation.files import write_simulation
 from atomfit.simulation.series import projected
+from atomfit.structure.grid import Grid
+from atomfit.support.errors import InputError
 
 PLAIN = SeriesOptions(tilts=3, tilt_range=80.0, pixel_size=0.358, noise=0.0, background=0.0)
 

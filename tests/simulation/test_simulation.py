@@ -3,13 +3,13 @@ import pytest
 from ase import Atoms
 from ase.calculators.emt import EMT
 
-from atomfit.errors import InputError
-from atomfit.grid import Grid
 from atomfit.simulation import simulate
 from atomfit.simulation.disturbances import noise, without_wedge
 from atomfit.simulation.dynamics import molecular_dynamics
 from atomfit.simulation.effective_medium import PairwiseEMT
 from atomfit.simulation.particles import orientation, particle
+from atomfit.structure.grid import Grid
+from atomfit.support.errors import InputError
 
 GRID = Grid((40, 44, 48), np.array([0.4, 0.36, 0.3]), np.zeros(3))
 

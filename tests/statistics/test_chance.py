@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from atomfit.matching import match
 from atomfit.simulation.particles import particle
 from atomfit.statistics.chance import _most_pairs, by_chance
 from atomfit.statistics.registration import register
+from atomfit.structure.matching import match
 
 
 def points(n: int, radius: float, apart: float, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import false_discovery_control, kstest
 from test_registration import real_particle
 
-from atomfit.options import ParticleShape
+from atomfit.options.build import ParticleShape
 from atomfit.simulation.changes import Change, changed
 from atomfit.statistics.comparison import Comparison, Model, compare
 from atomfit.statistics.series import follow

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from atomfit.elements import element
-from atomfit.neighbours import find_neighbours
-from atomfit.options import ParticleShape
+from atomfit.options.build import ParticleShape
 from atomfit.simulation.particles import particle
 from atomfit.statistics.coordination import measure_coordination
 from atomfit.statistics.depth import fit_depth, measure_depths, running_means
 from atomfit.statistics.geometry import Geometry, measure_geometry
 from atomfit.statistics.particle import bond_lengths, by_coordination, pair_distribution, particle_report
+from atomfit.structure.elements import element
+from atomfit.structure.neighbours import find_neighbours
 
 PT = element("Pt")
 SHAPES: list[tuple[ParticleShape, int]] = [

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from atomfit.errors import InputError
-from atomfit.options import ParticleShape
+from atomfit.options.build import ParticleShape
 from atomfit.simulation.changes import changed
 from atomfit.simulation.particles import particle
 from atomfit.statistics.orientations import evenly_spread
 from atomfit.statistics.registration import register
 from atomfit.statistics.rigid import Motion, fit_motion, superpose
+from atomfit.support.errors import InputError
 
 
 def real_particle(shape: ParticleShape, size: int, seed: int = 0, jitter: float = 0.06) -> np.ndarray:

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from atomfit.grid import DensityMap, Grid
-from atomfit.matching import match
-from atomfit.pipeline import BuildResult
+from atomfit.results.build import BuildResult
 from atomfit.simulation import Simulation
 from atomfit.statistics.displacements import principal_displacements
 from atomfit.statistics.intensity import highest_voxels
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.matching import match
 
 
 def test_principal_displacements_are_the_eigenvalues_largest_first() -> None:
@@ -52,8 +52,8 @@ def test_statistics_of_an_icosahedron(small: Simulation, small_result: BuildResu
 
 
 def test_intensities_in_both_normalisations() -> None:
-    from atomfit.grid import DensityMap, Grid
     from atomfit.statistics.intensity import map_z_scores, z_scores
+    from atomfit.structure.grid import DensityMap, Grid
 
     values = np.arange(27, dtype=np.float32).reshape(3, 3, 3)
     labels = np.zeros((3, 3, 3), int)

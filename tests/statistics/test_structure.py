@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from atomfit.neighbours import find_neighbours
-from atomfit.options import ParticleShape
+from atomfit.options.build import ParticleShape
 from atomfit.simulation.particles import particle
 from atomfit.statistics.bonds import Bonds
 from atomfit.statistics.crystals import CRYSTALS, Crystal
@@ -15,6 +14,7 @@ from atomfit.statistics.grains import find_grains
 from atomfit.statistics.lattice import fit_lattices
 from atomfit.statistics.structure import local_structure
 from atomfit.statistics.twins import find_twins
+from atomfit.structure.neighbours import find_neighbours
 
 
 def ball(crystal: Crystal, constant: float, atoms: int) -> np.ndarray:

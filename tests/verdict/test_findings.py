@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from atomfit.pipeline import BuildResult
+from atomfit.cli.terminal import end_with
 from atomfit.report.page import _headline
-from atomfit.terminal import end_with
+from atomfit.results.build import BuildResult
 from atomfit.verdict.findings import Finding, Verdict
 
 FAINT = Finding("faint", "doubtful", "it is faint", "look again")

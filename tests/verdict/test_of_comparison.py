@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from atomfit.errors import InputError
 from atomfit.io.comparisons import summary
-from atomfit.report.comparison_words import warnings
 from atomfit.simulation.particles import particle
 from atomfit.statistics.comparison import Model, compare
+from atomfit.support.errors import InputError
+from atomfit.verdict.comparison_words import warnings
 from atomfit.verdict.of_comparison import cause_of_excess, judge_comparison
 
 SITES = particle("sphere", "Pt", 201, 0, 3.92)

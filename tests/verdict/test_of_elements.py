@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from atomfit.elements import element
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.views import TiltSeries
 from atomfit.rendering import Gaussians
-from atomfit.scattering import GaussianMixture
 from atomfit.selection.image_scores import scores_of_images
 from atomfit.simulation.series import projected
+from atomfit.structure.elements import element
+from atomfit.structure.scattering import GaussianMixture
 from atomfit.verdict.of_elements import bright_for_light, lacking_elements, of_another_element
 from simulated_series import PIXEL, SHAPE, U, planted
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atomfit.elements import element
-from atomfit.errors import Doubt
 from atomfit.projection.expectations import Expectation
 from atomfit.projection.misreadings import Agreement
+from atomfit.structure.elements import element
+from atomfit.support.errors import Doubt
 from atomfit.verdict.of_images import (
     ImageMeasures,
     contradicted,

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from atomfit import preparation
 from atomfit.detection.mean_atom import measure_mean_atom
 from atomfit.detection.resolution import measure_resolution
-from atomfit.elements import element, typical
-from atomfit.errors import Doubt, InputError
-from atomfit.grid import DensityMap, Grid
-from atomfit.inspection import Inspection, inspect
-from atomfit.neighbours import shell_gap
-from atomfit.options import BuildOptions
-from atomfit.pipeline import build
-from atomfit.preparation import check
+from atomfit.doubts.inspection import Inspection, inspect
+from atomfit.options.build import BuildOptions
 from atomfit.report.check import describe
 from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.particles import particle
+from atomfit.structure.elements import element, typical
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.neighbours import shell_gap
+from atomfit.support.errors import Doubt, InputError
 from atomfit.verdict.common import bond_ratio, bonds, disorder
+from atomfit.workflows import preparation
+from atomfit.workflows.build import build
+from atomfit.workflows.preparation import check
 
 PT = element("Pt")
 GRID = Grid((64, 64, 64), np.full(3, 0.358), np.zeros(3))

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from atomfit import process
 from atomfit.cli import build, check, compare, simulate, tilt
 from atomfit.cli.help import Command, Group
-from atomfit.terminal import refusals
+from atomfit.cli.terminal import refusals
+from atomfit.support import process
 
 app = typer.Typer(
     cls=Group,

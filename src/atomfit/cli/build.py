@@ -5,11 +5,8 @@ from typing import Annotated
 
 import typer
 
-from atomfit import process
 from atomfit.cli.fields import takes
-from atomfit.figures import require_matplotlib
-from atomfit.options import BuildOptions
-from atomfit.terminal import (
+from atomfit.cli.terminal import (
     Elements,
     Figures,
     Overwrite,
@@ -23,6 +20,9 @@ from atomfit.terminal import (
     spinner,
     to_go_on,
 )
+from atomfit.figures import require_matplotlib
+from atomfit.options.build import BuildOptions
+from atomfit.support import process
 
 EXAMPLES = """
 atomfit build particle.mrc -e Pt
@@ -74,10 +74,11 @@ def run(
         if resume:
             require_checkpoint(checkpoint)
         show_log(quiet)
-        from atomfit.preparation import prepare
+        from atomfit.workflows.preparation import prepare
 
         prepared = prepare(map, element, options)
-        from atomfit import compiled, pipeline
+        from atomfit.support import compiled
+        from atomfit.workflows import build as pipeline
 
         compiled.keep_in(process.programs_directory())
         with spinner(quiet, "reading and detecting ...") as tell:

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from atomfit.cli.fields import read
-from atomfit.errors import InputError
-from atomfit.terminal import refusals, say
+from atomfit.cli.terminal import refusals, say
+from atomfit.support.errors import InputError
 
 EXAMPLES = """
 atomfit check particle.mrc
@@ -32,8 +32,8 @@ def run(
 ) -> None:
     """Tell what is in a map and whether it can be used."""
     with refusals():
-        from atomfit import preparation
         from atomfit.report.check import describe
+        from atomfit.workflows import preparation
 
         edges = read(voxel_size, float | tuple[float, float, float])
         file, inspection = preparation.check(map, element, edges, half_maps)

@@ -5,11 +5,21 @@ from typing import Annotated
 
 import typer
 
-from atomfit import process
 from atomfit.cli.fields import takes
-from atomfit.compare_options import CompareOptions
+from atomfit.cli.terminal import (
+    Figures,
+    Overwrite,
+    Quiet,
+    Resume,
+    Strict,
+    end_with,
+    refusals,
+    say,
+    show_log,
+)
 from atomfit.figures import require_matplotlib
-from atomfit.terminal import Figures, Overwrite, Quiet, Resume, Strict, end_with, refusals, say, show_log
+from atomfit.options.compare import CompareOptions
+from atomfit.support import process
 
 EXAMPLES = """
 atomfit compare before after
@@ -62,9 +72,9 @@ def run(
     first; if that is interrupted, DIR.checkpoint is left, from which --resume goes on.
     """
     process.one_thread_for_small_matrices()
-    from atomfit.comparing import compare, names_of
     from atomfit.io.manifest import FIGURES, comparison_files
     from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
+    from atomfit.workflows.compare import compare, names_of
 
     names = names_of(models)
     directory = out if out is not None else Path("_vs_".join(names) + "_compare")

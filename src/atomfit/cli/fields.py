@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from atomfit.declared import Declared, alternatives, declared, flag_of
-from atomfit.terminal import refusals
+from atomfit.cli.terminal import refusals
+from atomfit.options.declared import Declared, alternatives, declared, flag_of
 
 
 def takes(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from atomfit.cli.fields import read, takes
-from atomfit.declared import declared, require_unset
-from atomfit.simulation_options import SeriesOptions, SimulationOptions
-from atomfit.terminal import Overwrite, refusals, say
+from atomfit.cli.terminal import Overwrite, refusals, say
+from atomfit.options.declared import declared, require_unset
+from atomfit.options.simulation import SeriesOptions, SimulationOptions
 
 EXAMPLES = """
 atomfit simulate -o truth

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from atomfit import process
 from atomfit.cli.fields import takes
-from atomfit.terminal import (
+from atomfit.cli.terminal import (
     Elements,
     Overwrite,
     Quiet,
@@ -20,7 +19,8 @@ from atomfit.terminal import (
     spinner,
     to_go_on,
 )
-from atomfit.tilt_options import TiltOptions
+from atomfit.options.tilt import TiltOptions
+from atomfit.support import process
 
 EXAMPLES = """
 atomfit tilt images.mrc --views angles.tlt -e Pt -o particle
@@ -75,12 +75,13 @@ def run(
         if resume:
             require_checkpoint(checkpoint)
         show_log(quiet)
-        from atomfit.tilt_preparation import prepare_series
-        from atomfit.tilt_starts import require_start
+        from atomfit.workflows.tilt_preparation import prepare_series
+        from atomfit.workflows.tilt_starts import require_start
 
         prepared = prepare_series(images, views, element, options)
         require_start(prepared, options)
-        from atomfit import compiled, tilting
+        from atomfit.support import compiled
+        from atomfit.workflows import tilt as tilting
 
         compiled.keep_in(process.programs_directory())
         with spinner(quiet, "reading ...") as tell:

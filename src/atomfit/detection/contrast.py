@@ -12,9 +12,9 @@ import numpy as np
 
 from atomfit.detection.denoise import denoise
 from atomfit.detection.peaks import local_maxima
-from atomfit.elements import Element
-from atomfit.grid import DensityMap
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.scattering import GaussianMixture
 
 _FIRST_GUESS = 0.18
 #: Extremes of one sign must exceed those of the other by this factor to decide the contrast.

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-from atomfit.grid import DensityMap, Grid
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.scattering import GaussianMixture
 
 #: Changes are slow if a Gaussian of this standard deviation, in neighbour distances, keeps them.
 SLOW = 0.7

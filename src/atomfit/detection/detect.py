@@ -32,11 +32,11 @@ from atomfit.detection.validation import (
     least_correlation,
     validation_correlations,
 )
-from atomfit.elements import Element
-from atomfit.grid import DensityMap
-from atomfit.options import Split
+from atomfit.options.build import Split
 from atomfit.rendering import Gaussians, render_map
-from atomfit.scattering import GaussianMixture, matched_to_width
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.scattering import GaussianMixture, matched_to_width
 
 #: Radius of the sphere in which an atom is validated, in theoretical atomic radii (paper, Methods).
 VALIDATION_RADII = 1.5

@@ -29,8 +29,8 @@ from atomfit.detection.denoise import SLOW, frequencies
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.detection.peaks import local_maxima
 from atomfit.detection.surrogates import Texture
-from atomfit.grid import DensityMap, Grid
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.scattering import GaussianMixture
 
 #: Fewer atoms are not judged.
 FEWEST_ATOMS = 5

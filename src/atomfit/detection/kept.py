@@ -10,8 +10,8 @@ from atomfit.detection.detect import Detection, denoised_for
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.detection.threshold import ThresholdSearch, ThresholdTrial
 from atomfit.detection.validation import Rejected
-from atomfit.elements import Element
-from atomfit.grid import DensityMap
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap
 
 
 def arrays_of(detection: Detection) -> dict[str, np.ndarray]:

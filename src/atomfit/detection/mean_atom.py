@@ -19,9 +19,9 @@ from scipy.optimize import least_squares
 from atomfit.detection.denoise import denoise
 from atomfit.detection.noise_floor import noise_floor
 from atomfit.detection.peaks import local_maxima
-from atomfit.elements import Element
-from atomfit.grid import DensityMap
-from atomfit.scattering import GaussianMixture, fit_profile
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.scattering import GaussianMixture, fit_profile
 
 #: Widths (standard deviations) are looked for between these parts of the neighbour distance.
 NARROWEST, WIDEST = 0.05, 0.32

@@ -21,8 +21,8 @@ from scipy import fft
 from scipy.optimize import brentq
 
 from atomfit.detection.denoise import frequencies
-from atomfit.grid import DensityMap
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.scattering import GaussianMixture
 
 #: Expected number of noise maxima above the floor, in the whole box.
 EXPECTED_FALSE = 0.5

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
-from atomfit.grid import DensityMap
+from atomfit.structure.grid import DensityMap
 
 
 def local_maxima(density: DensityMap, above: float, separation: float) -> Int[np.ndarray, "n d"]:

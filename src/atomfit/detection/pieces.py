@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from scipy import ndimage
 
 from atomfit.detection.peaks import local_maxima
-from atomfit.grid import DensityMap
+from atomfit.structure.grid import DensityMap
 
 #: Faces, edges and corners connect, as in the published program.
 _CONNECTIVITY = 3

@@ -20,7 +20,7 @@ from scipy import fft
 from scipy.signal.windows import tukey
 
 from atomfit.detection.denoise import frequencies
-from atomfit.grid import DensityMap, Grid
+from atomfit.structure.grid import DensityMap, Grid
 
 #: Fourier shell correlation of half-maps at the resolution, and the ratio of power to noise that it means.
 SHELL_CORRELATION = 0.143

@@ -25,7 +25,7 @@ from scipy import fft
 from scipy.ndimage import distance_transform_edt
 
 from atomfit.detection.denoise import frequencies
-from atomfit.grid import DensityMap, Grid
+from atomfit.structure.grid import DensityMap, Grid
 
 #: Steps of depth in which mean and deviation are measured, and what counts as equally deep (Å).
 _STEP, _DEEPEST = 0.5, 6.0

@@ -25,8 +25,8 @@ from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
 from atomfit.detection.denoise import convolve
-from atomfit.grid import DensityMap
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.scattering import GaussianMixture
 
 COARSE = 15
 FINE = 6

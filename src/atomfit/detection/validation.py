@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.grid import DensityMap
-from atomfit.neighbours import find_neighbours
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.neighbours import find_neighbours
 
 #: Robust standard deviations below the median at which the automatic rule discards an atom.
 AUTOMATIC_DEVIATIONS = 5.0

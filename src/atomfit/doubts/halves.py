@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.denoise import SLOW, denoise, without_slow_changes
-from atomfit.elements import Element
-from atomfit.errors import Doubt
-from atomfit.grid import DensityMap
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.scattering import GaussianMixture
+from atomfit.support.errors import Doubt
 
 #: Standard deviation of an atom, in distances of neighbours.
 _WIDTH = 0.18

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from atomfit.doubts.sections import image_doubts
 from atomfit.doubts.values import fill_doubts, hot_pixels, sharpest
-from atomfit.errors import Doubt
+from atomfit.support.errors import Doubt
 
 #: Views whose contrast is looked at, at most.
 _VIEWS = 9

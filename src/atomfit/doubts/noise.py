@@ -22,9 +22,9 @@ The same is asked of the views of a tilt series: they must agree on atoms better
 from atomfit.detection.existence import Existence, existence
 from atomfit.detection.noise_floor import quiet_part
 from atomfit.doubts.spacing import WIDTH, liveliest, maxima
-from atomfit.errors import Doubt
-from atomfit.grid import DensityMap
-from atomfit.neighbours import in_order
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.neighbours import in_order
+from atomfit.support.errors import Doubt
 
 #: Pairs that tell whether neighbours are in order.
 _FEWEST_PAIRS = 9

@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from atomfit.errors import Doubt
 from atomfit.projection.agreement import (
     ENOUGH,
     WIDTHS,
@@ -23,6 +22,7 @@ from atomfit.projection.agreement import (
     least_gain,
 )
 from atomfit.projection.views import TiltSeries
+from atomfit.support.errors import Doubt
 
 #: Part of the images that change places that must gain clearly.
 _MOST = 0.5

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
-from atomfit.errors import Doubt
+from atomfit.support.errors import Doubt
 
 #: Part of the sections along an axis that are its ends.
 _END = 0.1

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from atomfit.detection.mean_atom import WIDEST, MeanAtom
 from atomfit.detection.resolution import MapResolution
-from atomfit.elements import Element
-from atomfit.errors import Doubt
-from atomfit.grid import Grid
-from atomfit.units import fwhm_from_u
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import Grid
+from atomfit.support.errors import Doubt
+from atomfit.support.units import fwhm_from_u
 
 #: The mean atom has come to the widest that is looked for; voxels (in distances of neighbours) that are no
 #: reason for that.

@@ -21,11 +21,11 @@ from atomfit.detection.denoise import denoise
 from atomfit.detection.mean_atom import otsu_threshold
 from atomfit.detection.noise_floor import noise_floor
 from atomfit.detection.peaks import local_maxima
-from atomfit.elements import Element
-from atomfit.errors import Doubt
-from atomfit.grid import DensityMap
-from atomfit.neighbours import in_order, nearest_distances
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.neighbours import in_order, nearest_distances
+from atomfit.structure.scattering import GaussianMixture
+from atomfit.support.errors import Doubt
 
 #: Width of the atoms looked for, and least distance between maxima, in distances of neighbours.
 WIDTH, _SEPARATION = 0.18, 0.5

@@ -9,12 +9,12 @@ import logging
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.elements import Element
-from atomfit.errors import Doubt, InputError
-from atomfit.neighbours import nearest_distances
 from atomfit.projection.agreement import mean_correlation
 from atomfit.projection.misreadings import AS_GIVEN, Agreement, Reading, agreement, size_of_images
 from atomfit.projection.views import TiltSeries
+from atomfit.structure.elements import Element
+from atomfit.structure.neighbours import nearest_distances
+from atomfit.support.errors import Doubt, InputError
 
 log = logging.getLogger("atomfit")
 

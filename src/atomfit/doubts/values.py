@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from atomfit.doubts.unmeasured import Unmeasured
-from atomfit.errors import Doubt
+from atomfit.support.errors import Doubt
 
 #: How far zero must be from all others, in what these are from each other, to stand for something.
 _ZERO = 4.0

@@ -9,7 +9,7 @@ that direction than across it (for tilts from -a to a, about √3 / a).
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.errors import Doubt
+from atomfit.support.errors import Doubt
 
 #: Fewer views than this cannot tell atoms from the crossings of others' rays.
 _FEWEST = 3

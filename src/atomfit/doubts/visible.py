@@ -7,9 +7,9 @@ others look as good as before. So it is refused, by the number of the view and w
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.errors import InputError
 from atomfit.projection.agreement import seen_at
 from atomfit.projection.views import TiltSeries
+from atomfit.support.errors import InputError
 
 
 def shown(positions: Float[np.ndarray, "n 3"], series: TiltSeries, margin: float) -> Bool[np.ndarray, " n"]:

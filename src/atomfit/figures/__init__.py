@@ -9,7 +9,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from atomfit.errors import InputError
+from atomfit.support.errors import InputError
 
 
 def require_matplotlib() -> None:

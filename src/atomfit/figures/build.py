@@ -12,11 +12,11 @@ from atomfit.figures.particle import Colouring, by_kind, by_number, save_views
 from atomfit.figures.planes import save_planes
 from atomfit.figures.quantities import Quantity, Table
 from atomfit.figures.style import save_panels, styled
-from atomfit.palette import KINDS
-from atomfit.pipeline import BuildResult
 from atomfit.report.atoms import ellipsoids
 from atomfit.report.described import RADIUS
 from atomfit.report.residuals import residual_histogram
+from atomfit.results.build import BuildResult
+from atomfit.support.palette import KINDS
 
 _HISTOGRAMS = (
     quantities.U_ISO,

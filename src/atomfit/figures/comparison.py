@@ -13,12 +13,12 @@ from atomfit.figures import panels
 from atomfit.figures.particle import by_kind, by_number, save_views
 from atomfit.figures.quantities import Quantity, Table
 from atomfit.figures.style import BLACK, PALE_BLUE, Panel, save_panels, styled
-from atomfit.palette import BLUE, GREEN, STATUSES, VERMILION
 from atomfit.report.comparison import page_table
 from atomfit.report.described import RADIUS
 from atomfit.statistics.comparison import Comparison
 from atomfit.statistics.particle import by_coordination
 from atomfit.statistics.registration import typical_spacing
+from atomfit.support.palette import BLUE, GREEN, STATUSES, VERMILION
 
 _DISTANCE = Quantity("distance_common", "displacement of\ncommon atoms (Å)")
 _DEPTH = Quantity("radial_depth_a", r"radial depth in A, $R_{NP} - R$ (Å)")

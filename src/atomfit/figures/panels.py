@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from atomfit.figures.quantities import CN, DEPTH, Quantity, Table
 from atomfit.figures.style import BLACK, GREY, PALE_BLUE, Panel
-from atomfit.palette import BLUE, GREEN, VERMILION
 from atomfit.statistics.depth import running_means
+from atomfit.support.palette import BLUE, GREEN, VERMILION
 
 #: Bins of a histogram at most.
 _MOST_BINS = 60

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from atomfit.figures.style import TWO_COLUMNS, letter, new_figure, save
-from atomfit.grid import DensityMap
-from atomfit.palette import GREEN
+from atomfit.structure.grid import DensityMap
+from atomfit.support.palette import GREEN
 
 #: What is shown around the outermost atoms (Å).
 _MARGIN = 3.0

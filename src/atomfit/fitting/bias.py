@@ -24,11 +24,11 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.information import Information, overlaps
 from atomfit.fitting.overlaps import mean_curvature, projected
 from atomfit.fitting.scatterers import Overlap
+from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
 
 #: A bias that is a larger part of a standard uncertainty is not believed.
 MOST = 0.5

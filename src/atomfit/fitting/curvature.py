@@ -21,11 +21,11 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 from scipy.spatial import cKDTree
 
-from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.overlaps import natural_blocks
 from atomfit.fitting.parameters import Free, Parametrisation
 from atomfit.fitting.scatterers import Overlap
+from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
 
 #: Overlaps are cut at this many standard deviations of the summed variances of two mean atoms.
 _CUTOFF_WIDTHS = 4.5

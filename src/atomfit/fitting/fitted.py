@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.fitting.scatterers import AbstractScattering, OneGaussian
-from atomfit.grid import DensityMap, Grid
 from atomfit.rendering import render_map
+from atomfit.structure.grid import DensityMap, Grid
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize
 
-from atomfit.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.fitting.prior import DisplacementPrior, MapAlone, dimensions, parts
+from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
 
 OfLoneAtoms = Callable[[Float[np.ndarray, "n s"]], Float[np.ndarray, "n s s"]]
 

@@ -14,15 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.atoms import (
-    AbstractDisplacements,
-    AnisotropicDisplacements,
-    Atoms,
-    IsotropicDisplacements,
-    matrices_of_elements,
-)
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import Element
 from atomfit.fitting.bias import natural
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.hyperparameters import estimate_prior
@@ -39,9 +31,17 @@ from atomfit.fitting.resolution import Resolution, resolve, voxel_variances
 from atomfit.fitting.scatterers import AbstractScattering
 from atomfit.fitting.solvers import AbstractSolver
 from atomfit.fitting.uncertainty import Uncertainty
-from atomfit.grid import DensityMap, Grid
-from atomfit.neighbours import find_neighbours
-from atomfit.options import Background, Displacements, Prior, Scattering, Voxels
+from atomfit.options.build import Background, Displacements, Prior, Scattering, Voxels
+from atomfit.structure.atoms import (
+    AbstractDisplacements,
+    AnisotropicDisplacements,
+    Atoms,
+    IsotropicDisplacements,
+    matrices_of_elements,
+)
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.neighbours import find_neighbours
 
 log = logging.getLogger("atomfit")
 

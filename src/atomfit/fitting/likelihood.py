@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.atoms import Leaf
+from atomfit.structure.atoms import Leaf
 
 #: Standard deviations in a median absolute deviation of Gaussian noise.
 _PER_MEDIAN = 1.4826

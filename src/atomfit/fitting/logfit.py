@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.grid import DensityMap
+from atomfit.structure.grid import DensityMap
 
 #: Radius of the fit, in nearest-neighbour distances: 3/4 of half of it (paper).
 RADIUS_PER_DISTANCE = 0.375

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.atoms import Atoms, Leaf
 from atomfit.fitting.scatterers import AbstractScattering, OneGaussian
-from atomfit.grid import Grid
 from atomfit.rendering import Gaussians, WindowPlan, render
+from atomfit.structure.atoms import Atoms, Leaf
+from atomfit.structure.grid import Grid
 
 
 class AbstractBackground(eqx.Module):

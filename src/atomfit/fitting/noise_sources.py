@@ -19,12 +19,12 @@ from jaxtyping import Bool, Float
 from scipy.fft import prev_fast_len
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from atomfit.errors import InputError
 from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.objective import region_mask
 from atomfit.fitting.periodogram import atoms_band, frequency_axes, spectrum_of
-from atomfit.grid import DensityMap, Grid
-from atomfit.tilts import TiltAngles
+from atomfit.fitting.tilt_angles import TiltAngles
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.support.errors import InputError
 
 #: Noise is measured farther than this from every atom, in widths of the mean atom.
 OUTSIDE_WIDTHS = 5.0

@@ -26,8 +26,8 @@ from jaxtyping import Array, Bool, Float, Num
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
-from atomfit.grid import DensityMap, Grid
 from atomfit.rendering import Gaussians, WindowPlan, render
+from atomfit.structure.grid import DensityMap, Grid
 
 #: Edges of a region are multiples of this many voxels.
 _EDGE_MULTIPLE = 16

@@ -26,8 +26,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.atoms import Leaf
 from atomfit.rendering.gaussians import inverse_and_determinant
+from atomfit.structure.atoms import Leaf
 
 #: Axes along which a Gaussian is differentiated, in order; () is the Gaussian itself.
 Axes = tuple[int, ...]

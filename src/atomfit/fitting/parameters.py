@@ -32,9 +32,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from atomfit.atoms import AnisotropicDisplacements, Leaf
 from atomfit.fitting.model import MapModel
-from atomfit.grid import Grid
+from atomfit.structure.atoms import AnisotropicDisplacements, Leaf
+from atomfit.structure.grid import Grid
 
 #: The free numbers, by name; parts that are frozen are absent.
 Free = dict[str, Leaf]

@@ -17,7 +17,7 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 
 from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.wedge import Wedge, find_wedge, likelihood
-from atomfit.grid import Grid
+from atomfit.structure.grid import Grid
 
 #: Standard deviation of the average over neighbouring frequencies, in steps of the box's transform.
 _SMOOTHING = 2.5

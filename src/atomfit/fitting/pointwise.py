@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.overlaps import natural_parameters
-from atomfit.grid import Grid
+from atomfit.structure.grid import Grid
 
 #: An atom of which less than this part is outside is seen as a whole.
 _OUTSIDE = 1e-3

@@ -7,8 +7,6 @@ from jaxtyping import Float, Int
 from scipy.ndimage import distance_transform_edt
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import Element
-from atomfit.errors import InputError
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import AbstractBackground
@@ -29,9 +27,11 @@ from atomfit.fitting.prior import no_prior
 from atomfit.fitting.problem import JointProblem, reach_of, windows_around
 from atomfit.fitting.scatterers import AbstractScattering, FormFactors, OneGaussian
 from atomfit.fitting.start import blur_around, blur_of, filled, starting_model
-from atomfit.grid import DensityMap
-from atomfit.options import Background, Displacements, Scattering
+from atomfit.options.build import Background, Displacements, Scattering
 from atomfit.rendering import bucket
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap
+from atomfit.support.errors import InputError
 
 #: Voxels count out to this many of the mean atom's standard deviations.
 REGION_WIDTHS = 4.5

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from atomfit.atoms import Leaf, elements_of_matrices, matrices_of_elements
+from atomfit.structure.atoms import Leaf, elements_of_matrices, matrices_of_elements
 
 #: Smallest part of a covariance's largest eigenvalue that its smallest one may be.
 _ROUNDING = 1e-9

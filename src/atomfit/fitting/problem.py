@@ -16,10 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.atoms import (
-    Leaf,
-)
-from atomfit.compiled import kept
 from atomfit.fitting.model import (
     MapModel,
 )
@@ -34,8 +30,12 @@ from atomfit.fitting.overlaps import natural_parameters
 from atomfit.fitting.parameters import Free, Parametrisation
 from atomfit.fitting.posterior import Posterior
 from atomfit.fitting.prior import no_prior
-from atomfit.grid import Grid
 from atomfit.rendering import WindowPlan, plan_windows
+from atomfit.structure.atoms import (
+    Leaf,
+)
+from atomfit.structure.grid import Grid
+from atomfit.support.compiled import kept
 
 #: What a rough estimate of a fit's duration and memory on two cores is made of.
 SECONDS_TO_COMPILE = 5.0

@@ -13,8 +13,6 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from atomfit.atoms import Atoms, IsotropicDisplacements, matrices_of_elements
-from atomfit.errors import InputError
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.information import Beforehand, free_directions
 from atomfit.fitting.model import MapModel
@@ -30,6 +28,8 @@ from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.fitting.start import cast
 from atomfit.fitting.term_information import term_blocks
 from atomfit.fitting.uncertainty import Uncertainty, covariances_of_lone_atoms, uncertainty
+from atomfit.structure.atoms import Atoms, IsotropicDisplacements, matrices_of_elements
+from atomfit.support.errors import InputError
 
 #: A fit ends when a chunk of iterations lowers chi-square by less than this for each atom.
 CHI_SQUARE_PER_ATOM = 1e-2

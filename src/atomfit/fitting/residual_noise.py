@@ -26,7 +26,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.optimize import minimize_scalar, nnls
 
 from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
-from atomfit.grid import Grid
+from atomfit.structure.grid import Grid
 
 #: What is left is believed where a fit absorbs no more than this part of it.
 MOST_ABSORBED = 0.7

@@ -23,11 +23,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from atomfit.atoms import Leaf
-from atomfit.errors import InputError
 from atomfit.fitting.overlaps import multi_indices
 from atomfit.rendering import Gaussians
-from atomfit.scattering import GaussianMixture, form_factor, is_tabulated, reduced
+from atomfit.structure.atoms import Leaf
+from atomfit.structure.scattering import GaussianMixture, form_factor, is_tabulated, reduced
+from atomfit.support.errors import InputError
 
 #: What the fewer terms that stand for a form factor may differ from it, as a part of the peak of an atom
 #: whose V is this part of the typical one; they differ less where it is more.

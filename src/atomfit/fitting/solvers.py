@@ -30,8 +30,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from atomfit.compiled import kept
 from atomfit.fitting.journal import Arrays, current, fingerprint
+from atomfit.support.compiled import kept
 
 Params = TypeVar("Params", bound=PyTree)
 Objective = Callable[[Any], Float[Array, ""]]

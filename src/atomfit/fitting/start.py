@@ -7,15 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
-from atomfit.atoms import (
-    AbstractDisplacements,
-    AnisotropicDisplacements,
-    Atoms,
-    IsotropicDisplacements,
-)
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.elements import Element
-from atomfit.errors import InputError
 from atomfit.fitting.model import (
     AbstractBackground,
     ConstantBackground,
@@ -27,10 +19,18 @@ from atomfit.fitting.objective import (
     Region,
 )
 from atomfit.fitting.scatterers import AbstractScattering
-from atomfit.grid import DensityMap
-from atomfit.options import Background, Displacements
+from atomfit.options.build import Background, Displacements
 from atomfit.rendering import bucket
-from atomfit.scattering import blur_to_width
+from atomfit.structure.atoms import (
+    AbstractDisplacements,
+    AnisotropicDisplacements,
+    Atoms,
+    IsotropicDisplacements,
+)
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.scattering import blur_to_width
+from atomfit.support.errors import InputError
 
 #: Form factors are of no use where blur is a smaller part of the mean atom's variance.
 SHARPEST = 0.1

@@ -19,16 +19,16 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from atomfit.atoms import (
+from atomfit.fitting.curvature import natural_of
+from atomfit.fitting.model import MapModel
+from atomfit.fitting.posterior import Term
+from atomfit.structure.atoms import (
     AbstractDisplacements,
     AnisotropicDisplacements,
     IsotropicDisplacements,
     Leaf,
     matrices_of_elements,
 )
-from atomfit.fitting.curvature import natural_of
-from atomfit.fitting.model import MapModel
-from atomfit.fitting.posterior import Term
 
 log = logging.getLogger("atomfit")
 

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from scipy import fft
 
 from atomfit.detection.denoise import frequencies
-from atomfit.grid import DensityMap, Grid
+from atomfit.structure.grid import DensityMap, Grid
 
 #: The slowest frequencies are lost if they have less than this part of the transfer of others ...
 _LOST = 0.7

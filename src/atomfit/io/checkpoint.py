@@ -31,11 +31,11 @@ from typing import Any
 
 import numpy as np
 
-from atomfit.errors import InputError
 from atomfit.fitting.journal import Journal, Step, keeping
 from atomfit.io.outputs import require_checkpoint
 from atomfit.io.record import hash_of
-from atomfit.signals import uninterrupted
+from atomfit.support.errors import InputError
+from atomfit.support.signals import uninterrupted
 
 log = logging.getLogger("atomfit")
 

@@ -19,11 +19,11 @@ import re
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.elements import symbols_in
-from atomfit.errors import InputError
 from atomfit.io.text import not_a_number
 from atomfit.statistics.comparison import Model
-from atomfit.units import u_from_b
+from atomfit.structure.elements import symbols_in
+from atomfit.support.errors import InputError
+from atomfit.support.units import u_from_b
 
 log = logging.getLogger("atomfit")
 

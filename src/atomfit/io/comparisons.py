@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Int
 
 from atomfit.io.tables import Column, write_columns
-from atomfit.report.comparison_words import warnings
 from atomfit.statistics.comparison import STATUSES, Comparison, Model
+from atomfit.verdict.comparison_words import warnings
 from atomfit.verdict.of_comparison import judge_comparison
 
 COMPARE_COLUMNS: tuple[Column, ...] = (

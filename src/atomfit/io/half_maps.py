@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from atomfit.errors import InputError
-from atomfit.grid import DensityMap, Grid
-from atomfit.inspection import require_usable_values
+from atomfit.doubts.inspection import require_usable_values
 from atomfit.io.mrc import MapFile, is_numpy, read_map
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.support.errors import InputError
 
 #: Voxel sizes may differ by this part, origins by this many voxels: what headers round off.
 _SAME_SIZE = 1e-3

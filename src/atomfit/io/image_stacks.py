@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.arrays import AnyArray, told_of_offset, without_offset
-from atomfit.errors import InputError
 from atomfit.io.microscope_files import is_of_a_microscope, read_microscope_file
 from atomfit.io.mrc import Admit, is_numpy, read_numpy, read_stored, require_file, room_to_hold
 from atomfit.io.mrc_header import parse_stack_header
 from atomfit.io.record import hash_of
 from atomfit.io.tiff import Stack
+from atomfit.support.arrays import AnyArray, told_of_offset, without_offset
+from atomfit.support.errors import InputError
 
 #: Lengths that an edge of a pixel may have (Å).
 _PIXELS = (1e-3, 10.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from atomfit.text import writable
+from atomfit.support.text import writable
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

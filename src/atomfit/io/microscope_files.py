@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from atomfit.errors import InputError
 from atomfit.io.mrc import Admit, room_to_hold
 from atomfit.io.tiff import Stack, length_in_angstrom, read_tiff
+from atomfit.support.errors import InputError
 
 _TIFF = frozenset((".tif", ".tiff", ".btf", ".tf8"))
 _HDF5 = frozenset((".h5", ".hdf5", ".hdf", ".he5", ".nxs", ".emd", ".de5", ".hspy"))

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.elements import UNKNOWN, symbols_in
-from atomfit.errors import InputError
 from atomfit.io.cif import from_cif
 from atomfit.io.structure_files import from_pdb, from_xyz
 from atomfit.io.text import not_a_number, number, read_text, table_rows
 from atomfit.statistics.comparison import Model
+from atomfit.structure.elements import UNKNOWN, symbols_in
+from atomfit.support.errors import InputError
 
 _KINDS = (
     "give a directory of atomfit build, an atoms.csv, a .cif, .pdb or .xyz file, or a map (to compare with "

@@ -22,13 +22,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from atomfit.arrays import AnyArray, told_of_offset, without_offset
-from atomfit.errors import InputError
-from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc_header import HEADER_BYTES, MapHeader, parse_header
 from atomfit.io.record import hash_of
-from atomfit.memory import require_memory
-from atomfit.options import BuildOptions
+from atomfit.options.build import BuildOptions
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.support.arrays import AnyArray, told_of_offset, without_offset
+from atomfit.support.errors import InputError
+from atomfit.support.memory import require_memory
 
 _CHUNK = 16 * 2**20
 _NUMPY_MAGIC = b"\x93NUMPY"

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from atomfit.errors import InputError
+from atomfit.support.errors import InputError
 
 HEADER_BYTES = 1024
 ByteOrder = Literal["<", ">"]

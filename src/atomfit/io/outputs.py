@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from atomfit.errors import InputError
 from atomfit.io.json_files import write_json
 from atomfit.io.manifest import RECORDS, files_of_result, matching
-from atomfit.signals import uninterrupted
+from atomfit.support.errors import InputError
+from atomfit.support.signals import uninterrupted
 
 log = logging.getLogger("atomfit")
 

@@ -9,10 +9,10 @@ import logging
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.elements import UNKNOWN, symbols_in
-from atomfit.errors import InputError
 from atomfit.io.text import lines_of, not_a_number, number
 from atomfit.statistics.comparison import Model
+from atomfit.structure.elements import UNKNOWN, symbols_in
+from atomfit.support.errors import InputError
 
 log = logging.getLogger("atomfit")
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.statistics.displacements import principal_displacements
-from atomfit.units import HALF_PROBABILITY_SCALE, b_from_u
+from atomfit.support.units import HALF_PROBABILITY_SCALE, b_from_u
 
 _CHAIN_LENGTH = 9_999
 _CHAIN_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

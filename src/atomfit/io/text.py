@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from atomfit.errors import InputError
+from atomfit.support.errors import InputError
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from atomfit.errors import InputError
 from atomfit.io.mrc import Admit, room_to_hold
+from atomfit.support.errors import InputError
 
 #: Units of length, in Å.
 _UNITS = {

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.errors import InputError
+from atomfit.fitting.tilt_angles import TiltAngles
 from atomfit.io.text import is_comment, lines_of, not_a_number, number, read_text
-from atomfit.options import Axis
-from atomfit.tilts import TiltAngles
+from atomfit.options.build import Axis
+from atomfit.support.errors import InputError
 
 _REMEDY = "give one angle a line, in degrees"
 #: Files of tilt angles are small; anything longer is something else.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from atomfit.units import HALF_PROBABILITY_SCALE
+from atomfit.support.units import HALF_PROBABILITY_SCALE
 
 
 def write_chimerax_script(path: Path, map_path: str, level: float) -> None:

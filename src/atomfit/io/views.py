@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.errors import InputError
 from atomfit.io.tables import Column, write_columns
 from atomfit.io.text import not_a_number, number, read_text, table_rows
 from atomfit.io.tilts import read_angles
+from atomfit.options.tilt import require_axes
 from atomfit.projection.views import Views
-from atomfit.tilt_options import require_axes
+from atomfit.support.errors import InputError
 
 MATRIX = tuple(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))
 CENTRE = ("centre_u_px", "centre_v_px")

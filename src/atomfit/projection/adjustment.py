@@ -25,8 +25,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from atomfit.atoms import Leaf
 from atomfit.projection.model import TiltModel
+from atomfit.structure.atoms import Leaf
 
 #: Part of the logarithm for each coordinate.
 _QUARTER, _COORDINATES = 0.25, 3

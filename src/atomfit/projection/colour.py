@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy import fft
 from scipy.ndimage import gaussian_filter1d
 
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.scattering import GaussianMixture
 
 #: What is left is believed where a fit absorbs no more than this part of it.
 _MOST_ABSORBED = 0.7

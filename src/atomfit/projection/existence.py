@@ -34,10 +34,10 @@ from skimage.filters import threshold_otsu
 from atomfit.detection.existence import Existence
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.detection.peaks import local_maxima
-from atomfit.grid import DensityMap
 from atomfit.projection.colour import power_spectrum
 from atomfit.projection.reconstruction import SMOOTH, VOXEL, reconstruct
 from atomfit.projection.views import TiltSeries
+from atomfit.structure.grid import DensityMap
 
 #: Fewer views are judged only if their images are white.
 _FEWEST_VIEWS = 16

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.atoms import Atoms
 from atomfit.projection.model import EachView, spot
 from atomfit.projection.probe import Probe
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.atoms import Atoms
+from atomfit.structure.scattering import GaussianMixture
 
 
 @dataclass(frozen=True, eq=False)

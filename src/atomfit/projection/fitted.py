@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import refined_views
 from atomfit.projection.views import TiltSeries
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.scattering import GaussianMixture
 
 
 @dataclass(frozen=True, eq=False)

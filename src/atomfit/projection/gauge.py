@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from atomfit.atoms import AnisotropicDisplacements
 from atomfit.projection.model import TiltModel, single
+from atomfit.structure.atoms import AnisotropicDisplacements
 
 
 def in_gauge(

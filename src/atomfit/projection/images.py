@@ -20,10 +20,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from atomfit.atoms import Leaf
 from atomfit.projection.model import Drawn, EachView, turned
 from atomfit.rendering.gaussians import inverse_and_determinant
 from atomfit.rendering.windows import add_windows, fill_windows
+from atomfit.structure.atoms import Leaf
 
 #: Atoms drawn at a time, at most: their windows stay in a processor's cache.
 _BLOCK = 128

@@ -34,7 +34,7 @@ from scipy.spatial import cKDTree
 from atomfit.fitting.determined import determined
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.scattering import GaussianMixture
 
 #: Atoms whose matrix is inverted as a whole.
 _WHOLE = 1000

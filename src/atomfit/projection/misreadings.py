@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.errors import Doubt
 from atomfit.projection.agreement import (
     WIDTHS,
     Turn,
@@ -27,6 +26,7 @@ from atomfit.projection.agreement import (
     spots,
 )
 from atomfit.projection.views import TiltSeries
+from atomfit.support.errors import Doubt
 
 #: Width of coarse spots, in neighbour distances.
 _COARSE = 0.6

@@ -18,10 +18,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.spatial.transform import Rotation
 
-from atomfit.atoms import Atoms, IsotropicDisplacements, Leaf
 from atomfit.projection.probe import Probe
 from atomfit.projection.views import Views
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.atoms import Atoms, IsotropicDisplacements, Leaf
+from atomfit.structure.scattering import GaussianMixture
 
 _Tree = TypeVar("_Tree", bound=eqx.Module)
 

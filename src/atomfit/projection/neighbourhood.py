@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from atomfit.atoms import Leaf
-from atomfit.compiled import kept
+from atomfit.structure.atoms import Leaf
+from atomfit.support.compiled import kept
 
 #: Steps of a refinement, their damping at first, and the longest, in widths of an atom's image.
 _STEPS, _DAMPING, _LONGEST = 6, 0.03, 0.65

@@ -21,13 +21,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from atomfit.atoms import Leaf
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.posterior import AbstractPosterior, Evaluation
 from atomfit.projection.adjustment import adjustment
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
 from atomfit.projection.parameters import Free, TiltParametrisation
+from atomfit.structure.atoms import Leaf
 
 
 class Seen(eqx.Module):

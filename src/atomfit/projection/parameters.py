@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from atomfit.atoms import AnisotropicDisplacements, Leaf
 from atomfit.fitting.parameters import AbstractParametrisation, Free
 from atomfit.projection.model import TiltModel
+from atomfit.structure.atoms import AnisotropicDisplacements, Leaf
 
 #: Free numbers of atoms, in the order in which `flat` has them.
 OF_ATOMS = ("positions", "log_widths", "shears", "strengths")

@@ -13,11 +13,11 @@ from jax import lax
 from jaxtyping import Array, Float
 from scipy.spatial.transform import Rotation
 
-from atomfit.atoms import Leaf
-from atomfit.compiled import kept
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
 from atomfit.projection.objective import Seen
+from atomfit.structure.atoms import Leaf
+from atomfit.support.compiled import kept
 
 #: Directions that are tried: steps of the grid and its radius (degrees).
 _STEP, _RADIUS = 2.5, 12.5

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.atoms import Leaf
-from atomfit.tilt_options import ProbeKind
+from atomfit.options.tilt import ProbeKind
+from atomfit.structure.atoms import Leaf
 
 #: Variances of the Gaussians (Å²). Seen by an atom of 0.03 Å² they reproduce probes of 20 to 40 mrad at
 #: 300 kV within 1.5 % of their peak over 40 Å of depth.

@@ -22,12 +22,12 @@ from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 from scipy import fft
 
-from atomfit.atoms import Leaf
-from atomfit.compiled import kept
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.detection.peaks import local_maxima
-from atomfit.grid import DensityMap, Grid
 from atomfit.projection.views import TiltSeries
+from atomfit.structure.atoms import Leaf
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.support.compiled import kept
 
 #: Standard deviation of the Gaussian (Å), in neighbour distances.
 SMOOTH = 0.17

@@ -15,15 +15,15 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.atoms import AnisotropicDisplacements, IsotropicDisplacements
 from atomfit.fitting.likelihood import AbstractLoss
+from atomfit.options.tilt import Amplitudes, ProbeKind, TiltDisplacements
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.probe import Probe, make_probe
 from atomfit.projection.result import result_of
 from atomfit.projection.stages import ENDED, ROUGH, WIDE, Progress, Run, Stage, log_widths
 from atomfit.projection.views import TiltSeries
-from atomfit.tilt_options import Amplitudes, ProbeKind, TiltDisplacements
+from atomfit.structure.atoms import AnisotropicDisplacements, IsotropicDisplacements
 
 #: Standard deviations of the atoms in the first stages, in neighbour distances.
 _WIDE = (WIDE, 0.16)

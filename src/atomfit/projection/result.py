@@ -9,7 +9,6 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from atomfit.atoms import Atoms, IsotropicDisplacements
 from atomfit.fitting.solvers import Minimum
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import EachView, TiltModel
@@ -18,6 +17,7 @@ from atomfit.projection.probe import make_probe
 from atomfit.projection.stages import Run
 from atomfit.projection.verdict import correlation, r_factor
 from atomfit.projection.views import TiltSeries
+from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 
 
 def result_of(run: Run, model: TiltModel, found: Minimum[Free]) -> TiltFit:

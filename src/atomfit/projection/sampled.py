@@ -27,8 +27,6 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 from scipy.spatial import cKDTree
 
-from atomfit.atoms import Leaf
-from atomfit.compiled import kept
 from atomfit.fitting.newton import Damping, GaussNewton
 from atomfit.fitting.solvers import moved
 from atomfit.projection.fit import TiltFit
@@ -38,6 +36,8 @@ from atomfit.projection.model import TiltModel, single
 from atomfit.projection.objective import Seen, TiltPosterior, series_of
 from atomfit.projection.parameters import Free, TiltParametrisation, parametrise
 from atomfit.projection.views import TiltSeries
+from atomfit.structure.atoms import Leaf
+from atomfit.support.compiled import kept
 
 #: Neighbours over which samples are averaged, and squares of the mean: 3 % of a standard uncertainty. Of
 #: many atoms more are near, in the same surroundings: up to so many if they are less than this part of all.

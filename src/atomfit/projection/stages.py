@@ -16,8 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.atoms import Atoms, IsotropicDisplacements, Leaf
-from atomfit.compiled import kept
 from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.solvers import Minimum, minimise
@@ -32,6 +30,8 @@ from atomfit.projection.parameters import Free, parametrise
 from atomfit.projection.poses import better_turns
 from atomfit.projection.probe import make_probe
 from atomfit.projection.views import TiltSeries
+from atomfit.structure.atoms import Atoms, IsotropicDisplacements, Leaf
+from atomfit.support.compiled import kept
 
 log = logging.getLogger("atomfit")
 

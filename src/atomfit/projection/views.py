@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.errors import InputError
+from atomfit.support.errors import InputError
 
 #: How far a matrix may be from a rotation.
 _ROUNDING = 1e-3

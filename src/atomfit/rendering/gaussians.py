@@ -8,8 +8,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.atoms import Leaf
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.atoms import Leaf
+from atomfit.structure.scattering import GaussianMixture
 
 
 class Gaussians(eqx.Module):

@@ -8,9 +8,9 @@ expensive. What reaches over the edge of the box is cut off.
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.grid import Grid
 from atomfit.rendering.gaussians import Gaussians, inverse_and_determinant
 from atomfit.rendering.polynomials import coefficients, monomials
+from atomfit.structure.grid import Grid
 
 #: Gaussians drawn at a time; at 15³ voxels a window they are 7 MB.
 _BLOCK = 512

@@ -10,7 +10,7 @@ exponents are one matrix product, of [Gaussians x monomials] with [monomials x v
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.atoms import Leaf
+from atomfit.structure.atoms import Leaf
 
 
 def coefficients(offsets: Float[Leaf, "*n k"], precisions: Float[Leaf, "*n k k"]) -> Float[Leaf, "*n m"]:

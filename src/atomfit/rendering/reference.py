@@ -7,8 +7,8 @@ tested against it.
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.grid import Grid
 from atomfit.rendering.gaussians import Gaussians
+from atomfit.structure.grid import Grid
 
 
 def render_reference(gaussians: Gaussians, grid: Grid) -> Float[np.ndarray, "..."]:

@@ -31,9 +31,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from atomfit.grid import Grid
 from atomfit.rendering.gaussians import Gaussians, inverse_and_determinant
 from atomfit.rendering.polynomials import coefficients, monomials
+from atomfit.structure.grid import Grid
 
 #: Largest exponent of a table. The quadratic form is positive, its parts need not be: where axes are
 #: strongly correlated one table grows while the others fall. Two such tables must not overflow float32.

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from atomfit.io.tables import REJECTED_COLUMNS, Column
 from atomfit.report.described import MOST_SHOWN, RADIUS, Table, described
 from atomfit.report.whole import particle_rows
-from atomfit.units import HALF_PROBABILITY_SCALE
+from atomfit.support.units import HALF_PROBABILITY_SCALE
 
 
 @dataclass(frozen=True, eq=False)

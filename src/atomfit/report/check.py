@@ -1,8 +1,8 @@
 """What `atomfit check` says of a map, in words."""
 
-from atomfit.inspection import Inspection
+from atomfit.doubts.inspection import Inspection
 from atomfit.io.mrc import MapFile
-from atomfit.units import fwhm_from_u
+from atomfit.support.units import fwhm_from_u
 
 
 def describe(file: MapFile, found: Inspection) -> str:

@@ -13,13 +13,13 @@ from jaxtyping import Float, Int
 
 from atomfit.io.comparisons import COMPARE_COLUMNS, columns, track_columns, tracks_table
 from atomfit.io.tables import Column
-from atomfit.neighbours import find_neighbours
-from atomfit.palette import STATUSES
-from atomfit.report.comparison_words import headline
 from atomfit.report.described import MOST_SHOWN, RADIUS, Table, described
 from atomfit.statistics.comparison import Comparison, Model
 from atomfit.statistics.depth import measure_depths
 from atomfit.statistics.registration import typical_spacing
+from atomfit.structure.neighbours import find_neighbours
+from atomfit.support.palette import STATUSES
+from atomfit.verdict.comparison_words import headline
 
 PAGE_COLUMNS: tuple[Column, ...] = (
     Column("distance_common", "Å", ".5f", "distance, of common pairs alone"),

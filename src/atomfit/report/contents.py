@@ -13,7 +13,7 @@ from atomfit.report.slices import slices
 from atomfit.report.words import headline
 
 if TYPE_CHECKING:
-    from atomfit.pipeline import BuildResult
+    from atomfit.results.build import BuildResult
 
 
 def contents(

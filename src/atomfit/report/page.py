@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from atomfit.io.json_files import plain
-from atomfit.palette import KINDS
-from atomfit.text import writable
+from atomfit.support.palette import KINDS
+from atomfit.support.text import writable
 
 
 @dataclass(frozen=True)

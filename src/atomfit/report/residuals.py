@@ -15,7 +15,7 @@ from atomfit.fitting.joint import JointFit
 from atomfit.fitting.objective import region_mask
 
 if TYPE_CHECKING:
-    from atomfit.pipeline import BuildResult
+    from atomfit.results.build import BuildResult
 
 #: Voxels count so many widths of the mean atom from an atom, where the atoms' density is.
 _WIDTHS = 2.0

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import zoom
 
-from atomfit.grid import DensityMap, Grid
 from atomfit.report.levels import in_bytes
+from atomfit.structure.grid import DensityMap, Grid
 
 #: Voxels of a volume at most: two of them make 4 MB of text.
 _MOST_VOXELS = 1_400_000

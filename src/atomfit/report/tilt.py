@@ -14,8 +14,8 @@ from atomfit.report.tilt_views import VIEW_COLUMNS, pictures, view_table, views_
 from atomfit.report.tilt_words import tilt_headline
 
 if TYPE_CHECKING:
-    from atomfit.tilt_options import TiltOptions
-    from atomfit.tilting import TiltResult
+    from atomfit.options.tilt import TiltOptions
+    from atomfit.results.tilt import TiltResult
 
 #: Standard uncertainties of which quantiles are told.
 _CERTAINTIES = ("x_esd", "y_esd", "z_esd", "amplitude_esd")

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from atomfit.detection.peaks import local_maxima
-from atomfit.grid import DensityMap
 from atomfit.selection.evidence import LOWEST
+from atomfit.structure.grid import DensityMap
 
 #: Places by which volumes are measured.
 _PLACES = 40_000

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from atomfit.fitting.fitted import FittedAtoms
-from atomfit.grid import DensityMap
+from atomfit.structure.grid import DensityMap
 
 #: An atom's voxels lie within so many standard deviations of the longest axis: half its peak is at 1.18.
 _WIDTHS = 2.0

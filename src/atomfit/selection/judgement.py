@@ -16,13 +16,13 @@ from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
 
 from atomfit.detection.mean_atom import CLOSEST
-from atomfit.elements import Element
 from atomfit.fitting.joint import JointFit
-from atomfit.grid import DensityMap
-from atomfit.neighbours import find_neighbours
 from atomfit.selection.candidates import Vacancy
 from atomfit.selection.evidence import LOWEST, Decoys, likelihood_ratios
 from atomfit.selection.scores import Scores, scores
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.neighbours import find_neighbours
 
 #: No atom is fainter than this part of the typical one: where noise is nothing, the model's own small
 #: errors stand out from it.

@@ -29,8 +29,8 @@ from atomfit.detection.denoise import frequencies
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.objective import region_mask
 from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
-from atomfit.grid import DensityMap
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.scattering import GaussianMixture
 
 #: The scatter of z is measured so near to the atoms, in their widths.
 AROUND = 3.0

@@ -29,7 +29,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
-from atomfit.elements import Element, symbol_of
+from atomfit.structure.elements import Element, symbol_of
 
 #: Numbers of classes that are tried.
 MOST_CLASSES = 4

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import fft
 
-from atomfit.grid import Grid
-from atomfit.scattering import GaussianMixture
+from atomfit.structure.grid import Grid
+from atomfit.structure.scattering import GaussianMixture
 
 
 def noise(grid: Grid, deviation: float, correlation: float, seed: int) -> Float[np.ndarray, "..."]:

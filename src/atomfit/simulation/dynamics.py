@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from atomfit.grid import DensityMap, Grid
 from atomfit.rendering import Gaussians, render_map
+from atomfit.structure.grid import DensityMap, Grid
 
 
 @dataclass(frozen=True, eq=False)

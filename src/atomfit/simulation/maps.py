@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.declared import options_from
-from atomfit.elements import element
-from atomfit.errors import InputError
-from atomfit.grid import DensityMap, Grid
 from atomfit.io.mrc import checked_voxel_size
-from atomfit.numerics import own_numerics
+from atomfit.options.declared import options_from
+from atomfit.options.simulation import SimulationOptions
 from atomfit.rendering import Gaussians, render_map
-from atomfit.scattering import GaussianMixture, form_factor, is_tabulated
 from atomfit.simulation.disturbances import noise, without_wedge
 from atomfit.simulation.particles import orientation, particle, rotated
-from atomfit.simulation_options import SimulationOptions
+from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.scattering import GaussianMixture, form_factor, is_tabulated
+from atomfit.support.errors import InputError
+from atomfit.support.numerics import own_numerics
 
 _CUTOFF = 6.0
 _MARGIN = 9.0

@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from atomfit.elements import element, lattice_constant
-from atomfit.errors import InputError
-from atomfit.options import ParticleShape
+from atomfit.options.build import ParticleShape
+from atomfit.structure.elements import element, lattice_constant
+from atomfit.support.errors import InputError
 
 _FCC_BASIS = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 

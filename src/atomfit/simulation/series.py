@@ -17,14 +17,14 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from atomfit.errors import InputError
-from atomfit.grid import Grid
-from atomfit.numerics import own_numerics
+from atomfit.options.simulation import SeriesOptions
 from atomfit.projection.probe import Probe, make_probe
 from atomfit.projection.views import Views
 from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation.maps import Simulation
-from atomfit.simulation_options import SeriesOptions
+from atomfit.structure.grid import Grid
+from atomfit.support.errors import InputError
+from atomfit.support.numerics import own_numerics
 
 #: Where Gaussians end (standard deviations), and the least room around a particle (Å).
 _CUTOFF = 6.0

@@ -27,10 +27,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.compare_options import PAPER_DISTANCE
-from atomfit.elements import UNKNOWN
-from atomfit.matching import match
-from atomfit.neighbours import CUTOFF_PER_DISTANCE
+from atomfit.options.compare import PAPER_DISTANCE
 from atomfit.statistics.chance import Chance, by_chance
 from atomfit.statistics.magnification import Magnification, magnification
 from atomfit.statistics.registration import Registration, mahalanobis, register, typical_spacing
@@ -45,6 +42,9 @@ from atomfit.statistics.significance import (
     p_values,
     q_values,
 )
+from atomfit.structure.elements import UNKNOWN
+from atomfit.structure.matching import match
+from atomfit.structure.neighbours import CUTOFF_PER_DISTANCE
 
 Status = Literal["common", "displaced", "lost", "gained"]
 STATUSES: tuple[Status, ...] = ("common", "displaced", "lost", "gained")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from atomfit.elements import Element, bulk_structure
 from atomfit.statistics.bonds import Bonds
 from atomfit.statistics.coordination import Coordination, measure_coordination
 from atomfit.statistics.crystals import CRYSTALS, Crystal
@@ -20,6 +19,7 @@ from atomfit.statistics.lattice import Lattice, fit_lattices
 from atomfit.statistics.strain import Strain, measure_strain
 from atomfit.statistics.structure import INSIDE, local_structure
 from atomfit.statistics.twins import TwinPlane, find_twins
+from atomfit.structure.elements import Element, bulk_structure
 
 log = logging.getLogger("atomfit")
 

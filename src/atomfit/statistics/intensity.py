@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from atomfit.grid import DensityMap
+from atomfit.structure.grid import DensityMap
 
 
 def highest_voxels(

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.errors import InputError
-from atomfit.matching import match
-from atomfit.neighbours import shell_distance
 from atomfit.statistics.chance import Chance, by_chance
 from atomfit.statistics.registration import register
+from atomfit.structure.matching import match
+from atomfit.structure.neighbours import shell_distance
+from atomfit.support.errors import InputError
 
 #: Ratios of neighbours' distances below which no other size need be tried, and that atoms can lie apart by.
 _WORTH = 0.02

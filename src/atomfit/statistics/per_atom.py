@@ -6,17 +6,17 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from atomfit.detection.detect import Detection, correlations_with_identical_atoms
-from atomfit.elements import Element
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.logfit import LogFit
-from atomfit.grid import DensityMap, Grid
-from atomfit.neighbours import Neighbours, find_neighbours
 from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
 from atomfit.statistics.geometry import Geometry, measure_geometry
 from atomfit.statistics.intensity import highest_voxels, map_z_scores, z_scores
 from atomfit.statistics.particle import angles_to_radius
 from atomfit.statistics.uncertainties import StandardUncertainties, propagate, unknown
+from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.neighbours import Neighbours, find_neighbours
 
 
 @dataclass(frozen=True, eq=False)

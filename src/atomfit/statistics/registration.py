@@ -18,12 +18,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2
 
-from atomfit.errors import InputError
-from atomfit.neighbours import nearest_distances
 from atomfit.statistics.likeliest import LEAST_NOISE, NEAR, likeliest, near_pairs
 from atomfit.statistics.orientations import candidate_motions
 from atomfit.statistics.rigid import STILL, FittedMotion, Motion, fit_motion, superpose, unfitted
-from atomfit.units import odd_unit
+from atomfit.structure.neighbours import nearest_distances
+from atomfit.support.errors import InputError
+from atomfit.support.units import odd_unit
 
 #: Frames agree if so many of the smaller model's atoms are near one of the other.
 _AGREE = 0.5

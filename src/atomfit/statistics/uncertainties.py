@@ -23,13 +23,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.atoms import matrices_of_elements
 from atomfit.fitting.determined import determined, scales_of
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.prior import MapAlone
 from atomfit.fitting.uncertainty import Uncertainty
-from atomfit.neighbours import Neighbours
 from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
+from atomfit.structure.atoms import matrices_of_elements
+from atomfit.structure.neighbours import Neighbours
 
 
 @dataclass(frozen=True, eq=False)

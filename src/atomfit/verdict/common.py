@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.elements import Element, typical
-from atomfit.errors import Doubt
-from atomfit.neighbours import shell_distance
 from atomfit.selection.completion import Selection
+from atomfit.structure.elements import Element, typical
+from atomfit.structure.neighbours import shell_distance
+from atomfit.support.errors import Doubt
 from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding
 from atomfit.verdict.limits import level_above, level_outside, part

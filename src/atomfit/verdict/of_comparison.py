@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from atomfit.elements import UNKNOWN, element
 from atomfit.statistics.comparison import Comparison, Model
-from atomfit.units import odd_unit
+from atomfit.structure.elements import UNKNOWN, element
+from atomfit.support.units import odd_unit
 from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import level_above, part

@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Int
 
-from atomfit.elements import Element, symbol_of
 from atomfit.selection.species import assign
+from atomfit.structure.elements import Element, symbol_of
 from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding
 from atomfit.verdict.limits import level_above

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.elements import Element, typical
-from atomfit.errors import Doubt
-from atomfit.neighbours import shell_gap
 from atomfit.projection.expectations import Expectation
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import width_of
 from atomfit.projection.verdict import COLOURED
 from atomfit.selection.completion import Selection
+from atomfit.structure.elements import Element, typical
+from atomfit.structure.neighbours import shell_gap
+from atomfit.support.errors import Doubt
 from atomfit.verdict import limits
 from atomfit.verdict.common import (
     bond_ratio,

@@ -9,20 +9,20 @@ from atomfit.detection.denoise import denoise
 from atomfit.detection.detect import Detection
 from atomfit.detection.existence import Existence
 from atomfit.detection.resolution import MapResolution
+from atomfit.doubts.inspection import edge_level
 from atomfit.doubts.noise import CLEAR, noise_doubts
 from atomfit.doubts.shape import shape_doubts
-from atomfit.elements import Element, symbol_of, typical
-from atomfit.errors import Doubt
 from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.objective import region_mask
 from atomfit.fitting.resolution import NARROWER
 from atomfit.fitting.transfer import without_slow_waves
-from atomfit.grid import DensityMap
-from atomfit.inspection import edge_level
-from atomfit.neighbours import shell_gap
 from atomfit.selection.completion import Selection
 from atomfit.selection.species import Species
+from atomfit.structure.elements import Element, symbol_of, typical
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.neighbours import shell_gap
+from atomfit.support.errors import Doubt
 from atomfit.verdict import limits
 from atomfit.verdict.common import (
     bond_ratio,

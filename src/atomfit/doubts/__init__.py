@@ -1,0 +1,1 @@
+"""What speaks against an input before anything is fitted to it: values, voxels, views, starts."""

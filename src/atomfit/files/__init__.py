@@ -1,0 +1,1 @@
+"""What each job writes: the files of a result, page and figures among them."""

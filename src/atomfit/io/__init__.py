@@ -1,0 +1,1 @@
+"""Formats: maps, images, views, structures and tables, read and written.."""

@@ -1,0 +1,45 @@
+"""What a user may choose about a comparison of models, with the defaults. Imports nothing heavy."""
+
+from dataclasses import dataclass
+from typing import no_type_check
+
+from atomfit.options.declared import Need, check, option
+
+#: Largest distance of a common pair in the published program (Å).
+PAPER_DISTANCE = 1.76
+
+
+@no_type_check
+@dataclass(frozen=True)
+class CompareOptions:
+    """Options of `compare`.
+
+    **Fields:**
+
+    - `distance`: largest distance of a common pair (Å).
+    - `fdr`: rate of false ones among the atoms called moved.
+    - `calibrate`: whether error bars are multiplied by their scale before atoms are called moved.
+    - `move`: whether models are laid on each other; their frames are one if not.
+    """
+
+    distance: float = option(
+        PAPER_DISTANCE,
+        "Comparison",
+        "Atoms farther apart than this are different.",
+        metavar="ANGSTROM",
+        need=Need("distance", "Å above 0, as 1.76", 1e-6, 1e3),
+    )
+    fdr: float = option(
+        0.05,
+        "Comparison",
+        "Part of the atoms called moved that may not be.",
+        metavar="RATE",
+        need=Need("rate", "a number between 0 and 1, as 0.05", 1e-12, 1 - 1e-12),
+    )
+    calibrate: bool = option(
+        False, "Comparison", "Multiply error bars by the factor they are too small by."
+    )
+    move: bool = option(True, "Comparison", "Lay B on A, or leave the frames as they are.", flag="register")
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -1,0 +1,70 @@
+"""What `compare` finds: models of one particle, and how each differs from the others."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from atomfit.io.checkpoint import Checkpoint
+from atomfit.statistics.comparison import Comparison, Model
+from atomfit.statistics.series import follow
+from atomfit.verdict.findings import Verdict
+from atomfit.verdict.of_comparison import judge_series
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesComparison:
+    """Models of one particle, compared.
+
+    **Fields:**
+
+    - `inputs`, `models`: as they were given.
+    - `comparisons`: of two models one; of a series each with the first, then each with the one before.
+    - `steps`: those of `comparisons` that compare a model with the one before.
+    - `tables`: of models that were built from maps, the columns of their `atoms.csv` by name.
+    - `element`, `distance`, `fdr`, `calibrated`, `moved`: the options.
+    - `writer`: what makes the files.
+    - `checkpoint`: what goes when they are written.
+    """
+
+    inputs: tuple[Path, ...]
+    models: tuple[Model, ...]
+    comparisons: tuple[Comparison, ...]
+    steps: tuple[Comparison, ...]
+    tables: dict[str, dict[str, np.ndarray]]
+    element: str | Sequence[str] | None
+    distance: float
+    fdr: float
+    calibrated: bool
+    moved: bool
+    writer: Callable[["SeriesComparison", Path, bool, bool], Path]
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def tracks(self) -> Int[np.ndarray, "atoms models"]:
+        """Index of each atom in every model; -1 where it is not."""
+        return follow(self.steps)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is to be thought of it: are these models of one particle?"""
+        return judge_series(self.comparisons)
+
+    def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
+        """Write every file.
+
+        **Arguments:**
+
+        - `directory`: where to; created if need be.
+        - `overwrite`: whether files of an earlier result may be replaced.
+        - `figures`: whether figures for print are drawn as well, which needs matplotlib.
+
+        **Raises:** `InputError` if the directory holds something and `overwrite` is false, or if figures
+            cannot be drawn.
+        """
+        written = self.writer(self, Path(directory), overwrite, figures)
+        if self.checkpoint is not None:
+            self.checkpoint.remove()
+        return written

@@ -1,0 +1,1 @@
+"""What any program needs: errors, arrays, memory, signals, units. It imports nothing of atomfit."""

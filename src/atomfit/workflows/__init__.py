@@ -1,0 +1,1 @@
+"""The jobs, each reading top to bottom: build, tilt, compare."""

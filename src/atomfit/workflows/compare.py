@@ -1,0 +1,171 @@
+"""`atomfit.compare`: models of one particle from files, compared, and the results as files.
+
+Two models are compared with each other. Of a series each is compared with the first, which shows what has
+become of the particle, and with the one before, which shows when. Maps are built first, with default
+options; only then is JAX imported.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from atomfit.files.compare import write_series
+from atomfit.io.checkpoint import Checkpoint, Job
+from atomfit.io.models import ending_of, model_of_columns, read_model
+from atomfit.options.compare import PAPER_DISTANCE, CompareOptions
+from atomfit.results.compare import SeriesComparison
+from atomfit.statistics.comparison import Comparison
+from atomfit.statistics.comparison import compare as compare_two
+from atomfit.support.errors import INSIST, InputError
+from atomfit.support.text import name_of_file
+from atomfit.verdict.comparison_words import registered, warnings
+
+log = logging.getLogger("atomfit")
+MAP_ENDINGS = (".mrc", ".map", ".ccp4", ".rec", ".npy")
+
+
+def compare(
+    inputs: Sequence[str | Path],
+    *,
+    element: str | Sequence[str] | None = None,
+    distance: float = PAPER_DISTANCE,
+    fdr: float = 0.05,
+    calibrate: bool = False,
+    move: bool = True,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+) -> SeriesComparison:
+    """Compare two models of one particle, or a series.
+
+    **Arguments:**
+
+    - `inputs`: directories of `atomfit build`, tables, structure files or maps.
+    - `element`: of the atoms, if there are maps among them.
+    - `distance`: largest distance of a common pair (Å).
+    - `fdr`: rate of false ones among the atoms called moved.
+    - `calibrate`: whether error bars are multiplied by their scale before atoms are called moved.
+    - `move`: whether models are laid on each other; their frames are one if not.
+    - `checkpoint`: a file that keeps the fits of maps until the result is written.
+    - `resume`: go on from what an interrupted run left in it.
+
+    **Raises:** `InputError` for what cannot be used.
+    """
+    options = CompareOptions(distance, fdr, calibrate, move)
+    alone = isinstance(inputs, str | os.PathLike) or not isinstance(inputs, Iterable)
+    given = [inputs] if alone else [*inputs]
+    wrong = [one for one in given if not isinstance(one, str | os.PathLike)]
+    if wrong:
+        raise InputError(
+            f"a {type(wrong[0]).__name__} is no model that can be compared",
+            "give files, or directories of results",
+            "atomfit compare",
+        )
+    if len(given) < 2:
+        raise InputError(f"{len(given)} model cannot be compared", "give two or more", "atomfit compare")
+    paths = [Path(one) for one in given if isinstance(one, str | os.PathLike)]
+    maps = tuple(path for path in paths if _is_map(path))
+    if element is not None and not maps:
+        raise InputError(
+            "no map is among these models, whose atoms an element would be of", "leave it out", "--element"
+        )
+    kept = Checkpoint(checkpoint, lambda: Job.of("compare", element, None, {"maps": maps}), resume)
+    with kept.running():
+        found = _compared(paths, element, options)
+    return replace(found, checkpoint=kept)
+
+
+def _compared(
+    paths: list[Path], element: str | Sequence[str] | None, options: CompareOptions
+) -> SeriesComparison:
+    names = names_of(paths)
+    tables: dict[str, dict[str, np.ndarray]] = {}
+    # A model that cannot be read is told before a map is built.
+    read = {
+        name: read_model(path, name) for path, name in zip(paths, names, strict=True) if not _is_map(path)
+    }
+    for path, name in zip(paths, names, strict=True):
+        if name not in read:
+            tables[name] = _built(path, element)
+            read[name] = model_of_columns(name, tables[name])
+    models = [read[name] for name in names]
+
+    def two(i: int, j: int) -> Comparison:
+        try:
+            found = compare_two(models[i], models[j], **vars(options))
+        except InputError as error:
+            raise error.at(f"{paths[i]} and {paths[j]}") from None
+        _say(found)
+        return found
+
+    last = len(models) - 1
+    with_first = [two(0, k) for k in range(1, last + 1)]
+    with_last = [with_first[0], *(two(k - 1, k) for k in range(2, last + 1))]
+    found = SeriesComparison(
+        tuple(paths),
+        tuple(models),
+        (*with_first, *with_last[1:]),
+        tuple(with_last),
+        tables,
+        element,
+        options.distance,
+        options.fdr,
+        options.calibrate,
+        options.move,
+        write_series,
+    )
+    log.info(found.verdict.describe())
+    return found
+
+
+def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
+    """What each input is called: its own name, or that of its directory; numbered if there are two."""
+    names: list[str] = []
+    for path in paths:
+        whole = path.absolute()
+        if os.path.isdir(path):
+            name = whole.name
+        elif whole.name == "atoms.csv":
+            name = whole.parent.name
+        else:
+            name = Path(whole.name.removesuffix(".gz").removesuffix(".bz2")).stem
+        # Files are named by it.
+        name = name_of_file(name) or "model"
+        count = sum(other == name or other.startswith(f"{name}_no") for other in names)
+        names.append(f"{name}_no{count + 1}" if count else name)
+    return tuple(names)
+
+
+def _is_map(path: Path) -> bool:
+    ending = ending_of(path)
+    # What is packed and says no more of itself is a map, as it is to the other commands.
+    return not os.path.isdir(path) and (ending in MAP_ENDINGS or (not ending and path.suffix != ""))
+
+
+def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndarray]:
+    if not element:
+        raise InputError("this is a map, whose atoms are yet to be found", "add --element, as Pt", path)
+    from atomfit.files.columns import table
+    from atomfit.workflows.build import build
+
+    try:
+        built = build(path, element)
+    except InputError as error:
+        # Here are no options of builds.
+        other = "if it is right, build it (atomfit build --insist), and compare the result"
+        raise InputError(error.problem, error.remedy.replace(INSIST, other), error.where) from None
+    if built.reason == "interrupted":
+        raise KeyboardInterrupt
+    columns = table(built)
+    if not len(columns["x"]):
+        raise InputError("no atom was found in this map", "see atomfit check", path)
+    return columns
+
+
+def _say(c: Comparison) -> None:
+    log.info("%s on %s: %s", c.b.name, c.a.name, registered(c))
+    for warning in warnings(c):
+        log.warning("%s and %s: %s", c.a.name, c.b.name, warning)

@@ -1,0 +1,58 @@
+"""Which way selection takes: atoms of one shape where the map says little of each."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from atomfit.detection.detect import detect
+from atomfit.fitting.joint import JointFit
+from atomfit.options.build import BuildOptions
+from atomfit.simulation import Simulation, simulate
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.matching import match
+from atomfit.workflows.preparation import PreparedMap, prepare
+from atomfit.workflows.refining import refine_jointly
+from atomfit.workflows.selecting import select_atoms
+
+OPTIONS = BuildOptions(noise="residual", prior="empirical")
+
+
+@pytest.fixture(scope="module")
+def case() -> Simulation:
+    """Noise of 6 %, correlated over 0.5 Å, up to the faces."""
+    return simulate(size=135, noise=0.06, noise_correlation=0.5, rotate="random", seed=3, box=64)
+
+
+@pytest.fixture(scope="module")
+def ready(case: Simulation) -> PreparedMap:
+    edge = 8
+    inner = tuple(slice(edge, -edge) for _ in range(3))
+    grid = case.map.grid.crop((edge,) * 3, tuple(n - 2 * edge for n in case.map.grid.shape))
+    return prepare(DensityMap(case.map.values[inner].copy(), grid), "Pt", OPTIONS)
+
+
+@pytest.mark.slow
+def test_shapes_that_wander_do_not_end_the_selection(case: Simulation, ready: PreparedMap) -> None:
+    """A first fit that did not converge, of some of the atoms: others are found, and all better placed."""
+    found = detect(ready.density, ready.element)
+    kept = replace(found, positions=found.positions[5:], correlations=found.correlations[5:])
+
+    def ignore(*_: object) -> None:
+        pass
+
+    first = refine_jointly(ready, kept, OPTIONS, ignore)
+    assert isinstance(first, JointFit)
+    wandering = replace(first, reason="iteration limit")
+    _, fit, selection = select_atoms(ready, kept, wandering, OPTIONS, ignore)
+    assert selection is not None
+    assert fit is not None
+    before, after = (match(positions, case.positions) for positions in (first.positions, fit.positions))
+    assert after.f1 > max(before.f1, 0.98)
+    assert after.rmsd < 0.8 * before.rmsd
+    deviations = fit.uncertainty.deviations
+    errors = fit.positions[after.found] - case.positions[after.known]
+    assert 0.7 < np.std(errors / deviations[after.found, :3]) < 1.6
+    # Each has its own shape and amplitude nevertheless.
+    assert np.ptp(fit.fitted.u_iso) > 0
+    assert np.all(deviations > 0)

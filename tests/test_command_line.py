@@ -78,7 +78,7 @@ def test_completion_knows_values_and_waits_for_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1251", "cp936"])
 def test_letters_that_a_code_page_lacks_are_replaced(encoding: str) -> None:
-    program = "from atomfit import process; process.replace_what_cannot_be_written(); print('2.77 Å, 3 σ')"
+    program = "from atomfit.support import process; process.replace_what_cannot_be_written(); print('2.77 Å, 3 σ')"
     for command in (["-m", "atomfit.cli", "tilt", "--help"], ["-c", program]):
         outcome = subprocess.run(
             [sys.executable, *command],

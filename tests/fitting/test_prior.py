@@ -78,6 +78,16 @@ def test_few_atoms_say_nothing(rng: np.random.Generator) -> None:
     assert estimate_prior(alone, coordination(10), np.ones(10, bool), white) is None
 
 
+def test_widths_that_no_frequency_tells_are_no_fault(rng: np.random.Generator) -> None:
+    """As of a map without slow frequencies: a lone atom as wide as some are is not told from nothing."""
+    alone = planted(rng, 50, (0.03, 0.03), 0.0)
+
+    def blind(which: np.ndarray, elements: np.ndarray) -> np.ndarray:
+        return np.linalg.inv(np.zeros((len(which), 6, 6)))
+
+    assert estimate_prior(alone, coordination(50), np.ones(50, bool), blind) is None
+
+
 def test_what_a_prior_put_in_is_taken_out_again(rng: np.random.Generator) -> None:
     """For Gaussians, posterior and prior give back the likelihood exactly."""
     alone = planted(rng, 50, (0.03, 0.03), 0.0)

@@ -12,6 +12,7 @@ no spread would be found where there is a wide one. So each covariance is taken 
 proportion in which that of a lone atom changes.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from scipy.optimize import minimize
 from atomfit.fitting.prior import DisplacementPrior, MapAlone, dimensions, parts
 from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
 
+log = logging.getLogger("atomfit")
 OfLoneAtoms = Callable[[Float[np.ndarray, "n s"]], Float[np.ndarray, "n s s"]]
 
 #: Atoms that widths are estimated from, at most.
@@ -69,7 +71,12 @@ def estimate_prior(
     designs = [constant]
     if np.ptp(away) > 0:
         designs.append(np.column_stack([constant, away]))
-    fits = [_most_probable(u, covariances, fitted, design, partial(of_lone, which)) for design in designs]
+    try:
+        fits = [_most_probable(u, covariances, fitted, design, partial(of_lone, which)) for design in designs]
+    except np.linalg.LinAlgError:
+        # Frequencies that a filter took away may be all that tells of atoms of such widths.
+        log.info("no prior: the map does not tell all displacements")
+        return None
     best = fits[0]
     if len(fits) > 1 and fits[0].loss - fits[1].loss > _GAIN * s * np.log(len(u)):
         best = fits[1]

@@ -3,8 +3,9 @@
     python tests/golden/cases.py            # what differs from values.json
     python tests/golden/cases.py --record   # write it anew
 
-For each: the objective, its gradient, products with its curvature and the diagonal at fixed free numbers, and the
-covariances there. Vectors are kept as their norm and their products with three fixed directions.
+For each: the objective, its gradient, products with its curvature and the diagonal at fixed free numbers,
+and covariances there; and where a fit ends. Vectors are kept as their norm and their products with three
+fixed directions.
 """
 
 import json
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from atomfit.detection.mean_atom import MeanAtom
+from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.likelihood import PoissonLoss, StudentLoss
 from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.pose import pose
@@ -29,6 +31,7 @@ from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import measure_uncertainty
 from atomfit.projection.model import EachView, TiltModel
 from atomfit.projection.probe import make_probe
+from atomfit.projection.refinement import refine_against
 from atomfit.projection.result import result_of
 from atomfit.projection.stages import Run, Stage
 from atomfit.projection.views import TiltSeries, Views
@@ -36,6 +39,7 @@ from atomfit.rendering import Gaussians
 from atomfit.simulation import simulate
 from atomfit.simulation.series import projected
 from atomfit.structure.elements import element
+from atomfit.structure.grid import DensityMap
 
 VALUES = Path(__file__).with_name("values.json")
 Numbers = dict[str, list[float]]
@@ -73,8 +77,8 @@ def objective(posterior: Any) -> tuple[Numbers, Any]:
     return told | {name: kept(found[name]) for name in names[1:]}, free
 
 
-def of_map(kind: str) -> Numbers:
-    """Thirteen atoms of a map, a little off their places."""
+def map_of(kind: str) -> tuple[DensityMap, np.ndarray, dict[str, Any]]:
+    """A map of thirteen atoms, places a little off theirs, and how they are fitted."""
     coloured = kind == "spectral"
     case = simulate(
         shape="icosahedron",
@@ -90,7 +94,7 @@ def of_map(kind: str) -> Numbers:
         "white": {},
         "spectral": {"noise": measure_noise(case.map, case.positions, 0.2) if coloured else None},
         "Poisson": {"likelihood": PoissonLoss(0.02)},
-        "Student": {"likelihood": StudentLoss(np.float32(0.06))},
+        "Student": {"likelihood": StudentLoss(np.asarray(0.06, np.float32))},
         "form factor": {"scattering": "form-factor"},
         "isotropic": {"displacements": "isotropic"},
         "two elements": {"scattering": "form-factor", "numbers": numbers},
@@ -99,7 +103,12 @@ def of_map(kind: str) -> Numbers:
     density = case.map
     if kind == "Poisson":
         density = density.with_values(np.maximum(density.values, 0) + np.float32(0.05))
-    start = case.positions + np.random.default_rng(1).normal(0, 0.05, case.positions.shape)
+    return density, case.positions + np.random.default_rng(1).normal(0, 0.05, case.positions.shape), options
+
+
+def of_map(kind: str) -> Numbers:
+    """At fixed free numbers."""
+    density, start, options = map_of(kind)
     problem = pose(density, start, _MEAN_ATOM, _PT, **options)
     told, free = objective(problem.posterior)
     fit = Refinement(problem, FitState(free, np.zeros(1)), told["objective"][0], "converged")
@@ -107,8 +116,22 @@ def of_map(kind: str) -> Numbers:
     return told | {"covariances": kept(known.covariances), "bias": kept(known.bias)}
 
 
-def of_series(kind: str) -> Numbers:
-    """Thirteen atoms of a series of six images."""
+def end_of_map(kind: str) -> Numbers:
+    """Where a fit ends."""
+    density, start, options = map_of(kind)
+    fit = fit_jointly(density, start, _MEAN_ATOM, _PT, **options)
+    fitted, known = fit.fitted, fit.uncertainty
+    return {
+        "positions": kept(fitted.positions - start),
+        "displacements": kept(fitted.matrices),
+        "amplitudes": kept(fitted.amplitudes),
+        "deviations": kept(known.deviations),
+        "noise": [fit.noise],
+    }
+
+
+def series_of(kind: str) -> tuple[TiltSeries, np.ndarray, np.ndarray]:
+    """A series of six images of thirteen atoms, their places, and places a little off."""
     case = simulate(shape="icosahedron", size=2, noise=0.0, jitter=0.1, seed=5, box=44)
     rng = np.random.default_rng(2)
     positions, n = case.positions - case.map.grid.centre, len(case.positions)
@@ -118,6 +141,34 @@ def of_series(kind: str) -> Numbers:
     counted = kind == "Poisson"
     images = rng.poisson(5 * images) if counted else images + 0.2 * rng.standard_normal(images.shape)
     series = TiltSeries(images.astype(np.float32), np.ones(images.shape, bool), _PIXEL, views, np.zeros(3))
+    return series, positions, positions + rng.normal(0, 0.05, positions.shape)
+
+
+def end_of_series(kind: str) -> Numbers:
+    """Where a fit ends."""
+    series, positions, start = series_of(kind)
+    options: dict[str, Any] = {
+        "Poisson": {"likelihood": PoissonLoss(1.0)},
+        "known": {"known_positions": 0.1, "known_amplitudes": 0.2, "amplitudes": "atom"},
+        "fixed": {"probe": "fixed"},
+        "adaptive": {"probe": "adaptive"},
+        "turned and shifted": {"free_views": ("backgrounds", "turns", "shifts")},
+        "matrices": {"displacements": "anisotropic"},
+    }.get(kind, {})
+    numbers = np.full(len(start), 78)
+    fit = refine_against(series, start, numbers, 2.77, expected=positions, anneal=False, **options)
+    return {
+        "positions": kept(fit.positions - start),
+        "amplitudes": kept(fit.atoms.amplitudes),
+        "images": kept(fit.images),
+        "deviations": kept(measure_uncertainty(FittedSeries.of(series, fit)).positions),
+    }
+
+
+def of_series(kind: str) -> Numbers:
+    """At fixed free numbers."""
+    series, positions, start = series_of(kind)
+    n, counted = len(positions), kind == "Poisson"
     every = {
         "direct": {"positions", "strengths", "log_widths", "backgrounds"},
         "Poisson": {"positions", "strengths", "log_widths", "backgrounds"},
@@ -131,7 +182,7 @@ def of_series(kind: str) -> Numbers:
     run = Run(
         series,
         np.arange(_VIEWS) == 4,
-        positions + rng.normal(0, 0.05, positions.shape),
+        start,
         positions,
         np.full(n, 78),
         2.77,
@@ -143,7 +194,8 @@ def of_series(kind: str) -> Numbers:
     )
     model = run.first(wide=False)
     if kind in ("fixed", "adaptive"):
-        model = eqx.tree_at(lambda m: m.probe, model, make_probe(kind, run.reach, convergence=25.0))  # type: ignore[arg-type]
+        probe = make_probe(kind, run.reach, convergence=25.0)  # type: ignore[arg-type]
+        model = eqx.tree_at(lambda m: m.probe, model, probe)
     if kind == "matrices":
         from atomfit.projection.refinement import _with_matrices
 
@@ -177,6 +229,8 @@ SERIES = ("direct", "Poisson", "known", "fixed", "adaptive", "turned and shifted
 CASES: dict[str, Callable[[], Numbers]] = {
     **{f"map, {kind}": partial(of_map, kind) for kind in MAPS},
     **{f"series, {kind}": partial(of_series, kind) for kind in SERIES},
+    **{f"end of a map's fit, {kind}": partial(end_of_map, kind) for kind in MAPS},
+    **{f"end of a series' fit, {kind}": partial(end_of_series, kind) for kind in SERIES},
 }
 
 

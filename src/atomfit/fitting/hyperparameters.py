@@ -72,7 +72,9 @@ def estimate_prior(
     if np.ptp(away) > 0:
         designs.append(np.column_stack([constant, away]))
     try:
-        fits = [_most_probable(u, covariances, fitted, design, partial(of_lone, which)) for design in designs]
+        fits = [
+            _most_probable(u, covariances, fitted, design, partial(of_lone, which)) for design in designs
+        ]
     except np.linalg.LinAlgError:
         # Frequencies that a filter took away may be all that tells of atoms of such widths.
         log.info("no prior: the map does not tell all displacements")

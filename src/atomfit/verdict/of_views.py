@@ -1,16 +1,19 @@
-"""The verdict on single views of a tilt series: correlations and turns in, findings out.
+"""The verdict on the views of a tilt series: correlations, shifts and turns in, findings out.
 
 A view that was read with a wrong angle, has drifted out, or shows something else agrees less than others
 do. Where rotations are refined it may agree all the same, turned to where another was: then its turn is
-far from what the others have.
+far from what the others have. Where all have drifted a little, none stands out, and atoms are where that
+has put them.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atomfit.projection.unrefined import Unrefined
 from atomfit.projection.verdict import far_below, listed
 from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding
+from atomfit.verdict.limits import level_above
 
 #: A view was turned far if by so many medians of all (of normal turns about three axes, six deviations of
 #: one) and by at least this (degrees), which mechanics may have; none is off by the last.
@@ -58,5 +61,31 @@ def turned(turns: Float[np.ndarray, "v 3"], fitted: Bool[np.ndarray, " v"]) -> l
             f"views {first}{more} were turned far from where they were said to be; the median of all is "
             f"{median:.1f}°",
             _CHECK,
+        )
+    ]
+
+
+def drifted(shifts: Unrefined, views: int, error: float, distance: float) -> list[Finding]:
+    """Whether images have drifted by more than error bars allow for.
+
+    A shift of each view moves an atom across the tilt axis by √(2 / views) of what it is.
+
+    **Arguments:**
+
+    - `shifts`: that were not refined (Å).
+    - `views`: how many were fitted.
+    - `error`: median standard uncertainty of positions (Å).
+    - `distance`: of neighbours (Å).
+    """
+    moved = shifts.rms * (2 / max(views, 1)) ** 0.5
+    if not shifts.clear or not moved > limits.DRIFT_DOUBTFUL * error:
+        return []
+    return [
+        Finding(
+            "drift",
+            level_above(shifts.rms / distance, 0.0, limits.DRIFT_BAD),
+            f"images have drifted by {shifts.rms:.2g} Å (root mean square), and shifts were not refined: "
+            f"atoms are off by about {moved:.2g} Å, and their error bars say {error:.2g} Å",
+            "refine shifts as well (--refine shifts), or align the images",
         )
     ]

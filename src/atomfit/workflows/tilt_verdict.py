@@ -12,6 +12,7 @@ from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty
 from atomfit.projection.start import Start
+from atomfit.projection.unrefined import shifts_left
 from atomfit.results.series import PreparedSeries
 from atomfit.selection.completion import Selection
 from atomfit.selection.image_scores import scores_of_images
@@ -19,7 +20,7 @@ from atomfit.support.errors import Doubt
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.of_elements import bright_for_light, lacking_elements, of_another_element
 from atomfit.verdict.of_images import contradicted, judge_images, measure_images
-from atomfit.verdict.of_views import turned, undescribed
+from atomfit.verdict.of_views import drifted, turned, undescribed
 
 
 def verdict_of(
@@ -65,10 +66,22 @@ def verdict_of(
         [
             *contradicted(known, options.coupled),
             *undescribed(fit.correlations),
+            *_of_drift(ready, start, fit, uncertainty, options),
             *turned(np.degrees(np.asarray(fit.views.turns)), ~fit.held_out),
             *_of_elements(ready, start, fit),
         ],
     )
+
+
+def _of_drift(
+    ready: PreparedSeries, start: Start, fit: TiltFit, uncertainty: ImageUncertainty, options: TiltOptions
+) -> list[Finding]:
+    """Whether images have drifted, where that was not refined."""
+    if "shifts" in options.refine or not len(start.ids):
+        return []
+    left = shifts_left(fit.images, FittedSeries.of(ready.series, fit), uncertainty.excess)
+    error = float(np.nanmedian(uncertainty.positions[~start.frozen]))
+    return drifted(left, int(np.sum(~fit.held_out)), error, ready.element.neighbour_distance)
 
 
 def _of_elements(ready: PreparedSeries, start: Start, fit: TiltFit) -> list[Finding]:

@@ -62,9 +62,6 @@ def test_what_is_misspelled_gets_a_suggestion(words: list[str], suggestion: str)
 
 def test_completion_knows_values_and_waits_for_nothing_heavy() -> None:
     program = (
-        "from atomfit.support import process; process.replace_what_cannot_be_written()"
-        "; print('2.77 Å, 3 σ')"
-    )
         "import sys, atexit; from atomfit.cli import app;"
         "atexit.register(lambda: print('heavy:', {'jax', 'numpy', 'scipy'} & set(sys.modules)));"
         "app(prog_name='atomfit')"
@@ -81,7 +78,10 @@ def test_completion_knows_values_and_waits_for_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1251", "cp936"])
 def test_letters_that_a_code_page_lacks_are_replaced(encoding: str) -> None:
-    program = "from atomfit.support import process; process.replace_what_cannot_be_written(); print('2.77 Å, 3 σ')"
+    program = (
+        "from atomfit.support import process; process.replace_what_cannot_be_written()"
+        "; print('2.77 Å, 3 σ')"
+    )
     for command in (["-m", "atomfit.cli", "tilt", "--help"], ["-c", program]):
         outcome = subprocess.run(
             [sys.executable, *command],

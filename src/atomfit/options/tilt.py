@@ -14,7 +14,7 @@ ProbeKind = Literal["direct", "fixed", "rigid", "adaptive"]
 #: Those that are not refined.
 SimulatedProbe = Literal["direct", "fixed", "rigid"]
 Amplitudes = Literal["auto", "element", "atom"]
-TiltDisplacements = Literal["shared", "isotropic", "anisotropic"]
+TiltDisplacements = Literal["auto", "shared", "isotropic", "anisotropic"]
 TiltSelection = Literal["auto", "fit", "off"]
 PartOfView = Literal["backgrounds", "gains", "shifts", "turns"]
 
@@ -62,7 +62,8 @@ class TiltOptions:
     - `voltage`, `convergence`, `defocus`, `spherical`: of the microscope, for all but "direct" (kV, mrad,
         Å, Å).
     - `amplitudes`: one for each "element" or for each "atom"; "auto": each atom with an adaptive probe.
-    - `displacements`: "shared" by an element's atoms, or one of each atom.
+    - `displacements`: "shared" by an element's atoms, or one of each atom; "auto": one number each where
+        the images say that they differ, and atoms are seen without a modelled probe.
     - `refine`: what is refined of each view, beside the atoms.
     - `held_out`: every so many views one is left out of the fit, to judge it by.
     - `likelihood`: "gaussian", of noise that may grow with brightness; "poisson" for counts; "robust"
@@ -179,7 +180,7 @@ class TiltOptions:
         "auto", "Model", "One an element or an atom; auto: an atom with adaptive."
     )
     displacements: TiltDisplacements = option(
-        "shared", "Model", "Shared by an element, or each atom's own."
+        "auto", "Model", "Shared by an element, or each atom's own; auto: isotropic if the images say so."
     )
     refine: tuple[PartOfView, ...] = option(
         ("backgrounds", "gains"),

@@ -43,6 +43,11 @@ class Unrefined:
     chi_square: float
     clear: bool
 
+    @property
+    def worthwhile(self) -> bool:
+        """Whether to refine them lowers chi-square by more than twice their number (Akaike 1974)."""
+        return self.clear and self.chi_square > 2
+
     @classmethod
     def of(
         cls, steps: Float[np.ndarray, " k"], variances: Float[np.ndarray, " k"], means: int = 0

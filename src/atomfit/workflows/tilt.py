@@ -34,7 +34,7 @@ from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
 from atomfit.workflows.tilt_centre import centred, points_of_box
 from atomfit.workflows.tilt_preparation import Images, ViewsGiven, prepare_series
-from atomfit.workflows.tilt_refining import Progress, alike, half_sets, refine_start
+from atomfit.workflows.tilt_refining import Progress, alike, half_sets, refine_start, with_own_widths
 from atomfit.workflows.tilt_selecting import nothing_selected, search_and_select, select_from_images
 from atomfit.workflows.tilt_starts import (
     centred_on_start,
@@ -142,6 +142,8 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         earlier = None
         with clock("fit"):
             fit = refine_start(ready, start, options, progress)
+    with clock("fit"):
+        options, fit = with_own_widths(ready, start, fit, options, progress)
     halves = None
     if "turns" in options.refine and fit.reason != "interrupted" and len(start.ids):
         with clock("halves"):

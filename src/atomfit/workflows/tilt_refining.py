@@ -4,6 +4,7 @@ The fit itself knows no options (`projection.refinement`); here it is told what 
 views, or of halves of them where rotations have to prove themselves.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,16 +12,22 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
-from atomfit.options.tilt import Amplitudes, TiltOptions
+from atomfit.options.tilt import Amplitudes, TiltDisplacements, TiltOptions
+from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fit import TiltFit
+from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.half_sets import HalfSets, compare_half_sets
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.stages import Run
 from atomfit.projection.start import Start
+from atomfit.projection.unrefined import widths_left
 from atomfit.projection.views import TiltSeries
 from atomfit.results.series import PreparedSeries
 
+log = logging.getLogger("atomfit")
 Progress = Callable[[str, int, float], None]
+#: What each number more must lower chi-square by to be worth it (Akaike 1974).
+_PRICE = 2.0
 
 
 def refine_start(ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress) -> TiltFit:
@@ -36,7 +43,7 @@ def refine_start(ready: PreparedSeries, start: Start, options: TiltOptions, prog
         defocus=options.defocus,
         spherical=options.spherical,
         amplitudes=options.amplitudes,
-        displacements=options.displacements,
+        displacements="shared" if options.displacements == "auto" else options.displacements,
         free_views=options.refine,
         anneal=options.anneal,
         frozen=start.frozen if start.frozen.any() else None,
@@ -80,9 +87,14 @@ def _loss(options: TiltOptions) -> AbstractLoss | None:
 
 def alike(options: TiltOptions) -> TiltOptions:
     """The simplest fit: atoms of one element are alike, which is what tells one that is none."""
-    shared: Amplitudes = "auto" if options.amplitudes == "auto" else "element"
+    amplitudes: Amplitudes = "auto" if options.amplitudes == "auto" else "element"
+    displacements: TiltDisplacements = "auto" if options.displacements == "auto" else "shared"
     return replace(
-        options, probe="direct", amplitudes=shared, displacements="shared", known_amplitudes=None
+        options,
+        probe="direct",
+        amplitudes=amplitudes,
+        displacements=displacements,
+        known_amplitudes=None,
     )
 
 
@@ -105,3 +117,35 @@ def half_sets(
 
     placed = start.known is not None or bool(start.frozen.any())
     return compare_half_sets(ready.series, ~fit.held_out, refine, placed)
+
+
+def with_own_widths(
+    ready: PreparedSeries, start: Start, fit: TiltFit, options: TiltOptions, progress: Progress
+) -> tuple[TiltOptions, TiltFit]:
+    """What is to become of displacements on which a user leaves the choice to the images.
+
+    Atoms that differ in width pull at their neighbours in all views where they overlap, by more than error
+    bars say. But where widths are not known to as much as they differ by, those of their own are worse.
+
+    **Returns:** the options with the choice, and the fit; of each atom's own width if that describes the
+    images by more better than it has numbers.
+    """
+    if options.displacements != "auto":
+        return options, fit
+    shared = replace(options, displacements="shared")
+    if fit.reason == "interrupted" or options.probe != "direct":
+        return shared, fit
+    fitted = FittedSeries.of(ready.series, fit)
+    excess = coloured_excess(fitted.residual * np.sqrt(fitted.precisions), ready.series.pixel, fitted.spot)
+    excess, moving = max(1.0, excess), ~start.frozen
+    widths = widths_left(fitted, excess, moving)
+    if not widths.worthwhile:
+        return shared, fit
+    log.info("atoms differ in the variance of their images by %.2g Å² (rms): each has its own", widths.rms)
+    own = replace(options, displacements="isotropic")
+    found = refine_start(ready, start.going_on(fit.positions), replace(own, anneal=False), progress)
+    left = [np.sum(fit.precisions * (ready.series.images - x.images) ** 2.0) for x in (fit, found)]
+    if found.reason != "interrupted" and left[0] - left[1] <= _PRICE * excess * moving.sum():
+        log.info("that does not describe the images better: they share one")
+        return shared, fit
+    return own, found

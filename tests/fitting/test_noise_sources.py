@@ -11,6 +11,7 @@ from atomfit.fitting import noise_sources
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.noise_sources import (
+    louder_than_halves,
     measure_noise,
     quiet_outside,
     spectrum_of_half_maps,
@@ -123,6 +124,19 @@ def test_half_maps_that_were_masked(halves: Halves) -> None:
     whole = spectrum_of_half_maps(halves.first, halves.second, u)
     assert whole is not None
     assert spectrum.deviation == pytest.approx(whole.deviation, rel=0.15)
+
+
+def test_halves_that_share_noise_are_told_by_the_outside(halves: Halves) -> None:
+    u = halves.mean_atom.u
+    both = halves.first, halves.second
+    assert louder_than_halves(halves.mean, both, halves.case.positions, u) is None
+    common = noise_map(halves.mean.grid, DEVIATION, CORRELATION, 13)
+    sharing = [half.with_values((half.values + common).astype(np.float32)) for half in both]
+    mean = halves.mean.with_values((halves.mean.values + common).astype(np.float32))
+    times = louder_than_halves(mean, (sharing[0], sharing[1]), halves.case.positions, u)
+    assert times == pytest.approx(2, rel=0.15)
+    masked = [half.with_values(np.where(halves.case.map.values > 0.01, half.values, 0)) for half in both]
+    assert louder_than_halves(halves.mean, (masked[0], masked[1]), halves.case.positions, u) is None
 
 
 def test_half_maps_without_a_difference_are_refused(halves: Halves) -> None:

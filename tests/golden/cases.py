@@ -49,8 +49,8 @@ _PIXEL, _SHAPE, _VIEWS = 0.4, (36, 40), 6
 
 
 def kept(vector: Any) -> list[float]:
-    """A vector's norm and its products with three directions of random numbers."""
-    flat = np.asarray(vector, np.float64).ravel()
+    """A vector's norm and its products with three directions of random numbers; NaN counts as zero."""
+    flat = np.nan_to_num(np.asarray(vector, np.float64).ravel())
     directions = np.random.default_rng(len(flat)).standard_normal((3, len(flat)))
     return [float(np.linalg.norm(flat)), *(float(x) for x in directions @ flat / np.sqrt(len(flat)))]
 

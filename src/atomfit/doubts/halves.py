@@ -9,6 +9,7 @@ atoms still lie in rows.
 
 import numpy as np
 from jaxtyping import Float
+from scipy.ndimage import shift
 
 from atomfit.detection.denoise import SLOW, denoise, without_slow_changes
 from atomfit.structure.elements import Element
@@ -20,6 +21,9 @@ from atomfit.support.errors import Doubt
 _WIDTH = 0.18
 #: Part of the voxels that is looked at, and the least correlation there.
 _STRONGEST, _ALIKE = 0.01, 0.8
+#: Half-maps lie apart if by this part of the distance of neighbours and half a voxel, and if they correlate
+#: better then, by so many deviations of what noise at the scale of atoms makes.
+_APART, _CLEARLY = 0.05, 5.0
 
 Halves = tuple[DensityMap, DensityMap]
 
@@ -32,6 +36,15 @@ def half_map_doubts(density: DensityMap, halves: Halves, element: Element) -> li
     - `density`, `halves`: the map and its half-maps, on one grid.
     - `element`: of its atoms.
     """
+    apart = _displacement(halves, element)
+    if apart is not None:
+        return [
+            Doubt(
+                f"the half-maps lie {np.linalg.norm(apart):.2f} Å apart "
+                f"({', '.join(f'{x:.2f}' for x in apart)} along x, y, z)",
+                "align them and the map, or leave out --half-maps",
+            )
+        ]
     of_map, *of_halves = _strongest(density, halves, element)
     alike = [_cosine(of_map, half) for half in of_halves]
     if min(alike) >= _ALIKE:
@@ -49,6 +62,23 @@ def half_map_doubts(density: DensityMap, halves: Halves, element: Element) -> li
     ]
 
 
+def _displacement(halves: Halves, element: Element) -> Float[np.ndarray, " d"] | None:
+    """How far the second half-map is to be moved to lie on the first (Å); None if that is not clear."""
+    from skimage.registration import phase_cross_correlation
+
+    grid = halves[0].grid
+    first, second = (_seen(half, element).astype(np.float64) for half in halves)
+    moves, *_ = phase_cross_correlation(first, second, upsample_factor=10, normalization=None)
+    found = np.asarray(moves)[::-1] * grid.spacing
+    if np.linalg.norm(found) < max(_APART * element.neighbour_distance, 0.5 * grid.spacing.min()):
+        return None
+    moved = shift(second, moves, order=1, mode="nearest")
+    before, then = (_cosine(first.ravel(), x.ravel()) for x in (second, moved))
+    # Noise at the scale of atoms is independent in so many places.
+    places = np.prod(grid.extent) / (2 * np.pi**0.5 * _WIDTH * element.neighbour_distance) ** grid.ndim
+    return found if then - before > _CLEARLY / np.sqrt(places) else None
+
+
 def scale_of_halves(density: DensityMap, halves: Halves, element: Element) -> float:
     """By what half-maps are to be multiplied that their mean's atoms are as high as the map's."""
     of_map, first, second = _strongest(density, halves, element)
@@ -58,19 +88,21 @@ def scale_of_halves(density: DensityMap, halves: Halves, element: Element) -> fl
 
 def _strongest(density: DensityMap, halves: Halves, element: Element) -> list[Float[np.ndarray, " n"]]:
     """The map and its half-maps where the map is farthest from its mean, at the scale of atoms."""
-    distance = element.neighbour_distance
-    atom = GaussianMixture(np.ones(1), np.array([(_WIDTH * distance) ** 2]))
-
-    def seen(one: DensityMap) -> Float[np.ndarray, "..."]:
-        flat = one.with_values(without_slow_changes(one, SLOW * distance))
-        return denoise(flat, atom).values
-
-    of_map = seen(density)
+    of_map = _seen(density, element)
     strength = np.abs(of_map)
     if density.counted is not None:
         strength = strength * density.counted
     kept = strength >= np.quantile(strength, 1 - _STRONGEST)
-    return [values[kept].astype(np.float64) for values in (of_map, *(seen(half) for half in halves))]
+    return [
+        values[kept].astype(np.float64) for values in (of_map, *(_seen(half, element) for half in halves))
+    ]
+
+
+def _seen(one: DensityMap, element: Element) -> Float[np.ndarray, "..."]:
+    """A map at the scale of atoms, without what changes slowly."""
+    distance = element.neighbour_distance
+    atom = GaussianMixture(np.ones(1), np.array([(_WIDTH * distance) ** 2]))
+    return denoise(one.with_values(without_slow_changes(one, SLOW * distance)), atom).values
 
 
 def _cosine(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:

@@ -37,6 +37,9 @@ _LARGEST_PLATEAU = 0.2
 #: this factor, and more than this part of an atom's peak, the noise outside is not that inside.
 #: (It is 1 on simulated maps, 57 on the smoothed FePt reconstruction, which was in view.)
 _BESIDE_WIDTHS, _LOUDER, _MATTERS = 2.0, 3.0, 0.01
+#: A map's variance outside its particle is no more than that of half its half-maps' difference; by more
+#: than this it is not from the same noise. (It is 0.97 to 1.03 in simulations.)
+_SHARED = 1.25
 #: Noise is measured in boxes of at most so many voxels along an edge, and in at most so many of them.
 _LARGEST_EDGE = 200
 _MOST_PARTS = 8
@@ -133,6 +136,35 @@ def spectrum_of_half_maps(
     window *= _faded(grid.shape)
     missing = None if tilts is None else _missing_in(grid, tilts)
     return spectrum_of([(noise, window)], grid, u, "of the half-maps", missing)
+
+
+def louder_than_halves(
+    density: DensityMap,
+    halves: tuple[DensityMap, DensityMap],
+    occupied: Float[np.ndarray, "n d"],
+    u: float,
+) -> float | None:
+    """How many times the variance of half-maps' noise a map has outside its particle; None if not more.
+
+    Halves that were made with something in common (one alignment, one mask, one prior) differ by less than
+    each is wrong, and those of other data by anything.
+
+    **Arguments:**
+
+    - `density`, `halves`: the map and its half-maps, on one grid.
+    - `occupied`: where there are atoms, or may be some (Å).
+    - `u`: variance of the mean atom (Å²).
+    """
+    outside = density.measured(~region_mask(density.grid, occupied, OUTSIDE_WIDTHS * float(np.sqrt(u))))
+    if np.count_nonzero(outside) < max(_FEWEST_VOXELS, _SMALLEST_PART * density.grid.size):
+        return None
+    of_map, of_halves = (
+        float(np.median(np.abs(x - np.median(x))))
+        for x in (density.values[outside], 0.5 * (halves[0].values - halves[1].values)[outside])
+    )
+    # Halves that were masked there say nothing.
+    times = (of_map / of_halves) ** 2 if of_halves > 0 else 0.0
+    return times if times > _SHARED else None
 
 
 def _parts(outside: Bool[np.ndarray, "..."]) -> list[tuple[slice, ...]]:

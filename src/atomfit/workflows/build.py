@@ -34,7 +34,13 @@ from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
 from atomfit.verdict.of_map import BuiltAtoms, judge_map
 from atomfit.workflows.preparation import PreparedMap, Source, prepare
-from atomfit.workflows.refining import Progress, louder_inside, refine_jointly, slow_and_lost
+from atomfit.workflows.refining import (
+    Progress,
+    louder_inside,
+    refine_jointly,
+    slow_and_lost,
+    without_unlike_halves,
+)
 from atomfit.workflows.selecting import assign_species, select_atoms
 
 log = logging.getLogger("atomfit")
@@ -98,6 +104,8 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
     _describe(detection)
     chosen = options
     with clock("joint fit"):
+        ready, told = without_unlike_halves(ready, detection)
+        warnings += told
         joint = refine_jointly(ready, detection, options, progress)
         if joint is not None and louder_inside(ready, detection, joint, options):
             warnings.append(_QUIET_OUTSIDE)

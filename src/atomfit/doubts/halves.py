@@ -21,9 +21,9 @@ from atomfit.support.errors import Doubt
 _WIDTH = 0.18
 #: Part of the voxels that is looked at, and the least correlation there.
 _STRONGEST, _ALIKE = 0.01, 0.8
-#: Half-maps lie apart if by this part of the distance of neighbours and half a voxel, and if they correlate
-#: better then, by so many deviations of what noise at the scale of atoms makes.
-_APART, _CLEARLY = 0.05, 5.0
+#: Half-maps lie apart if by this part of the distance of neighbours and half a voxel, and if they then
+#: correlate by so many times what they do, and by this at least, in this part of the voxels.
+_APART, _TIMES, _CLEARLY, _STRONG = 0.05, 1.1, 0.3, 0.05
 
 Halves = tuple[DensityMap, DensityMap]
 
@@ -73,10 +73,9 @@ def _displacement(halves: Halves, element: Element) -> Float[np.ndarray, " d"] |
     if np.linalg.norm(found) < max(_APART * element.neighbour_distance, 0.5 * grid.spacing.min()):
         return None
     moved = shift(second, moves, order=1, mode="nearest")
-    before, then = (_cosine(first.ravel(), x.ravel()) for x in (second, moved))
-    # Noise at the scale of atoms is independent in so many places.
-    places = np.prod(grid.extent) / (2 * np.pi**0.5 * _WIDTH * element.neighbour_distance) ** grid.ndim
-    return found if then - before > _CLEARLY / np.sqrt(places) else None
+    kept = np.abs(first) >= np.quantile(np.abs(first), 1 - _STRONG)
+    before, then = (_cosine(first[kept], x[kept]) for x in (second, moved))
+    return found if then > max(_CLEARLY, _TIMES * before) else None
 
 
 def scale_of_halves(density: DensityMap, halves: Halves, element: Element) -> float:

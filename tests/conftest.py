@@ -15,6 +15,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
 
+import jax
 import numpy as np
 import pytest
 
@@ -58,6 +59,13 @@ def small() -> Simulation:
 @pytest.fixture(scope="session")
 def small_result(small: Simulation) -> BuildResult:
     return build(small.map, "Pt")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_go() -> Generator[None, None, None]:
+    """Compiled programs of one file are of no use to the next, and add up to several GB."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_letters_that_a_code_page_lacks_are_replaced(encoding: str) -> None:
         "from atomfit.support import process; process.replace_what_cannot_be_written()"
         "; print('2.77 Å, 3 σ')"
     )
-    for command in (["-m", "atomfit.cli", "tilt", "--help"], ["-c", program]):
+    for command in (["-m", "atomfit", "tilt", "--help"], ["-c", program]):
         outcome = subprocess.run(
             [sys.executable, *command],
             env=os.environ | {"PYTHONIOENCODING": encoding},

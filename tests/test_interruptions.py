@@ -346,7 +346,7 @@ def test_a_process_ends_as_its_result_did_when_nobody_listens(tmp_path: Path) ->
     words = [
         sys.executable,
         "-m",
-        "atomfit.cli",
+        "atomfit",
         "simulate",
         "--size",
         "20",

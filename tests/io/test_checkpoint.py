@@ -298,7 +298,7 @@ def test_a_process_that_is_ended_says_how_to_go_on(small: Simulation, tmp_path: 
     again = line.split("to go on: atomfit ")[1].split()
     assert again == [*words, "--resume"]
     subprocess.run(
-        [sys.executable, "-m", "atomfit.cli", *again], cwd=tmp_path, check=True, capture_output=True
+        [sys.executable, "-m", "atomfit", *again], cwd=tmp_path, check=True, capture_output=True
     )
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["fit"]["reason"] == "converged"

@@ -297,9 +297,7 @@ def test_a_process_that_is_ended_says_how_to_go_on(small: Simulation, tmp_path: 
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["fit"]["reason"] == "interrupted"
     again = line.split("to go on: atomfit ")[1].split()
     assert again == [*words, "--resume"]
-    subprocess.run(
-        [sys.executable, "-m", "atomfit", *again], cwd=tmp_path, check=True, capture_output=True
-    )
+    subprocess.run([sys.executable, "-m", "atomfit", *again], cwd=tmp_path, check=True, capture_output=True)
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["fit"]["reason"] == "converged"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.mrc", "out"]

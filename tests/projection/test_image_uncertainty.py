@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from atomfit.options.tilt import TiltDisplacements
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import measure_uncertainty
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
+from atomfit.rendering import Gaussians
 from atomfit.selection.image_scores import scores_of_images
+from atomfit.simulation.series import projected
 from atomfit.structure.grid import Grid
 from atomfit.structure.scattering import GaussianMixture
 
@@ -208,6 +211,33 @@ def test_error_bars_are_what_noise_does() -> None:
     assert float(np.mean(squares)) == pytest.approx(1.0, abs=0.2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["isotropic", "anisotropic"])
+def test_error_bars_of_own_displacements_are_what_noise_does(kind: TiltDisplacements) -> None:
+    """Twenty series of atoms that differ in width: positions and displacements."""
+    rng = np.random.default_rng(1)
+    positions = np.concatenate([some_atoms(5), some_atoms(5) + [0.0, 0.0, 6.0]])
+    u = rng.uniform(0.15, 0.3, 10)[:, None, None] * np.eye(3)
+    directions = Views.from_tilts(np.linspace(-80, 80, 24), "y", SHAPE)
+    atoms = Gaussians(positions, u, np.full(10, 3.0))
+    clean = np.stack(list(projected(atoms, directions, CENTRE, SHAPE, PIXEL)))
+    sigma, squares = 0.05 * clean.max(), []
+    for seed in range(20):
+        images = (clean + sigma * np.random.default_rng(seed).normal(size=clean.shape)).astype(np.float32)
+        series = TiltSeries(images, np.ones(images.shape, bool), PIXEL, directions, CENTRE)
+        fit = refine_against(
+            series, positions, np.full(10, 78), 2.77, anneal=False, displacements=kind, amplitudes="element"
+        )
+        seen = FittedSeries.of(series, fit)
+        known = measure_uncertainty(seen, own_amplitudes=False, displacements=kind)
+        off = np.trace(np.asarray(fit.atoms.matrices()) - u, axis1=1, axis2=2) / 3
+        of_places = (fit.positions - positions) / known.positions
+        squares.append([of_places**2, (off / known.u_iso)[:, None] ** 2])
+    of_positions, of_widths = (float(np.mean([one[k] for one in squares])) for k in (0, 1))
+    assert of_positions == pytest.approx(1.0, abs=0.2)
+    assert of_widths == pytest.approx(1.0, abs=0.3)
+
+
 def test_flanks_tell_where_an_atom_is_if_counts_are_few(views: Views) -> None:
     """Against derivatives: pixels weigh by counts, which are many in the middle and few beside it."""
     place, h = CENTRE[None] + 0.3, 1e-3
@@ -243,3 +273,59 @@ def test_of_many_atoms_each_is_alone(views: Views, monkeypatch: pytest.MonkeyPat
     assert np.all(alone.positions <= together.positions * (1 + 1e-6))
     one = measure_uncertainty(fitted(positions[:1], residual, 0.3, views))
     np.testing.assert_allclose(alone.positions[0], one.positions[0], rtol=5e-3)
+
+
+@pytest.mark.parametrize("kind", ["isotropic", "anisotropic"])
+def test_atoms_of_their_own_shape_against_derivatives(views: Views, kind: TiltDisplacements) -> None:
+    """All numbers of atoms that overlap and differ in shape, by differences of images, pixel by pixel."""
+    rng = np.random.default_rng(4)
+    positions, n = some_atoms(4), 4
+    amplitudes, sigma, h = rng.uniform(2, 4, n), 0.4, 1e-3
+    wider = rng.normal(0, 0.02, (n, 3, 3))
+    wider = 0.5 * (wider + np.swapaxes(wider, 1, 2)) + rng.uniform(0, 0.15, n)[:, None, None] * np.eye(3)
+    if kind == "isotropic":
+        wider = np.trace(wider, axis1=1, axis2=2)[:, None, None] / 3 * np.eye(3)
+
+    def images(positions: np.ndarray, wider: np.ndarray, amplitudes: np.ndarray) -> np.ndarray:
+        total = np.zeros((len(views), *SHAPE))
+        for weight, variance in zip(SPOT.weights, SPOT.variances, strict=True):
+            shapes = wider + variance * np.eye(3)
+            atoms = Gaussians(positions, shapes, weight * amplitudes)
+            total += np.stack(list(projected(atoms, views, CENTRE, SHAPE, PIXEL)))
+        return total
+
+    def slope(number: int, atom: int) -> np.ndarray:
+        given = []
+        for step in (h, -h):
+            x, w, a = positions.copy(), wider.copy(), amplitudes.copy()
+            if number < 3:
+                x[atom, number] += step
+            elif number == q - 1:
+                a[atom] += step
+            elif kind == "isotropic":
+                w[atom] += step * np.eye(3)
+            else:
+                i, j = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))[number - 3]
+                w[atom, i, j] += step
+                if i != j:
+                    w[atom, j, i] += step
+            given.append(images(x, w, a))
+        return ((given[0] - given[1]) / (2 * h)).ravel()
+
+    q = 5 if kind == "isotropic" else 10
+    derivatives = np.stack([slope(number, atom) for atom in range(n) for number in range(q)])
+    expected = np.linalg.inv(derivatives @ derivatives.T / sigma**2).reshape(n, q, n, q)
+    residual = sigma * rng.normal(size=(len(views), *SHAPE))
+    seen = replace(fitted(positions, residual, sigma, views), amplitudes=amplitudes, wider=wider)
+    known = measure_uncertainty(seen, displacements=kind)
+    for atom in range(n):
+        of_atom = expected[atom, :, atom] * known.excess
+        np.testing.assert_allclose(known.positions[atom], np.sqrt(np.diag(of_atom)[:3]), rtol=0.02)
+        found = np.sqrt(np.diag(known.shapes[atom]))
+        np.testing.assert_allclose(found, np.sqrt(np.diag(of_atom)[3:-1]), rtol=0.02)
+        np.testing.assert_allclose(known.amplitudes[atom], np.sqrt(of_atom[-1, -1]), rtol=0.02)
+        if kind == "isotropic":
+            assert known.u_iso[atom] == pytest.approx(found[0])
+    shared = measure_uncertainty(seen, own_amplitudes=False, displacements=kind)
+    assert np.all(shared.positions < 1.001 * known.positions)
+    assert np.all(shared.u_iso < known.u_iso)

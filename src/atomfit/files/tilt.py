@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _NAMES = (
     *("id", "element", "x", "y", "z", "amplitude", "u11", "u22", "u33", "u12", "u13", "u23", "u_iso"),
     *("u_maj", "u_med", "u_min", "doi", "cn", "nn_distance", "mean_bond_length"),
-    *("x_esd", "y_esd", "z_esd", "amplitude_esd"),
+    *("x_esd", "y_esd", "z_esd", "u_iso_esd", "amplitude_esd"),
     *("score", "evidence", "q_value", "flags"),
 )
 #: Those of `build` that follow from positions.
@@ -122,6 +122,7 @@ def table(result: "TiltResult") -> dict[str, np.ndarray]:
         *(*principal.values.T, principal.degree_of_isotropy),
         *(neighbours.coordination_numbers, neighbours.nearest_distances, neighbours.mean_distances),
         *result.position_errors.T,
+        result.u_iso_errors,
         result.amplitude_errors,
         *(judged.scores, judged.evidence, judged.q_values, np.array(judged.reasons, dtype=object)),
     )
@@ -328,4 +329,5 @@ def _structure(result: "TiltResult", columns: dict[str, np.ndarray]) -> Structur
         columns["u_iso"],
         {name: columns[name] for name in kept},
         result.position_errors,
+        u_iso_esds=result.u_iso_errors,
     )

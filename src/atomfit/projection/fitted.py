@@ -6,9 +6,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.projection.fit import TiltFit
-from atomfit.projection.model import refined_views
+from atomfit.projection.model import refined_views, typical_variance
 from atomfit.projection.views import TiltSeries
 from atomfit.structure.scattering import GaussianMixture
+
+#: Atoms whose displacements differ by no more than this part of the width of their images are alike.
+_ALIKE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +26,7 @@ class FittedSeries:
     - `gains`: of the views.
     - `positions`, `amplitudes`: of the atoms (Å, image units x Å²).
     - `spot`: image of a typical atom of amplitude 1.
+    - `wider`: displacement of each atom beyond a typical one's (Å²); None if all are alike.
     """
 
     series: TiltSeries
@@ -32,11 +36,14 @@ class FittedSeries:
     positions: Float[np.ndarray, "n 3"]
     amplitudes: Float[np.ndarray, " n"]
     spot: GaussianMixture
+    wider: Float[np.ndarray, "n 3 3"] | None = None
 
     @classmethod
     def of(cls, series: TiltSeries, fit: TiltFit) -> "FittedSeries":
         """From a series and its fit."""
         left = np.where(fit.precisions > 0, series.images - fit.images, 0.0)
+        matrices = np.asarray(fit.atoms.matrices(), np.float64)
+        wider = matrices - typical_variance(fit.atoms) * np.eye(3)
         return cls(
             replace(series, views=refined_views(series.views, fit.views, series.pixel)),
             left.astype(np.float32),
@@ -45,11 +52,14 @@ class FittedSeries:
             fit.positions,
             np.asarray(fit.atoms.amplitudes),
             fit.spot,
+            wider if np.abs(wider).max(initial=0.0) > _ALIKE * width_of(fit.spot) else None,
         )
 
     def chosen(self, which: Bool[np.ndarray, " n"]) -> "FittedSeries":
         """Some of the atoms, with what all of them leave."""
-        return replace(self, positions=self.positions[which], amplitudes=self.amplitudes[which])
+        wider = None if self.wider is None else self.wider[which]
+        positions, amplitudes = self.positions[which], self.amplitudes[which]
+        return replace(self, positions=positions, amplitudes=amplitudes, wider=wider)
 
     @property
     def width(self) -> float:

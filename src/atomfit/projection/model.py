@@ -98,11 +98,17 @@ def refined_views(nominal: Views, each: EachView, pixel: float) -> Views:
     return Views(turns @ nominal.rotations, nominal.centres + np.asarray(each.shifts) / pixel)
 
 
+def typical_variance(atoms: Atoms) -> float:
+    """Median of a third of the trace of the atoms' displacements (Å²)."""
+    matrices = np.asarray(atoms.matrices(), np.float64)
+    return float(np.median(np.trace(matrices, axis1=1, axis2=2))) / 3
+
+
 def spot(atoms: Atoms, probe: Probe) -> GaussianMixture:
     """Image of a typical atom of amplitude 1, at a typical depth."""
     table = np.asarray(probe.table, np.float64) + np.asarray(probe.profile, np.float64)
-    u = np.median(np.trace(np.asarray(atoms.matrices(), np.float64), axis1=1, axis2=2)) / 3
-    return GaussianMixture(table.mean(axis=0), np.asarray(probe.variances, np.float64) + u)
+    variances = np.asarray(probe.variances, np.float64) + typical_variance(atoms)
+    return GaussianMixture(table.mean(axis=0), variances)
 
 
 def turned(turn: Float[Array, " 3"], rotation: Float[Array, "3 3"]) -> Float[Array, "3 3"]:

@@ -96,6 +96,11 @@ class TiltResult:
         return np.where(own, self.uncertainty.amplitudes[~self.start.frozen], np.nan)
 
     @property
+    def u_iso_errors(self) -> Float[np.ndarray, " n"]:
+        """Standard uncertainties of a third of the trace of U (Å²); NaN where atoms share a width."""
+        return self.uncertainty.u_iso[~self.start.frozen]
+
+    @property
     def anisotropic(self) -> bool:
         """Whether the atoms have shapes of their own."""
         return isinstance(self.fit.atoms.displacements, AnisotropicDisplacements)

@@ -143,7 +143,12 @@ def select_from_images(
         left = FittedSeries.of(ready.series, fit)
         scores = scores_of_images(left, MARGIN * ready.element.neighbour_distance, ~at.frozen)
         known = measure_uncertainty(
-            left, options.own_amplitudes, at.known, at.numbers, options.known_amplitudes
+            left,
+            options.own_amplitudes,
+            at.known,
+            at.numbers,
+            options.known_amplitudes,
+            options.displacements,
         )
         return _Fitted(fit, at, left, scores, known)
 

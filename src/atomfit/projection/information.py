@@ -1,4 +1,4 @@
-"""How well images tell where atoms are: standard uncertainties of positions and amplitudes.
+"""How well images tell where atoms are: standard uncertainties of atoms' numbers.
 
 The Gauss-Newton matrix of the atoms' numbers is what their images share, view by view. All of an atom's
 image being Gaussians, that is analytic, as for maps (`fitting.overlaps`) but in the two dimensions of an
@@ -10,8 +10,9 @@ Pixels count by a mean of their weights about the place half-way between two ato
 for places by the square of its slope, for widths by that of its Laplacian. Where counts are few, flanks
 weigh much more than the bright middle. In a projection an atom overlaps with many at other depths, but with
 each of them in few views: of the whole matrix, which is sparse, the inverse's diagonal blocks are the
-covariances. It is inverted as a whole for up to `_WHOLE` atoms; beyond that each atom's block is, as if its
-neighbours were known, and how much less certain they make it is sampled (`projection.sampled`).
+covariances. It is inverted as a whole for up to `_WHOLE` atoms (half as many with matrices); beyond that
+each atom's block is, as if its neighbours were known, and how much less certain they make it is sampled
+(`projection.sampled`).
 
 What was known beforehand counts as information: of each place, and how much amplitudes of an element
 scatter about their mean. The mean itself the images alone tell.
@@ -42,8 +43,8 @@ from atomfit.projection.overlaps import (
     weights_about,
 )
 
-#: Atoms whose matrix is inverted as a whole.
-_WHOLE = 1000
+#: Atoms whose matrix is inverted as a whole, if they have no more numbers than this many.
+_WHOLE, _NUMBERS = 1000, 5000
 #: Elements of U (11, 22, 33, 12, 13, 23) by the numbers of an atom's own.
 _SHAPES: dict[TiltDisplacements, Float[np.ndarray, "6 s"]] = {
     "auto": np.zeros((6, 0)),
@@ -159,7 +160,7 @@ def measure_uncertainty(
     places = determined(others[:, :3, :3], np.full((n, 3), np.sqrt(fitted.width)))
     shapes = determined(others[:, 3:, 3:], np.full((n, q - 4), fitted.width))
     amplitudes = determined(blocks[:, -1:, -1:], np.abs(fitted.amplitudes)[:, None])[:, 0, 0]
-    return ImageUncertainty(places, shapes, _root(amplitudes), evidence, excess, n <= _WHOLE)
+    return ImageUncertainty(places, shapes, _root(amplitudes), evidence, excess, _as_a_whole(n, q))
 
 
 def _alike(
@@ -190,7 +191,7 @@ def _with_shared_amplitudes(
     between = matrix[of_places]
     alone, crossed = between[:, of_places], between[:, of_amplitudes]
     known = matrix.diagonal()[of_amplitudes]
-    if len(numbers) <= _WHOLE:
+    if _as_a_whole(len(numbers), q):
         inverse, dense = np.linalg.inv(alone.toarray()), crossed.toarray()
         atoms = np.arange(len(numbers))
         places = inverse.reshape(len(numbers), p, len(numbers), p)[atoms, :, atoms]
@@ -200,10 +201,15 @@ def _with_shared_amplitudes(
     return places, known - np.einsum("na,nab,nb->n", own, places, own)
 
 
+def _as_a_whole(n: int, q: int) -> bool:
+    """Whether so many atoms with so many numbers each can be inverted together."""
+    return n <= _WHOLE and n * q <= _NUMBERS
+
+
 def _inverse_blocks(matrix: sparse.csr_matrix, size: int) -> Float[np.ndarray, "n q q"]:
     """Diagonal blocks of the inverse; of a large matrix, the inverses of its diagonal blocks."""
     n = matrix.shape[0] // size
-    if n <= _WHOLE:
+    if _as_a_whole(n, size):
         inverse = np.linalg.inv(matrix.toarray()).reshape(n, size, n, size)
         return inverse[np.arange(n), :, np.arange(n)]
     blocked = matrix.tobsr((size, size))
@@ -213,23 +219,23 @@ def _inverse_blocks(matrix: sparse.csr_matrix, size: int) -> Float[np.ndarray, "
 
 def information_alone(fitted: FittedSeries) -> Float[np.ndarray, "n 4 4"]:
     """What images tell of each atom's x, y, z and amplitude, were the others known."""
-    blocked = _shared_information(fitted, _SHAPES["shared"], 0).tobsr((4, 4))
+    blocked = _shared_information(fitted, _SHAPES["shared"], together=False).tobsr((4, 4))
     return np.asarray(blocked.data)
 
 
 def _shared_information(
-    fitted: FittedSeries, shape: Float[np.ndarray, "6 s"], whole: int = _WHOLE
+    fitted: FittedSeries, shape: Float[np.ndarray, "6 s"], together: bool = True
 ) -> sparse.csr_matrix:
-    """JᵀWJ of all atoms' numbers; without what they share, if there are more than `whole`."""
+    """JᵀWJ of all atoms' numbers; without what they share, if there are many or it is not asked for."""
     series, spot = fitted.series, fitted.spot
     positions, amplitudes = fitted.positions, fitted.amplitudes
     n, q, area = len(positions), 4 + shape.shape[1], series.pixel**2
     alike = fitted.wider is None and not shape.size
     wider = np.zeros((n, 3, 3)) if fitted.wider is None else fitted.wider
-    together = spot.variances[:, None] + spot.variances
+    sums = spot.variances[:, None] + spot.variances
     products = np.outer(spot.weights, spot.weights)
     unique = np.triu_indices(len(spot.weights))
-    variances = together[unique]
+    variances = sums[unique]
     shares = np.where(unique[0] == unique[1], 1.0, 2.0) * products[unique]
     # Higher derivatives reach farther, and so do wider atoms.
     more = 0.0 if alike else float(np.linalg.eigvalsh(wider).max(initial=0.0))
@@ -245,7 +251,7 @@ def _shared_information(
         seen = (positions - series.centre) @ plane.T
         # In many views an atom overlaps with thousands of others: too many to keep.
         pairs = np.zeros((0, 2), int)
-        if n <= whole:
+        if together and _as_a_whole(n, q):
             pairs = cKDTree(seen).query_pairs(reach, output_type="ndarray")
         first = np.concatenate([np.arange(n), pairs[:, 0]])
         second = np.concatenate([np.arange(n), pairs[:, 1]])

@@ -238,6 +238,26 @@ def test_error_bars_of_own_displacements_are_what_noise_does(kind: TiltDisplacem
     assert of_widths == pytest.approx(1.0, abs=0.3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [("shifts",), ("turns", "shifts", "gains")])
+def test_error_bars_with_views_refined_are_what_noise_does(parts: tuple[str, ...]) -> None:
+    """Twenty series without drift: atoms and views, beside what all do together."""
+    positions = np.concatenate([some_atoms(6), some_atoms(6) + [0.0, 0.0, 6.0]])
+    directions = Views.from_tilts(np.linspace(-80, 80, 16), "y", SHAPE)
+    clean = drawn(positions, np.full(12, 3.0), directions)
+    sigma, squares = 0.05 * clean.max(), []
+    for seed in range(20):
+        images = (clean + sigma * np.random.default_rng(seed).normal(size=clean.shape)).astype(np.float32)
+        series = TiltSeries(images, np.ones(images.shape, bool), PIXEL, directions, CENTRE)
+        free = ("backgrounds", *parts)
+        fit = refine_against(series, positions, np.full(12, 78), 2.77, anneal=False, free_views=free)
+        known = measure_uncertainty(FittedSeries.of(series, fit), own_amplitudes=False, parts=free)
+        of_atoms = (fit.positions - positions) / known.positions
+        of_shifts = np.asarray(fit.views.shifts) / known.views["shifts"]
+        squares.append([float(np.mean(z**2)) for z in (of_atoms, of_shifts)])
+    np.testing.assert_allclose(np.mean(squares, axis=0), 1.0, atol=0.25)
+
+
 def test_flanks_tell_where_an_atom_is_if_counts_are_few(views: Views) -> None:
     """Against derivatives: pixels weigh by counts, which are many in the middle and few beside it."""
     place, h = CENTRE[None] + 0.3, 1e-3
@@ -329,3 +349,36 @@ def test_atoms_of_their_own_shape_against_derivatives(views: Views, kind: TiltDi
     shared = measure_uncertainty(seen, own_amplitudes=False, displacements=kind)
     assert np.all(shared.positions < 1.001 * known.positions)
     assert np.all(shared.u_iso < known.u_iso)
+
+
+def test_what_views_have_for_themselves_against_derivatives(views: Views) -> None:
+    """Shifts, turns, gains and backgrounds of nine views beside five atoms: one inverse of everything."""
+    positions, amplitudes, n, v, sigma, h = some_atoms(5), np.linspace(2, 4, 5), 5, len(views), 0.3, 1e-3
+    parts = ("turns", "shifts", "gains", "backgrounds")
+
+    def images(at: np.ndarray) -> np.ndarray:
+        """Of the atoms' numbers, and of seven for each view."""
+        of_atoms, of_views = at[: 4 * n].reshape(n, 4), at[4 * n :].reshape(v, 7)
+        turned = Rotation.from_rotvec(of_views[:, :3]).as_matrix() @ views.rotations
+        moved = Views(turned, views.centres + of_views[:, 3:5] / PIXEL)
+        bare = drawn(positions + of_atoms[:, :3], amplitudes + of_atoms[:, 3], moved)
+        return ((1 + of_views[:, 5, None, None]) * bare + of_views[:, 6, None, None]).ravel()
+
+    steps = h * np.eye(4 * n + 7 * v)
+    slopes = np.stack([(images(step) - images(-step)) / (2 * h) for step in steps])
+    # Where atoms are is known a little, so that not all can turn and move together.
+    prior = np.zeros(len(slopes))
+    prior[: 4 * n].reshape(n, 4)[:, :3] = 0.2**-2
+    residual = sigma * np.random.default_rng(0).normal(size=(v, *SHAPE))
+    seen = replace(fitted(positions, residual, sigma, views), amplitudes=amplitudes)
+    found = measure_uncertainty(seen, known=np.full((n, 3), 0.2), parts=parts)
+    matrix = slopes @ slopes.T / sigma**2 / found.excess + np.diag(prior)
+    # Gains and amplitudes have a common factor.
+    inverse = np.linalg.pinv(matrix, rcond=1e-7, hermitian=True)
+    deviations = np.sqrt(np.diag(inverse))
+    np.testing.assert_allclose(found.positions, deviations[: 4 * n].reshape(n, 4)[:, :3], rtol=0.03)
+    alone = measure_uncertainty(seen, known=np.full((n, 3), 0.2))
+    assert np.all(found.positions > 1.1 * alone.positions)
+    of_views = deviations[4 * n :].reshape(v, 7)
+    for part, which in (("turns", slice(0, 3)), ("shifts", slice(3, 5)), ("backgrounds", slice(6, 7))):
+        np.testing.assert_allclose(found.views[part], of_views[:, which], rtol=0.03)

@@ -171,6 +171,28 @@ def view_numbers(result: "TiltResult") -> dict[str, np.ndarray]:
         "correlation": fit.correlations,
         "r_factor": fit.r_factors,
         "held_out": fit.held_out,
+        **_view_errors(result),
+    }
+
+
+def _view_errors(result: "TiltResult") -> dict[str, np.ndarray]:
+    """Standard uncertainties of what was refined of each view; NaN of what was not."""
+    views, known = result.fit.views, result.uncertainty.views
+    n = len(views.gains)
+
+    def of(part: str, count: int) -> np.ndarray:
+        return known.get(part, np.full((n, count), np.nan))
+
+    turns = np.asarray(views.turns, np.float64)
+    sizes = np.linalg.norm(turns, axis=1, keepdims=True)
+    # Along the turn itself; where there is none, along any axis.
+    along = np.where(sizes > 0, turns / np.where(sizes > 0, sizes, 1.0), 3**-0.5)
+    return {
+        "shift_u_esd": of("shifts", 2)[:, 0],
+        "shift_v_esd": of("shifts", 2)[:, 1],
+        "turn_esd": np.degrees(np.linalg.norm(along * of("turns", 3), axis=1)),
+        "gain_esd": of("gains", 1)[:, 0],
+        "background_esd": of("backgrounds", 1)[:, 0],
     }
 
 

@@ -17,13 +17,16 @@ each atom's block is, as if its neighbours were known, and how much less certain
 What was known beforehand counts as information: of each place, and how much amplitudes of an element
 scatter about their mean. The mean itself the images alone tell.
 
-What is not in it: widths that all atoms share, probe and the views' own numbers.
+What views have for themselves is marginalised (`nuisances`), where the matrix is inverted as a whole; of
+many atoms it is known far better than they are. What is not in it: widths that all atoms share, and the
+probe.
 
 Noise that is not white makes all of it less certain (`projection.colour`), and never more: what the fit
 leaves is no evidence that noise is less where atoms are.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -35,6 +38,7 @@ from atomfit.fitting.determined import determined
 from atomfit.options.tilt import TiltDisplacements
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries
+from atomfit.projection.nuisances import ViewBorder, border_of_view
 from atomfit.projection.overlaps import (
     REACH,
     numbers_of_image,
@@ -42,6 +46,7 @@ from atomfit.projection.overlaps import (
     shared_by_shapes,
     weights_about,
 )
+from atomfit.projection.views import TiltSeries
 
 #: Atoms whose matrix is inverted as a whole, if they have no more numbers than this many.
 _WHOLE, _NUMBERS = 1000, 5000
@@ -70,6 +75,8 @@ class ImageUncertainty:
         all places give way, and amplitudes that are not shared.
     - `excess`: by how much the residual's colour makes variances larger than white noise would; at least 1.
     - `whole`: whether the atoms' influence on each other is in it.
+    - `views`: standard uncertainties of what was refined of the views, by name (radians, Å, 1, image
+        units).
     """
 
     covariances: Float[np.ndarray, "n 3 3"]
@@ -78,6 +85,7 @@ class ImageUncertainty:
     evidence: Float[np.ndarray, " n"]
     excess: float
     whole: bool
+    views: dict[str, Float[np.ndarray, "v c"]] = field(default_factory=dict)
 
     @classmethod
     def of_nothing(cls) -> "ImageUncertainty":
@@ -120,6 +128,8 @@ def measure_uncertainty(
     numbers: Int[np.ndarray, " n"] | None = None,
     known_amplitudes: float | None = None,
     displacements: TiltDisplacements = "shared",
+    parts: Collection[str] = (),
+    known_turns: float | None = None,
 ) -> ImageUncertainty:
     """Covariances of positions, displacements and amplitudes.
 
@@ -132,6 +142,8 @@ def measure_uncertainty(
     - `known_amplitudes`: relative standard deviation of amplitudes about their element's mean. Evidence is
         what the images say, without it.
     - `displacements`: whether each atom has its own; one that many share is as good as known.
+    - `parts`: what was refined of the views; the others are taken to be known.
+    - `known_turns`: standard deviation of the views' rotations before the images were seen (degrees).
     """
     n, shape = len(fitted.positions), _SHAPES[displacements]
     q = 4 + shape.shape[1]
@@ -139,7 +151,8 @@ def measure_uncertainty(
     seen = max(int(np.count_nonzero(np.any(fitted.precisions > 0, axis=(1, 2)))), 1)
     absorbed = 3 * n / seen, n / seen if own_amplitudes else 0.0
     excess = max(1.0, coloured_excess(scaled, fitted.series.pixel, fitted.spot, absorbed))
-    matrix = _shared_information(fitted, shape) / excess
+    matrix, borders = _shared_information(fitted, shape, parts=parts)
+    matrix = matrix / excess
     own = np.zeros((n, q))
     if known is not None:
         own[:, :3] = known**-2.0
@@ -155,12 +168,27 @@ def measure_uncertainty(
         members = np.zeros(n, int) if numbers is None else numbers
         alike = _alike(fitted.amplitudes, members, known_amplitudes)
         of_amplitude = np.diag(np.arange(q) == q - 1).astype(float)
-        blocks = _inverse_blocks((matrix + sparse.kron(alike, of_amplitude)).tocsr(), q)
+        matrix = (matrix + sparse.kron(alike, of_amplitude)).tocsr()
+        blocks = _inverse_blocks(matrix, q)
         others = blocks[:, :-1, :-1]
+    of_views: dict[str, np.ndarray] = {}
+    if borders:
+        turns = None if known_turns is None else np.radians(known_turns)
+        border = ViewBorder.joined(borders, excess, turns)
+        free = np.tile(np.arange(q) < (q if own_amplitudes else q - 1), n)
+        lifts, variances = border.chosen(free).lifts(np.linalg.inv(matrix.toarray()[np.ix_(free, free)]))
+        lifts = lifts.reshape(n, -1, lifts.shape[1])
+        added = lifts @ np.swapaxes(lifts, 1, 2)
+        others = others + added[:, : q - 1, : q - 1]
+        if own_amplitudes:
+            blocks = blocks + added
+        of_views = border.deviations(variances, len(fitted.gains))
     places = determined(others[:, :3, :3], np.full((n, 3), np.sqrt(fitted.width)))
     shapes = determined(others[:, 3:, 3:], np.full((n, q - 4), fitted.width))
     amplitudes = determined(blocks[:, -1:, -1:], np.abs(fitted.amplitudes)[:, None])[:, 0, 0]
-    return ImageUncertainty(places, shapes, _root(amplitudes), evidence, excess, _as_a_whole(n, q))
+    return ImageUncertainty(
+        places, shapes, _root(amplitudes), evidence, excess, _as_a_whole(n, q), of_views
+    )
 
 
 def _alike(
@@ -219,14 +247,20 @@ def _inverse_blocks(matrix: sparse.csr_matrix, size: int) -> Float[np.ndarray, "
 
 def information_alone(fitted: FittedSeries) -> Float[np.ndarray, "n 4 4"]:
     """What images tell of each atom's x, y, z and amplitude, were the others known."""
-    blocked = _shared_information(fitted, _SHAPES["shared"], together=False).tobsr((4, 4))
-    return np.asarray(blocked.data)
+    matrix, _ = _shared_information(fitted, _SHAPES["shared"], together=False)
+    return np.asarray(matrix.tobsr((4, 4)).data)
 
 
 def _shared_information(
-    fitted: FittedSeries, shape: Float[np.ndarray, "6 s"], together: bool = True
-) -> sparse.csr_matrix:
-    """JᵀWJ of all atoms' numbers; without what they share, if there are many or it is not asked for."""
+    fitted: FittedSeries,
+    shape: Float[np.ndarray, "6 s"],
+    together: bool = True,
+    parts: Collection[str] = (),
+) -> tuple[sparse.csr_matrix, list[ViewBorder]]:
+    """JᵀWJ of all atoms' numbers, and the borders of views whose parts were refined.
+
+    Without what atoms share, and borders, if there are many or it is not asked for.
+    """
     series, spot = fitted.series, fitted.spot
     positions, amplitudes = fitted.positions, fitted.amplitudes
     n, q, area = len(positions), 4 + shape.shape[1], series.pixel**2
@@ -240,7 +274,8 @@ def _shared_information(
     # Higher derivatives reach farther, and so do wider atoms.
     more = 0.0 if alike else float(np.linalg.eigvalsh(wider).max(initial=0.0))
     reach = REACH * float(np.sqrt(fitted.width + more)) * (1.0 if alike else 1.3)
-    total = sparse.csr_matrix((q * n, q * n))
+    together = together and _as_a_whole(n, q)
+    total, borders = sparse.csr_matrix((q * n, q * n)), []
     kernels = weights_about(spot, series.pixel, max(series.shape))
     for k, gain in enumerate(fitted.gains):
         if not fitted.precisions[k].any():
@@ -251,15 +286,14 @@ def _shared_information(
         seen = (positions - series.centre) @ plane.T
         # In many views an atom overlaps with thousands of others: too many to keep.
         pairs = np.zeros((0, 2), int)
-        if together and _as_a_whole(n, q):
+        if together:
             pairs = cKDTree(seen).query_pairs(reach, output_type="ndarray")
         first = np.concatenate([np.arange(n), pairs[:, 0]])
         second = np.concatenate([np.arange(n), pairs[:, 1]])
         values = []
         for begin in range(0, len(first), _CHUNK):
             i, j = first[begin : begin + _CHUNK], second[begin : begin + _CHUNK]
-            middle = np.rint(0.5 * (seen[i] + seen[j]) / series.pixel + series.views.centres[k]).astype(int)
-            column, row = np.clip(middle, 0, np.array(series.shape[::-1]) - 1).T
+            column, row = _nearest(0.5 * (seen[i] + seen[j]), series, k)
             told = np.sqrt(weights[:, row, column]).T
             pair = seen[i] - seen[j], amplitudes[i], amplitudes[j]
             if alike:
@@ -277,7 +311,18 @@ def _shared_information(
         starts = np.searchsorted(rows[order], np.arange(n + 1))
         view = sparse.bsr_matrix((blocks[order], columns[order], starts), shape=(q * n, q * n))
         total = total + view.tocsr()
-    return total
+        if together and parts:
+            column, row = _nearest(seen, series, k)
+            borders.append(
+                border_of_view(fitted, k, view.tocsr(), weights[1, row, column] / gain**2, parts)
+            )
+    return total, borders
+
+
+def _nearest(seen: Float[np.ndarray, "p 2"], series: TiltSeries, view: int) -> Int[np.ndarray, "2 p"]:
+    """Column and row of the pixels nearest to places in an image (Å)."""
+    middle = np.rint(seen / series.pixel + series.views.centres[view]).astype(int)
+    return np.clip(middle, 0, np.array(series.shape[::-1]) - 1).T
 
 
 def _root(variances: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

@@ -8,7 +8,7 @@ Atoms that surround a part of a specimen are neighbours like all others, but are
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -139,18 +139,22 @@ def select_from_images(
     def judgement(of: _Fitted) -> Judgement:
         return _judged(of, ready, options)
 
-    def fitted(at: Start, fit: TiltFit) -> _Fitted:
-        left = FittedSeries.of(ready.series, fit)
-        scores = scores_of_images(left, MARGIN * ready.element.neighbour_distance, ~at.frozen)
-        known = measure_uncertainty(
+    def uncertainty(at: Start, left: FittedSeries, parts: Collection[str] = ()) -> ImageUncertainty:
+        return measure_uncertainty(
             left,
             options.own_amplitudes,
             at.known,
             at.numbers,
             options.known_amplitudes,
             options.displacements,
+            parts,
+            options.known_turns,
         )
-        return _Fitted(fit, at, left, scores, known)
+
+    def fitted(at: Start, fit: TiltFit) -> _Fitted:
+        left = FittedSeries.of(ready.series, fit)
+        scores = scores_of_images(left, MARGIN * ready.element.neighbour_distance, ~at.frozen)
+        return _Fitted(fit, at, left, scores, uncertainty(at, left))
 
     beside = _BESIDE * ready.element.neighbour_distance
     last = start, fit
@@ -176,6 +180,9 @@ def select_from_images(
         stages = [Stage(judgement, anew, rounds=0)]
     _, end, selection = complete(start.positions[moving], fitted(start, fit), apart, stages)
     known = end.known
+    if refit is None and known.whole and len(end.start.positions):
+        known = uncertainty(end.start, end.left, options.refine)
+        end = replace(end, known=known)
     # Whoever has interrupted the fit does not want to wait for others.
     if refit is None and end.fit.reason not in ENDED and (not known.whole or _faint(end)):
         known = _together(ready, end, options)

@@ -18,6 +18,7 @@ from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.neighbours import shell_gap
 from atomfit.support.errors import Doubt, InputError
 from atomfit.verdict.common import bond_ratio, bonds, disorder
+from atomfit.verdict.of_map import MapMeasures, _cut, _part_cut
 from atomfit.workflows import preparation
 from atomfit.workflows.build import build
 from atomfit.workflows.preparation import check
@@ -199,3 +200,16 @@ def test_short_bonds_in_a_mask_name_it(small: Simulation) -> None:
     result = build(small.map, "Pt", mask_diameter=2.8, fit="log")
     [found] = [one for one in result.verdict.findings if one.code == "bonds"]
     assert "--mask-diameter" in found.remedy
+
+
+def test_a_mask_through_the_particle_is_told() -> None:
+    """Of atoms in a row 2 Å apart one has its middle, and no other its half height, beyond the edge."""
+    atoms = np.stack([np.arange(4, 20, 2.0), np.full(8, 10.0), np.full(8, 10.0)], axis=1)
+    x = GRID.positions_of(np.stack(np.indices(GRID.shape), axis=-1))[..., 0]
+    whole = as_map(noise(0))
+    assert np.isnan(_part_cut(whole, atoms, 0.25))
+    # Half the height is 0.59 Å from the middle.
+    assert _part_cut(replace(whole, counted=x > 4.2), atoms, 0.25) == 1 / 8
+    assert _part_cut(replace(whole, counted=x > 3.0), atoms, 0.25) == 0
+    assert _cut(MapMeasures(8, 1.0, cut=0.125))[0].code == "cut"
+    assert _cut(MapMeasures(8, 1.0, cut=0.02)) == _cut(MapMeasures(8, 1.0)) == []

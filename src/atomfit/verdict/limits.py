@@ -49,6 +49,8 @@ UNDETERMINED_DOUBTFUL, UNDETERMINED_BAD = 0.02, 0.3
 #: Standard deviation of an atom's image in distances between neighbours: 0.06 to 0.27 in series that were
 #: tried, 1.2 in that of a ball; those of neighbours have one maximum from 0.5 on.
 WIDTH_DOUBTFUL, WIDTH_BAD = 0.4, 0.6
+#: Part of the atoms that the edge of what was measured cuts through.
+CUT_DOUBTFUL = 0.03
 #: Drift that was not allowed for: what it moves atoms by in their standard uncertainty, and itself in
 #: distances between neighbours.
 DRIFT_DOUBTFUL, DRIFT_BAD = 0.5, 0.2

@@ -106,6 +106,7 @@ class MapMeasures:
     - `position_esd`: median standard uncertainty of positions (Å).
     - `undetermined`: part of the atoms whose position has no standard uncertainty, where others' have.
     - `clear`: part of the atoms that stand out so far that no maximum of noise is expected to.
+    - `cut`: part of the atoms that the edge of what was measured cuts through.
     """
 
     atoms: int
@@ -122,6 +123,7 @@ class MapMeasures:
     position_esd: float = np.nan
     undetermined: float = np.nan
     clear: float = np.nan
+    cut: float = np.nan
 
 
 def measure_map(built: BuiltAtoms) -> MapMeasures:
@@ -158,7 +160,20 @@ def measure_map(built: BuiltAtoms) -> MapMeasures:
         float(np.median(built.errors[known])) if known.any() else np.nan,
         part(int(np.sum(~known)), n) if known.any() else np.nan,
         np.nan if built.selection is None else clear(built.selection),
+        _part_cut(density, positions, mean.u),
     )
+
+
+def _part_cut(density: DensityMap, positions: Float[np.ndarray, "n d"], u: float) -> float:
+    """Part of the atoms not measured all around at half their height; NaN if all of the box was."""
+    if density.counted is None:
+        return np.nan
+    grid = density.grid
+    steps = np.stack(np.meshgrid(*[[-1, 0, 1]] * grid.ndim), axis=-1).reshape(-1, grid.ndim)
+    steps = steps[np.any(steps != 0, axis=1)]
+    around = np.sqrt(2 * np.log(2) * u) * steps / np.linalg.norm(steps, axis=1, keepdims=True)
+    voxels = np.clip(grid.nearest_voxels(positions[:, None] + around), 0, np.array(grid.shape) - 1)
+    return float(np.mean(np.any(~density.counted[tuple(np.moveaxis(voxels, -1, 0))], axis=1)))
 
 
 def judge_map(built: BuiltAtoms) -> Verdict:
@@ -177,6 +192,7 @@ def judge_map(built: BuiltAtoms) -> Verdict:
         *bonds(m.bond_ratio, m.atoms, built.told, size, option),
         *disorder(m.shell_gap, m.position_esd, built.element),
         *_agreement(m),
+        *_cut(m),
         *_elements(built),
         *uncertain(m.position_esd, built.element),
         *undetermined(m.undetermined, m.atoms),
@@ -195,6 +211,22 @@ def judge_map(built: BuiltAtoms) -> Verdict:
             )
         )
     return Verdict.of(findings, figures)
+
+
+def _cut(m: MapMeasures) -> list[Finding]:
+    """Whether a mask or pad goes through the particle, beyond which there may be more of it."""
+    level = level_above(m.cut, limits.CUT_DOUBTFUL, 1.0)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "cut",
+            level,
+            f"the edge of what was measured (a mask or pad) cuts through {m.cut:.0%} of the atoms: there "
+            "may be others beyond it",
+            "use a wider mask, or the map without one",
+        )
+    ]
 
 
 def _shape(built: BuiltAtoms) -> list[Finding]:

@@ -133,7 +133,7 @@ def with_own_widths(
     if options.displacements != "auto":
         return options, fit
     shared = replace(options, displacements="shared")
-    if fit.reason == "interrupted" or options.probe != "direct":
+    if fit.reason == "interrupted" or options.probe != "direct" or not len(start.ids):
         return shared, fit
     fitted = FittedSeries.of(ready.series, fit)
     excess = coloured_excess(fitted.residual * np.sqrt(fitted.precisions), ready.series.pixel, fitted.spot)

@@ -23,7 +23,7 @@ _WIDTH = 0.18
 _STRONGEST, _ALIKE = 0.01, 0.8
 #: Half-maps lie apart if by this part of the distance of neighbours and half a voxel, and if they then
 #: correlate by so many times what they do, and by this at least, in this part of the voxels.
-_APART, _TIMES, _CLEARLY, _STRONG = 0.05, 1.1, 0.3, 0.05
+_APART, _TIMES, _CLEARLY, _STRONG = 0.05, 1.1, 0.5, 0.05
 
 Halves = tuple[DensityMap, DensityMap]
 

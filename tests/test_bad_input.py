@@ -215,6 +215,12 @@ def test_bad_half_maps(case: str, tiny: Simulation, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(maps)
 
 
+def _blobs(shape: tuple[int, ...]) -> np.ndarray:
+    """Bright places of an atom's size, anywhere."""
+    smooth = gaussian_filter(np.random.default_rng(5).standard_normal(shape), 1.4)
+    return (smooth / smooth.max()).astype(np.float32)
+
+
 @pytest.mark.parametrize(
     ("command", "change", "said"),
     [

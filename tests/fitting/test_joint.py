@@ -83,6 +83,7 @@ def test_joint_fit_is_nearer_than_the_start(small: Simulation, detection: Detect
     assert result.history[-1] < result.history[0]
 
 
+@pytest.mark.slow
 def test_two_devices_fit_as_one(small: Simulation, detection: Detection) -> None:
     one, two = fit(small.map, detection), fit(small.map, detection, devices=2)
     np.testing.assert_allclose(two.history, one.history, rtol=1e-5)

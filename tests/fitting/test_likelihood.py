@@ -70,9 +70,10 @@ def test_counts_are_fitted_to_their_own_bound(clean: tuple[Simulation, MeanAtom]
     assert fit.chi_square == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trouble",
-    [pytest.param("none", marks=pytest.mark.slow), "voxels", pytest.param("blobs", marks=pytest.mark.slow)],
+    ["none", "voxels", "blobs"],
 )
 def test_outliers_do_not_rule_a_robust_fit(clean: tuple[Simulation, MeanAtom], trouble: str) -> None:
     """One voxel in a hundred is wrong by an atom's peak; or blobs sit between the atoms."""

@@ -92,7 +92,7 @@ def test_matrix_against_a_dense_one() -> None:
     np.testing.assert_allclose(matrix.diagonal()[columns], np.diag(ours), rtol=1e-4)
 
 
-@pytest.mark.parametrize("width", [0.2, 0.55])
+@pytest.mark.parametrize("width", [0.2, pytest.param(0.55, marks=pytest.mark.slow)])
 def test_starts_far_away_and_overlap(width: float) -> None:
     """0.4 Å off, and atoms as wide as 0.74 Å at 2.77 Å from each other."""
     case = simulate(

@@ -181,6 +181,7 @@ def test_linear_least_squares_against_the_pseudoinverse(case: Simulation) -> Non
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_noise_through_the_derivative_is_the_error_bar(problem: JointProblem) -> None:
     """σ |dx/dmap| is the standard uncertainty that the Fisher information gives."""
     posterior = eqx.tree_at(

@@ -12,11 +12,8 @@ TOLERANCE = 2e-3
 OFTEN = (
     "map, white",
     "map, spectral",
-    "map, Student",
     "map, two elements",
     "series, direct",
-    "series, known",
-    "series, adaptive",
     "series, turned and shifted",
 )
 

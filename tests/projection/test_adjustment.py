@@ -62,6 +62,7 @@ def test_how_much_noise_moves_an_atom_is_that_of_its_images(kind: Any) -> None:
     assert float(adjustment(first, np.zeros(1), VIEWS.rotations)) == 0
 
 
+@pytest.mark.slow
 def test_a_free_shape_stays_that_of_the_atoms_where_each_is_badly_known() -> None:
     """Without what is adjusted for, the shape ends as a spike, and error bars are half of the errors."""
     rng = np.random.default_rng(5)

@@ -73,7 +73,8 @@ def test_seven_views_have_no_halves() -> None:
     assert compare_half_sets(series_of(some), every, lambda half, turning: some.positions, False) is None
 
 
-@pytest.mark.parametrize("wrong", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [True, False])
 def test_errors_of_directions_are_told_from_noise(wrong: bool, tmp_path: Path) -> None:
     some = planted(views=16, noise=0.05 if wrong else 0.6)
     if wrong:

@@ -122,6 +122,7 @@ def test_gradient_and_gauss_newton_products_are_those_of_finite_differences(trut
     assert difference < 0.02 * float(jnp.abs(wanted).max())
 
 
+@pytest.mark.slow
 def test_atoms_are_found_again_from_far_off(truth: np.ndarray) -> None:
     series = series_of(truth)
     start = truth + np.random.default_rng(0).normal(size=truth.shape) * 0.35

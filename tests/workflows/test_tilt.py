@@ -342,6 +342,7 @@ def test_a_probe_that_changes_with_depth_is_written(truth: Planted, tmp_path: Pa
     assert "u_iso" not in json.loads((tmp_path / "out" / "summary.json").read_text())["medians"]
 
 
+@pytest.mark.slow
 def test_a_fit_that_goes_astray_is_not_followed(truth: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     """Atoms that the search has found stand, and nothing is added to what its fit leaves."""
     from atomfit.workflows import tilt_selecting

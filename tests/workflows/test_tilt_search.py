@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
@@ -44,6 +45,7 @@ def counts(
     return rng.poisson(drawn + 0.02).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_a_glass_is_found_from_counts() -> None:
     """As many as there are, in their places; the start lacks some and has some that are none."""
     rng = np.random.default_rng(5)

@@ -17,6 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from atomfit.cli import app
+from atomfit.io.models import read_model
 from atomfit.structure.matching import match
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +74,11 @@ def test_the_chain_runs_and_its_results_are_good(tmp_path: Path, monkeypatch: py
         assert told["verdict"]["level"] == "good", f"{path.parent.name}: {told['verdict']}"
         assert told["atoms"] == 55
     assert (tmp_path / "changes" / "compare.html").is_file()
+    # Atoms of a simulated particle move more at its surface, which its images tell.
+    chosen = json.loads((tmp_path / "refined" / "run.json").read_text(encoding="utf-8"))["options"]
+    assert chosen["displacements"] == "isotropic"
+    known = read_model(tmp_path / "refined", "refined").numbers
+    assert np.all(known["u_iso_esd"] < 0.3 * known["u_iso"])
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.matching import match
 from atomfit.support.errors import InputError
 from atomfit.workflows.tilt import tilt
-from simulated_series import PIXEL, SHAPE, Planted, U, planted
+from simulated_series import AMPLITUDE, PIXEL, SHAPE, Planted, U, planted
 from test_bad_input import refused
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def test_atoms_are_where_they_were_planted(run: Path, truth: Planted) -> None:
     off = np.linalg.norm(model.positions - truth.positions, axis=1)
     assert np.sqrt(np.mean(off**2)) < 0.01
     assert float(np.median(model.numbers["u_iso"])) == pytest.approx(U, rel=0.03)
-    assert table[0]["u11"] == ""
+    assert table[0]["u11"] == table[0]["u_iso_esd"] == ""
     assert {row["element"] for row in table} == {"Pt"}
     assert max(int(row["cn"]) for row in table) == 12
 
@@ -145,6 +145,8 @@ def test_the_summary_tells_of_views_that_were_held_out(run: Path) -> None:
     assert summary["fit"]["held_out"]["correlation_mean"] > 0.99
     assert summary["warnings"] == []
     record = json.loads((run / "run.json").read_text())
+    # All atoms were drawn alike, and the images say so.
+    assert record["options"]["displacements"] == "shared"
     assert len(record["input"]["images"]["sha256"]) == 64
     assert {"images", "views", "start"} <= record["input"].keys()
     assert set(record["options"]) >= {field.name for field in fields(TiltOptions)}
@@ -553,3 +555,23 @@ def test_who_insists_on_a_series_insists_on_its_map(
     with pytest.raises(KeyboardInterrupt):
         tilt(ready, None, "Pt", options)
     assert asked == [insist]
+
+
+@pytest.mark.slow
+def test_one_width_for_atoms_that_differ_is_told(truth: Planted) -> None:
+    """Half of them are wider: own widths by default, and a warning to who asks for one."""
+    wide = np.where(np.arange(43) % 2, 0.05, -0.05)[:, None, None] * np.eye(3) + U * np.eye(3)
+    atoms = Gaussians(truth.positions, wide, np.full(43, AMPLITUDE))
+    drawn = np.stack(list(projected(atoms, truth.views, np.zeros(3), SHAPE, PIXEL)))
+    images = drawn + 0.02 * drawn.max() * np.random.default_rng(2).normal(size=drawn.shape)
+    alike, own = (
+        tilt(images.astype(np.float32), truth.views, "Pt", pixel_size=PIXEL, displacements=kind)
+        for kind in ("shared", "auto")
+    )
+    assert any("share one width" in warning for warning in alike.warnings)
+    assert own.options.displacements == "isotropic"
+    assert not any("share one width" in warning for warning in own.warnings)
+    pairs = match(own.positions, truth.positions, 0.3)
+    known = np.trace(wide, axis1=1, axis2=2)[pairs.known] / 3
+    z = (np.trace(own.matrices, axis1=1, axis2=2)[pairs.found] / 3 - known) / own.u_iso_errors[pairs.found]
+    assert float(np.sqrt(np.mean(z**2))) == pytest.approx(1, abs=0.3)

@@ -34,7 +34,14 @@ from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
 from atomfit.workflows.tilt_centre import centred, points_of_box
 from atomfit.workflows.tilt_preparation import Images, ViewsGiven, prepare_series
-from atomfit.workflows.tilt_refining import Progress, alike, half_sets, refine_start, with_own_widths
+from atomfit.workflows.tilt_refining import (
+    Progress,
+    alike,
+    half_sets,
+    refine_start,
+    width_warnings,
+    with_own_widths,
+)
 from atomfit.workflows.tilt_selecting import nothing_selected, search_and_select, select_from_images
 from atomfit.workflows.tilt_starts import (
     centred_on_start,
@@ -142,6 +149,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         earlier = None
         with clock("fit"):
             fit = refine_start(ready, start, options, progress)
+    asked = options
     with clock("fit"):
         options, fit = with_own_widths(ready, start, fit, options, progress)
     halves = None
@@ -166,6 +174,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
     log.info(geometry.describe())
     later = view_warnings(fit.correlations, fit.held_out, uncertainty.excess)
     later.extend([] if halves is None else halves.warnings())
+    later.extend(width_warnings(ready, start, fit, asked))
     if not selection.settled and selecting:
         later.append("the images still ask for other atoms: see rejected.csv for those that may be lacking")
     against, lacking = (~selection.judgement.kept).sum(), selection.judgement.wanted.sum()

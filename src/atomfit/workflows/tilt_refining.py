@@ -20,7 +20,7 @@ from atomfit.projection.half_sets import HalfSets, compare_half_sets
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.stages import Run
 from atomfit.projection.start import Start
-from atomfit.projection.unrefined import widths_left
+from atomfit.projection.unrefined import Unrefined, widths_left
 from atomfit.projection.views import TiltSeries
 from atomfit.results.series import PreparedSeries
 
@@ -135,17 +135,38 @@ def with_own_widths(
     shared = replace(options, displacements="shared")
     if fit.reason == "interrupted" or options.probe != "direct" or not len(start.ids):
         return shared, fit
-    fitted = FittedSeries.of(ready.series, fit)
-    excess = coloured_excess(fitted.residual * np.sqrt(fitted.precisions), ready.series.pixel, fitted.spot)
-    excess, moving = max(1.0, excess), ~start.frozen
-    widths = widths_left(fitted, excess, moving)
+    widths, excess = differing_widths(ready, start, fit)
     if not widths.worthwhile:
         return shared, fit
     log.info("atoms differ in the variance of their images by %.2g Å² (rms): each has its own", widths.rms)
     own = replace(options, displacements="isotropic")
     found = refine_start(ready, start.going_on(fit.positions), replace(own, anneal=False), progress)
-    left = [np.sum(fit.precisions * (ready.series.images - x.images) ** 2.0) for x in (fit, found)]
-    if found.reason != "interrupted" and left[0] - left[1] <= _PRICE * excess * moving.sum():
+    left = [
+        float(np.sum(fit.precisions * FittedSeries.of(ready.series, one).residual ** 2, dtype=np.float64))
+        for one in (fit, found)
+    ]
+    if found.reason != "interrupted" and left[0] - left[1] <= _PRICE * excess * len(start.ids):
         log.info("that does not describe the images better: they share one")
         return shared, fit
     return own, found
+
+
+def differing_widths(ready: PreparedSeries, start: Start, fit: TiltFit) -> tuple[Unrefined, float]:
+    """By how much atoms differ in width where all were drawn alike, and how coloured what is left is."""
+    fitted = FittedSeries.of(ready.series, fit)
+    left = fitted.residual * np.sqrt(fitted.precisions)
+    excess = max(1.0, coloured_excess(left, ready.series.pixel, fitted.spot))
+    return widths_left(fitted, excess, ~start.frozen), excess
+
+
+def width_warnings(ready: PreparedSeries, start: Start, fit: TiltFit, options: TiltOptions) -> list[str]:
+    """What a user should know who has asked for one width where there are several."""
+    if options.displacements != "shared" or options.probe != "direct" or not len(start.ids):
+        return []
+    widths, _ = differing_widths(ready, start, fit)
+    if not widths.worthwhile:
+        return []
+    return [
+        f"atoms differ in the variance of their images by {widths.rms:.2g} Å² (rms), and share one width: "
+        "positions are off by more than their error bars (--displacements isotropic, or auto)"
+    ]

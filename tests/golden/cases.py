@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from atomfit.detection.mean_atom import MeanAtom
+from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import fit_jointly
 from atomfit.fitting.likelihood import PoissonLoss, StudentLoss
 from atomfit.fitting.noise_sources import measure_noise
@@ -111,7 +112,7 @@ def of_map(kind: str) -> Numbers:
     density, start, options = map_of(kind)
     problem = pose(density, start, _MEAN_ATOM, _PT, **options)
     told, free = objective(problem.posterior)
-    fit = Refinement(problem, FitState(free, np.zeros(1)), told["objective"][0], "converged")
+    fit = Refinement(problem, FitState(free, np.zeros(1)), told["objective"][0], Ended.CONVERGED)
     known = fit.uncertainty(_MEAN_ATOM.u, noise=options.get("noise"))
     return told | {"covariances": kept(known.covariances), "bias": kept(known.bias)}
 
@@ -204,7 +205,7 @@ def of_series(kind: str) -> Numbers:
     posterior = run.posterior(model, stage, noise=0.01)
     told, free = objective(posterior)
     ended: TiltModel = jax.tree.map(np.asarray, posterior.parametrisation(free))
-    fit = result_of(run, ended, Minimum(free, told["objective"][0], np.zeros(1), "converged"))
+    fit = result_of(run, ended, Minimum(free, told["objective"][0], np.zeros(1), Ended.CONVERGED))
     known = measure_uncertainty(FittedSeries.of(series, fit))
     return told | {
         "covariances": kept(known.covariances),

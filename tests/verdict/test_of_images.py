@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from atomfit.fitting.ended import Ended
 from atomfit.projection.expectations import Expectation
 from atomfit.projection.misreadings import Agreement
 from atomfit.structure.elements import element
@@ -52,7 +53,7 @@ RIGHT = ImageMeasures(55, 0.95, 0.9, 1.02, 0.0, 0.1, 0.0, 0.03, 0.0, 0.1)
 def test_each_figure_is_judged(
     changes: dict[str, float], excess: float, level: str, code: str | None
 ) -> None:
-    verdict = judge_images(replace(RIGHT, **changes), (PT,), "converged", excess)  # type: ignore[arg-type]
+    verdict = judge_images(replace(RIGHT, **changes), (PT,), Ended.CONVERGED, excess)  # type: ignore[arg-type]
     assert verdict.level == level
     assert verdict.codes == (() if code is None else (code,))
     assert verdict.measures["correlation"] == replace(RIGHT, **changes).correlation  # type: ignore[arg-type]
@@ -60,25 +61,27 @@ def test_each_figure_is_judged(
 
 def test_what_a_user_insists_on_is_in_the_verdict() -> None:
     doubt = Doubt("all views are from one direction", "give views from several")
-    [found] = judge_images(RIGHT, (PT,), "converged", 1.0, (doubt,)).findings
+    [found] = judge_images(RIGHT, (PT,), Ended.CONVERGED, 1.0, (doubt,)).findings
     assert (found.code, found.level, found.problem) == ("insisted", "bad", doubt.problem)
 
 
 def test_a_wrong_gain_and_a_start_that_was_misread_are_told() -> None:
     for chi_square, level in ((100.0, "bad"), (0.01, "bad"), (2.0, "doubtful")):
         measures = replace(RIGHT, chi_square=chi_square)
-        [found] = judge_images(measures, (PT,), "converged", 1.0, gain_given=True).findings
+        [found] = judge_images(measures, (PT,), Ended.CONVERGED, 1.0, gain_given=True).findings
         assert (found.code, found.level) == ("gain", level)
-    assert not judge_images(replace(RIGHT, chi_square=2.0), (PT,), "converged", 1.0).findings
+    assert not judge_images(replace(RIGHT, chi_square=2.0), (PT,), Ended.CONVERGED, 1.0).findings
     misread = Agreement(0.7, ("the inverse rotations: --inverse-views", 0.9)).misread
-    [found] = judge_images(RIGHT, (PT,), "converged", 1.0, misread=misread).findings
+    [found] = judge_images(RIGHT, (PT,), Ended.CONVERGED, 1.0, misread=misread).findings
     assert (found.code, found.level) == ("start", "doubtful")
     assert "by 0.90 with the inverse rotations" in found.problem
     assert Agreement(0.9, None).misread is None
 
 
 def test_a_low_correlation_names_the_suspects_and_an_early_end_is_told() -> None:
-    [correlation, early] = judge_images(replace(RIGHT, correlation=0.0), (PT,), "interrupted", 8.0).findings
+    [correlation, early] = judge_images(
+        replace(RIGHT, correlation=0.0), (PT,), Ended.INTERRUPTED, 8.0
+    ).findings
     for suspect in ("unit", "pixel size", "centre", "convention", "contrast"):
         assert suspect in correlation.remedy
     assert "did not converge: interrupted" in early.problem
@@ -98,12 +101,12 @@ def test_a_view_that_the_model_does_not_describe_is_found() -> None:
     right[7] = 0.6
     [found] = undescribed(right)
     assert "disagrees with the images of views 7 (0.6); the median" in found.problem
-    assert judge_images(RIGHT, (PT,), "converged", 1.0, further=[found]).level == "doubtful"
+    assert judge_images(RIGHT, (PT,), Ended.CONVERGED, 1.0, further=[found]).level == "doubtful"
 
 
 @pytest.mark.parametrize(("width", "level"), [(0.3, "good"), (0.45, "doubtful"), (1.17, "bad")])
 def test_what_is_wider_than_atoms_is_a_body(width: float, level: str) -> None:
-    assert judge_images(replace(RIGHT, width=width), (PT,), "converged", 1.0).level == level
+    assert judge_images(replace(RIGHT, width=width), (PT,), Ended.CONVERGED, 1.0).level == level
 
 
 def test_what_was_known_is_held_against_chi_square() -> None:

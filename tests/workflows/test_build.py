@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import atomfit
 from atomfit.cli import app
 from atomfit.files.build import _viewable_map
+from atomfit.fitting.ended import Ended
 from atomfit.io.models import read_model
 from atomfit.io.mrc import read_map, write_map
 from atomfit.io.tables import COLUMNS, REJECTED_COLUMNS
@@ -445,7 +446,7 @@ def test_an_interrupted_selection_keeps_the_first_fit(monkeypatch: pytest.Monkey
     assert whole.joint.prior is not None
     real = selecting.joint_fit
     monkeypatch.setattr(
-        selecting, "joint_fit", lambda *arguments: replace(real(*arguments), reason="interrupted")
+        selecting, "joint_fit", lambda *arguments: replace(real(*arguments), reason=Ended.INTERRUPTED)
     )
     # One atom less than there are, so that selection asks for it.
     found = whole.detection

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from atomfit.detection.detect import detect
+from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import JointFit
 from atomfit.options.build import BuildOptions
 from atomfit.simulation import Simulation, simulate
@@ -43,7 +44,7 @@ def test_shapes_that_wander_do_not_end_the_selection(case: Simulation, ready: Pr
 
     first = refine_jointly(ready, kept, OPTIONS, ignore)
     assert isinstance(first, JointFit)
-    wandering = replace(first, reason="iteration limit")
+    wandering = replace(first, reason=Ended.ITERATION_LIMIT)
     _, fit, selection = select_atoms(ready, kept, wandering, OPTIONS, ignore)
     assert selection is not None
     assert fit is not None

@@ -21,6 +21,7 @@ from atomfit.cli.terminal import (
     to_go_on,
 )
 from atomfit.figures import require_matplotlib
+from atomfit.fitting.ended import Ended
 from atomfit.options.build import BuildOptions
 from atomfit.support import process
 
@@ -97,7 +98,7 @@ def run(
     say(f"report: {directory / 'report.html'}")
     if checkpoint.exists():
         say(f"the fit has not ended; {to_go_on()}", err=True)
-    if result.reason == "interrupted":
+    if result.reason == Ended.INTERRUPTED:
         raise typer.Exit(130)
     end_with(result.verdict, strict)
 

@@ -19,6 +19,7 @@ from atomfit.cli.terminal import (
     spinner,
     to_go_on,
 )
+from atomfit.fitting.ended import Ended
 from atomfit.options.tilt import TiltOptions
 from atomfit.support import process
 
@@ -101,6 +102,6 @@ def run(
     say(f"report: {out / 'report.html'}")
     if checkpoint.exists():
         say(f"the fit has not ended; {to_go_on()}", err=True)
-    if result.fit.reason == "interrupted":
+    if result.fit.reason == Ended.INTERRUPTED:
         raise typer.Exit(130)
     end_with(result.verdict, strict)

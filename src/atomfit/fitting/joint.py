@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.bias import natural
+from atomfit.fitting.ended import Ended
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.hyperparameters import estimate_prior
 from atomfit.fitting.likelihood import AbstractLoss
@@ -95,7 +96,7 @@ class JointFit:
     noise: float
     chi_square: float
     state: FitState
-    reason: str
+    reason: Ended
     voxels: int
     parameters: int
     uncertainty: Uncertainty
@@ -207,7 +208,7 @@ def fit_jointly(
     alone = _map_alone(found, uncertainty, None, coordination)
     wanted = prior == "empirical" or (prior == "auto" and _uncertain(found, uncertainty))
     for _ in range(_ROUNDS if wanted and "displacements" not in frozen else 0):
-        if found.reason != "converged":
+        if found.reason != Ended.CONVERGED:
             break
         of_lone = partial(
             found.covariances_if_alone, u=mean_atom.u, noise=spectrum, inside=inside, frozen=frozen

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from atomfit.fitting.ended import Ended
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.information import Beforehand, free_directions
 from atomfit.fitting.model import MapModel
@@ -68,7 +69,7 @@ class Refinement:
     problem: JointProblem
     state: FitState
     value: float
-    reason: str
+    reason: Ended
 
     @cached_property
     def model(self) -> MapModel:
@@ -290,7 +291,7 @@ def refine(
         free = minimum.params
         history = np.concatenate([history, minimum.history])
         result = Refinement(problem, FitState(free, history), minimum.value, minimum.reason)
-        adapted = problem.adapted(result.model) if minimum.reason == "converged" and free else None
+        adapted = problem.adapted(result.model) if minimum.reason == Ended.CONVERGED and free else None
         if adapted is None:
             break
         problem = adapted

@@ -30,6 +30,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
+from atomfit.fitting.ended import Ended
 from atomfit.fitting.journal import Arrays, current, fingerprint
 from atomfit.support.compiled import kept
 
@@ -116,13 +117,13 @@ class Minimum(Generic[Params]):
     - `params`: the best free numbers.
     - `value`: the objective there; infinite if it is no number at the start.
     - `history`: the objective at the start and after each iteration.
-    - `reason`: "converged", "iteration limit", "interrupted" or "diverged".
+    - `reason`: how it ended.
     """
 
     params: Params
     value: float
     history: Float[np.ndarray, " i"]
-    reason: str
+    reason: Ended
 
     @property
     def iterations(self) -> int:
@@ -137,14 +138,14 @@ class _Course:
 
     - `state`, `best`: where it stands, and where the objective was lowest.
     - `history`, `lowest`: the objective after each iteration, and the lowest after each chunk.
-    - `reason`: why it is not to go on, "converged" or "diverged".
+    - `reason`: why it is not to go on; None if it is.
     """
 
     state: Step
     best: Best
     history: tuple[float, ...] = ()
     lowest: tuple[float, ...] = ()
-    reason: str = ""
+    reason: Ended | None = None
 
     def arrays(self) -> Arrays:
         """As it is kept."""
@@ -155,7 +156,7 @@ class _Course:
             for i, leaf in enumerate(jax.tree.leaves(tree))
         }
         numbers = {"history": np.array(self.history), "lowest": np.array(self.lowest)}
-        return leaves | numbers | {"reason": np.array(self.reason)}
+        return leaves | numbers | {"reason": np.array(self.reason or "")}
 
     def recalled(self, arrays: Arrays) -> "_Course":
         """As it was kept, of a course that has not begun; of another solver's the best place is taken."""
@@ -165,7 +166,8 @@ class _Course:
         if state is None:
             state = Step(best.params, self.state.memory)
         history, lowest = (tuple(arrays[name].tolist()) for name in ("history", "lowest"))
-        return _Course(state, best, history, lowest, str(arrays["reason"]))
+        reason = str(arrays["reason"])
+        return _Course(state, best, history, lowest, Ended(reason) if reason else None)
 
 
 def _filled(like: Any, name: str, arrays: Arrays) -> Any:
@@ -218,17 +220,17 @@ def minimise(
     def enough(best: Best) -> float:
         return tolerance * max(misfit(best.params, float(best.value)), least)
 
-    reason = "iteration limit"
+    reason = Ended.ITERATION_LIMIT
     try:
         while not course.reason and len(course.history) <= max_iterations:
             course = _further(course, objective, solver, enough)
-            journal.keep(step, course.arrays, course.reason != "")
+            journal.keep(step, course.arrays, course.reason is not None)
             progress(len(course.history) - 1, course.history[-1])
     except KeyboardInterrupt:
         journal.close()
         if not course.history:
             raise
-        reason = "interrupted"
+        reason = Ended.INTERRUPTED
     else:
         reason = course.reason or reason
     return Minimum(course.best.params, float(course.best.value), np.array(course.history), reason)
@@ -240,11 +242,11 @@ def _further(
     """A chunk of iterations further."""
     state, best, values = _advance(solver, objective, course.state, course.best)
     history = (*course.history, *np.asarray(values, np.float64).tolist())
-    lowest, promise, reason = (*course.lowest, min(history)), solver.promise(state), ""
+    lowest, promise, reason = (*course.lowest, min(history)), solver.promise(state), None
     if not np.isfinite(history[-1]) or (promise is not None and np.isnan(promise)):
-        reason = "diverged"
+        reason = Ended.DIVERGED
     elif _has_converged(solver, promise, lowest, enough(best)):
-        reason = "converged"
+        reason = Ended.CONVERGED
     return _Course(state, best, history, lowest, reason)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atomfit.fitting.ended import Ended
 from atomfit.projection.model import EachView, spot
 from atomfit.projection.probe import Probe
 from atomfit.structure.atoms import Atoms
@@ -34,7 +35,7 @@ class TiltFit:
     views: EachView
     images: Float[np.ndarray, "v rows columns"]
     history: Float[np.ndarray, " i"]
-    reason: str
+    reason: Ended
     correlations: Float[np.ndarray, " v"]
     r_factors: Float[np.ndarray, " v"]
     held_out: Bool[np.ndarray, " v"]

@@ -21,7 +21,7 @@ from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.probe import Probe, make_probe
 from atomfit.projection.result import result_of
-from atomfit.projection.stages import ENDED, ROUGH, WIDE, Progress, Run, Stage, log_widths
+from atomfit.projection.stages import ROUGH, WIDE, Progress, Run, Stage, log_widths
 from atomfit.projection.views import TiltSeries
 from atomfit.structure.atoms import AnisotropicDisplacements, IsotropicDisplacements
 
@@ -127,7 +127,7 @@ def refine_against(
     model = run.first(wide=anneal, drifting="shifts" in free_views)
     for stage in stages:
         model, found = run.through(model, stage)
-        if found.reason in ENDED:
+        if found.reason.early:
             break
         if "turns" in free_views and stage is settled:
             model, found = run.with_better_turns(model, stage, found)

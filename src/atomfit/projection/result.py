@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
+from atomfit.fitting.ended import Ended
 from atomfit.fitting.solvers import Minimum
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import EachView, TiltModel
@@ -91,7 +92,7 @@ def without_atoms(series: TiltSeries, held: Bool[np.ndarray, " v"]) -> TiltFit:
         EachView(np.zeros((n, 3)), np.zeros((n, 2)), np.ones(n), level),
         images,
         np.array([0.5 * float(np.sum(left[fitted] ** 2)) / variance]),
-        "converged",
+        Ended.CONVERGED,
         np.zeros(n),
         np.array(r_factors),
         held,

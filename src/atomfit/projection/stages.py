@@ -49,8 +49,6 @@ _MOST, _MOST_ROUGH = 40, 15
 _SAME_NOISE, _MOST_AGAIN = 0.9, 3
 #: Searches for better directions of views.
 _MOST_SEARCHES = 3
-#: How a stage ends that no other may follow: the user's wish, or numbers that are none.
-ENDED = ("interrupted", "diverged")
 #: Products cost as much as two evaluations, so a step need not be exact.
 _SOLVER = GaussNewton(accuracy=0.1, max_products=40)
 
@@ -159,7 +157,7 @@ class Run:
         for _ in range(_MOST_AGAIN if stage.adjusted else 0):
             # What another model left was not noise only.
             now = self._noise(model, stage)
-            if found.reason in ENDED or now > _SAME_NOISE * noise:
+            if found.reason.early or now > _SAME_NOISE * noise:
                 break
             noise = now
             model, found = self._minimised(model, stage, noise)
@@ -216,7 +214,7 @@ class Run:
                 break
             moved = model.views._replace(turns=turns.astype(np.float32))
             model, found = self.through(eqx.tree_at(lambda m: m.views, model, moved), stage)
-            if found.reason in ENDED:
+            if found.reason.early:
                 break
         return model, found
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from atomfit.detection.detect import Detection
 from atomfit.detection.resolution import MapResolution
+from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.logfit import LogFit
 from atomfit.io.checkpoint import Checkpoint
@@ -104,7 +105,7 @@ class BuildResult:
     @property
     def reason(self) -> str:
         """Why the fit ended; there is nothing to go on with where there is none, or it has converged."""
-        return "converged" if self.joint is None else self.joint.reason
+        return Ended.CONVERGED if self.joint is None else self.joint.reason
 
     @own_numerics()
     def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
@@ -122,7 +123,7 @@ class BuildResult:
             cannot be drawn.
         """
         written = self.writer(self, Path(directory), overwrite, figures)
-        if self.checkpoint is not None and self.reason == "converged":
+        if self.checkpoint is not None and self.reason == Ended.CONVERGED:
             self.checkpoint.remove()
         return written
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.fitting.ended import Ended
 from atomfit.io.checkpoint import Checkpoint
 from atomfit.options.tilt import TiltOptions
 from atomfit.projection.fit import TiltFit
@@ -141,6 +142,6 @@ class TiltResult:
         **Raises:** `InputError` if the directory holds something and `overwrite` is false.
         """
         written = self.writer(self, Path(directory), overwrite)
-        if self.checkpoint is not None and self.fit.reason != "interrupted":
+        if self.checkpoint is not None and self.fit.reason != Ended.INTERRUPTED:
             self.checkpoint.remove()
         return written

@@ -28,6 +28,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from atomfit.detection.validation import Rejected
+from atomfit.fitting.ended import Ended
 from atomfit.selection.judgement import Judgement
 
 log = logging.getLogger("atomfit")
@@ -191,7 +192,7 @@ def complete(
     added, in_vain = np.zeros((0, d)), np.zeros((0, d))
     rounds, by = 0, last.refit
     for stage in stages:
-        if by not in (stage.refit, last.refit) and fit.reason != "interrupted":
+        if by not in (stage.refit, last.refit) and fit.reason != Ended.INTERRUPTED:
             fit, rounds, by = stage.refit(positions), rounds + 1, stage.refit
         for left in reversed(range(stage.rounds + 1)):
             judgement = stage.judge(fit)
@@ -200,7 +201,7 @@ def complete(
             in_vain = np.concatenate([in_vain, gone[~_far(gone, added, 0.0)]])
             change = _change(judgement, positions, fit, removed, in_vain, split, apart)
             # If no atom stands the test they are kept, with their q-values, and `settled` says so.
-            if not left or not change.any or not len(change.positions) or fit.reason == "interrupted":
+            if not left or not change.any or not len(change.positions) or fit.reason == Ended.INTERRUPTED:
                 break
             log.info("selection, at %.1f σ: %s", judgement.cut, change.describe())
             changed, rounds, by = stage.refit(change.positions), rounds + 1, stage.refit

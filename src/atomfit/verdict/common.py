@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.fitting.ended import Ended
 from atomfit.selection.completion import Selection
 from atomfit.structure.elements import Element, typical
 from atomfit.structure.neighbours import shell_distance
@@ -147,16 +148,16 @@ def undetermined(share: float, atoms: int) -> list[Finding]:
     ]
 
 
-def convergence(reason: str) -> list[Finding]:
+def convergence(reason: Ended) -> list[Finding]:
     """Whether the fit has come to its end."""
-    if reason == "converged":
+    if reason == Ended.CONVERGED:
         return []
     return [
         Finding(
             "not-converged",
             "doubtful",
             f"the fit did not converge: {reason}",
-            "numbers may still change; let it go on",
+            reason.advice,
         )
     ]
 

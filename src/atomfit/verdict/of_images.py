@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atomfit.fitting.ended import Ended
 from atomfit.projection.expectations import Expectation
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import width_of
@@ -120,7 +121,7 @@ def measure_images(
 def judge_images(
     measures: ImageMeasures,
     elements: Sequence[Element],
-    reason: str,
+    reason: Ended,
     excess: float,
     doubts: tuple[Doubt, ...] = (),
     misread: Doubt | None = None,

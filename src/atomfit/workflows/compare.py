@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from atomfit.files.compare import write_series
+from atomfit.fitting.ended import Ended
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import ending_of, model_of_columns, read_model
 from atomfit.options.compare import PAPER_DISTANCE, CompareOptions
@@ -157,7 +158,7 @@ def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndar
         # Here are no options of builds.
         other = "if it is right, build it (atomfit build --insist), and compare the result"
         raise InputError(error.problem, error.remedy.replace(INSIST, other), error.where) from None
-    if built.reason == "interrupted":
+    if built.reason == Ended.INTERRUPTED:
         raise KeyboardInterrupt
     columns = table(built)
     if not len(columns["x"]):

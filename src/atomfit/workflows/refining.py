@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from atomfit.detection.detect import Detection
+from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.fitting.newton import GaussNewton
@@ -88,7 +89,7 @@ def joint_fit(
 def louder_inside(ready: PreparedMap, detection: Detection, fit: JointFit, options: BuildOptions) -> bool:
     """Whether a fit leaves much more inside the particle than the noise that was measured outside."""
     measured = ready.half_maps is None and options.noise == "auto" and np.isfinite(fit.chi_square)
-    if not measured or options.likelihood != "gaussian" or fit.reason != "converged":
+    if not measured or options.likelihood != "gaussian" or fit.reason != Ended.CONVERGED:
         return False
     occupied, u = detection.occupied(ready.element), detection.mean_atom.u
     model = fit.density(ready.density.grid)
@@ -116,7 +117,7 @@ def without_unlike_halves(ready: PreparedMap, detection: Detection) -> tuple[Pre
 
 def slow_and_lost(ready: PreparedMap, fit: JointFit, options: BuildOptions) -> float:
     """Below which frequency (1/Å) a map lacks what its atoms have, if a fit can do without; else zero."""
-    if options.likelihood != "gaussian" or options.noise != "auto" or fit.reason != "converged":
+    if options.likelihood != "gaussian" or options.noise != "auto" or fit.reason != Ended.CONVERGED:
         return 0.0
     known = None if fit.spectrum is None else fit.spectrum.on(ready.density.grid.shape) > 0
     return lost_below(ready.density, fit.density(ready.density.grid), known)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from atomfit.detection.detect import Detection, correlations_with_identical_atoms
 from atomfit.detection.mean_atom import CLOSEST, MeanAtom
+from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import JointFit
 from atomfit.options.build import BuildOptions
 from atomfit.selection.completion import Selection, Stage, complete, without_faint
@@ -61,7 +62,7 @@ class _Fits:
         """All atoms with one shape."""
         rigid = replace(self.options, prior="none", freeze=(*self.options.freeze, "displacements"))
         fit = self._with(replace(self.at(positions), mean_atom=shape), rigid)
-        if fit.reason == "interrupted":
+        if fit.reason == Ended.INTERRUPTED:
             raise _Interrupted
         return fit
 
@@ -121,8 +122,8 @@ def select_atoms(
         return complete(detection.positions, fit, apart, stages, detection.rejected)
 
     # Shapes that a map does not determine may wander without end; those of one shape for all do not.
-    unknown = joint.prior is not None or joint.reason == "iteration limit"
-    if options.selection != "fit" or joint.reason == "interrupted":
+    unknown = joint.prior is not None or joint.reason == Ended.ITERATION_LIMIT
+    if options.selection != "fit" or joint.reason == Ended.INTERRUPTED:
         found = completed(joint, judged_only)
     elif not unknown or options.scattering != "gaussian":
         found = completed(joint, own)
@@ -140,7 +141,7 @@ def select_atoms(
                 found = without_faint(*most, Stage(judgement, last), _evidence)
         except _Interrupted:
             log.warning("interrupted while atoms were selected: these are the atoms as they were detected")
-            found = completed(replace(joint, reason="interrupted"), judged_only)
+            found = completed(replace(joint, reason=Ended.INTERRUPTED), judged_only)
     positions, fit, selection = found
     return fits.at(positions), fit, selection
 

@@ -16,6 +16,7 @@ from jaxtyping import Bool
 
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.files.tilt import write_tilt_results
+from atomfit.fitting.ended import Ended
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import Model
 from atomfit.options.declared import options_from
@@ -141,7 +142,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
             # Places are numbered as they were tried.
             start = replace(start, ids=np.arange(1, len(start.ids) + 1))
         # Whoever has interrupted the selection does not want to wait for another fit.
-        if plain != options and fit.reason != "interrupted" and len(start.ids):
+        if plain != options and fit.reason != Ended.INTERRUPTED and len(start.ids):
             with clock("fit"):
                 begin = start.going_on(fit.positions)
                 fit = refine_start(ready, begin, replace(options, anneal=False), progress)
@@ -153,7 +154,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
     with clock("fit"):
         options, fit = with_own_widths(ready, start, fit, options, progress)
     halves = None
-    if "turns" in options.refine and fit.reason != "interrupted" and len(start.ids):
+    if "turns" in options.refine and fit.reason != Ended.INTERRUPTED and len(start.ids):
         with clock("halves"):
             halves = half_sets(ready, start, fit, options, progress)
     with clock("uncertainty"):
@@ -226,7 +227,7 @@ def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> t
         progress=lambda i, value: progress("build", i, value),
         insist=options.insist,
     )
-    if built.reason == "interrupted":
+    if built.reason == Ended.INTERRUPTED:
         raise KeyboardInterrupt
     if not len(built):
         raise InputError("no atom was found in this map", "see atomfit check", options.map)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.fitting.ended import Ended
 from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.options.tilt import Amplitudes, TiltDisplacements, TiltOptions
 from atomfit.projection.colour import coloured_excess
@@ -113,7 +114,7 @@ def half_sets(
     def refine(half: TiltSeries, turning: bool) -> Float[np.ndarray, "n 3"] | None:
         part = replace(ready, series=half)
         found = refine_start(part, begin, plain if turning else fixed, progress)
-        return None if found.reason == "interrupted" else found.positions[~start.frozen]
+        return None if found.reason == Ended.INTERRUPTED else found.positions[~start.frozen]
 
     placed = start.known is not None or bool(start.frozen.any())
     return compare_half_sets(ready.series, ~fit.held_out, refine, placed)
@@ -133,7 +134,7 @@ def with_own_widths(
     if options.displacements != "auto":
         return options, fit
     shared = replace(options, displacements="shared")
-    if fit.reason == "interrupted" or options.probe != "direct" or not len(start.ids):
+    if fit.reason == Ended.INTERRUPTED or options.probe != "direct" or not len(start.ids):
         return shared, fit
     widths, excess = differing_widths(ready, start, fit)
     if not widths.worthwhile:
@@ -145,7 +146,7 @@ def with_own_widths(
         float(np.sum(fit.precisions * FittedSeries.of(ready.series, one).residual ** 2, dtype=np.float64))
         for one in (fit, found)
     ]
-    if found.reason != "interrupted" and left[0] - left[1] <= _PRICE * excess * len(start.ids):
+    if found.reason != Ended.INTERRUPTED and left[0] - left[1] <= _PRICE * excess * len(start.ids):
         log.info("that does not describe the images better: they share one")
         return shared, fit
     return own, found

@@ -35,12 +35,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
+from atomfit.fitting.ended import Ended, SearchEnded
 from atomfit.options.tilt import TiltOptions
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.model import TiltModel
 from atomfit.projection.result import result_of
-from atomfit.projection.stages import ENDED, Run, Stage
+from atomfit.projection.stages import Run, Stage
 from atomfit.projection.start import Start
 from atomfit.results.series import PreparedSeries
 from atomfit.selection.completion import Discarded
@@ -93,14 +94,14 @@ class Found:
     - `fit`: of them, with the reason of the end if it was interrupted or has diverged.
     - `discarded`: places that were tried in vain.
     - `rounds`: of the search.
-    - `reason`: why it ended: "settled", "no better", "interrupted", "diverged", "no atoms" or "last round".
+    - `reason`: why it ended.
     """
 
     start: Start
     fit: TiltFit
     discarded: Discarded
     rounds: int
-    reason: str
+    reason: SearchEnded
 
     @property
     def any(self) -> bool:
@@ -139,7 +140,7 @@ class _Fitted:
     judged: Judgement
     value: float
     unit: float
-    reason: str
+    reason: Ended
 
     def chi_square_beyond(self, other: "_Fitted") -> float:
         """By how much this one's chi-square is larger, in units of what the better one leaves."""
@@ -168,10 +169,10 @@ class _Search:
         best: _Fitted | None = None
         best_round = 0
         in_vain, doubted, as_two = Discarded.none(3), np.zeros((0, 3)), np.zeros((0, 3))
-        reason = "last round"
+        reason = SearchEnded.LAST_ROUND
         for round_ in range(_MOST):
             own = self._fit(start, model, own=True)
-            if own.reason in ENDED:
+            if own.reason.early:
                 return _ended(best or own, own.reason, in_vain, round_)
             sorted_out, two = self._sorted_out(own, as_two)
             as_two = np.concatenate([as_two, two])
@@ -181,13 +182,13 @@ class _Search:
             sorted_out = sorted_out.chosen(~left_out)
             if not len(sorted_out.ids):
                 if best is None:
-                    return Found(sorted_out, own.fit, in_vain, round_ + 1, "no atoms")
+                    return Found(sorted_out, own.fit, in_vain, round_ + 1, SearchEnded.NO_ATOMS)
                 # A lone atom that was tried as two: neither half stands out, and one is one too many.
-                reason = "no better"
+                reason = SearchEnded.NO_BETTER
                 break
             model = self._one_amplitude(own, sorted_out)
             last = self._fit(sorted_out, model, own=not self.alike)
-            if last.reason in ENDED:
+            if last.reason.early:
                 return _ended(last, last.reason, in_vain, round_)
             if best is None or self._better(last, best):
                 best, best_round = last, round_
@@ -205,19 +206,19 @@ class _Search:
                 ),
             )
             if not len(places) and not len(two) and not left_out.any() and (round_ > 0 or not removed):
-                reason = "settled"
+                reason = SearchEnded.SETTLED
                 break
             if removed + len(places) < _FEW * len(last.start.ids):
-                reason = "settled"
+                reason = SearchEnded.SETTLED
                 break
             if round_ - best_round >= _PATIENCE:
-                reason = "no better"
+                reason = SearchEnded.NO_BETTER
                 break
             start = last.start.joined(places, self.ready.element.number)
             model = with_atoms(last.model, last.start, start, amplitudes / self._unit(last))
         assert best is not None
         best, tried = self._tried(best)
-        if best.reason in ENDED:
+        if best.reason.early:
             return _ended(best, best.reason, in_vain, round_)
         in_vain = in_vain.and_(tried)
         far = np.ones(len(in_vain), bool)
@@ -237,7 +238,7 @@ class _Search:
             try:
                 changed = Trials(left, self.distance, moving, earned).best(unsure, judged.candidates)
             except KeyboardInterrupt:
-                return replace(best, reason="interrupted"), gone
+                return replace(best, reason=Ended.INTERRUPTED), gone
             if not changed.any:
                 break
             log.info(
@@ -249,7 +250,7 @@ class _Search:
             typical = float(np.median(np.asarray(best.model.atoms.amplitudes)[moving]))
             model = with_atoms(best.model, best.start, start, typical)
             now = self._fit(start, model, own=False, loose=_TIGHT)
-            if now.reason in ENDED:
+            if now.reason.early:
                 return now, gone
             more = len(now.start.ids) - len(best.start.ids)
             if now.chi_square_beyond(best) + judged.cut**2 * more >= 0:
@@ -377,9 +378,9 @@ class _Search:
         return places[new], typical * np.clip(heights[wanted][new] / whole, 0.0, 1.0)
 
 
-def _ended(fitted: _Fitted, reason: str, in_vain: Discarded, rounds: int) -> Found:
+def _ended(fitted: _Fitted, reason: Ended, in_vain: Discarded, rounds: int) -> Found:
     """What there is when a fit was interrupted or has diverged."""
-    return Found(fitted.start, replace(fitted.fit, reason=reason), in_vain, rounds, reason)
+    return Found(fitted.start, replace(fitted.fit, reason=reason), in_vain, rounds, SearchEnded(reason))
 
 
 def _gone(own: _Fitted, after: Start, two: Float[np.ndarray, "t 3"]) -> Discarded:

@@ -16,13 +16,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
+from atomfit.fitting.ended import Ended, SearchEnded
 from atomfit.options.tilt import TiltOptions
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
 from atomfit.projection.result import without_atoms
 from atomfit.projection.sampled import sampled_excess
-from atomfit.projection.stages import ENDED
 from atomfit.projection.start import Start
 from atomfit.projection.verdict import COLOURED
 from atomfit.results.series import PreparedSeries
@@ -71,7 +71,7 @@ class _Fitted:
         return self.fit.positions[~self.start.frozen]
 
     @property
-    def reason(self) -> str:
+    def reason(self) -> Ended:
         """Why it ended."""
         return self.fit.reason
 
@@ -101,16 +101,16 @@ def search_and_select(
     if not found.any:
         return _nothing(ready, found.start, options, nothing_selected(found.discarded))
     # Whoever has interrupted the search does not want to wait for another fit.
-    first = found.fit if found.reason in ENDED else refit(found.start)
+    first = found.fit if found.reason.early else refit(found.start)
     astray = _describes_worse(ready, first, found.fit)
     if astray:
         log.warning("the fit of these atoms has gone astray: that of the search stands, as it is")
-    if astray or found.reason in ENDED:
+    if astray or found.reason.early:
         start, fit, selection, _ = select_from_images(ready, found.start, found.fit, options)
         return start, fit, selection
     start, fit, selection, _ = select_from_images(ready, found.start, first, options, refit)
     apart = CLOSE * ready.element.neighbour_distance / 2
-    selection = selection.with_earlier(found.discarded, apart, found.reason != "last round")
+    selection = selection.with_earlier(found.discarded, apart, found.reason != SearchEnded.LAST_ROUND)
     if not selection.judgement.kept.any():
         return _nothing(ready, start, options, nothing_selected(selection.with_atoms(fit.positions)))
     return start, fit, selection
@@ -184,7 +184,7 @@ def select_from_images(
         known = uncertainty(end.start, end.left, options.refine)
         end = replace(end, known=known)
     # Whoever has interrupted the fit does not want to wait for others.
-    if refit is None and end.fit.reason not in ENDED and (not known.whole or _faint(end)):
+    if refit is None and not end.fit.reason.early and (not known.whole or _faint(end)):
         known = _together(ready, end, options)
     return end.start, end.fit, selection, known
 

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.fft import irfft2, next_fast_len, rfft2
 
+from atomfit.projection.agreement import seen_at
 from atomfit.projection.fitted import FittedSeries
 
 #: Chi-square is more than noise makes it by so many of its standard deviations.
@@ -107,8 +108,8 @@ def widths_left(
     for k, gain in enumerate(fitted.gains):
         if not np.any(fitted.precisions[k] > 0):
             continue
-        rotation, centre = series.views.rotations[k], series.views.centres[k]
-        places = (fitted.positions - series.centre) @ rotation[:2].T / series.pixel + centre
+        view = series.views.rotations[k], series.views.centres[k]
+        places = seen_at(fitted.positions - series.centre, *view, series.pixel)
         for target, image, kernel, power in (
             (score, fitted.precisions[k] * fitted.residual[k], filtered[0], gain),
             (information, fitted.precisions[k], filtered[1], gain**2),

@@ -19,7 +19,7 @@ from atomfit.selection.image_scores import scores_of_images
 from atomfit.support.errors import Doubt
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.of_elements import bright_for_light, lacking_elements, of_another_element
-from atomfit.verdict.of_images import contradicted, judge_images, measure_images
+from atomfit.verdict.of_images import ImageMeasures, contradicted, judge_images, measure_images
 from atomfit.verdict.of_views import drifted, turned, undescribed
 
 
@@ -66,7 +66,7 @@ def verdict_of(
         [
             *contradicted(known, options.coupled),
             *undescribed(fit.correlations),
-            *_of_drift(ready, start, fit, uncertainty, options),
+            *_of_drift(ready, fit, uncertainty.excess, measures, options),
             *turned(np.degrees(np.asarray(fit.views.turns)), ~fit.held_out),
             *_of_elements(ready, start, fit),
         ],
@@ -74,14 +74,14 @@ def verdict_of(
 
 
 def _of_drift(
-    ready: PreparedSeries, start: Start, fit: TiltFit, uncertainty: ImageUncertainty, options: TiltOptions
+    ready: PreparedSeries, fit: TiltFit, excess: float, measures: ImageMeasures, options: TiltOptions
 ) -> list[Finding]:
     """Whether images have drifted, where that was not refined."""
-    if "shifts" in options.refine or not len(start.ids):
+    if "shifts" in options.refine or not measures.atoms:
         return []
-    left = shifts_left(fit.images, FittedSeries.of(ready.series, fit), uncertainty.excess)
-    error = float(np.nanmedian(uncertainty.positions[~start.frozen]))
-    return drifted(left, int(np.sum(~fit.held_out)), error, ready.element.neighbour_distance)
+    left = shifts_left(fit.images, FittedSeries.of(ready.series, fit), excess)
+    fitted = int(np.sum(~fit.held_out))
+    return drifted(left, fitted, measures.position_esd, ready.element.neighbour_distance)
 
 
 def _of_elements(ready: PreparedSeries, start: Start, fit: TiltFit) -> list[Finding]:

@@ -19,7 +19,13 @@ SLOW = 0.7
 
 
 def denoise(density: DensityMap, atom: GaussianMixture) -> DensityMap:
-    """The map correlated with a simulated atom of unit integral; the map's mean is removed first."""
+    """The map correlated with a simulated atom of unit integral; the map's mean is removed first.
+
+    **Arguments:**
+
+    - `density`: the map.
+    - `atom`: of unit integral, as wide as those of the map.
+    """
     reach = 4.0 * float(np.sqrt(atom.variances.max()))
     return density.with_values(convolve(density.values - density.values.mean(), density.grid, atom, reach))
 

@@ -73,7 +73,13 @@ def otsu_threshold(denoised: DensityMap) -> float:
 
 
 def measure_mean_atom(density: DensityMap, element: Element) -> MeanAtom:
-    """Average the map around its maxima and fit the profile."""
+    """Average the map around its maxima and fit the profile.
+
+    **Arguments:**
+
+    - `density`: the map.
+    - `element`: whose distance says how far apart its maxima are.
+    """
     distance = element.neighbour_distance
     low, high = (part * distance for part in (NARROWEST, WIDEST))
     low = max(low, 0.4 * float(density.grid.spacing.min()))

@@ -74,6 +74,7 @@ class Optax(AbstractOptax):
 
     @property
     def rule(self) -> optax.GradientTransformation:
+        """The transformation that was given."""
         return self.given
 
 
@@ -91,6 +92,7 @@ class Adam(AbstractOptax):
 
     @property
     def rule(self) -> optax.GradientTransformation:
+        """Optax's Adam."""
         return optax.adam(self.learning_rate)
 
 

@@ -139,6 +139,7 @@ class Parametrisation(AbstractParametrisation):
 
     @property
     def rows(self) -> tuple[str, ...]:
+        """Names of the free numbers that each atom has for itself, in the order of `flat`."""
         return tuple(name for name in _OF_ATOMS if name in self.steps)
 
     def __call__(self, free: Free) -> MapModel:

@@ -59,7 +59,14 @@ class AbstractScattering(eqx.Module):
         shapes: Float[Leaf, "n d d"],
         amplitudes: Float[Leaf, " n"],
     ) -> Gaussians:
-        """All Gaussians of all atoms, atom by atom."""
+        """All Gaussians of all atoms, atom by atom.
+
+        **Arguments:**
+
+        - `positions`: of the atoms (Å).
+        - `shapes`: what widens each: displacement and blur (Å²).
+        - `amplitudes`: integrals of their densities.
+        """
 
     @abc.abstractmethod
     def overlap(

@@ -78,7 +78,14 @@ class AbstractSolver(eqx.Module):
 
     @abc.abstractmethod
     def update(self, objective: Objective, state: Any, params: Any) -> tuple[Any, Any]:
-        """What to add to the free numbers, and what to remember. The first update is zero."""
+        """What to add to the free numbers, and what to remember. The first update is zero.
+
+        **Arguments:**
+
+        - `objective`: what is minimised, a function of the free numbers.
+        - `state`: what is remembered since the last update.
+        - `params`: the free numbers.
+        """
 
     def promise(self, state: Step) -> float | None:
         """How much an iteration is expected to lower the objective; None if the rule cannot tell.
@@ -127,6 +134,7 @@ class Minimum(Generic[Params]):
 
     @property
     def iterations(self) -> int:
+        """How many there were."""
         return max(len(self.history) - 1, 0)
 
 

@@ -51,7 +51,14 @@ class Wedge:
 
     @classmethod
     def about(cls, axis: Float[np.ndarray, " 3"], begin: float, end: float) -> "Wedge":
-        """The wedge between two angles (radians, counted in `_across`) about an axis."""
+        """The wedge between two angles (radians, counted in `_across`) about an axis.
+
+        **Arguments:**
+
+        - `axis`: of the tilts, a unit vector.
+        - `begin`: the first angle of the wedge.
+        - `end`: the last.
+        """
         first, second = _across(axis)
         return cls(
             np.stack(

@@ -132,7 +132,14 @@ def stack_of(given: AnyArray, pixel_size: float | None, mask_value: float | None
 
 
 def write_images(path: Path, images: Float[np.ndarray, "v rows columns"], pixel: float) -> None:
-    """Write a stack of images as 32-bit floats, with the edge of a pixel (Å)."""
+    """Write a stack of images as 32-bit floats, with the edge of a pixel (Å).
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `images`: in any unit.
+    - `pixel`: edge of a pixel (Å).
+    """
     import mrcfile
 
     with python_warnings.catch_warnings():

@@ -119,14 +119,27 @@ def from_array(given: AnyArray, voxel_size: float | tuple[float, ...] | None) ->
 
 
 def write_labels(path: Path, labels: Int[np.ndarray, "z y x"], grid: Grid) -> None:
-    """Write numbers of atoms in the smallest of MRC's types that holds them."""
+    """Write numbers of atoms in the smallest of MRC's types that holds them.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `labels`: numbers of atoms, 0 where there is none.
+    - `grid`: where the voxels are.
+    """
     largest = int(labels.max(initial=0))
     kind = next((k for k in (np.int8, np.int16, np.uint16) if largest <= np.iinfo(k).max), np.float32)
     _write(path, labels.astype(kind), grid)
 
 
 def write_map(path: Path, density: DensityMap) -> None:
-    """Write a map as 32-bit floats, with voxel size and origin, axes in x, y, z order."""
+    """Write a map as 32-bit floats, with voxel size and origin, axes in x, y, z order.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `density`: what is written.
+    """
     _write(path, np.asarray(density.values, np.float32), density.grid)
 
 

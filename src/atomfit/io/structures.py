@@ -58,7 +58,13 @@ class Structure:
 
 
 def write_mmcif(path: Path, structure: Structure) -> None:
-    """Write `_atom_site` and `_atom_site_anisotrop`, with the `_esd` items of what has an uncertainty."""
+    """Write `_atom_site` and `_atom_site_anisotrop`, with the `_esd` items of what has an uncertainty.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `structure`: what is written.
+    """
     from gemmi import cif
 
     document = cif.Document()
@@ -115,7 +121,13 @@ def write_mmcif(path: Path, structure: Structure) -> None:
 
 
 def write_pdb(path: Path, structure: Structure) -> bool:
-    """Write ATOM and ANISOU records; false, and no file, if coordinates do not fit the format."""
+    """Write ATOM and ANISOU records; false, and no file, if coordinates do not fit the format.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `structure`: what is written.
+    """
     import gemmi
 
     low, high = _PDB_LIMITS
@@ -157,7 +169,13 @@ def write_pdb(path: Path, structure: Structure) -> bool:
 
 
 def write_xyz(path: Path, structure: Structure) -> None:
-    """Write extended XYZ with thermal ellipsoids and all columns."""
+    """Write extended XYZ with thermal ellipsoids and all columns.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `structure`: what is written.
+    """
     from ase import Atoms
     from ase.io import write
     from scipy.spatial.transform import Rotation

@@ -51,6 +51,7 @@ class TiltParametrisation(AbstractParametrisation):
 
     @property
     def rows(self) -> tuple[str, ...]:
+        """Names of the free numbers that each atom has for itself, in the order of `flat`."""
         return tuple(name for name in OF_ATOMS if name in self.steps and name in self.own)
 
     def __call__(self, free: Free) -> TiltModel:

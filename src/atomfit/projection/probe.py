@@ -115,7 +115,12 @@ def make_probe(
 
 
 def wavelength(voltage: float) -> float:
-    """Wavelength of electrons (Å), relativistic, by their acceleration voltage (kV)."""
+    """Wavelength of electrons (Å), relativistic, by their acceleration voltage (kV).
+
+    **Arguments:**
+
+    - `voltage`: in kV.
+    """
     return float(_HC / np.sqrt(voltage * (2 * _REST_ENERGY + voltage)))
 
 

@@ -33,7 +33,14 @@ class Gaussians(eqx.Module):
         weights: Float[np.ndarray, " n"],
         mixture: GaussianMixture,
     ) -> "Gaussians":
-        """Identical simulated atoms of given weights, one Gaussian for each of the mixture's terms."""
+        """Identical simulated atoms of given weights, one Gaussian for each of the mixture's terms.
+
+        **Arguments:**
+
+        - `centres`: of the atoms (Å).
+        - `weights`: integrals of their densities.
+        - `mixture`: an atom of unit integral.
+        """
         n, d = centres.shape
         k = len(mixture.weights)
         variances = np.tile(mixture.variances, n)

@@ -12,7 +12,13 @@ from atomfit.structure.grid import Grid
 
 
 def render_reference(gaussians: Gaussians, grid: Grid) -> Float[np.ndarray, "..."]:
-    """Density of a sum of Gaussians at every voxel centre of a grid."""
+    """Density of a sum of Gaussians at every voxel centre of a grid.
+
+    **Arguments:**
+
+    - `gaussians`: what is drawn.
+    - `grid`: where.
+    """
     voxels = grid.positions_of(np.moveaxis(np.indices(grid.shape), 0, -1))
     density = np.zeros(grid.shape)
     for centre, u, weight in zip(

@@ -148,6 +148,10 @@ def bucket(n: int) -> int:
     """The next size that shapes are padded to, so that similar problems share compiled code.
 
     At most an eighth larger than needed where that matters.
+
+    **Arguments:**
+
+    - `n`: the size that is needed.
     """
     step = max(_SMALLEST_STEP, 2 ** (max(n, 1).bit_length() - 4))
     return -(-n // step) * step

@@ -63,7 +63,7 @@ def simulate(options: SimulationOptions | None = None, **changes: object) -> Sim
 
     **Arguments:**
 
-    - `options`: what to simulate; keyword arguments replace single fields of it.
+    - `options`: what to simulate; `changes`, keyword arguments, replace single fields of it.
 
     **Raises:** `InputError` if an option makes no sense or the particle does not fit into the box.
     """

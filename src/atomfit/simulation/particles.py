@@ -40,12 +40,23 @@ def particle(
 
 
 def rotated(positions: Float[np.ndarray, "n 3"], rotation: Rotation) -> Float[np.ndarray, "n 3"]:
-    """Positions turned about the origin."""
+    """Positions turned about the origin.
+
+    **Arguments:**
+
+    - `positions`: in Å.
+    - `rotation`: about the origin.
+    """
     return rotation.apply(positions)
 
 
 def orientation(text: str, seed: int) -> Rotation:
     """A rotation from words: "none", "random" (seeded), or three angles "a,b,c" about x, y, z (degrees).
+
+    **Arguments:**
+
+    - `text`: one of these.
+    - `seed`: of a random rotation.
 
     **Raises:** `InputError` for anything else.
     """

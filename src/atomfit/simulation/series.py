@@ -64,6 +64,11 @@ class SimulatedSeries:
 def simulate_series(particle: Simulation, options: SeriesOptions) -> SimulatedSeries:
     """Simulate images of a particle whose map was simulated.
 
+    **Arguments:**
+
+    - `particle`: the truth.
+    - `options`: how its images are made.
+
     **Raises:** `InputError` if the particle does not fit into the images, or these not into memory.
     """
     rng = np.random.default_rng([options.seed, 2])

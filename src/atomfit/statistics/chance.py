@@ -55,6 +55,7 @@ class Chance:
 
     @property
     def probability(self) -> float:
+        """Of lying on each other as well as these do, or more."""
         return float(np.exp(self.log_probability))
 
 

@@ -53,7 +53,12 @@ def centre_of(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " 3"]:
 
 
 def measure_depths(positions: Float[np.ndarray, "n 3"]) -> Depths:
-    """Depths of atoms (positions in Å) about their centre of mass."""
+    """Depths of atoms (positions in Å) about their centre of mass.
+
+    **Arguments:**
+
+    - `positions`: in Å.
+    """
     radii = np.linalg.norm(positions - centre_of(positions), axis=1)
     hull, outer = np.full(len(positions), np.nan), positions
     if len(positions) > 4:
@@ -75,7 +80,8 @@ class DepthFit:
 
     **Fields:**
 
-    - `delta`, `slope`, `constant`: δ (Å), m and c, with their standard uncertainties.
+    - `delta`, `slope`, `constant`: δ (Å), m and c.
+    - `delta_esd`, `slope_esd`, `constant_esd`: their standard uncertainties.
     - `deviation`: scatter of an atom about the function.
     - `smooth_better_by`: what Akaike's criterion is smaller by for the function without a kink; negative if
         the kink describes the atoms better.

@@ -31,7 +31,12 @@ class PrincipalDisplacements:
 
 
 def principal_displacements(matrices: Float[np.ndarray, "n d d"]) -> PrincipalDisplacements:
-    """Decompose displacement matrices (Å²)."""
+    """Decompose displacement matrices (Å²).
+
+    **Arguments:**
+
+    - `matrices`: displacement matrices U (Å²).
+    """
     known = np.all(np.isfinite(matrices), axis=(1, 2))
     d = matrices.shape[-1]
     values, vectors = np.linalg.eigh(np.where(known[:, None, None], matrices, np.eye(d)))

@@ -93,6 +93,11 @@ def pair_distribution(positions: Float[np.ndarray, "n 3"], reach: float) -> dict
     """Pairs of atoms by their distance: edges of the bins (Å), counts, and pairs per atom and Å.
 
     A particle has an outside, so that it is not divided by the pairs of a liquid of its density.
+
+    **Arguments:**
+
+    - `positions`: in Å.
+    - `reach`: largest distance that is counted (Å).
     """
     edges = np.arange(0.0, reach + _BIN, _BIN) if np.isfinite(reach) else np.zeros(1)
     counts = np.zeros(len(edges) - 1, int)
@@ -104,7 +109,13 @@ def pair_distribution(positions: Float[np.ndarray, "n 3"], reach: float) -> dict
 
 
 def bond_lengths(positions: Float[np.ndarray, "n 3"], cutoff: float) -> dict[str, Any]:
-    """Distances of atoms closer than the cutoff (Å), each pair once: edges of bins (Å), and counts."""
+    """Distances of atoms closer than the cutoff (Å), each pair once: edges of bins (Å), and counts.
+
+    **Arguments:**
+
+    - `positions`: in Å.
+    - `cutoff`: below which two atoms are bonded (Å).
+    """
     pairs = np.zeros((0, 2), int)
     if len(positions) > 1 and np.isfinite(cutoff):
         pairs = cKDTree(positions).query_pairs(cutoff, output_type="ndarray")

@@ -66,6 +66,7 @@ class Registration:
 
     @property
     def motion(self) -> Motion:
+        """What takes positions of the second model into the frame of the first."""
         return self.fitted.motion
 
 

@@ -89,7 +89,13 @@ def unfitted(motion: Motion) -> FittedMotion:
 
 
 def superpose(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> Motion:
-    """The motion that takes b onto a with the least sum of squares (Kabsch 1976)."""
+    """The motion that takes b onto a with the least sum of squares (Kabsch 1976).
+
+    **Arguments:**
+
+    - `a`: where the atoms are to be (Å).
+    - `b`: the same atoms, that are moved (Å).
+    """
     middle_a, middle_b = a.mean(axis=0), b.mean(axis=0)
     u, _, vt = np.linalg.svd((a - middle_a).T @ (b - middle_b))
     turn = (u * np.array([1.0, 1.0, np.linalg.det(u @ vt)])) @ vt

@@ -104,13 +104,24 @@ def one_factor(squares: Float[np.ndarray, " n"], scale: float) -> float:
 
 
 def p_values(squares: Float[np.ndarray, " n"], scale: float = 1.0) -> Float[np.ndarray, " n"]:
-    """Part of unmoved atoms with a larger chi-square, if error bars are too small by `scale`."""
+    """Part of unmoved atoms with a larger chi-square, if error bars are too small by `scale`.
+
+    **Arguments:**
+
+    - `squares`: chi-square of each displacement, of three degrees of freedom.
+    - `scale`: by what factor error bars are too small.
+    """
     # Two copies of one model have no displacements at all, and no scale.
     return np.asarray(chi2.sf(squares / np.maximum(scale, _LEAST_SCALE) ** 2, _FREEDOM))
 
 
 def q_values(p: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Least false-discovery rate at which each is discovered; NaN where p is."""
+    """Least false-discovery rate at which each is discovered; NaN where p is.
+
+    **Arguments:**
+
+    - `p`: p-values.
+    """
     q, known = np.full(len(p), np.nan), np.isfinite(p)
     if known.any():
         q[known] = false_discovery_control(p[known])

@@ -40,6 +40,10 @@ _FEWEST_NAMED = 6
 def local_structure(bonds: Bonds) -> np.ndarray:
     """The structure around each atom.
 
+    **Arguments:**
+
+    - `bonds`: who is whose neighbour.
+
     **Returns:** fcc, hcp, fivefold, icosahedral, bcc or other; surface_9 to surface_6 or surface_few.
     """
     kinds = _kinds(bonds)

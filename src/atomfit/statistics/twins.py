@@ -40,7 +40,13 @@ class TwinPlane:
 
 
 def find_twins(bonds: Bonds, grains: Grains) -> tuple[TwinPlane, ...]:
-    """All twin planes between the grains of a particle; none for structures that have other twins."""
+    """All twin planes between the grains of a particle; none for structures that have other twins.
+
+    **Arguments:**
+
+    - `bonds`: who is whose neighbour.
+    - `grains`: of the same atoms.
+    """
     crystal = grains.crystal
     if crystal is None or crystal.name not in _CUBIC or len(grains.grains) < 2:
         return ()

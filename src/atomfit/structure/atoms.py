@@ -26,14 +26,24 @@ Leaf = Array | np.ndarray
 
 
 def elements_of_matrices(matrices: Float[Leaf, "... d d"]) -> Float[Leaf, "... s"]:
-    """Elements of symmetric matrices: the diagonal, then the upper triangle (11, 22, 33, 12, 13, 23)."""
+    """Elements of symmetric matrices: the diagonal, then the upper triangle (11, 22, 33, 12, 13, 23).
+
+    **Arguments:**
+
+    - `matrices`: symmetric, in any number of dimensions.
+    """
     d = matrices.shape[-1]
     row, column = np.triu_indices(d, 1)
     return matrices[..., np.r_[np.arange(d), row], np.r_[np.arange(d), column]]
 
 
 def matrices_of_elements(elements: Float[Leaf, "... s"]) -> Float[Leaf, "... d d"]:
-    """The inverse of `elements_of_matrices`."""
+    """The inverse of `elements_of_matrices`.
+
+    **Arguments:**
+
+    - `elements`: in the order 11, 22, 33, 12, 13, 23.
+    """
     d = int((np.sqrt(8 * elements.shape[-1] + 1) - 1) / 2)
     place = np.diag(np.arange(d))
     place[np.triu_indices(d, 1)] = d + np.arange(d * (d - 1) // 2)
@@ -128,6 +138,7 @@ class Atoms(eqx.Module):
 
     @property
     def ndim(self) -> int:
+        """Number of dimensions."""
         return self.positions.shape[1]
 
     def matrices(self) -> Float[Leaf, "n d d"]:

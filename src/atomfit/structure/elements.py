@@ -185,7 +185,12 @@ def dimmest(elements: tuple[Element, ...]) -> float:
 
 
 def symbol_of(number: int) -> str:
-    """Chemical symbol of an atomic number."""
+    """Chemical symbol of an atomic number.
+
+    **Arguments:**
+
+    - `number`: atomic number.
+    """
     from ase.data import chemical_symbols
 
     return str(chemical_symbols[number])
@@ -198,12 +203,22 @@ def typical(elements: Sequence[Element]) -> Element:
 
 
 def lattice_constant(symbol: str) -> float:
-    """Bulk fcc lattice constant (Å) that has the element's nearest-neighbour distance."""
+    """Bulk fcc lattice constant (Å) that has the element's nearest-neighbour distance.
+
+    **Arguments:**
+
+    - `symbol`: of the element.
+    """
     return element(symbol).neighbour_distance * 2**0.5
 
 
 def bulk_structure(symbol: str) -> str | None:
-    """fcc, bcc, hcp, diamond: the bulk structure of an element; None if it is another."""
+    """fcc, bcc, hcp, diamond: the bulk structure of an element; None if it is another.
+
+    **Arguments:**
+
+    - `symbol`: of the element.
+    """
     from ase.data import atomic_numbers, reference_states
 
     number = atomic_numbers[symbol]

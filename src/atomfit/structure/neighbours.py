@@ -41,7 +41,12 @@ class Neighbours:
 
 
 def nearest_distances(positions: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-    """Distance from each atom to the nearest other one (Å); NaN for a single atom."""
+    """Distance from each atom to the nearest other one (Å); NaN for a single atom.
+
+    **Arguments:**
+
+    - `positions`: in Å.
+    """
     return _nearest(positions)[0]
 
 

@@ -74,7 +74,13 @@ def is_tabulated(symbol: str) -> bool:
 
 
 def form_factor(symbol: str, b: float) -> GaussianMixture:
-    """Electron form factor of an element, blurred by a temperature factor B (Å²)."""
+    """Electron form factor of an element, blurred by a temperature factor B (Å²).
+
+    **Arguments:**
+
+    - `symbol`: of the element.
+    - `b`: temperature factor (Å²).
+    """
     import gemmi
 
     table = gemmi.Element(symbol).c4322

@@ -35,15 +35,30 @@ def odd_unit(ratio: float) -> str:
 
 
 def u_from_b(b: Number) -> Number:
-    """Displacement U (Å²) of a crystallographic B factor (Å²)."""
+    """Displacement U (Å²) of a crystallographic B factor (Å²).
+
+    **Arguments:**
+
+    - `b`: B factor, or an array of them (Å²).
+    """
     return b / EIGHT_PI_SQUARED
 
 
 def b_from_u(u: Number) -> Number:
-    """Crystallographic B factor (Å²) of a displacement U (Å²)."""
+    """Crystallographic B factor (Å²) of a displacement U (Å²).
+
+    **Arguments:**
+
+    - `u`: displacement, or an array of them (Å²).
+    """
     return u * EIGHT_PI_SQUARED
 
 
 def fwhm_from_u(u: float) -> float:
-    """Full width at half maximum (Å) of a Gaussian of variance U (Å²)."""
+    """Full width at half maximum (Å) of a Gaussian of variance U (Å²).
+
+    **Arguments:**
+
+    - `u`: variance (Å²).
+    """
     return _FWHM_PER_SIGMA * math.sqrt(u)

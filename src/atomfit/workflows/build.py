@@ -68,7 +68,7 @@ def build(
     - `source`: a file (MRC, gzipped MRC, .npy), a `DensityMap`, an array in [z, y, x] order together
         with `voxel_size`, or a map that was prepared with the same options.
     - `element`: chemical symbol, or several, of which each atom gets one.
-    - `options`: a `BuildOptions`; further keyword arguments replace single fields of it.
+    - `options`: a `BuildOptions`; `changes`, further keyword arguments, replace single fields of it.
     - `progress`: called with the iterations done and the objective of the joint fit.
     - `checkpoint`: a file that keeps the atoms and their fits until the result is written.
     - `resume`: go on from what an interrupted run left in it.

@@ -79,8 +79,8 @@ def tilt(
     - `views`: from where: a file, `Views`, or rotation matrices [view, 3, 3] whose centres are the images'
         middle; None with a prepared series.
     - `element`: chemical symbol, or several.
-    - `options`: a `TiltOptions`; further keyword arguments replace single fields of it. `start`, `map` and
-        `surroundings` are files' paths.
+    - `options`: a `TiltOptions`; `changes`, further keyword arguments, replace single fields of it.
+        `start`, `map` and `surroundings` are files' paths.
     - `progress`: called with the stage, the iterations done and the objective.
     - `checkpoint`: a file that keeps the fits until the result is written.
     - `resume`: go on from what an interrupted run left in it.

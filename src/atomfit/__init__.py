@@ -9,61 +9,60 @@ Names are loaded when they are first used, so that importing the package (and `a
 wait for JAX.
 """
 
-import importlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "Atoms": "structure.atoms",
-    "AnisotropicDisplacements": "structure.atoms",
-    "IsotropicDisplacements": "structure.atoms",
-    "BuildOptions": "options.build",
-    "BuildResult": "results.build",
-    "DensityMap": "structure.grid",
-    "Grid": "structure.grid",
-    "InputError": "support.errors",
-    "TiltOptions": "options.tilt",
-    "TiltResult": "results.tilt",
-    "Views": "projection.views",
-    "build": "workflows.build",
-    "check": "workflows.preparation",
-    "compare": "workflows.compare",
-    "read_map": "io.mrc",
-    "simulate": "simulation",
-    "tilt": "workflows.tilt",
-    "write_map": "io.mrc",
-}
-
-__all__ = [*_HOMES, "__version__"]
+from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
-    from atomfit.io.mrc import read_map, write_map
-    from atomfit.options.build import BuildOptions
-    from atomfit.options.tilt import TiltOptions
-    from atomfit.projection.views import Views
-    from atomfit.results.build import BuildResult
-    from atomfit.results.tilt import TiltResult
-    from atomfit.simulation import simulate
-    from atomfit.structure.atoms import AnisotropicDisplacements, Atoms, IsotropicDisplacements
-    from atomfit.structure.grid import DensityMap, Grid
-    from atomfit.support.errors import InputError
-    from atomfit.workflows.build import build
-    from atomfit.workflows.compare import compare
-    from atomfit.workflows.preparation import check
-    from atomfit.workflows.tilt import tilt
+    from atomfit.io.mrc import read_map as read_map
+    from atomfit.io.mrc import write_map as write_map
+    from atomfit.options.build import BuildOptions as BuildOptions
+    from atomfit.options.tilt import TiltOptions as TiltOptions
+    from atomfit.projection.views import Views as Views
+    from atomfit.results.build import BuildResult as BuildResult
+    from atomfit.results.compare import SeriesComparison as SeriesComparison
+    from atomfit.results.tilt import TiltResult as TiltResult
+    from atomfit.simulation.maps import Simulation as Simulation
+    from atomfit.simulation.maps import simulate as simulate
+    from atomfit.structure.atoms import (
+        AnisotropicDisplacements as AnisotropicDisplacements,
+    )
+    from atomfit.structure.atoms import (
+        Atoms as Atoms,
+    )
+    from atomfit.structure.atoms import (
+        IsotropicDisplacements as IsotropicDisplacements,
+    )
+    from atomfit.structure.grid import DensityMap as DensityMap
+    from atomfit.structure.grid import Grid as Grid
+    from atomfit.support.errors import InputError as InputError
+    from atomfit.support.release import __version__ as __version__
+    from atomfit.workflows.build import build as build
+    from atomfit.workflows.compare import compare as compare
+    from atomfit.workflows.preparation import check as check
+    from atomfit.workflows.tilt import tilt as tilt
+else:
+    export(
+        __name__,
+        {
+            "workflows.build": ["build"],
+            "workflows.tilt": ["tilt"],
+            "workflows.compare": ["compare"],
+            "workflows.preparation": ["check"],
+            "simulation.maps": ["simulate", "Simulation"],
+            "io.mrc": ["read_map", "write_map"],
+            "results.build": ["BuildResult"],
+            "results.tilt": ["TiltResult"],
+            "results.compare": ["SeriesComparison"],
+            "options.build": ["BuildOptions"],
+            "options.tilt": ["TiltOptions"],
+            "projection.views": ["Views"],
+            "structure.atoms": ["Atoms", "AnisotropicDisplacements", "IsotropicDisplacements"],
+            "structure.grid": ["DensityMap", "Grid"],
+            "support.errors": ["InputError"],
+            "support.release": ["__version__"],
+        },
+    )
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version(__name__)
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

@@ -1,7 +1,8 @@
 """Figures for print: what the pages show, as PNG and PDF at the widths of a journal's columns.
 
 They are drawn with matplotlib, which is an optional extra and is imported only when figures are asked for.
-Its state is left as it is: figures are objects, and the style holds while they are drawn.
+Its state is left as it is: figures are objects, and the style holds while they are drawn. Nothing here is
+for others to rely on. It imports `atomfit.report` and what lies below.
 """
 
 import importlib

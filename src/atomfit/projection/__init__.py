@@ -1,1 +1,52 @@
-"""The same atoms against images: views, probe, forward model, refinement."""
+"""The same atoms against images: views, probe, forward model, refinement.
+
+`refine_against` fits atoms to a `TiltSeries`, whose `Views` say from where each image was taken. It imports
+`atomfit.fitting` and what lies below.
+"""
+
+from typing import TYPE_CHECKING
+
+from atomfit.support.lazy import export
+
+if TYPE_CHECKING:
+    from atomfit.projection.existence import existence_in_images as existence_in_images
+    from atomfit.projection.fit import TiltFit as TiltFit
+    from atomfit.projection.fitted import FittedSeries as FittedSeries
+    from atomfit.projection.half_sets import HalfSets as HalfSets
+    from atomfit.projection.half_sets import compare_half_sets as compare_half_sets
+    from atomfit.projection.images import Camera as Camera
+    from atomfit.projection.images import draw_view as draw_view
+    from atomfit.projection.information import ImageUncertainty as ImageUncertainty
+    from atomfit.projection.information import measure_uncertainty as measure_uncertainty
+    from atomfit.projection.model import TiltModel as TiltModel
+    from atomfit.projection.model import refined_views as refined_views
+    from atomfit.projection.objective import TiltPosterior as TiltPosterior
+    from atomfit.projection.parameters import TiltParametrisation as TiltParametrisation
+    from atomfit.projection.probe import Probe as Probe
+    from atomfit.projection.probe import make_probe as make_probe
+    from atomfit.projection.probe import wavelength as wavelength
+    from atomfit.projection.reconstruction import reconstruct as reconstruct
+    from atomfit.projection.refinement import refine_against as refine_against
+    from atomfit.projection.start import Start as Start
+    from atomfit.projection.views import TiltSeries as TiltSeries
+    from atomfit.projection.views import Views as Views
+else:
+    export(
+        __name__,
+        {
+            "views": ["Views", "TiltSeries"],
+            "refinement": ["refine_against"],
+            "fit": ["TiltFit"],
+            "start": ["Start"],
+            "fitted": ["FittedSeries"],
+            "probe": ["Probe", "make_probe", "wavelength"],
+            "images": ["Camera", "draw_view"],
+            "model": ["TiltModel", "refined_views"],
+            "parameters": ["TiltParametrisation"],
+            "objective": ["TiltPosterior"],
+            "information": ["ImageUncertainty", "measure_uncertainty"],
+            "reconstruction": ["reconstruct"],
+            "half_sets": ["HalfSets", "compare_half_sets"],
+            "existence": ["existence_in_images"],
+        },
+    )

@@ -1,13 +1,38 @@
-"""Particles whose truth is known, to try atomfit on and to measure it by."""
+"""Particles whose truth is known, to try atomfit on and to measure it by.
 
-from atomfit.simulation.maps import Simulation, SimulationOptions, simulate
-from atomfit.simulation.series import SeriesOptions, SimulatedSeries, simulate_series
+`simulate` makes a map and `simulate_series` images of it; the parts are there as well. It imports
+`atomfit.files` and what lies below.
+"""
 
-__all__ = [
-    "SeriesOptions",
-    "SimulatedSeries",
-    "Simulation",
-    "SimulationOptions",
-    "simulate",
-    "simulate_series",
-]
+from typing import TYPE_CHECKING
+
+from atomfit.support.lazy import export
+
+if TYPE_CHECKING:
+    from atomfit.simulation.changes import Change as Change
+    from atomfit.simulation.changes import changed as changed
+    from atomfit.simulation.disturbances import noise as noise
+    from atomfit.simulation.disturbances import without_wedge as without_wedge
+    from atomfit.simulation.dynamics import Trajectory as Trajectory
+    from atomfit.simulation.dynamics import molecular_dynamics as molecular_dynamics
+    from atomfit.simulation.maps import Simulation as Simulation
+    from atomfit.simulation.maps import SimulationOptions as SimulationOptions
+    from atomfit.simulation.maps import simulate as simulate
+    from atomfit.simulation.particles import orientation as orientation
+    from atomfit.simulation.particles import particle as particle
+    from atomfit.simulation.particles import rotated as rotated
+    from atomfit.simulation.series import SeriesOptions as SeriesOptions
+    from atomfit.simulation.series import SimulatedSeries as SimulatedSeries
+    from atomfit.simulation.series import simulate_series as simulate_series
+else:
+    export(
+        __name__,
+        {
+            "maps": ["Simulation", "SimulationOptions", "simulate"],
+            "series": ["SeriesOptions", "SimulatedSeries", "simulate_series"],
+            "particles": ["particle", "rotated", "orientation"],
+            "disturbances": ["noise", "without_wedge"],
+            "changes": ["Change", "changed"],
+            "dynamics": ["Trajectory", "molecular_dynamics"],
+        },
+    )

@@ -1,1 +1,79 @@
-"""What the refined atoms say: numbers per atom, each with one definition."""
+"""What the refined atoms say: numbers per atom, each with one definition.
+
+`measure_atoms` measures all of them; each is a function of positions by itself, too, and so are two models
+compared (`compare`). None depends on how a particle lies in its box. It imports `atomfit.projection`,
+`atomfit.fitting` and what lies below, and nothing of `atomfit.selection` or `atomfit.doubts`.
+"""
+
+from typing import TYPE_CHECKING
+
+from atomfit.support.lazy import export
+
+if TYPE_CHECKING:
+    from atomfit.statistics.bonds import Bonds as Bonds
+    from atomfit.statistics.chance import Chance as Chance
+    from atomfit.statistics.chance import by_chance as by_chance
+    from atomfit.statistics.comparison import Comparison as Comparison
+    from atomfit.statistics.comparison import Model as Model
+    from atomfit.statistics.comparison import compare as compare
+    from atomfit.statistics.coordination import Coordination as Coordination
+    from atomfit.statistics.coordination import measure_coordination as measure_coordination
+    from atomfit.statistics.crystals import Crystal as Crystal
+    from atomfit.statistics.depth import DepthFit as DepthFit
+    from atomfit.statistics.depth import Depths as Depths
+    from atomfit.statistics.depth import fit_depth as fit_depth
+    from atomfit.statistics.depth import measure_depths as measure_depths
+    from atomfit.statistics.displacements import PrincipalDisplacements as PrincipalDisplacements
+    from atomfit.statistics.displacements import principal_displacements as principal_displacements
+    from atomfit.statistics.geometry import Geometry as Geometry
+    from atomfit.statistics.geometry import measure_geometry as measure_geometry
+    from atomfit.statistics.grains import Grain as Grain
+    from atomfit.statistics.grains import Grains as Grains
+    from atomfit.statistics.grains import find_grains as find_grains
+    from atomfit.statistics.lattice import Lattice as Lattice
+    from atomfit.statistics.lattice import fit_lattices as fit_lattices
+    from atomfit.statistics.particle import bond_lengths as bond_lengths
+    from atomfit.statistics.particle import pair_distribution as pair_distribution
+    from atomfit.statistics.particle import particle_report as particle_report
+    from atomfit.statistics.per_atom import AtomStatistics as AtomStatistics
+    from atomfit.statistics.per_atom import measure_atoms as measure_atoms
+    from atomfit.statistics.registration import Registration as Registration
+    from atomfit.statistics.registration import register as register
+    from atomfit.statistics.rigid import Motion as Motion
+    from atomfit.statistics.rigid import superpose as superpose
+    from atomfit.statistics.series import follow as follow
+    from atomfit.statistics.significance import p_values as p_values
+    from atomfit.statistics.significance import q_values as q_values
+    from atomfit.statistics.strain import Strain as Strain
+    from atomfit.statistics.strain import measure_strain as measure_strain
+    from atomfit.statistics.structure import local_structure as local_structure
+    from atomfit.statistics.twins import TwinPlane as TwinPlane
+    from atomfit.statistics.twins import find_twins as find_twins
+    from atomfit.statistics.uncertainties import StandardUncertainties as StandardUncertainties
+    from atomfit.statistics.uncertainties import propagate as propagate
+else:
+    export(
+        __name__,
+        {
+            "per_atom": ["AtomStatistics", "measure_atoms"],
+            "geometry": ["Geometry", "measure_geometry"],
+            "coordination": ["Coordination", "measure_coordination"],
+            "bonds": ["Bonds"],
+            "displacements": ["PrincipalDisplacements", "principal_displacements"],
+            "structure": ["local_structure"],
+            "grains": ["Grain", "Grains", "find_grains"],
+            "twins": ["TwinPlane", "find_twins"],
+            "crystals": ["Crystal"],
+            "lattice": ["Lattice", "fit_lattices"],
+            "strain": ["Strain", "measure_strain"],
+            "depth": ["Depths", "measure_depths", "DepthFit", "fit_depth"],
+            "particle": ["particle_report", "pair_distribution", "bond_lengths"],
+            "uncertainties": ["StandardUncertainties", "propagate"],
+            "comparison": ["Model", "Comparison", "compare"],
+            "registration": ["Registration", "register"],
+            "rigid": ["Motion", "superpose"],
+            "chance": ["Chance", "by_chance"],
+            "series": ["follow"],
+            "significance": ["p_values", "q_values"],
+        },
+    )

@@ -1,1 +1,58 @@
-"""What is in a specimen: atoms, their elements and neighbours, and the grids that they are seen on."""
+"""What is in a specimen: atoms, their elements and neighbours, and the grids that they are seen on.
+
+`Atoms` and their displacements are what is fitted; `Grid` and `DensityMap` say where voxels are. Elements,
+form factors, neighbours and pairs of two models are looked up here. It imports `atomfit.support` only.
+"""
+
+from typing import TYPE_CHECKING
+
+from atomfit.support.lazy import export
+
+if TYPE_CHECKING:
+    from atomfit.structure.atoms import AbstractDisplacements as AbstractDisplacements
+    from atomfit.structure.atoms import AnisotropicDisplacements as AnisotropicDisplacements
+    from atomfit.structure.atoms import Atoms as Atoms
+    from atomfit.structure.atoms import IsotropicDisplacements as IsotropicDisplacements
+    from atomfit.structure.atoms import elements_of_matrices as elements_of_matrices
+    from atomfit.structure.atoms import matrices_of_elements as matrices_of_elements
+    from atomfit.structure.elements import Element as Element
+    from atomfit.structure.elements import bulk_structure as bulk_structure
+    from atomfit.structure.elements import element as element
+    from atomfit.structure.elements import elements_of as elements_of
+    from atomfit.structure.elements import lattice_constant as lattice_constant
+    from atomfit.structure.elements import symbol_of as symbol_of
+    from atomfit.structure.grid import DensityMap as DensityMap
+    from atomfit.structure.grid import Grid as Grid
+    from atomfit.structure.matching import Match as Match
+    from atomfit.structure.matching import match as match
+    from atomfit.structure.neighbours import Neighbours as Neighbours
+    from atomfit.structure.neighbours import find_neighbours as find_neighbours
+    from atomfit.structure.neighbours import nearest_distances as nearest_distances
+    from atomfit.structure.scattering import GaussianMixture as GaussianMixture
+    from atomfit.structure.scattering import form_factor as form_factor
+else:
+    export(
+        __name__,
+        {
+            "atoms": [
+                "Atoms",
+                "AbstractDisplacements",
+                "IsotropicDisplacements",
+                "AnisotropicDisplacements",
+                "elements_of_matrices",
+                "matrices_of_elements",
+            ],
+            "grid": ["Grid", "DensityMap"],
+            "elements": [
+                "Element",
+                "element",
+                "elements_of",
+                "symbol_of",
+                "lattice_constant",
+                "bulk_structure",
+            ],
+            "neighbours": ["Neighbours", "find_neighbours", "nearest_distances"],
+            "matching": ["Match", "match"],
+            "scattering": ["GaussianMixture", "form_factor"],
+        },
+    )

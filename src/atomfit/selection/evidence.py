@@ -14,12 +14,12 @@ where an atom would be allowed (`candidates`), are scores of what can be no atom
 procedure in the same volume (target and decoy: Elias & Gygi 2007). Of N decoys above a low level t₀ the
 number above t is
 
-    λ(t) = N exp(-(t² - t₀²) / 2s²),
+    λ(t) = N n(t / s) / n(t₀ / s),    n(u) ~ (u² - 1) exp(-u²/2) far up,
 
-the tail of maxima of a Gaussian field, with s² as the decoys have it: about one where noise is all there
-is, more where the model fails. λ(t) maxima of noise are expected above t among the T(t) atoms and
-candidates that are: the false-discovery rate is λ / T, and an atom's q-value the least rate at which it is
-taken.
+as of maxima of a smooth Gaussian field in three dimensions (`maxima`), with s as the decoys have it: about
+one where noise is all there is, more where the model fails. λ(t) maxima of noise are expected above t among
+the T(t) atoms and candidates that are: the false-discovery rate is λ / T, and an atom's q-value the least
+rate at which it is taken.
 
 **The cut**, if no rate is asked for, is where an atom is as likely as not: where -dλ/dt, the density of
 what noise makes, equals that of atoms (the local false-discovery rate of Efron et al. 2001). The latter is
@@ -42,6 +42,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import gaussian_filter1d
 
 from atomfit.fitting.uncertainty import Uncertainty
+from atomfit.selection import maxima
 
 #: t₀: candidates and decoys score more (standard deviations).
 LOWEST = 2.5
@@ -55,7 +56,7 @@ _CLEAR = 0.01
 #: By how many standard deviations a density of few scores is taken to be smaller.
 _CAUTION = 1.5
 _ROUNDS = 50
-#: Decoys by which Gaussian noise outweighs those that there are, in s².
+#: As many decoys of Gaussian noise are added to those that there are, for s.
 _EXPECTED_OF_GAUSSIAN = 5.0
 
 
@@ -109,8 +110,10 @@ class Decoys:
 
     def expected(self, score: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
         """λ: how many maxima noise has above a score; one decoy is reckoned with if there is none."""
-        beyond = np.maximum(np.asarray(score, np.float64), LOWEST) ** 2 - LOWEST**2
-        return np.asarray(max(self.count, 1) * np.exp(-beyond / (2 * self.scale**2)))
+        height = np.maximum(np.asarray(score, np.float64), LOWEST) / self.scale
+        return np.asarray(
+            max(self.count, 1) * np.exp(maxima.log_number(height) - maxima.log_number(LOWEST / self.scale))
+        )
 
     def clear(self, scores: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         """Which scores noise is not expected to reach."""
@@ -124,7 +127,12 @@ class Decoys:
         - `scores`: of atoms and candidates.
         """
         grid = LOWEST + _STEP * np.arange(_BINS)
-        false = self.expected(grid) * grid / self.scale**2
+        height = grid / self.scale
+        false = (
+            self.expected(grid)
+            * np.exp(maxima.log_density(height) - maxima.log_number(height))
+            / self.scale
+        )
         known = scores[np.isfinite(scores) & (scores >= LOWEST)]
         count = np.bincount(_bins(known), minlength=_BINS)
         # From those that are clear down to those that they make probable, not the other way round.
@@ -169,7 +177,8 @@ class Decoys:
 def _scale(scores: Float[np.ndarray, " k"]) -> float:
     """s, from maxima above `LOWEST`."""
     excess = float(np.sum(scores**2 - LOWEST**2)) / 2
-    return float(np.sqrt((excess + _EXPECTED_OF_GAUSSIAN) / (len(scores) + _EXPECTED_OF_GAUSSIAN)))
+    excess += _EXPECTED_OF_GAUSSIAN * float(maxima.mean_excess(LOWEST))
+    return maxima.scale(excess / (len(scores) + _EXPECTED_OF_GAUSSIAN), LOWEST)
 
 
 def _bins(scores: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

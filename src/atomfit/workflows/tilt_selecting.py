@@ -44,8 +44,8 @@ _BESIDE = 2.2
 _ASTRAY = 3.0
 #: Standard uncertainties, in widths of an atom, beyond which they are sampled: then some 2 % too small.
 _FAINT = 0.1
-#: Hollows of noise have a scale of one.
-_HEAVY = 1.5
+#: Hollows of noise have a scale of one, which twenty of them tell to 0.08.
+_HEAVY = 1.25
 
 Refit = Callable[[Start], TiltFit]
 

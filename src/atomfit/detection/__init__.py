@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.detection.contrast import Contrast as Contrast
     from atomfit.detection.denoise import denoise as denoise
     from atomfit.detection.detect import Detection as Detection
     from atomfit.detection.detect import detect as detect
@@ -19,15 +20,21 @@ if TYPE_CHECKING:
     from atomfit.detection.peaks import local_maxima as local_maxima
     from atomfit.detection.resolution import MapResolution as MapResolution
     from atomfit.detection.resolution import measure_resolution as measure_resolution
+    from atomfit.detection.threshold import ThresholdSearch as ThresholdSearch
+    from atomfit.detection.threshold import ThresholdTrial as ThresholdTrial
+    from atomfit.detection.validation import Rejected as Rejected
 else:
     export(
         __name__,
         {
             "detect": ["Detection", "detect"],
+            "validation": ["Rejected"],
+            "threshold": ["ThresholdSearch", "ThresholdTrial"],
             "mean_atom": ["MeanAtom", "measure_mean_atom"],
             "peaks": ["local_maxima"],
             "denoise": ["denoise"],
             "existence": ["Existence", "existence"],
             "resolution": ["MapResolution", "measure_resolution"],
+            "contrast": ["Contrast"],
         },
     )

@@ -38,7 +38,14 @@ Centres = Float[np.ndarray, "k d"]
 
 @dataclass(frozen=True)
 class ThresholdTrial:
-    """One threshold: its value, the atoms that it gives, and their correlation."""
+    """What one threshold gives.
+
+    **Fields:**
+
+    - `threshold`: in units of map C.
+    - `atoms`: how many there are.
+    - `correlation`: of the denoised map with simulated atoms at their places.
+    """
 
     threshold: float
     atoms: int
@@ -47,7 +54,13 @@ class ThresholdTrial:
 
 @dataclass(frozen=True)
 class ThresholdSearch:
-    """The chosen threshold (map C's units) and every trial, in order of threshold."""
+    """All thresholds that were tried.
+
+    **Fields:**
+
+    - `best`: the chosen one.
+    - `trials`: every one, in order of threshold.
+    """
 
     best: ThresholdTrial
     trials: tuple[ThresholdTrial, ...]

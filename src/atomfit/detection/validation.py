@@ -33,7 +33,13 @@ CorrelationRule = float | str
 
 @dataclass(frozen=True)
 class Rejected:
-    """Atoms that were discarded, each with the reason in words."""
+    """Atoms that were discarded.
+
+    **Fields:**
+
+    - `positions`: in the map's frame (Å).
+    - `reasons`: of each, in words.
+    """
 
     positions: Float[np.ndarray, "n d"]
     reasons: tuple[str, ...]

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.fitting.curvature import Curvature as Curvature
     from atomfit.fitting.ended import Ended as Ended
     from atomfit.fitting.first_order import LBFGS as LBFGS
     from atomfit.fitting.first_order import AbstractOptax as AbstractOptax
     from atomfit.fitting.first_order import Adam as Adam
+    from atomfit.fitting.first_order import Evaluated as Evaluated
     from atomfit.fitting.first_order import Optax as Optax
     from atomfit.fitting.fitted import FittedAtoms as FittedAtoms
     from atomfit.fitting.joint import JointFit as JointFit
@@ -50,7 +52,10 @@ if TYPE_CHECKING:
     from atomfit.fitting.posterior import Posterior as Posterior
     from atomfit.fitting.prior import AtomPrior as AtomPrior
     from atomfit.fitting.prior import DisplacementPrior as DisplacementPrior
+    from atomfit.fitting.prior import MapAlone as MapAlone
     from atomfit.fitting.problem import JointProblem as JointProblem
+    from atomfit.fitting.refinement import FitState as FitState
+    from atomfit.fitting.residual_noise import SmoothNoise as SmoothNoise
     from atomfit.fitting.resolution import Resolution as Resolution
     from atomfit.fitting.scatterers import AbstractScattering as AbstractScattering
     from atomfit.fitting.scatterers import FormFactors as FormFactors
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
     from atomfit.fitting.sensitivity import stationary as stationary
     from atomfit.fitting.solvers import AbstractSolver as AbstractSolver
     from atomfit.fitting.solvers import Minimum as Minimum
+    from atomfit.fitting.solvers import Step as Step
     from atomfit.fitting.solvers import minimise as minimise
     from atomfit.fitting.tilt_angles import TiltAngles as TiltAngles
     from atomfit.fitting.uncertainty import Uncertainty as Uncertainty
@@ -71,6 +77,7 @@ else:
         {
             "joint": ["JointFit", "fit_jointly"],
             "fitted": ["FittedAtoms"],
+            "refinement": ["FitState"],
             "pose": ["pose"],
             "problem": ["JointProblem"],
             "model": [
@@ -91,16 +98,18 @@ else:
                 "Pointwise",
             ],
             "posterior": ["AbstractPosterior", "Posterior", "Evaluation"],
-            "prior": ["AtomPrior", "DisplacementPrior"],
+            "curvature": ["Curvature"],
+            "prior": ["AtomPrior", "DisplacementPrior", "MapAlone"],
             "parameters": ["AbstractParametrisation", "Parametrisation", "Bounds"],
-            "solvers": ["AbstractSolver", "Minimum", "minimise"],
+            "solvers": ["AbstractSolver", "Minimum", "minimise", "Step"],
             "ended": ["Ended"],
             "newton": ["GaussNewton", "Damping"],
-            "first_order": ["AbstractOptax", "Optax", "Adam", "LBFGS"],
+            "first_order": ["AbstractOptax", "Optax", "Adam", "LBFGS", "Evaluated"],
             "sensitivity": ["refined", "stationary"],
             "uncertainty": ["Uncertainty", "uncertainty"],
             "noise": ["NoiseSpectrum"],
             "noise_sources": ["measure_noise", "spectrum_of_half_maps", "spectrum_of_tilts"],
+            "residual_noise": ["SmoothNoise"],
             "tilt_angles": ["TiltAngles"],
             "wedge": ["Wedge", "find_wedge"],
             "resolution": ["Resolution"],

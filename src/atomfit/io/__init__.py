@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from atomfit.io.image_stacks import read_images as read_images
     from atomfit.io.image_stacks import write_images as write_images
     from atomfit.io.models import read_model as read_model
+    from atomfit.io.mrc import MapFile as MapFile
     from atomfit.io.mrc import read_map as read_map
     from atomfit.io.mrc import write_labels as write_labels
     from atomfit.io.mrc import write_map as write_map
@@ -28,7 +29,7 @@ else:
     export(
         __name__,
         {
-            "mrc": ["read_map", "write_map", "write_labels"],
+            "mrc": ["read_map", "write_map", "write_labels", "MapFile"],
             "half_maps": ["read_half_maps"],
             "image_stacks": ["ImageStack", "read_images", "write_images"],
             "views": ["ViewsFile", "read_views", "write_views"],

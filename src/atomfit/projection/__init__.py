@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from atomfit.projection.images import draw_view as draw_view
     from atomfit.projection.information import ImageUncertainty as ImageUncertainty
     from atomfit.projection.information import measure_uncertainty as measure_uncertainty
+    from atomfit.projection.misreadings import Agreement as Agreement
+    from atomfit.projection.misreadings import Reading as Reading
+    from atomfit.projection.model import Drawn as Drawn
+    from atomfit.projection.model import EachView as EachView
     from atomfit.projection.model import TiltModel as TiltModel
     from atomfit.projection.model import refined_views as refined_views
+    from atomfit.projection.objective import Seen as Seen
     from atomfit.projection.objective import TiltPosterior as TiltPosterior
     from atomfit.projection.parameters import TiltParametrisation as TiltParametrisation
     from atomfit.projection.probe import Probe as Probe
@@ -38,12 +43,13 @@ else:
             "refinement": ["refine_against"],
             "fit": ["TiltFit"],
             "start": ["Start"],
+            "misreadings": ["Reading", "Agreement"],
             "fitted": ["FittedSeries"],
             "probe": ["Probe", "make_probe", "wavelength"],
             "images": ["Camera", "draw_view"],
-            "model": ["TiltModel", "refined_views"],
+            "model": ["TiltModel", "refined_views", "Drawn", "EachView"],
             "parameters": ["TiltParametrisation"],
-            "objective": ["TiltPosterior"],
+            "objective": ["TiltPosterior", "Seen"],
             "information": ["ImageUncertainty", "measure_uncertainty"],
             "reconstruction": ["reconstruct"],
             "half_sets": ["HalfSets", "compare_half_sets"],

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.selection.completion import Discarded as Discarded
     from atomfit.selection.completion import Selection as Selection
+    from atomfit.selection.completion import Stage as Stage
     from atomfit.selection.completion import complete as complete
     from atomfit.selection.contour import Contour as Contour
     from atomfit.selection.contour import contour as contour
@@ -23,7 +25,7 @@ else:
     export(
         __name__,
         {
-            "completion": ["Selection", "complete"],
+            "completion": ["Selection", "complete", "Discarded", "Stage"],
             "judgement": ["Judgement", "judge"],
             "evidence": ["Decoys", "likelihood_ratios"],
             "species": ["Species", "assign"],

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from atomfit.statistics.grains import find_grains as find_grains
     from atomfit.statistics.lattice import Lattice as Lattice
     from atomfit.statistics.lattice import fit_lattices as fit_lattices
+    from atomfit.statistics.magnification import Magnification as Magnification
     from atomfit.statistics.particle import bond_lengths as bond_lengths
     from atomfit.statistics.particle import pair_distribution as pair_distribution
     from atomfit.statistics.particle import particle_report as particle_report
@@ -39,9 +40,12 @@ if TYPE_CHECKING:
     from atomfit.statistics.per_atom import measure_atoms as measure_atoms
     from atomfit.statistics.registration import Registration as Registration
     from atomfit.statistics.registration import register as register
+    from atomfit.statistics.rigid import FittedMotion as FittedMotion
     from atomfit.statistics.rigid import Motion as Motion
     from atomfit.statistics.rigid import superpose as superpose
     from atomfit.statistics.series import follow as follow
+    from atomfit.statistics.significance import Agreement as Agreement
+    from atomfit.statistics.significance import Scale as Scale
     from atomfit.statistics.significance import p_values as p_values
     from atomfit.statistics.significance import q_values as q_values
     from atomfit.statistics.strain import Strain as Strain
@@ -71,9 +75,10 @@ else:
             "uncertainties": ["StandardUncertainties", "propagate"],
             "comparison": ["Model", "Comparison", "compare"],
             "registration": ["Registration", "register"],
-            "rigid": ["Motion", "superpose"],
+            "magnification": ["Magnification"],
+            "rigid": ["Motion", "superpose", "FittedMotion"],
             "chance": ["Chance", "by_chance"],
             "series": ["follow"],
-            "significance": ["p_values", "q_values"],
+            "significance": ["p_values", "q_values", "Scale", "Agreement"],
         },
     )

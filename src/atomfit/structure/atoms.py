@@ -43,6 +43,9 @@ def matrices_of_elements(elements: Float[Leaf, "... s"]) -> Float[Leaf, "... d d
     **Arguments:**
 
     - `elements`: in the order 11, 22, 33, 12, 13, 23.
+
+        >>> matrices_of_elements(np.array([1, 2, 3, 0.1, 0.2, 0.3])).tolist()
+        [[1.0, 0.1, 0.2], [0.1, 2.0, 0.3], [0.2, 0.3, 3.0]]
     """
     d = int((np.sqrt(8 * elements.shape[-1] + 1) - 1) / 2)
     place = np.diag(np.arange(d))
@@ -85,6 +88,10 @@ class AnisotropicDisplacements(AbstractDisplacements):
 
     - `log_widths`: natural logarithms of the diagonal of L (L in Å).
     - `shears`: the rows of L below the diagonal, each divided by its diagonal element.
+
+        >>> displacements = AnisotropicDisplacements.from_matrices(np.diag([0.04, 0.09, 0.16])[None])
+        >>> displacements.matrices(3).round(6).tolist()
+        [[[0.04, 0.0, 0.0], [0.0, 0.09, 0.0], [0.0, 0.0, 0.16]]]
     """
 
     log_widths: Float[Leaf, "n d"]

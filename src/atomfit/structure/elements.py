@@ -127,6 +127,9 @@ def element(symbol: str, neighbour_distance: float | None = None) -> Element:
     - `neighbour_distance`: replaces the bulk value (Å), for compounds.
 
     **Raises:** `InputError` if there is no such element or the distance is not a length.
+
+        >>> element("platinum").number
+        78
     """
     from ase.data import atomic_numbers
 

@@ -29,6 +29,10 @@ class Grid:
     - `shape`: voxels along each axis, in array order ([z, y, x] in three dimensions).
     - `spacing`: voxel edge along x, y, z (Å).
     - `origin`: coordinates of the centre of the first voxel (Å).
+
+        >>> grid = Grid((4, 4, 8), np.array([0.5, 0.5, 0.5]), np.zeros(3))
+        >>> grid.positions_of(np.array([0, 0, 7])).tolist()  # indices are [z, y, x], coordinates (x, y, z)
+        [3.5, 0.0, 0.0]
     """
 
     shape: tuple[int, ...]
@@ -137,6 +141,9 @@ class DensityMap:
         - `origin`: coordinates of the first voxel (Å); zero by default.
 
         **Raises:** `InputError` if values are no real numbers that 32-bit floats hold, or are masked.
+
+            >>> DensityMap.from_array(np.zeros((8, 8, 16), np.float32), voxel_size=0.5).grid.extent.tolist()
+            [8.0, 4.0, 4.0]
         """
         held = real_array(values)
         spacing = np.broadcast_to(np.asarray(voxel_size, np.float64), (held.ndim,)).copy()

@@ -65,6 +65,10 @@ def match(
 
     - `found`, `known`: positions in one frame (Å).
     - `tolerance`: largest distance of a pair (Å).
+
+        >>> paired = match(np.array([[0.1, 0, 0], [9.0, 0, 0]]), np.array([[0.0, 0, 0], [3.0, 0, 0]]))
+        >>> paired.found.tolist(), paired.known.tolist(), paired.missing, paired.false
+        ([0], [0], 1, 1)
     """
     rows, columns = _near_pairs(found, known, tolerance)
     distances = np.linalg.norm(found[rows] - known[columns], axis=1)

@@ -60,5 +60,8 @@ def fwhm_from_u(u: float) -> float:
     **Arguments:**
 
     - `u`: variance (Å²).
+
+        >>> round(fwhm_from_u(0.25), 3)
+        1.177
     """
     return _FWHM_PER_SIGMA * math.sqrt(u)

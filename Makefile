@@ -3,17 +3,22 @@
 #   make demo    simulate a particle, find and refine its atoms, say how good they are
 #   make test    run the tests
 #
+# and one that makes the reference of all public names in site/:
+#
+#   make docs
+#
 # Each makes what it needs in .venv. Another interpreter: make demo PYTHON=python3.12
 
 VENV ?= .venv
 DEMO := demo
+SITE := site
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python,\
 	$(if $(shell $(name) -c '$(RECENT)' 2>/dev/null && echo yes),$(name))))
 # Windows keeps its programs elsewhere.
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: test-all demo test lint clean
+.PHONY: test-all demo test lint docs clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/ready-to-run
@@ -36,12 +41,17 @@ lint: $(VENV)/ready-to-lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Warnings are errors, and so is what is public and has no docstring, and a link that leads nowhere.
+docs: $(VENV)/ready-to-document
+	$(BIN)/python -W error docs/reference --out $(SITE)
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) $(SITE)
 
 $(VENV)/ready-to-run: WITH :=
 $(VENV)/ready-to-test: WITH := [test,browser]
 $(VENV)/ready-to-lint: WITH := [lint]
+$(VENV)/ready-to-document: WITH := [docs]
 $(VENV)/ready-to-%: pyproject.toml | $(VENV)/made
 	$(BIN)/python -m pip install --quiet --editable '.$(WITH)'
 	@touch $@

@@ -140,7 +140,7 @@ def test_fields_are_told_of() -> None:
 
 
 def test_examples_run() -> None:
-    """Those of single objects; how they work together is in README and docs, whose blocks are run elsewhere."""
+    """Those of single objects; blocks of README and docs, in which they work together, run elsewhere."""
     results = [
         doctest.DocTestRunner().run(example)
         for name, value in everything()

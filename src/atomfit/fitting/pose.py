@@ -97,7 +97,7 @@ def pose(
         data = SpectralLeastSquares(
             values=values,
             weights=weights,
-            inside=_tapered(region, positions, radius),
+            inside=tapered(region, positions, radius),
             frequencies=frequencies,
             parts=parts,
             spacing=edges,
@@ -151,9 +151,7 @@ def _padded(x: Float[np.ndarray, "k *d"]) -> Float[np.ndarray, "size *d"]:
     return np.pad(x, [(0, bucket(len(x)) - len(x)), *[(0, 0)] * (x.ndim - 1)])
 
 
-def _tapered(
-    region: Region, positions: Float[np.ndarray, "n d"], radius: float
-) -> Float[np.ndarray, "..."]:
+def tapered(region: Region, positions: Float[np.ndarray, "n d"], radius: float) -> Float[np.ndarray, "..."]:
     """One near the atoms, falling smoothly to zero at the region's faces.
 
     Without it the faces would cut through the noise, and a cut has all frequencies, also those of high

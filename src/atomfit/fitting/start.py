@@ -58,9 +58,7 @@ def starting_model(
     n, d = positions.shape
     which = filled(np.arange(n))
     size = len(which)
-    below = _named(background, mean_atom.background, d) if isinstance(background, str) else background
-    # A number that is no array counts as one.
-    below = jax.tree.map(np.asarray, below)
+    below = background_of(background, mean_atom.background, d)
     places = density.grid.nearest_voxels(positions)
     beneath = np.broadcast_to(below.on(density.grid, region.grid), density.grid.shape)
     height = density.at(places) - beneath[tuple(places.T)]
@@ -79,7 +77,8 @@ def starting_model(
     return cast(MapModel(atoms, below.times(1 / mean_atom.height), scatterers), np.float32)
 
 
-def _named(background: Background, level: float, d: int) -> AbstractBackground:
+def background_of(background: Background | AbstractBackground, level: float, d: int) -> AbstractBackground:
+    """A background by its name, at a level; or one's own, whose plain numbers count as arrays."""
     match background:
         case "none":
             return NoBackground()
@@ -87,6 +86,8 @@ def _named(background: Background, level: float, d: int) -> AbstractBackground:
             return ConstantBackground(np.asarray(level))
         case "linear":
             return LinearBackground(np.asarray(level), np.zeros(d))
+        case _:
+            return jax.tree.map(np.asarray, background)
 
 
 def blur_of(mean_atom: MeanAtom, element: Element) -> float:

@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.projection.probe import Probe
 from atomfit.projection.views import Views
-from atomfit.structure.atoms import Atoms, IsotropicDisplacements, Leaf
+from atomfit.structure.atoms import Atoms, Leaf
 from atomfit.structure.scattering import GaussianMixture
 
 _Tree = TypeVar("_Tree", bound=eqx.Module)
@@ -76,13 +76,9 @@ class TiltModel(eqx.Module):
 
     def drawn(self) -> Drawn:
         """What all views share."""
-        displacements = self.atoms.displacements
-        if isinstance(displacements, IsotropicDisplacements):
-            spreads = jnp.exp(2 * jnp.asarray(displacements.log_widths)[:, 0])
-        else:
-            spreads = jnp.asarray(displacements.matrices(3))
-        positions, amplitudes = jnp.asarray(self.atoms.positions), jnp.asarray(self.atoms.amplitudes)
-        return Drawn(positions, spreads, amplitudes, self.probe)
+        atoms = self.atoms
+        numbers = (atoms.positions, atoms.displacements.spreads(3), atoms.amplitudes)
+        return Drawn(*(jnp.asarray(x) for x in numbers), self.probe)
 
 
 def refined_views(nominal: Views, each: EachView, pixel: float) -> Views:

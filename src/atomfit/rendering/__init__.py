@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.rendering.canvas import MeasuringCanvas as MeasuringCanvas
+    from atomfit.rendering.canvas import VoxelCanvas as VoxelCanvas
     from atomfit.rendering.gaussians import Gaussians as Gaussians
     from atomfit.rendering.host import render_map as render_map
     from atomfit.rendering.reference import render_reference as render_reference
@@ -21,6 +23,7 @@ else:
         __name__,
         {
             "gaussians": ["Gaussians"],
+            "canvas": ["VoxelCanvas", "MeasuringCanvas"],
             "windows": ["WindowPlan", "plan_windows", "render", "bucket"],
             "host": ["render_map"],
             "reference": ["render_reference"],

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-Leaf = Array | np.ndarray
+from atomfit.structure.canvas import AbstractCanvas, AbstractStructure, Leaf
 
 
 def elements_of_matrices(matrices: Float[Leaf, "... d d"]) -> Float[Leaf, "... s"]:
@@ -60,6 +60,10 @@ class AbstractDisplacements(eqx.Module):
     def matrices(self, dimensions: int) -> Float[Leaf, "n d d"]:
         """Displacement matrices U (Å²), rows and columns in x, y, z order."""
 
+    def spreads(self, dimensions: int) -> Float[Leaf, " n"] | Float[Leaf, "n d d"]:
+        """Variances of round atoms (Å²), or matrices: what a renderer needs to know."""
+        return self.matrices(dimensions)
+
 
 class IsotropicDisplacements(AbstractDisplacements):
     """One standard deviation an atom: U = w² 1.
@@ -79,6 +83,9 @@ class IsotropicDisplacements(AbstractDisplacements):
     def matrices(self, dimensions: int) -> Float[Leaf, "n d d"]:
         xp = self.log_widths.__array_namespace__()
         return xp.exp(2 * self.log_widths)[..., None] * xp.eye(dimensions, dtype=xp.float32)
+
+    def spreads(self, dimensions: int) -> Float[Leaf, " n"] | Float[Leaf, "n d d"]:
+        return self.log_widths.__array_namespace__().exp(2 * self.log_widths[:, 0])
 
 
 class AnisotropicDisplacements(AbstractDisplacements):
@@ -124,8 +131,8 @@ class AnisotropicDisplacements(AbstractDisplacements):
         return xp.sum(factor[..., :, None, :] * factor[..., None, :, :], axis=-1)
 
 
-class Atoms(eqx.Module):
-    """n atoms in d dimensions.
+class Atoms(AbstractStructure):
+    """n atoms in d dimensions, each a Gaussian.
 
     **Fields:**
 
@@ -140,8 +147,8 @@ class Atoms(eqx.Module):
     amplitudes: Float[Leaf, " n"]
     numbers: Int[Leaf, " n"]
 
-    def __len__(self) -> int:
-        return self.positions.shape[0]
+    def draw(self, canvas: AbstractCanvas) -> Float[Array, "..."]:
+        return canvas.gaussians(self.positions, self.displacements.spreads(self.ndim), self.amplitudes)
 
     @property
     def ndim(self) -> int:

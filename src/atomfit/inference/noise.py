@@ -1,0 +1,234 @@
+"""What a difference between prediction and data costs: minus the logarithm of the likelihood.
+
+Noise is in natural units, so that what several observations say, and what is known beforehand, add up. A
+noise of one's own is a subclass of `AbstractPixelNoise` with one function, of single values; its curvature
+comes from automatic differentiation where it is not given.
+
+What is not known of the noise beforehand (its size, say) is taken from what a fit leaves, in rounds
+(`adapted`): priors and other observations are weighed against what there is.
+"""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
+from atomfit.structure.canvas import Leaf
+
+
+class AbstractNoise(eqx.Module):
+    """A likelihood of data, given what was predicted.
+
+    `counted` is how much each value counts: 0 or 1, or any weight.
+    """
+
+    @abc.abstractmethod
+    def negative_log_likelihood(
+        self, predicted: Float[Array, "..."], data: Float[Leaf, "..."], counted: Leaf
+    ) -> Float[Array, ""]:
+        """Up to a constant."""
+
+    def weighted(
+        self, field: Float[Array, "..."], predicted: Float[Array, "..."], data: Leaf, counted: Leaf
+    ) -> Float[Array, "..."]:
+        """The curvature by the prediction, times a field; for steps, so it should be positive."""
+
+        def slope(predicted: Array) -> Array:
+            return jax.grad(self.negative_log_likelihood)(predicted, data, counted)
+
+        return jax.jvp(slope, (predicted,), (field,))[1]
+
+    def informing(self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf) -> "AbstractNoise":
+        """The same at the end of a fit, on the host: its `weighted` is the Fisher information."""
+        return self
+
+    def adapted(
+        self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf, free: float
+    ) -> "AbstractNoise":
+        """The same with what a fit has left of the data; itself if there is nothing to learn.
+
+        `free` is how many numbers were fitted to them.
+        """
+        return self
+
+
+class AbstractPixelNoise(AbstractNoise):
+    """Values that err independently of each other."""
+
+    @abc.abstractmethod
+    def cost(self, predicted: Float[Array, "..."], data: Float[Leaf, "..."]) -> Float[Array, "..."]:
+        """Minus the logarithm of the likelihood of each value, up to a constant."""
+
+    def negative_log_likelihood(
+        self, predicted: Float[Array, "..."], data: Float[Leaf, "..."], counted: Leaf
+    ) -> Float[Array, ""]:
+        # What does not count may be no number, in itself or in its derivative.
+        known = jnp.asarray(counted) > 0
+        cost = self.cost(jnp.where(known, predicted, 1.0), jnp.where(known, jnp.asarray(data), 1.0))
+        return jnp.sum(jnp.where(known, counted * cost, 0.0))
+
+
+class WhiteNoise(AbstractPixelNoise):
+    """Gaussian noise of one size.
+
+    **Fields:**
+
+    - `deviation`: in the data's unit; None to take it from what a fit leaves.
+    - `known`: whether it was given.
+    """
+
+    deviation: Float[Leaf, ""] | float | None = None
+    known: bool = eqx.field(static=True, default=False)
+
+    def __init__(self, deviation: Any = None, known: bool | None = None) -> None:
+        self.deviation = None if deviation is None else np.asarray(deviation, np.float32)
+        self.known = deviation is not None if known is None else known
+
+    @property
+    def _precision(self) -> Any:
+        return 1.0 if self.deviation is None else 1 / jnp.asarray(self.deviation) ** 2
+
+    def cost(self, predicted: Float[Array, "..."], data: Float[Leaf, "..."]) -> Float[Array, "..."]:
+        return 0.5 * self._precision * (jnp.asarray(data) - predicted) ** 2
+
+    def weighted(
+        self, field: Float[Array, "..."], predicted: Float[Array, "..."], data: Leaf, counted: Leaf
+    ) -> Float[Array, "..."]:
+        return self._precision * jnp.asarray(counted) * field
+
+    def adapted(
+        self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf, free: float
+    ) -> "WhiteNoise":
+        if self.known:
+            return self
+        kept = np.asarray(counted) > 0
+        left = (np.asarray(data, np.float64) - predicted)[kept]
+        weights = np.asarray(counted, np.float64)[kept]
+        return WhiteNoise(np.sqrt(np.sum(weights * left**2) / max(left.size - free, 1)), known=False)
+
+
+class KnownPrecision(AbstractPixelNoise):
+    """Gaussian noise of a size for each value.
+
+    **Fields:**
+
+    - `precision`: inverse variances.
+    """
+
+    precision: Float[Leaf, "..."]
+
+    def cost(self, predicted: Float[Array, "..."], data: Float[Leaf, "..."]) -> Float[Array, "..."]:
+        return 0.5 * jnp.asarray(self.precision) * (jnp.asarray(data) - predicted) ** 2
+
+    def weighted(
+        self, field: Float[Array, "..."], predicted: Float[Array, "..."], data: Leaf, counted: Leaf
+    ) -> Float[Array, "..."]:
+        return jnp.asarray(self.precision) * jnp.asarray(counted) * field
+
+
+class LossNoise(AbstractPixelNoise):
+    """A likelihood of `fitting.likelihood`, in the data's unit.
+
+    **Fields:**
+
+    - `loss`: of single values, up to a factor.
+    - `dispersion`: by which it is to be divided to be minus the logarithm of the likelihood.
+    """
+
+    loss: AbstractLoss
+    dispersion: Float[Leaf, ""] = eqx.field(default_factory=lambda: np.asarray(1.0, np.float32))
+
+    def cost(self, predicted: Float[Array, "..."], data: Float[Leaf, "..."]) -> Float[Array, "..."]:
+        return self.loss.value(predicted, data) / jnp.asarray(self.dispersion)
+
+    def weighted(
+        self, field: Float[Array, "..."], predicted: Float[Array, "..."], data: Leaf, counted: Leaf
+    ) -> Float[Array, "..."]:
+        curvature = self.loss.curvature(predicted, jnp.asarray(data)) / jnp.asarray(self.dispersion)
+        return jnp.where(jnp.asarray(counted) > 0, counted * curvature, 0.0) * field
+
+    def informing(self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf) -> "KnownPrecision":
+        kept = np.asarray(counted) > 0
+        precision = np.zeros(kept.shape, np.float32)
+        precision[kept] = self.loss.precision(
+            np.asarray(predicted, np.float64)[kept], np.asarray(data, np.float64)[kept], 0, 1.0
+        )
+        return KnownPrecision(precision)
+
+    def adapted(
+        self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf, free: float
+    ) -> "LossNoise":
+        kept = np.asarray(counted) > 0
+        density, values = np.asarray(predicted, np.float64)[kept], np.asarray(data, np.float64)[kept]
+        loss = self.loss.adapted(values - density, int(free))
+        return LossNoise(loss, np.asarray(loss.dispersion(density, values, int(free), 1.0), np.float32))
+
+
+def count_noise(data: Float[np.ndarray, "..."], gain: float | None = None) -> LossNoise:
+    """Counts times a gain, which is taken from what a fit leaves if it is not given.
+
+    `data` tell how bright atoms are: the variance is constant below a thousandth of that.
+    """
+    least = 1e-3 * float(np.quantile(np.abs(data), 0.999)) or 1e-3
+    return LossNoise(PoissonLoss(gain, least), np.asarray(1.0 if gain is None else gain, np.float32))
+
+
+def robust_noise(data: Float[np.ndarray, "..."], freedom: float = 4.0) -> LossNoise:
+    """Student's t, of a size that is taken from what a fit leaves."""
+    scale = np.asarray(0.3 * float(np.quantile(np.abs(data), 0.999)), np.float32)
+    return LossNoise(StudentLoss(scale, freedom), scale**2)
+
+
+class SpectralNoise(AbstractNoise):
+    """Gaussian noise with a power of its own at each spatial frequency.
+
+    **Fields:**
+
+    - `weights`: inverse of the power, up to a factor, on the half transform of the data; zero where there is
+        no information.
+    - `inside`: which part of each value counts: 1 near the atoms, falling smoothly to 0 at the faces.
+    - `deviation`: root of that factor; None to take it from what a fit leaves.
+    - `known`: whether it was given.
+    """
+
+    weights: Float[Leaf, "..."]
+    inside: Float[Leaf, "..."]
+    deviation: Float[Leaf, ""] | None
+    known: bool = eqx.field(static=True)
+
+    def __init__(self, weights: Any, inside: Any, deviation: Any = None, known: bool | None = None) -> None:
+        self.weights, self.inside = np.asarray(weights, np.float32), np.asarray(inside, np.float32)
+        self.deviation = None if deviation is None else np.asarray(deviation, np.float32)
+        self.known = deviation is not None if known is None else known
+
+    def negative_log_likelihood(
+        self, predicted: Float[Array, "..."], data: Float[Leaf, "..."], counted: Leaf
+    ) -> Float[Array, ""]:
+        residual = jnp.asarray(data) - predicted
+        return 0.5 * jnp.sum(residual * self.weighted(residual, predicted, data, counted))
+
+    def weighted(
+        self, field: Float[Array, "..."], predicted: Float[Array, "..."], data: Leaf, counted: Leaf
+    ) -> Float[Array, "..."]:
+        inside = jnp.asarray(self.inside) * jnp.asarray(counted)
+        filtered = jnp.fft.irfftn(jnp.asarray(self.weights) * jnp.fft.rfftn(inside * field), s=field.shape)
+        return inside * filtered / (1.0 if self.deviation is None else jnp.asarray(self.deviation) ** 2)
+
+    def adapted(
+        self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf, free: float
+    ) -> "SpectralNoise":
+        if self.known:
+            return self
+        residual = np.asarray(data, np.float64) - predicted
+        alone = SpectralNoise(self.weights, self.inside, None, False)
+        squares = 2 * float(alone.negative_log_likelihood(jnp.zeros_like(residual), residual, counted))
+        informative = float(np.mean(np.asarray(self.weights) > 0))
+        effective = informative * float(np.sum((np.asarray(self.inside) * np.asarray(counted)) ** 2))
+        return SpectralNoise(
+            self.weights, self.inside, np.sqrt(squares / max(effective - free, 1)), known=False
+        )

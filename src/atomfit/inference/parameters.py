@@ -1,0 +1,174 @@
+"""What is free in a problem: a tree of arrays in, one vector of free numbers out, and back.
+
+All floating-point arrays of a structure, and of what observations have for themselves, are free, unless they
+are wrapped. Wrappers are paramax's: one says how a part follows from other numbers.
+
+    structure = frozen(structure, lambda s: s.amplitudes)
+    structure = with_wrapped(structure, lambda s: s.amplitudes, positive)
+    structure = with_wrapped(structure, lambda s: s.displacements.log_widths, partial(tied, members=kinds))
+
+Free numbers are zero at the start, and each is measured in a step of its own (`problem` finds them), so that
+no unit of anybody's is better than another.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import paramax
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from atomfit.fitting.parameters import AbstractParametrisation, Free
+from atomfit.structure.canvas import AbstractStructure, Leaf
+
+Tree = TypeVar("Tree", bound=PyTree)
+
+
+class Tied(paramax.AbstractUnwrappable[Array]):
+    """Numbers that several atoms share.
+
+    **Fields:**
+
+    - `values`: the free ones, one row a group.
+    - `members`: which group each atom belongs to.
+    """
+
+    values: Float[Leaf, "k *s"]
+    members: Int[Leaf, " n"]
+
+    def unwrap(self) -> Array:
+        return jnp.asarray(self.values)[jnp.asarray(self.members)]
+
+
+def with_wrapped(tree: Tree, where: Callable[[Tree], Any], wrap: Callable[[Any], Any]) -> Tree:
+    """A tree with a part, or a tuple of parts, wrapped: replaced by what it follows from."""
+    return eqx.tree_at(where, tree, replace_fn=wrap)
+
+
+def frozen(tree: Tree, where: Callable[[Tree], Any] = lambda tree: tree) -> Tree:
+    """A tree with a part, or all of it, that keeps its numbers."""
+    if where(tree) is tree:
+        return paramax.non_trainable(tree)
+    return with_wrapped(tree, where, paramax.non_trainable)
+
+
+def positive(values: Float[Leaf, "..."]) -> paramax.Parameterize:
+    """Numbers that stay positive: their logarithms are free."""
+    return paramax.Parameterize(jnp.exp, np.log(np.asarray(values, np.float64)))
+
+
+def bounded(values: Float[Leaf, "..."], low: float, high: float) -> paramax.Parameterize:
+    """Numbers that stay between two bounds."""
+    part = (np.asarray(values, np.float64) - low) / (high - low)
+    if not np.all((part > 0) & (part < 1)):
+        raise ValueError(f"values must lie between {low:g} and {high:g} at the start, not at a bound")
+    return paramax.Parameterize(_between, np.log(part / (1 - part)), low=float(low), high=float(high))
+
+
+def fixed_where(values: Float[Leaf, "n *s"], fixed: Bool[np.ndarray, " n"]) -> paramax.Parameterize:
+    """Numbers of which those of some atoms stay as they are."""
+    return paramax.Parameterize(
+        _chosen, values, paramax.NonTrainable(np.asarray(values)), np.asarray(fixed)
+    )
+
+
+def tied(values: Float[Leaf, "n *s"], members: Int[np.ndarray, " n"]) -> Tied:
+    """Numbers that atoms of a group share; they begin with the group's mean."""
+    values, k = np.asarray(values, np.float64), int(members.max(initial=0)) + 1
+    sums = np.zeros((k, *values.shape[1:]))
+    np.add.at(sums, members, values)
+    counts = np.maximum(np.bincount(members, minlength=k), 1)
+    return Tied(sums / counts.reshape(-1, *[1] * (values.ndim - 1)), np.asarray(members))
+
+
+def _between(raw: Array, low: float, high: float) -> Array:
+    return low + (high - low) * jax.nn.sigmoid(raw)
+
+
+def _chosen(values: Array, kept: Array, fixed: Array) -> Array:
+    return jnp.where(jnp.reshape(fixed, (-1, *[1] * (jnp.ndim(values) - 1))), kept, values)
+
+
+class Parameters(AbstractParametrisation):
+    """The map from free numbers, all zero at the start, to a structure and what observations have.
+
+    **Fields:**
+
+    - `start`: structure and a tuple of what each observation has for itself, with wrappers.
+    - `steps`: by name, how much of each number is one unit of its free number.
+    - `own`: names of what each atom has for itself.
+    - `count`: of atoms.
+    """
+
+    start: tuple[PyTree, tuple[PyTree, ...]]
+    steps: dict[str, Leaf]
+    own: tuple[str, ...] = eqx.field(static=True)
+    count: int = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, structure: AbstractStructure, nuisances: tuple[PyTree, ...]) -> "Parameters":
+        """Of a problem, all steps one."""
+        count = len(paramax.unwrap(structure))
+        named = dict(free_leaves((structure, nuisances)))
+        shared = {f"{name}.values" for name, _ in _tied((structure, nuisances))}
+        own = tuple(
+            name
+            for name, leaf in named.items()
+            if name.startswith("[0]") and np.shape(leaf)[:1] == (count,) and name not in shared
+        )
+        steps: dict[str, Leaf] = {name: np.ones(np.shape(leaf), np.float32) for name, leaf in named.items()}
+        return cls((structure, nuisances), steps, own, count)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        return tuple(name for name in self.own if name in self.steps)
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        width = sum(int(np.prod(np.shape(self.steps[name])[1:], dtype=int)) for name in self.rows)
+        return self.count, width
+
+    @property
+    def size(self) -> int:
+        """How many numbers are free."""
+        return sum(int(np.size(step)) for step in self.steps.values())
+
+    def __call__(self, free: Free) -> tuple[AbstractStructure, tuple[PyTree, ...]]:
+        return paramax.unwrap(
+            _changed(self.start, {k: jnp.asarray(self.steps[k]) * x for k, x in free.items()})
+        )
+
+    def moved(self, free: Free) -> tuple[PyTree, tuple[PyTree, ...]]:
+        """The start with free numbers added, wrappers and all, on the host in float64."""
+        steps = {k: np.asarray(self.steps[k], np.float64) * np.asarray(x) for k, x in free.items()}
+        return _changed(jax.tree.map(_double, self.start), steps)
+
+
+def free_leaves(tree: PyTree) -> list[tuple[str, Any]]:
+    """Names and values of the arrays that are free."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_frozen)
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves if eqx.is_inexact_array_like(leaf)]
+
+
+def _changed(tree: Tree, changes: dict[str, Any]) -> Tree:
+    def change(path: Any, leaf: Any) -> Any:
+        name = jax.tree_util.keystr(path)
+        return leaf + changes[name] if name in changes else leaf
+
+    return jax.tree_util.tree_map_with_path(change, tree, is_leaf=_is_frozen)
+
+
+def _is_frozen(x: Any) -> bool:
+    return isinstance(x, paramax.NonTrainable)
+
+
+def _tied(tree: PyTree) -> list[tuple[str, Any]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, Tied))
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves if isinstance(leaf, Tied)]
+
+
+def _double(x: Any) -> Any:
+    return np.asarray(x, np.float64) if eqx.is_inexact_array_like(x) else x

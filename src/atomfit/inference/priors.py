@@ -1,0 +1,63 @@
+"""What is known of a structure beforehand, or should hold for it.
+
+A prior is any function of the structure that gives minus the logarithm of a probability, up to a constant: an
+interatomic potential divided by kT, springs, where atoms are known to be. It needs no derivatives; what it
+says of atoms is in steps, standard uncertainties, evidence and bias alike.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atomfit.structure.canvas import AbstractStructure, Leaf
+
+
+class AbstractPrior(eqx.Module):
+    """A function of a structure. Subclassing is optional: any callable will do, if JAX can differentiate it."""
+
+    @abc.abstractmethod
+    def __call__(self, structure: AbstractStructure) -> Float[Array, ""]:
+        """Minus the logarithm of the probability, up to a constant."""
+
+
+class Known(AbstractPrior):
+    """Independent Gaussians.
+
+    **Fields:**
+
+    - `of`: the numbers that are known, of the structure.
+    - `values`: their means.
+    - `deviations`: standard deviations about these; infinite where nothing is known.
+
+    For places that another experiment tells: `Known(lambda s: s.positions, places, 0.05)`.
+    """
+
+    of: Callable[[Any], Float[Array, "..."]] = eqx.field(static=True)
+    values: Float[Leaf, "..."] | float
+    deviations: Float[Leaf, "..."] | float
+
+    def __call__(self, structure: AbstractStructure) -> Float[Array, ""]:
+        away = (self.of(structure) - jnp.asarray(self.values)) / jnp.asarray(self.deviations)
+        return 0.5 * jnp.sum(away**2)
+
+
+class Alike(AbstractPrior):
+    """Numbers that scatter about their mean, which is not known (an element's amplitudes, say).
+
+    **Fields:**
+
+    - `of`: the numbers, of the structure.
+    - `deviation`: standard deviation about their mean.
+    """
+
+    of: Callable[[Any], Float[Array, "..."]] = eqx.field(static=True)
+    deviation: Float[Leaf, ""] | float
+
+    def __call__(self, structure: AbstractStructure) -> Float[Array, ""]:
+        numbers = self.of(structure)
+        away = (numbers - jnp.mean(numbers, axis=0)) / jnp.asarray(self.deviation)
+        return 0.5 * jnp.sum(away**2)

@@ -1,0 +1,236 @@
+"""One structure, any observations of it, and what is known beforehand: the objective of them all.
+
+    objective(structure, nuisances) = Σ -log p(data | structure, nuisance) + Σ prior(structure)
+
+in natural units: minus the logarithm of a probability, up to a constant. `Objective` is that as a function of
+free numbers, which any solver minimises. Steps follow the Gauss-Newton matrix, JᵀWJ of each observation and
+the Hessian of the priors, which is only ever multiplied with vectors.
+
+How large a step of each number is, and the unit in which solvers see the objective, are theirs to know: each
+free number is measured where it changes the objective by about one half of that unit, which is chosen so that
+for a typical atom such a step is a fraction of its width.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import paramax
+from jax import lax
+from jaxtyping import Array, Float, PyTree
+
+from atomfit.fitting.parameters import Free
+from atomfit.fitting.posterior import AbstractPosterior, Evaluation
+from atomfit.inference.observation import AbstractObservation
+from atomfit.inference.parameters import Parameters
+from atomfit.structure.canvas import AbstractStructure, Leaf
+from atomfit.support.compiled import kept
+from atomfit.support.errors import InputError
+
+Prior = Callable[[AbstractStructure], Float[Array, ""]]
+
+#: Signal-to-noise ratio of an atom's amplitude whose standard uncertainty, in units of a free number, is one.
+_STRENGTH = 5.0
+#: Probes of each diagonal, and how far one may lie from the median of alike numbers.
+_PROBES, _SPREAD = 2, 25.0
+
+
+class Problem(eqx.Module):
+    """What is to be refined.
+
+    **Fields:**
+
+    - `structure`: where atoms begin; what of it stays as it is, is frozen (`parameters`).
+    - `observations`: one or more.
+    - `priors`: functions of the structure; see `priors`.
+
+    **Raises:** `InputError` if there is nothing to be refined, or no observation.
+    """
+
+    structure: AbstractStructure
+    observations: tuple[AbstractObservation, ...]
+    priors: tuple[Prior, ...] = ()
+
+    def __check_init__(self) -> None:
+        if not self.observations:
+            raise InputError("there is no observation", "give one at least", "observations")
+        if not isinstance(paramax.unwrap(self.structure), AbstractStructure):
+            raise InputError(
+                f"{type(self.structure).__name__} is no structure",
+                "give Atoms, or a subclass of AbstractStructure",
+                "structure",
+            )
+
+    def objective(self) -> "Objective":
+        """As solvers see it: windows planned, steps and unit measured.
+
+        **Raises:** `InputError` if nothing is free, or a prediction is not like its data.
+        """
+        structure = paramax.unwrap(jax.tree.map(_host, self.structure))
+        observations = tuple(o.planned(structure) for o in self.observations)
+        parameters = Parameters.of(self.structure, tuple(o.nuisance for o in observations))
+        if not parameters.size:
+            raise InputError("nothing is free", "leave something unfrozen", "structure")
+        for i, o in enumerate(observations):
+            shape = eqx.filter_eval_shape(o.predict, structure, paramax.unwrap(o.nuisance)).shape
+            if shape != np.shape(o.data):
+                raise InputError(
+                    f"observation {i} predicts an array of shape {shape}, and its data have {np.shape(o.data)}",
+                    "make them alike",
+                    "observations",
+                )
+        return Objective(parameters, observations, self.priors, np.asarray(1.0, np.float32)).scaled()
+
+
+class Objective(AbstractPosterior):
+    """The objective as a function of free numbers.
+
+    **Fields:**
+
+    - `parametrisation`: of these.
+    - `observations`, `priors`: of the problem.
+    - `unit`: by which it is divided.
+    """
+
+    parametrisation: Parameters
+    observations: tuple[AbstractObservation, ...]
+    priors: tuple[Prior, ...]
+    unit: Leaf
+
+    def __call__(self, free: Free) -> Float[Array, ""]:
+        structure, nuisances = self.parametrisation(free)
+        pairs = zip(self.observations, nuisances, strict=True)
+        data = sum((o.negative_log_likelihood(structure, own) for o, own in pairs), jnp.zeros(()))
+        return data / self.unit + self._known(structure)
+
+    def evaluate(self, free: Free) -> Evaluation:
+        """Objective and gradient."""
+        return Evaluation(*jax.value_and_grad(self._of_vector)(self.parametrisation.flat(free)))
+
+    def misfit(self, free: Free, value: Float[Array, ""] | float) -> Float[Array, ""] | float:
+        return value - self._known(self.parametrisation(free)[0]) if self.priors else value
+
+    def predictions(self, free: Free) -> tuple[Float[Array, "..."], ...]:
+        """What each observation would be without noise."""
+        structure, nuisances = self.parametrisation(free)
+        return tuple(o.predict(structure, own) for o, own in zip(self.observations, nuisances, strict=True))
+
+    def curvature(
+        self, free: Free
+    ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
+        """Products with the Gauss-Newton matrix and the priors' Hessian; the diagonal as it was measured."""
+        at = self.parametrisation.flat(free)
+        unflat = self.parametrisation.unflat
+        there, push = jax.linearize(lambda vector: self.predictions(unflat(vector)), at)
+        pull = jax.linear_transpose(push, at)
+
+        def product(vector: Float[Array, " k"]) -> Float[Array, " k"]:
+            weighted = tuple(
+                o.noise.weighted(field, predicted, jnp.asarray(o.data), jnp.asarray(o.counted)) / self.unit
+                for o, field, predicted in zip(self.observations, push(vector), there, strict=True)
+            )
+            image = pull(weighted)[0]
+            if not self.priors:
+                return image
+            known = jax.grad(lambda v: self._known(self.parametrisation(unflat(v))[0]))
+            return image + jax.jvp(known, (at,), (vector,))[1]
+
+        return product, jnp.ones_like(at)
+
+    def informing(self, free: Free) -> "Objective":
+        """The same whose curvature is the information at the end of a fit."""
+        observations = tuple(
+            eqx.tree_at(lambda o: o.noise, o, o.noise.informing(np.asarray(p), o.data, o.counted))
+            for o, p in zip(self.observations, predicted(self, free), strict=True)
+        )
+        return replace(self, observations=observations)
+
+    def adapted(self, free: Free) -> "Objective | None":
+        """The same with noise as a fit has left it, and windows for where atoms are; None if nothing changed."""
+        structure = paramax.unwrap(self.parametrisation.moved(free)[0])
+        whole = sum(o.measurements for o in self.observations)
+        observations = []
+        for o, p in zip(self.observations, predicted(self, free), strict=True):
+            share = self.parametrisation.size * o.measurements / whole
+            noise = o.noise.adapted(np.asarray(p, np.float64), o.data, o.counted, share)
+            observations.append(eqx.tree_at(lambda o: o.noise, o, noise).planned(structure))
+        if eqx.tree_equal(tuple(observations), self.observations, rtol=0.02):
+            return None
+        return replace(self, observations=tuple(observations))
+
+    def scaled(self) -> "Objective":
+        """The same with steps and unit measured where it begins."""
+        free = self.parametrisation.zeros()
+        first = tuple(
+            eqx.tree_at(
+                lambda o: o.noise, o, o.noise.adapted(np.asarray(p, np.float64), o.data, o.counted, 0)
+            )
+            for o, p in zip(self.observations, predicted(self, free), strict=True)
+        )
+        alone = replace(self, observations=first, unit=np.asarray(1.0, np.float32))
+        diagonal = self.parametrisation.unflat(_diagonal(alone))
+        structure = paramax.unwrap(self.parametrisation.start[0])
+        strength = diagonal.get("[0].amplitudes")
+        unit = 1.0
+        if strength is not None:
+            unit = float(np.median(np.asarray(structure.amplitudes) ** 2 * strength)) / _STRENGTH**2
+        unit = unit if np.isfinite(unit) and unit > 0 else 1.0
+        steps = {
+            name: np.sqrt(np.where(d > 0, unit / np.where(d > 0, d, 1.0), 0.0)).astype(np.float32)
+            for name, d in diagonal.items()
+        }
+        parameters = replace(self.parametrisation, steps=steps)
+        return Objective(parameters, first, self.priors, np.asarray(unit, np.float32))
+
+    def _of_vector(self, vector: Float[Array, " k"]) -> Float[Array, ""]:
+        return self(self.parametrisation.unflat(vector))
+
+    def _known(self, structure: AbstractStructure) -> Float[Array, ""]:
+        return sum((jnp.asarray(p(structure)) for p in self.priors), jnp.zeros(())) / self.unit
+
+
+def _diagonal(objective: Objective) -> Float[np.ndarray, " k"]:
+    """About the diagonal of the curvature at the start, by products with random signs (Bekas et al. 2007).
+
+    Alike numbers of all atoms are probed together, each kind by itself: of different kinds one would drown
+    the other. What they share with each other averages out, and what is left of it is bounded.
+    """
+    parameters = objective.parametrisation
+    shapes = {name: np.shape(step) for name, step in parameters.steps.items()}
+    rng = np.random.default_rng(0)
+    probes, masks = [], []
+    for name, shape in shapes.items():
+        tail = shape[1:]
+        for k in np.ndindex(tail) if shape else [()]:
+            mask = {other: np.zeros(s, np.float32) for other, s in shapes.items()}
+            mask[name][(slice(None), *k) if shape else ()] = 1.0
+            flat = np.asarray(parameters.flat(mask))
+            for _ in range(_PROBES):
+                probes.append(flat * rng.choice(np.float32([-1, 1]), flat.shape))
+            masks.append(flat > 0)
+    images = np.asarray(products(objective, parameters.zeros(), np.array(probes)), np.float64)
+    each = np.mean((images * probes).reshape(len(masks), _PROBES, -1), axis=1)
+    found = np.zeros(each.shape[1])
+    for mask, values in zip(masks, each, strict=True):
+        typical = float(np.median(np.abs(values[mask])))
+        found[mask] = np.clip(values[mask], typical / _SPREAD, typical * _SPREAD)
+    return found
+
+
+@kept
+def products(objective: Objective, free: Free, vectors: Float[Leaf, "p k"]) -> Float[Array, "p k"]:
+    """The objective's curvature times vectors."""
+    return lax.map(objective.curvature(free)[0], jnp.asarray(vectors))
+
+
+@kept
+def predicted(objective: Objective, free: Free) -> tuple[Float[Array, "..."], ...]:
+    """What each observation would be without noise."""
+    return objective.predictions(free)
+
+
+def _host(x: PyTree) -> PyTree:
+    return np.asarray(x) if eqx.is_array(x) else x

@@ -1,0 +1,282 @@
+"""How well everything that was refined is known: a fit's curvature in, covariances of any function out.
+
+The information on all free numbers is JᵀWJ of every observation, with the noise's own W, and the Hessian of
+the priors. Its inverse is the covariance of them all, nuisances marginalised: what a background, a shift or
+another observation leaves unknown is in the atoms' standard uncertainties. No derivative is written by hand:
+columns of the information are products with unit vectors, and atoms that share no data with a common third
+one are probed together (Curtis, Powell & Reid 1974).
+
+What data do not determine at all (the shift of all views against that of all atoms) has no part in it: such
+combinations are left out, and numbers that they reach are as uncertain as the rest of the data leave them.
+
+Predictions are not linear in positions and widths, so that noise does not cancel. To second order the bias
+of a number is (Box 1971, eq. 2.26)
+
+    b = -C Jᵀ W h,    h = ½ Σ_kl C_kl ∂_k ∂_l prediction,
+
+where C is the covariance. A sum over atoms has no second derivatives between two of them, so that h follows
+from each atom's own block of C: a few derivatives along one direction for all atoms at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from atomfit.fitting.parameters import Free
+from atomfit.inference.problem import Objective, products
+from atomfit.structure.canvas import AbstractStructure, Leaf
+from atomfit.support.compiled import kept
+from atomfit.support.errors import InputError
+
+#: Numbers whose matrix is inverted as a whole (4 GB of memory), at most.
+MOST = 12_000
+#: Combinations of numbers with less than this part of the information of numbers by themselves are undetermined.
+_UNDETERMINED = 1e-5
+#: Columns that are computed in one call.
+_AT_A_TIME = 256
+
+Function = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A function of what was refined.
+
+    **Fields:**
+
+    - `value`: without its bias.
+    - `esd`: standard uncertainty; NaN where the data do not determine it.
+    - `bias`: what noise adds to it on average, to second order.
+    """
+
+    value: Float[np.ndarray, "..."]
+    esd: Float[np.ndarray, "..."]
+    bias: Float[np.ndarray, "..."]
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """Covariance of all free numbers, and of what follows from them.
+
+    **Fields:**
+
+    - `objective`, `free`: of the fit.
+    - `covariance`: of the free numbers, in the order of `Parameters.flat`; NaN where one is undetermined.
+    - `log_volume`: logarithm of the volume of the posterior, ½ log det 2πC.
+    """
+
+    objective: Objective
+    free: Free
+    covariance: Float[np.ndarray, "k k"]
+    log_volume: float
+
+    def of(self, function: Function) -> Estimate:
+        """Value, standard uncertainty and bias of a function of structure and nuisances (an array).
+
+        The size of a particle, say, is `of(lambda structure, nuisances: jnp.std(structure.positions))`.
+        """
+        value, slopes = _value_and_slopes(self.objective, self.free, function)
+        slopes = np.asarray(slopes, np.float64).reshape(value.size, -1)
+        # What does not depend on a number does not mind that it is undetermined.
+        reached = np.where(np.any(slopes != 0, axis=0)[:, None], np.nan_to_num(self.covariance), 0.0)
+        variances = np.einsum("mk,km->m", slopes, reached @ slopes.T)
+        unknown = (slopes != 0) @ np.isnan(np.diagonal(self.covariance))
+        esd = np.sqrt(np.where((variances >= 0) & ~unknown, variances, np.nan))
+        bias = slopes @ self.bias + np.asarray(
+            _bent(self.objective, self.free, self._directions, function), np.float64
+        ).reshape(-1)
+        raw = np.asarray(value, np.float64)
+        return Estimate(raw - bias.reshape(raw.shape), esd.reshape(raw.shape), bias.reshape(raw.shape))
+
+    @cached_property
+    def structure(self) -> AbstractStructure:
+        """Standard uncertainties of a structure's numbers, each in its own place."""
+        return self._of_parts(lambda structure, nuisances: structure)
+
+    @cached_property
+    def nuisances(self) -> tuple[PyTree, ...]:
+        """Standard uncertainties of what observations have for themselves."""
+        return self._of_parts(lambda structure, nuisances: nuisances)
+
+    @property
+    def positions(self) -> Float[np.ndarray, "n d"]:
+        """Standard uncertainties of positions (Å); NaN where they were frozen."""
+        return np.asarray(self.structure.positions)
+
+    @cached_property
+    def bias(self) -> Float[np.ndarray, " k"]:
+        """What free numbers are wrong by on average, to second order."""
+        pull = _pulled(self.objective, self.free, self._directions)
+        unit = float(self.objective.unit)
+        return -np.nan_to_num(self.covariance) @ np.asarray(pull, np.float64) * unit
+
+    @cached_property
+    def _directions(self) -> Float[np.ndarray, "p k"]:
+        """Roots of each atom's own block of the covariance, column by column, of all atoms at once."""
+        n, p = self.objective.parametrisation.columns
+        atoms = np.arange(n)
+        blocks = np.nan_to_num(self.covariance[: n * p, : n * p]).reshape(n, p, n, p)[atoms, :, atoms]
+        values, axes = np.linalg.eigh(blocks)
+        roots = axes * np.sqrt(np.maximum(values, 0))[:, None]
+        found = np.zeros((p, len(self.covariance)), np.float32)
+        found[:, : n * p] = np.moveaxis(roots, 2, 0).reshape(p, n * p)
+        return found
+
+    def _of_parts(self, part: Callable[[Any, Any], Any]) -> Any:
+        tree = part(*self.objective.parametrisation(self.free))
+        numbers, rest = eqx.partition(tree, eqx.is_inexact_array)
+        leaves, shape = jax.tree.flatten(numbers)
+
+        def of_leaf(i: int) -> Function:
+            return lambda s, n: jax.tree.leaves(eqx.filter(part(s, n), eqx.is_inexact_array))[i]
+
+        found = [self._esd(of_leaf(i)) for i in range(len(leaves))]
+        return eqx.combine(jax.tree.unflatten(shape, found), rest)
+
+    def _esd(self, function: Function) -> Float[np.ndarray, "..."]:
+        """Of numbers that are refined; NaN of those that do not depend on any."""
+        value, slopes = _value_and_slopes(self.objective, self.free, function)
+        slopes = np.asarray(slopes, np.float64).reshape(value.size, -1)
+        variances = np.empty(len(slopes))
+        for m, row in enumerate(slopes):
+            which = np.flatnonzero(row)
+            variances[m] = row[which] @ self.covariance[np.ix_(which, which)] @ row[which]
+        return np.sqrt(np.where(variances > 0, variances, np.nan)).reshape(np.shape(value))
+
+
+def measure_uncertainty(objective: Objective, free: Free) -> Uncertainty:
+    """Covariances at the end of a fit.
+
+    **Raises:** `InputError` if more numbers are free than can be inverted together.
+    """
+    size = objective.parametrisation.size
+    if size > MOST:
+        raise InputError(
+            f"{size} numbers are free, and covariances are those of {MOST} at most",
+            "freeze what is known, or refine parts of the particle",
+            "structure",
+        )
+    information = float(objective.unit) * _information(objective.informing(free), free)
+    own = np.diagonal(information)
+    felt = own > 0
+    scale = 1 / np.sqrt(np.where(felt, own, 1.0))
+    values, axes = np.linalg.eigh((information * np.outer(scale, scale))[np.ix_(felt, felt)])
+    told = values > _UNDETERMINED
+    ways = scale[felt, None] * axes[:, told] / np.sqrt(values[told])
+    covariance = np.full((size, size), np.nan)
+    covariance[np.ix_(felt, felt)] = ways @ ways.T
+    volume = 0.5 * np.sum(np.log(2 * np.pi / values[told])) + np.sum(np.log(scale[felt]))
+    # Free numbers are measured in steps: so is what is known of them.
+    steps = np.asarray(objective.parametrisation.flat(objective.parametrisation.steps), np.float64)
+    return Uncertainty(objective, free, covariance, float(volume + np.sum(np.log(steps[felt]))))
+
+
+def _information(objective: Objective, free: Free) -> Float[np.ndarray, "k k"]:
+    """The information on all free numbers, in the objective's unit."""
+    parameters = objective.parametrisation
+    (n, p), size = parameters.columns, parameters.size
+    structure = jax.tree.map(np.asarray, parameters(free)[0])
+    meet = np.zeros((n, n), bool)
+    for o in objective.observations:
+        meet |= o.interacting(structure)
+    if objective.priors:
+        meet[:] = True
+    colours = _colours(meet)
+    shared = np.arange(n * p, size)
+    vectors = np.zeros((int(colours.max(initial=-1) + 1) * p + len(shared), size), np.float32)
+    for atom, colour in enumerate(colours):
+        vectors[colour * p + np.arange(p), atom * p + np.arange(p)] = 1.0
+    vectors[len(vectors) - len(shared) + np.arange(len(shared)), shared] = 1.0
+    chunks = (vectors[i : i + _AT_A_TIME] for i in range(0, len(vectors), _AT_A_TIME))
+    images = np.concatenate(
+        [np.asarray(products(objective, free, _filled(some)), np.float64)[: len(some)] for some in chunks]
+    )
+    found = np.zeros((size, size))
+    found[shared] = images[len(vectors) - len(shared) :]
+    found[:, shared] = found[shared].T
+    reach = np.repeat(meet, p, axis=1)
+    for atom, colour in enumerate(colours):
+        rows = np.flatnonzero(reach[atom])
+        found[atom * p : (atom + 1) * p, rows] = images[colour * p : (colour + 1) * p][:, rows]
+    return 0.5 * (found + found.T)
+
+
+def _filled(vectors: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "c k"]:
+    """Zeros up to a power of two, so that there are few programs."""
+    return np.pad(vectors, ((0, 2 ** int(np.ceil(np.log2(len(vectors)))) - len(vectors)), (0, 0)))
+
+
+def _colours(meet: Bool[np.ndarray, "n n"]) -> Int[np.ndarray, " n"]:
+    """Colours such that no atom meets two of one colour, itself included."""
+    colours = np.full(len(meet), -1)
+    near = [np.flatnonzero(row) for row in meet]
+    for atom, others in enumerate(near):
+        taken = np.unique(colours[np.unique(np.concatenate([near[o] for o in others]))])
+        colours[atom] = np.setdiff1d(np.arange(len(taken) + 1), taken, assume_unique=True)[0]
+    return colours
+
+
+@kept
+def _value_and_slopes(
+    objective: Objective, free: Free, function: Function
+) -> tuple[Float[Array, "..."], Float[Array, "... k"]]:
+    """A function of what was refined, and its derivatives by all free numbers."""
+    parameters = objective.parametrisation
+
+    def of_vector(vector: Array) -> tuple[Array, Array]:
+        value = jnp.asarray(function(*parameters(parameters.unflat(vector))))
+        return value, value
+
+    slopes, value = jax.jacrev(of_vector, has_aux=True)(parameters.flat(free))
+    return value, slopes
+
+
+@kept
+def _bent(objective: Objective, free: Free, directions: Leaf, function: Function) -> Float[Array, "..."]:
+    """½ Σ C_kl ∂_k ∂_l of a function of what was refined."""
+    parameters = objective.parametrisation
+
+    def of_vector(vector: Array) -> Array:
+        return jnp.asarray(function(*parameters(parameters.unflat(vector))))
+
+    return _half_second(of_vector, parameters.flat(free), directions)
+
+
+@kept
+def _pulled(objective: Objective, free: Free, directions: Leaf) -> Float[Array, " k"]:
+    """JᵀW of the mean curvature of predictions over the noise, in the objective's unit."""
+    parameters = objective.parametrisation
+    at = parameters.flat(free)
+
+    def of_vector(vector: Array) -> tuple[Array, ...]:
+        return objective.predictions(parameters.unflat(vector))
+
+    bent = _half_second(of_vector, at, directions)
+    there, push = jax.linearize(of_vector, at)
+    weighted = tuple(
+        o.noise.weighted(field, predicted, jnp.asarray(o.data), jnp.asarray(o.counted)) / objective.unit
+        for o, field, predicted in zip(objective.observations, bent, there, strict=True)
+    )
+    return jax.linear_transpose(push, at)(weighted)[0]
+
+
+def _half_second(function: Callable[[Array], Any], at: Array, directions: Leaf) -> Any:
+    """½ Σ of the second derivatives along directions."""
+
+    def along(total: Any, direction: Array) -> tuple[Any, None]:
+        def slope(x: Array) -> Any:
+            return jax.jvp(function, (x,), (direction,))[1]
+
+        second = jax.jvp(slope, (at,), (direction,))[1]
+        return jax.tree.map(lambda a, b: a + 0.5 * b, total, second), None
+
+    none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, at))
+    return lax.scan(along, none, jnp.asarray(directions))[0]

@@ -1,0 +1,165 @@
+"""A tilt series as an observation: 1 to V images of one structure, drawn and compared view by view.
+
+    image_v(r) = gain_v · scale · structure seen in view v, through the probe + background_v
+
+What views have for themselves (shifts, turns, gains, backgrounds) is kept unless it is asked for, as are
+scale, blur and the probe's shape. One image is a series of one view.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, PyTree
+
+from atomfit.inference.noise import AbstractNoise, WhiteNoise
+from atomfit.inference.observation import AbstractObservation, with_own
+from atomfit.inference.parameters import frozen
+from atomfit.projection.canvas import ViewCanvas
+from atomfit.projection.images import Camera
+from atomfit.projection.model import EachView
+from atomfit.projection.probe import Probe, make_probe
+from atomfit.projection.views import TiltSeries
+from atomfit.rendering import MeasuringCanvas
+from atomfit.rendering.canvas import CUTOFF
+from atomfit.structure.canvas import AbstractStructure, Leaf
+
+#: Variances that windows have room for, in those of nearly the widest atoms.
+_ROOM = 1.3
+
+
+class SeriesNuisance(eqx.Module):
+    """What a series has for itself.
+
+    **Fields:**
+
+    - `views`: numbers of each view.
+    - `probe`: what a point looks like.
+    - `scale`, `blur`, `own`: as of a map (`MapNuisance`).
+    """
+
+    views: EachView
+    probe: Probe
+    scale: PyTree
+    blur: PyTree
+    own: dict[str, PyTree]
+
+
+class SeriesObservation(AbstractObservation):
+    """Images of a structure from several directions.
+
+    **Fields:**
+
+    - `data`, `counted`, `noise`, `nuisance`: as of every observation.
+    - `rotations`, `centres`, `origin`: of the views, and what they turn about (Å).
+    - `camera`: how views are drawn.
+    """
+
+    data: Float[Leaf, "v rows columns"]
+    counted: Leaf
+    noise: AbstractNoise
+    nuisance: SeriesNuisance
+    rotations: Float[Leaf, "v 3 3"]
+    centres: Float[Leaf, "v 2"]
+    origin: Float[Leaf, " 3"]
+    camera: Camera
+
+    @classmethod
+    def of(
+        cls,
+        series: TiltSeries,
+        structure: AbstractStructure,
+        *,
+        noise: AbstractNoise | None = None,
+        probe: Probe | None = None,
+        free: Collection[str] = ("backgrounds",),
+        own: Collection[str] = (),
+    ) -> "SeriesObservation":
+        """What images tell of a structure.
+
+        **Arguments:**
+
+        - `series`: the images; amplitudes are integrals of images (image units x Å²).
+        - `structure`: about where its atoms are.
+        - `noise`: how pixels err; white, of a size taken from what a fit leaves, if not given.
+        - `probe`: what a point looks like; one Gaussian of no width if not given.
+        - `free`: of "backgrounds", "gains", "shifts", "turns", "profile" (the probe's shape), "scale", "blur".
+        - `own`: fields of the structure that the series has for itself, such as "displacements".
+        """
+        v = len(series)
+        ends: dict[str, tuple[int, ...]] = {"turns": (3,), "shifts": (2,), "gains": (), "backgrounds": ()}
+        numbers = {
+            name: np.full((v, *end), float(name == "gains"), np.float32) for name, end in ends.items()
+        }
+        views = EachView(**{name: x if name in free else frozen(x) for name, x in numbers.items()})
+        reach = float(
+            np.linalg.norm(np.asarray(structure.positions) - series.centre, axis=1).max(initial=1.0)
+        )
+        seen_through = make_probe("direct", reach) if probe is None else probe
+        single = {"scale": np.asarray(1.0, np.float32), "blur": np.asarray(0.0, np.float32)}
+        kept = {name: x if name in free else frozen(x) for name, x in single.items()}
+        shape = frozen(seen_through)
+        if "profile" in free:
+            shape = eqx.tree_at(lambda p: p.profile, shape, seen_through.profile)
+        nuisance = SeriesNuisance(
+            views, shape, own={name: getattr(structure, name) for name in own}, **kept
+        )
+        variances = np.asarray(seen_through.variances, np.float64)
+        return cls(
+            data=np.where(series.counted, series.images, 0.0).astype(np.float32),
+            counted=series.counted.astype(np.float32),
+            noise=WhiteNoise() if noise is None else noise,
+            nuisance=nuisance,
+            rotations=series.views.rotations.astype(np.float32),
+            centres=series.views.centres.astype(np.float32),
+            origin=np.asarray(series.centre, np.float32),
+            camera=_camera(structure, series.pixel, series.shape, variances),
+        )
+
+    def predict(
+        self, structure: AbstractStructure, nuisance: SeriesNuisance
+    ) -> Float[Array, "v rows columns"]:
+        atoms, probe = with_own(structure, nuisance.own), jax.tree.map(jnp.asarray, nuisance.probe)
+
+        # Drawn anew for derivatives: nothing that grows with the number of views is kept.
+        @jax.checkpoint
+        def draw(one: tuple[EachView, Array, Array]) -> Array:
+            view, rotation, centre = one
+            canvas = ViewCanvas(view, rotation, centre, self.origin, probe, self.camera, nuisance.blur)
+            return view.gains * nuisance.scale * atoms.draw(canvas) + view.backgrounds
+
+        views = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), nuisance.views)
+        return lax.map(draw, (views, jnp.asarray(self.rotations), jnp.asarray(self.centres)))
+
+    def planned(self, structure: AbstractStructure) -> "SeriesObservation":
+        variances = np.asarray(jax.tree.leaves(self.nuisance.probe.variances)[0], np.float64)
+        needed = _camera(structure, self.camera.pixel, self.camera.shape, variances, 1.0)
+        pairs = list(zip(needed.windows, self.camera.windows, strict=False))
+        same = [a for a, _ in needed.windows] == [a for a, _ in self.camera.windows]
+        if same and all(a[1] <= b[1] for a, b in pairs):
+            return self
+        return replace(self, camera=_camera(structure, self.camera.pixel, self.camera.shape, variances))
+
+    @property
+    def volume(self) -> float:
+        """Of a ball that fills most of an image."""
+        return 4 / 3 * np.pi * (0.5 * self.camera.pixel * min(self.camera.shape)) ** 3
+
+
+def _camera(
+    structure: AbstractStructure,
+    pixel: float,
+    shape: tuple[int, int],
+    variances: Float[np.ndarray, " k"],
+    room: float = _ROOM,
+) -> Camera:
+    """Windows for a structure's atoms, with room to widen."""
+    measured = MeasuringCanvas()
+    structure.draw(measured)
+    return Camera.for_widths(
+        pixel, shape, room * float(measured.reach.max() / CUTOFF) ** 2, variances, CUTOFF
+    )

@@ -27,6 +27,28 @@ from atomfit.structure.canvas import AbstractStructure, Leaf
 Tree = TypeVar("Tree", bound=PyTree)
 
 
+class Follows(paramax.AbstractUnwrappable[Array]):
+    """Numbers that follow from others, all of which are free unless they are frozen.
+
+    It is `paramax.Parameterize` with a function that is no part of the tree, as a compiled program needs it.
+
+    **Fields:**
+
+    - `function`: what they follow by.
+    - `args`, `kwargs`: from what.
+    """
+
+    function: Callable[..., Any] = eqx.field(static=True)
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __init__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        self.function, self.args, self.kwargs = function, args, kwargs
+
+    def unwrap(self) -> Array:
+        return self.function(*self.args, **self.kwargs)
+
+
 class Tied(paramax.AbstractUnwrappable[Array]):
     """Numbers that several atoms share.
 
@@ -55,24 +77,23 @@ def frozen(tree: Tree, where: Callable[[Tree], Any] = lambda tree: tree) -> Tree
     return with_wrapped(tree, where, paramax.non_trainable)
 
 
-def positive(values: Float[Leaf, "..."]) -> paramax.Parameterize:
+def positive(values: Float[Leaf, "..."]) -> Follows:
     """Numbers that stay positive: their logarithms are free."""
-    return paramax.Parameterize(jnp.exp, np.log(np.asarray(values, np.float64)))
+    return Follows(jnp.exp, np.log(np.asarray(values, np.float64)))
 
 
-def bounded(values: Float[Leaf, "..."], low: float, high: float) -> paramax.Parameterize:
+def bounded(values: Float[Leaf, "..."], low: float, high: float) -> Follows:
     """Numbers that stay between two bounds."""
     part = (np.asarray(values, np.float64) - low) / (high - low)
     if not np.all((part > 0) & (part < 1)):
         raise ValueError(f"values must lie between {low:g} and {high:g} at the start, not at a bound")
-    return paramax.Parameterize(_between, np.log(part / (1 - part)), low=float(low), high=float(high))
+    bounds = (paramax.NonTrainable(np.asarray(x, np.float64)) for x in (low, high))
+    return Follows(_between, np.log(part / (1 - part)), *bounds)
 
 
-def fixed_where(values: Float[Leaf, "n *s"], fixed: Bool[np.ndarray, " n"]) -> paramax.Parameterize:
+def fixed_where(values: Float[Leaf, "n *s"], fixed: Bool[np.ndarray, " n"]) -> Follows:
     """Numbers of which those of some atoms stay as they are."""
-    return paramax.Parameterize(
-        _chosen, values, paramax.NonTrainable(np.asarray(values)), np.asarray(fixed)
-    )
+    return Follows(_chosen, np.asarray(values), paramax.NonTrainable(np.asarray(values)), np.asarray(fixed))
 
 
 def tied(values: Float[Leaf, "n *s"], members: Int[np.ndarray, " n"]) -> Tied:
@@ -84,7 +105,7 @@ def tied(values: Float[Leaf, "n *s"], members: Int[np.ndarray, " n"]) -> Tied:
     return Tied(sums / counts.reshape(-1, *[1] * (values.ndim - 1)), np.asarray(members))
 
 
-def _between(raw: Array, low: float, high: float) -> Array:
+def _between(raw: Array, low: Array, high: Array) -> Array:
     return low + (high - low) * jax.nn.sigmoid(raw)
 
 
@@ -111,6 +132,7 @@ class Parameters(AbstractParametrisation):
     @classmethod
     def of(cls, structure: AbstractStructure, nuisances: tuple[PyTree, ...]) -> "Parameters":
         """Of a problem, all steps one."""
+        structure, nuisances = _followed((structure, nuisances))
         count = len(paramax.unwrap(structure))
         named = dict(free_leaves((structure, nuisances)))
         shared = {f"{name}.values" for name, _ in _tied((structure, nuisances))}
@@ -137,9 +159,7 @@ class Parameters(AbstractParametrisation):
         return sum(int(np.size(step)) for step in self.steps.values())
 
     def __call__(self, free: Free) -> tuple[AbstractStructure, tuple[PyTree, ...]]:
-        return paramax.unwrap(
-            _changed(self.start, {k: jnp.asarray(self.steps[k]) * x for k, x in free.items()})
-        )
+        return paramax.unwrap(_changed(self.start, {k: jnp.asarray(self.steps[k]) * x for k, x in free.items()}))
 
     def moved(self, free: Free) -> tuple[PyTree, tuple[PyTree, ...]]:
         """The start with free numbers added, wrappers and all, on the host in float64."""
@@ -163,6 +183,15 @@ def _changed(tree: Tree, changes: dict[str, Any]) -> Tree:
 
 def _is_frozen(x: Any) -> bool:
     return isinstance(x, paramax.NonTrainable)
+
+
+def _followed(tree: Tree) -> Tree:
+    """The same with functions that are no leaves."""
+
+    def static(x: Any) -> Any:
+        return Follows(x.fn, *x.args, **x.kwargs) if isinstance(x, paramax.Parameterize) else x
+
+    return jax.tree.map(static, tree, is_leaf=lambda x: isinstance(x, paramax.Parameterize))
 
 
 def _tied(tree: PyTree) -> list[tuple[str, Any]]:

@@ -4,6 +4,10 @@
 
 What views have for themselves (shifts, turns, gains, backgrounds) is kept unless it is asked for, as are
 scale, blur and the probe's shape. One image is a series of one view.
+
+What all views have in common of shifts, turns and gains is the atoms': a shift of all images that a shift of
+the atoms would undo is none. So views are free in what they differ by only, unless something else tells where
+the atoms are or how bright (`placed`): a map beside the series, say, or a prior.
 """
 
 from collections.abc import Collection
@@ -18,7 +22,7 @@ from jaxtyping import Array, Float, PyTree
 
 from atomfit.inference.noise import AbstractNoise, WhiteNoise
 from atomfit.inference.observation import AbstractObservation, with_own
-from atomfit.inference.parameters import frozen
+from atomfit.inference.parameters import Follows, frozen
 from atomfit.projection.canvas import ViewCanvas
 from atomfit.projection.images import Camera
 from atomfit.projection.model import EachView
@@ -78,6 +82,7 @@ class SeriesObservation(AbstractObservation):
         probe: Probe | None = None,
         free: Collection[str] = ("backgrounds",),
         own: Collection[str] = (),
+        placed: bool = False,
     ) -> "SeriesObservation":
         """What images tell of a structure.
 
@@ -89,24 +94,18 @@ class SeriesObservation(AbstractObservation):
         - `probe`: what a point looks like; one Gaussian of no width if not given.
         - `free`: of "backgrounds", "gains", "shifts", "turns", "profile" (the probe's shape), "scale", "blur".
         - `own`: fields of the structure that the series has for itself, such as "displacements".
+        - `placed`: whether something else tells where the atoms are, so that views keep what they have in common.
         """
-        v = len(series)
-        ends: dict[str, tuple[int, ...]] = {"turns": (3,), "shifts": (2,), "gains": (), "backgrounds": ()}
-        numbers = {
-            name: np.full((v, *end), float(name == "gains"), np.float32) for name, end in ends.items()
-        }
-        views = EachView(**{name: x if name in free else frozen(x) for name, x in numbers.items()})
-        reach = float(
-            np.linalg.norm(np.asarray(structure.positions) - series.centre, axis=1).max(initial=1.0)
-        )
+        reach = float(np.linalg.norm(np.asarray(structure.positions) - series.centre, axis=1).max(initial=1.0))
         seen_through = make_probe("direct", reach) if probe is None else probe
         single = {"scale": np.asarray(1.0, np.float32), "blur": np.asarray(0.0, np.float32)}
         kept = {name: x if name in free else frozen(x) for name, x in single.items()}
         shape = frozen(seen_through)
         if "profile" in free:
             shape = eqx.tree_at(lambda p: p.profile, shape, seen_through.profile)
+        deep = len(seen_through.table) > 1
         nuisance = SeriesNuisance(
-            views, shape, own={name: getattr(structure, name) for name in own}, **kept
+            _views(series.views.rotations, free, placed, deep), shape, own={name: getattr(structure, name) for name in own}, **kept
         )
         variances = np.asarray(seen_through.variances, np.float64)
         return cls(
@@ -120,9 +119,7 @@ class SeriesObservation(AbstractObservation):
             camera=_camera(structure, series.pixel, series.shape, variances),
         )
 
-    def predict(
-        self, structure: AbstractStructure, nuisance: SeriesNuisance
-    ) -> Float[Array, "v rows columns"]:
+    def predict(self, structure: AbstractStructure, nuisance: SeriesNuisance) -> Float[Array, "v rows columns"]:
         atoms, probe = with_own(structure, nuisance.own), jax.tree.map(jnp.asarray, nuisance.probe)
 
         # Drawn anew for derivatives: nothing that grows with the number of views is kept.
@@ -150,6 +147,39 @@ class SeriesObservation(AbstractObservation):
         return 4 / 3 * np.pi * (0.5 * self.camera.pixel * min(self.camera.shape)) ** 3
 
 
+def _views(
+    rotations: Float[np.ndarray, "v 3 3"], free: Collection[str], placed: bool, deep: bool
+) -> EachView:
+    """Numbers of views, those that are not free frozen, and the others without what they have in common.
+
+    `deep` is whether the probe tells depths apart, so that no shift of atoms undoes one of all views.
+    """
+    v = len(rotations)
+    gauge = {"turns": rotations.reshape(-1, 3), "shifts": rotations[:, :2].reshape(-1, 3), "gains": np.ones((v, 1))}
+    if placed:
+        gauge = {}
+    elif deep:
+        del gauge["shifts"]
+    ends: dict[str, tuple[int, ...]] = {"turns": (3,), "shifts": (2,), "gains": (), "backgrounds": ()}
+    numbers: dict[str, PyTree] = {}
+    for name, end in ends.items():
+        start = np.full((v, *end), float(name == "gains"), np.float32)
+        if name not in free:
+            numbers[name] = frozen(start)
+        elif name in gauge:
+            common = np.linalg.qr(gauge[name])[0].astype(np.float32)
+            numbers[name] = Follows(_without_common, np.zeros_like(start), frozen(common), frozen(start))
+        else:
+            numbers[name] = start
+    return EachView(**numbers)
+
+
+def _without_common(changes: Array, common: Array, start: Array) -> Array:
+    """What views differ by, beside what they have in common, which is as it was."""
+    flat = jnp.ravel(changes)
+    return start + jnp.reshape(flat - common @ (common.T @ flat), jnp.shape(start))
+
+
 def _camera(
     structure: AbstractStructure,
     pixel: float,
@@ -160,6 +190,4 @@ def _camera(
     """Windows for a structure's atoms, with room to widen."""
     measured = MeasuringCanvas()
     structure.draw(measured)
-    return Camera.for_widths(
-        pixel, shape, room * float(measured.reach.max() / CUTOFF) ** 2, variances, CUTOFF
-    )
+    return Camera.for_widths(pixel, shape, room * float(measured.reach.max() / CUTOFF) ** 2, variances, CUTOFF)

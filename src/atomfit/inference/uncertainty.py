@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PyTree
+from scipy.linalg import cholesky, solve_triangular
 
 from atomfit.fitting.parameters import Free
 from atomfit.inference.problem import Objective, products
@@ -168,15 +169,30 @@ def measure_uncertainty(objective: Objective, free: Free) -> Uncertainty:
     own = np.diagonal(information)
     felt = own > 0
     scale = 1 / np.sqrt(np.where(felt, own, 1.0))
-    values, axes = np.linalg.eigh((information * np.outer(scale, scale))[np.ix_(felt, felt)])
-    told = values > _UNDETERMINED
-    ways = scale[felt, None] * axes[:, told] / np.sqrt(values[told])
+    inverse, volume = _inverse((information * np.outer(scale, scale))[np.ix_(felt, felt)])
     covariance = np.full((size, size), np.nan)
-    covariance[np.ix_(felt, felt)] = ways @ ways.T
-    volume = 0.5 * np.sum(np.log(2 * np.pi / values[told])) + np.sum(np.log(scale[felt]))
+    covariance[np.ix_(felt, felt)] = inverse * np.outer(scale[felt], scale[felt])
+    volume += np.sum(np.log(scale[felt]))
     # Free numbers are measured in steps: so is what is known of them.
     steps = np.asarray(objective.parametrisation.flat(objective.parametrisation.steps), np.float64)
     return Uncertainty(objective, free, covariance, float(volume + np.sum(np.log(steps[felt]))))
+
+
+def _inverse(matrix: Float[np.ndarray, "k k"]) -> tuple[Float[np.ndarray, "k k"], float]:
+    """Inverse of what is determined, and ½ log det 2π of it, of a matrix whose diagonal is one."""
+    try:
+        factor = cholesky(matrix, lower=True)
+        pivots = np.diagonal(factor)
+        if np.min(pivots, initial=1.0) ** 2 > _UNDETERMINED:
+            volume = 0.5 * len(matrix) * np.log(2 * np.pi) - np.sum(np.log(pivots))
+            half = solve_triangular(factor, np.eye(len(matrix)), lower=True)
+            return half.T @ half, float(volume)
+    except np.linalg.LinAlgError:
+        pass
+    values, axes = np.linalg.eigh(matrix)
+    told = values > _UNDETERMINED
+    ways = axes[:, told] / np.sqrt(values[told])
+    return ways @ ways.T, float(0.5 * np.sum(np.log(2 * np.pi / values[told])))
 
 
 def _information(objective: Objective, free: Free) -> Float[np.ndarray, "k k"]:

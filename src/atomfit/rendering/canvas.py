@@ -167,7 +167,9 @@ def summed(plan: WindowPlan, of_atom: Any, numbers: tuple[Any, Any], weights: Ar
         values = jax.vmap(of_atom)(starts, *numbers) * weights.reshape(-1, *[1] * len(plan.window))
         return add_windows(image, values, starts), None
 
-    empty = jnp.zeros(plan.shape, jnp.float32) + 0 * weights[0, 0]
+    first = of_atom(jnp.asarray(plan.starts)[0], *jax.tree.map(lambda x: jnp.asarray(x)[0], numbers))
+    # Zero, but not known to be: `linear_call` cannot take a derivative that vanishes for certain.
+    empty = jnp.zeros(plan.shape, jnp.float32) + 0 * weights[0, 0] * jnp.ravel(first)[0]
     blocked = (in_blocks(plan.starts), jax.tree.map(in_blocks, numbers), weights)
     return lax.scan(add, empty, blocked)[0]
 

@@ -267,7 +267,7 @@ def _moved(atoms: Atoms, to: Float[np.ndarray, "n q"]) -> Atoms:
         shape = IsotropicDisplacements.from_variances(to[:, d])
     else:
         shape = AnisotropicDisplacements.from_matrices(np.asarray(matrices_of_elements(to[:, d:-1])))
-    return Atoms(to[:, :d], shape, to[:, -1], atoms.numbers)
+    return Atoms(to[:, :d], displacements=shape, amplitudes=to[:, -1], numbers=atoms.numbers)
 
 
 def _map_alone(

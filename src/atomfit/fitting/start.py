@@ -72,7 +72,12 @@ def starting_model(
         shape = AnisotropicDisplacements.from_matrices(np.tile(matrix, (size, 1, 1)))
     weights, matrices = scatterers.terms(shape.matrices(d))
     peaks = np.sum(weights / np.sqrt(np.linalg.det(2 * np.pi * matrices)), axis=1)
-    atoms = Atoms(positions[which] - region.grid.origin, shape, relative / peaks, numbers[which])
+    atoms = Atoms(
+        positions[which] - region.grid.origin,
+        displacements=shape,
+        amplitudes=relative / peaks,
+        numbers=numbers[which],
+    )
     # Numpy until it is traced: every jax operation outside a jitted function is compiled on its own.
     return cast(MapModel(atoms, below.times(1 / mean_atom.height), scatterers), np.float32)
 

@@ -9,7 +9,7 @@ left. A loop of one's own may take the solver's place: `fit_at` makes a `Fit` of
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -133,8 +133,8 @@ def refine(
             tolerance=tolerance * len(paramax.unwrap(problem.structure)) / max(whole, 1),
             least=_ROUNDING * whole,
             max_iterations=max(max_iterations - len(history), 0),
-            misfit=lambda free, value, objective=objective: float(objective.misfit(free, value)),
-            progress=lambda i, value, done=len(history): progress(done + i, value),
+            misfit=partial(_misfit, objective),
+            progress=partial(_counting_from, len(history), progress),
         )
         if not np.isfinite(minimum.value):
             raise InputError(
@@ -148,6 +148,14 @@ def refine(
             break
         objective = adapted
     return Fit(objective, free, minimum.value * float(objective.unit), history, minimum.reason)
+
+
+def _misfit(objective: Objective, free: Free, value: float) -> float:
+    return float(objective.misfit(free, value))
+
+
+def _counting_from(done: int, progress: Callable[[int, float], None], iteration: int, value: float) -> None:
+    progress(done + iteration, value)
 
 
 def fit_at(objective: Objective, free: Free, reason: Ended = Ended.CONVERGED) -> Fit:

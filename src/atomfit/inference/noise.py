@@ -22,21 +22,30 @@ from atomfit.structure.canvas import Leaf
 
 
 class AbstractNoise(eqx.Module):
-    """A likelihood of data, given what was predicted.
-
-    `counted` is how much each value counts: 0 or 1, or any weight.
-    """
+    """A likelihood of data, given what was predicted."""
 
     @abc.abstractmethod
     def negative_log_likelihood(
         self, predicted: Float[Array, "..."], data: Float[Leaf, "..."], counted: Leaf
     ) -> Float[Array, ""]:
-        """Up to a constant."""
+        """Minus the logarithm of the likelihood, up to a constant.
+
+        **Arguments:**
+
+        - `predicted`, `data`: what is expected, and what was measured.
+        - `counted`: how much each value counts: whether it was measured, or any weight.
+        """
 
     def weighted(
         self, field: Float[Array, "..."], predicted: Float[Array, "..."], data: Leaf, counted: Leaf
     ) -> Float[Array, "..."]:
-        """The curvature by the prediction, times a field; for steps, so it should be positive."""
+        """The curvature by the prediction, times a field; for steps, so it should be positive.
+
+        **Arguments:**
+
+        - `field`: a change of the prediction.
+        - `predicted`, `data`, `counted`: as of the likelihood.
+        """
 
         def slope(predicted: Array) -> Array:
             return jax.grad(self.negative_log_likelihood)(predicted, data, counted)
@@ -44,7 +53,12 @@ class AbstractNoise(eqx.Module):
         return jax.jvp(slope, (predicted,), (field,))[1]
 
     def informing(self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf) -> "AbstractNoise":
-        """The same at the end of a fit, on the host: its `weighted` is the Fisher information."""
+        """The same at the end of a fit, on the host: its `weighted` is the Fisher information.
+
+        **Arguments:**
+
+        - `predicted`, `data`, `counted`: as of the likelihood.
+        """
         return self
 
     def adapted(
@@ -52,7 +66,10 @@ class AbstractNoise(eqx.Module):
     ) -> "AbstractNoise":
         """The same with what a fit has left of the data; itself if there is nothing to learn.
 
-        `free` is how many numbers were fitted to them.
+        **Arguments:**
+
+        - `predicted`, `data`, `counted`: as of the likelihood.
+        - `free`: how many numbers were fitted to the data.
         """
         return self
 
@@ -170,16 +187,25 @@ class LossNoise(AbstractPixelNoise):
 
 
 def count_noise(data: Float[np.ndarray, "..."], gain: float | None = None) -> LossNoise:
-    """Counts times a gain, which is taken from what a fit leaves if it is not given.
+    """Counts times a gain.
 
-    `data` tell how bright atoms are: the variance is constant below a thousandth of that.
+    **Arguments:**
+
+    - `data`: what is to be fitted. Below a thousandth of its brightest values the variance is constant.
+    - `gain`: what one count adds; taken from what a fit leaves if it is not given.
     """
     least = 1e-3 * float(np.quantile(np.abs(data), 0.999)) or 1e-3
     return LossNoise(PoissonLoss(gain, least), np.asarray(1.0 if gain is None else gain, np.float32))
 
 
 def robust_noise(data: Float[np.ndarray, "..."], freedom: float = 4.0) -> LossNoise:
-    """Student's t, of a size that is taken from what a fit leaves."""
+    """Student's t, of a size that is taken from what a fit leaves.
+
+    **Arguments:**
+
+    - `data`: what is to be fitted; tells where to begin.
+    - `freedom`: degrees of freedom; the fewer, the less pull large residuals have.
+    """
     scale = np.asarray(0.3 * float(np.quantile(np.abs(data), 0.999)), np.float32)
     return LossNoise(StudentLoss(scale, freedom), scale**2)
 
@@ -189,8 +215,8 @@ class SpectralNoise(AbstractNoise):
 
     **Fields:**
 
-    - `weights`: inverse of the power, up to a factor, on the half transform of the data; zero where there is
-        no information.
+    - `weights`: inverse of the power, up to a factor, on the half transform of the data; zero where there
+        is no information.
     - `inside`: which part of each value counts: 1 near the atoms, falling smoothly to 0 at the faces.
     - `deviation`: root of that factor; None to take it from what a fit leaves.
     - `known`: whether it was given.

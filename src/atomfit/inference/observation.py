@@ -2,8 +2,8 @@
 
 An observation of one's own needs one function, `predict`. Its derivatives, the curvature of the objective
 and what it tells of each number follow by automatic differentiation. What it does not know of itself (a
-background, a scale, a defocus) are the floating-point arrays of its `nuisance`, which a fit refines together
-with the structure, and whose uncertainty is part of the structure's.
+background, a scale, a defocus) are the floating-point arrays of its `nuisance`, which a fit refines
+together with the structure, and whose uncertainty is part of the structure's.
 """
 
 import abc

@@ -1,14 +1,14 @@
 """What is free in a problem: a tree of arrays in, one vector of free numbers out, and back.
 
-All floating-point arrays of a structure, and of what observations have for themselves, are free, unless they
-are wrapped. Wrappers are paramax's: one says how a part follows from other numbers.
+All floating-point arrays of a structure, and of what observations have for themselves, are free, unless
+they are wrapped. Wrappers are paramax's: one says how a part follows from other numbers.
 
     structure = frozen(structure, lambda s: s.amplitudes)
     structure = with_wrapped(structure, lambda s: s.amplitudes, positive)
     structure = with_wrapped(structure, lambda s: s.displacements.log_widths, partial(tied, members=kinds))
 
-Free numbers are zero at the start, and each is measured in a step of its own (`problem` finds them), so that
-no unit of anybody's is better than another.
+Free numbers are zero at the start, and each is measured in a step of its own (`problem` finds them), so
+that no unit of anybody's is better than another.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,8 @@ Tree = TypeVar("Tree", bound=PyTree)
 class Follows(paramax.AbstractUnwrappable[Array]):
     """Numbers that follow from others, all of which are free unless they are frozen.
 
-    It is `paramax.Parameterize` with a function that is no part of the tree, as a compiled program needs it.
+    It is `paramax.Parameterize` with a function that is no part of the tree, as a compiled program needs
+    it.
 
     **Fields:**
 
@@ -66,24 +67,48 @@ class Tied(paramax.AbstractUnwrappable[Array]):
 
 
 def with_wrapped(tree: Tree, where: Callable[[Tree], Any], wrap: Callable[[Any], Any]) -> Tree:
-    """A tree with a part, or a tuple of parts, wrapped: replaced by what it follows from."""
+    """A tree with a part, or a tuple of parts, wrapped: replaced by what it follows from.
+
+    **Arguments:**
+
+    - `tree`: a structure, say.
+    - `where`: its part.
+    - `wrap`: one of the functions below, or a wrapper of paramax.
+    """
     return eqx.tree_at(where, tree, replace_fn=wrap)
 
 
 def frozen(tree: Tree, where: Callable[[Tree], Any] = lambda tree: tree) -> Tree:
-    """A tree with a part, or all of it, that keeps its numbers."""
+    """A tree with a part, or all of it, that keeps its numbers.
+
+    **Arguments:**
+
+    - `tree`: a structure, say.
+    - `where`: its part, or a tuple of parts.
+    """
     if where(tree) is tree:
         return paramax.non_trainable(tree)
     return with_wrapped(tree, where, paramax.non_trainable)
 
 
 def positive(values: Float[Leaf, "..."]) -> Follows:
-    """Numbers that stay positive: their logarithms are free."""
+    """Numbers that stay positive: their logarithms are free.
+
+    **Arguments:**
+
+    - `values`: at the start.
+    """
     return Follows(jnp.exp, np.log(np.asarray(values, np.float64)))
 
 
 def bounded(values: Float[Leaf, "..."], low: float, high: float) -> Follows:
-    """Numbers that stay between two bounds."""
+    """Numbers that stay between two bounds.
+
+    **Arguments:**
+
+    - `values`: at the start, between the bounds.
+    - `low`, `high`: the bounds.
+    """
     part = (np.asarray(values, np.float64) - low) / (high - low)
     if not np.all((part > 0) & (part < 1)):
         raise ValueError(f"values must lie between {low:g} and {high:g} at the start, not at a bound")
@@ -92,12 +117,24 @@ def bounded(values: Float[Leaf, "..."], low: float, high: float) -> Follows:
 
 
 def fixed_where(values: Float[Leaf, "n *s"], fixed: Bool[np.ndarray, " n"]) -> Follows:
-    """Numbers of which those of some atoms stay as they are."""
+    """Numbers of which those of some atoms stay as they are.
+
+    **Arguments:**
+
+    - `values`: at the start.
+    - `fixed`: atoms whose numbers stay.
+    """
     return Follows(_chosen, np.asarray(values), paramax.NonTrainable(np.asarray(values)), np.asarray(fixed))
 
 
 def tied(values: Float[Leaf, "n *s"], members: Int[np.ndarray, " n"]) -> Tied:
-    """Numbers that atoms of a group share; they begin with the group's mean."""
+    """Numbers that atoms of a group share; they begin with the group's mean.
+
+    **Arguments:**
+
+    - `values`: of each atom, at the start.
+    - `members`: which group each atom belongs to, counted from 0.
+    """
     values, k = np.asarray(values, np.float64), int(members.max(initial=0)) + 1
     sums = np.zeros((k, *values.shape[1:]))
     np.add.at(sums, members, values)
@@ -159,7 +196,8 @@ class Parameters(AbstractParametrisation):
         return sum(int(np.size(step)) for step in self.steps.values())
 
     def __call__(self, free: Free) -> tuple[AbstractStructure, tuple[PyTree, ...]]:
-        return paramax.unwrap(_changed(self.start, {k: jnp.asarray(self.steps[k]) * x for k, x in free.items()}))
+        changes = {name: jnp.asarray(self.steps[name]) * number for name, number in free.items()}
+        return paramax.unwrap(_changed(self.start, changes))
 
     def moved(self, free: Free) -> tuple[PyTree, tuple[PyTree, ...]]:
         """The start with free numbers added, wrappers and all, on the host in float64."""

@@ -1,8 +1,8 @@
 """What is known of a structure beforehand, or should hold for it.
 
-A prior is any function of the structure that gives minus the logarithm of a probability, up to a constant: an
-interatomic potential divided by kT, springs, where atoms are known to be. It needs no derivatives; what it
-says of atoms is in steps, standard uncertainties, evidence and bias alike.
+A prior is any function of the structure that gives minus the logarithm of a probability, up to a constant:
+an interatomic potential divided by kT, springs, where atoms are known to be. It needs no derivatives; what
+it says of atoms is in steps, standard uncertainties, evidence and bias alike.
 """
 
 import abc
@@ -17,7 +17,7 @@ from atomfit.structure.canvas import AbstractStructure, Leaf
 
 
 class AbstractPrior(eqx.Module):
-    """A function of a structure. Subclassing is optional: any callable will do, if JAX can differentiate it."""
+    """A function of a structure; any callable will do as well, if JAX can differentiate it."""
 
     @abc.abstractmethod
     def __call__(self, structure: AbstractStructure) -> Float[Array, ""]:

@@ -2,13 +2,13 @@
 
     objective(structure, nuisances) = Σ -log p(data | structure, nuisance) + Σ prior(structure)
 
-in natural units: minus the logarithm of a probability, up to a constant. `Objective` is that as a function of
-free numbers, which any solver minimises. Steps follow the Gauss-Newton matrix, JᵀWJ of each observation and
-the Hessian of the priors, which is only ever multiplied with vectors.
+in natural units: minus the logarithm of a probability, up to a constant. `Objective` is that as a function
+of free numbers, which any solver minimises. Steps follow the Gauss-Newton matrix, JᵀWJ of each observation
+and the Hessian of the priors, which is only ever multiplied with vectors.
 
-How large a step of each number is, and the unit in which solvers see the objective, are theirs to know: each
-free number is measured where it changes the objective by about one half of that unit, which is chosen so that
-for a typical atom such a step is a fraction of its width.
+How large a step of each number is, and the unit in which solvers see the objective, are theirs to know:
+each free number is measured where it changes the objective by about one half of that unit, which is chosen
+so that for a typical atom such a step is a fraction of its width.
 """
 
 from collections.abc import Callable
@@ -32,10 +32,12 @@ from atomfit.support.errors import InputError
 
 Prior = Callable[[AbstractStructure], Float[Array, ""]]
 
-#: Signal-to-noise ratio of an atom's amplitude whose standard uncertainty, in units of a free number, is one.
+#: Signal-to-noise ratio of an atom's amplitude whose standard uncertainty, in units of a free number, is
+#: one.
 _STRENGTH = 5.0
 #: Probes of each diagonal, and how far one may lie from the median of alike numbers.
 _PROBES, _SPREAD = 2, 25.0
+_SIGNS = np.array([-1, 1], np.float32)
 
 
 class Problem(eqx.Module):
@@ -78,7 +80,7 @@ class Problem(eqx.Module):
             shape = eqx.filter_eval_shape(o.predict, structure, paramax.unwrap(o.nuisance)).shape
             if shape != np.shape(o.data):
                 raise InputError(
-                    f"observation {i} predicts an array of shape {shape}, and its data have {np.shape(o.data)}",
+                    f"observation {i} predicts an array of shape {shape}, its data have {np.shape(o.data)}",
                     "make them alike",
                     "observations",
                 )
@@ -121,7 +123,7 @@ class Objective(AbstractPosterior):
     def curvature(
         self, free: Free
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
-        """Products with the Gauss-Newton matrix and the priors' Hessian; the diagonal as it was measured."""
+        """Products with the Gauss-Newton matrix and the priors' Hessian; the diagonal is about one."""
         at = self.parametrisation.flat(free)
         unflat = self.parametrisation.unflat
         there, push = jax.linearize(lambda vector: self.predictions(unflat(vector)), at)
@@ -149,7 +151,7 @@ class Objective(AbstractPosterior):
         return replace(self, observations=observations)
 
     def adapted(self, free: Free) -> "Objective | None":
-        """The same with noise as a fit has left it, and windows for where atoms are; None if nothing changed."""
+        """The same with noise as a fit has left it, and windows for its atoms; None if nothing changed."""
         structure = paramax.unwrap(self.parametrisation.moved(free)[0])
         whole = sum(o.measurements for o in self.observations)
         observations = []
@@ -171,14 +173,14 @@ class Objective(AbstractPosterior):
             for o, p in zip(self.observations, predicted(self, free), strict=True)
         )
         alone = replace(self, observations=first, unit=np.asarray(1.0, np.float32))
-        diagonal = self.parametrisation.unflat(_diagonal(alone))
+        diagonal = self.parametrisation.unflat(jnp.asarray(_diagonal(alone)))
         structure = paramax.unwrap(self.parametrisation.start[0])
         strength = diagonal.get("[0].amplitudes")
         unit = 1.0
         if strength is not None:
             unit = float(np.median(np.asarray(structure.amplitudes) ** 2 * strength)) / _STRENGTH**2
         unit = unit if np.isfinite(unit) and unit > 0 else 1.0
-        steps = {
+        steps: dict[str, Leaf] = {
             name: np.sqrt(np.where(d > 0, unit / np.where(d > 0, d, 1.0), 0.0)).astype(np.float32)
             for name, d in diagonal.items()
         }
@@ -205,11 +207,11 @@ def _diagonal(objective: Objective) -> Float[np.ndarray, " k"]:
     for name, shape in shapes.items():
         tail = shape[1:]
         for k in np.ndindex(tail) if shape else [()]:
-            mask = {other: np.zeros(s, np.float32) for other, s in shapes.items()}
-            mask[name][(slice(None), *k) if shape else ()] = 1.0
-            flat = np.asarray(parameters.flat(mask))
-            for _ in range(_PROBES):
-                probes.append(flat * rng.choice(np.float32([-1, 1]), flat.shape))
+            ones: Free = {other: np.zeros(s, np.float32) for other, s in shapes.items()}
+            one = np.zeros(shape, np.float32)
+            one[(slice(None), *k) if shape else ()] = 1.0
+            flat = np.asarray(parameters.flat(ones | {name: one}))
+            probes += [flat * rng.choice(_SIGNS, flat.shape) for _ in range(_PROBES)]
             masks.append(flat > 0)
     images = np.asarray(products(objective, parameters.zeros(), np.array(probes)), np.float64)
     each = np.mean((images * probes).reshape(len(masks), _PROBES, -1), axis=1)

@@ -2,9 +2,9 @@
 
 The information on all free numbers is JᵀWJ of every observation, with the noise's own W, and the Hessian of
 the priors. Its inverse is the covariance of them all, nuisances marginalised: what a background, a shift or
-another observation leaves unknown is in the atoms' standard uncertainties. No derivative is written by hand:
-columns of the information are products with unit vectors, and atoms that share no data with a common third
-one are probed together (Curtis, Powell & Reid 1974).
+another observation leaves unknown is in the atoms' standard uncertainties. No derivative is written by
+hand: columns of the information are products with unit vectors, and atoms that share no data with a common
+third one are probed together (Curtis, Powell & Reid 1974).
 
 What data do not determine at all (the shift of all views against that of all atoms) has no part in it: such
 combinations are left out, and numbers that they reach are as uncertain as the rest of the data leave them.
@@ -39,7 +39,8 @@ from atomfit.support.errors import InputError
 
 #: Numbers whose matrix is inverted as a whole (4 GB of memory), at most.
 MOST = 12_000
-#: Combinations of numbers with less than this part of the information of numbers by themselves are undetermined.
+#: Combinations of numbers with less than this part of the information of numbers by themselves are
+#: undetermined.
 _UNDETERMINED = 1e-5
 #: Columns that are computed in one call.
 _AT_A_TIME = 256
@@ -84,18 +85,17 @@ class Uncertainty:
 
         The size of a particle, say, is `of(lambda structure, nuisances: jnp.std(structure.positions))`.
         """
-        value, slopes = _value_and_slopes(self.objective, self.free, function)
-        slopes = np.asarray(slopes, np.float64).reshape(value.size, -1)
+        value, of_numbers = _value_and_slopes(self.objective, self.free, function)
+        slopes = np.asarray(of_numbers, np.float64).reshape(value.size, -1)
         # What does not depend on a number does not mind that it is undetermined.
         reached = np.where(np.any(slopes != 0, axis=0)[:, None], np.nan_to_num(self.covariance), 0.0)
         variances = np.einsum("mk,km->m", slopes, reached @ slopes.T)
         unknown = (slopes != 0) @ np.isnan(np.diagonal(self.covariance))
         esd = np.sqrt(np.where((variances >= 0) & ~unknown, variances, np.nan))
-        bias = slopes @ self.bias + np.asarray(
-            _bent(self.objective, self.free, self._directions, function), np.float64
-        ).reshape(-1)
         raw = np.asarray(value, np.float64)
-        return Estimate(raw - bias.reshape(raw.shape), esd.reshape(raw.shape), bias.reshape(raw.shape))
+        bent = np.asarray(_bent(self.objective, self.free, self._directions, function), np.float64)
+        bias = (slopes @ self.bias).reshape(raw.shape) + bent
+        return Estimate(raw - bias, esd.reshape(raw.shape), bias)
 
     @cached_property
     def structure(self) -> AbstractStructure:
@@ -144,8 +144,8 @@ class Uncertainty:
 
     def _esd(self, function: Function) -> Float[np.ndarray, "..."]:
         """Of numbers that are refined; NaN of those that do not depend on any."""
-        value, slopes = _value_and_slopes(self.objective, self.free, function)
-        slopes = np.asarray(slopes, np.float64).reshape(value.size, -1)
+        value, of_numbers = _value_and_slopes(self.objective, self.free, function)
+        slopes = np.asarray(of_numbers, np.float64).reshape(value.size, -1)
         variances = np.empty(len(slopes))
         for m, row in enumerate(slopes):
             which = np.flatnonzero(row)

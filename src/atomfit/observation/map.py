@@ -2,10 +2,10 @@
 
     density(r) = scale · structure(r), blurred + background(r)
 
-What counts are the voxels around the atoms, as in `build`. Scale and blur are one and zero, and kept, unless
-they are asked for: where two maps, or a map and a tilt series, are observations of one structure, each needs
-a scale of its own, and a resolution of its own. Other parts of the structure may be its own altogether (`own`):
-then positions alone are in common, say.
+What counts are the voxels around the atoms, as in `build`. Scale and blur are one and zero, and kept,
+unless they are asked for: where two maps, or a map and a tilt series, are observations of one structure,
+each needs a scale of its own, and a resolution of its own. Other parts of the structure may be its own
+altogether (`own`): then positions alone are in common, say.
 """
 
 from collections.abc import Collection
@@ -13,8 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 from scipy.spatial import cKDTree
@@ -93,8 +91,8 @@ class MapObservation(AbstractObservation):
 
         - `density`: the map.
         - `structure`: about where its atoms are.
-        - `noise`: how voxels err; a measured spectrum weighs spatial frequencies; white noise, of a size that is
-            taken from what a fit leaves, if not given.
+        - `noise`: how voxels err; a measured spectrum weighs spatial frequencies; white noise, of a size
+            that is taken from what a fit leaves, if not given.
         - `background`: beneath the atoms, by name or to start from (map units).
         - `free`: "scale" and "blur", where the map has its own.
         - `own`: fields of the structure that the map has for itself, such as "displacements".

@@ -5,9 +5,9 @@
 What views have for themselves (shifts, turns, gains, backgrounds) is kept unless it is asked for, as are
 scale, blur and the probe's shape. One image is a series of one view.
 
-What all views have in common of shifts, turns and gains is the atoms': a shift of all images that a shift of
-the atoms would undo is none. So views are free in what they differ by only, unless something else tells where
-the atoms are or how bright (`placed`): a map beside the series, say, or a prior.
+What all views have in common of shifts, turns and gains is the atoms': a shift of all images that a shift
+of the atoms would undo is none. So views are free in what they differ by only, unless something else tells
+where the atoms are or how bright (`placed`): a map beside the series, say, or a prior.
 """
 
 from collections.abc import Collection
@@ -92,11 +92,15 @@ class SeriesObservation(AbstractObservation):
         - `structure`: about where its atoms are.
         - `noise`: how pixels err; white, of a size taken from what a fit leaves, if not given.
         - `probe`: what a point looks like; one Gaussian of no width if not given.
-        - `free`: of "backgrounds", "gains", "shifts", "turns", "profile" (the probe's shape), "scale", "blur".
+        - `free`: of "backgrounds", "gains", "shifts", "turns", "profile" (the probe's shape), "scale",
+            "blur".
         - `own`: fields of the structure that the series has for itself, such as "displacements".
-        - `placed`: whether something else tells where the atoms are, so that views keep what they have in common.
+        - `placed`: whether something else tells where the atoms are, so that views keep what they have in
+            common.
         """
-        reach = float(np.linalg.norm(np.asarray(structure.positions) - series.centre, axis=1).max(initial=1.0))
+        reach = float(
+            np.linalg.norm(np.asarray(structure.positions) - series.centre, axis=1).max(initial=1.0)
+        )
         seen_through = make_probe("direct", reach) if probe is None else probe
         single = {"scale": np.asarray(1.0, np.float32), "blur": np.asarray(0.0, np.float32)}
         kept = {name: x if name in free else frozen(x) for name, x in single.items()}
@@ -105,7 +109,10 @@ class SeriesObservation(AbstractObservation):
             shape = eqx.tree_at(lambda p: p.profile, shape, seen_through.profile)
         deep = len(seen_through.table) > 1
         nuisance = SeriesNuisance(
-            _views(series.views.rotations, free, placed, deep), shape, own={name: getattr(structure, name) for name in own}, **kept
+            _views(series.views.rotations, free, placed, deep),
+            shape,
+            own={name: getattr(structure, name) for name in own},
+            **kept,
         )
         variances = np.asarray(seen_through.variances, np.float64)
         return cls(
@@ -119,7 +126,9 @@ class SeriesObservation(AbstractObservation):
             camera=_camera(structure, series.pixel, series.shape, variances),
         )
 
-    def predict(self, structure: AbstractStructure, nuisance: SeriesNuisance) -> Float[Array, "v rows columns"]:
+    def predict(
+        self, structure: AbstractStructure, nuisance: SeriesNuisance
+    ) -> Float[Array, "v rows columns"]:
         atoms, probe = with_own(structure, nuisance.own), jax.tree.map(jnp.asarray, nuisance.probe)
 
         # Drawn anew for derivatives: nothing that grows with the number of views is kept.
@@ -155,7 +164,11 @@ def _views(
     `deep` is whether the probe tells depths apart, so that no shift of atoms undoes one of all views.
     """
     v = len(rotations)
-    gauge = {"turns": rotations.reshape(-1, 3), "shifts": rotations[:, :2].reshape(-1, 3), "gains": np.ones((v, 1))}
+    gauge = {
+        "turns": rotations.reshape(-1, 3),
+        "shifts": rotations[:, :2].reshape(-1, 3),
+        "gains": np.ones((v, 1)),
+    }
     if placed:
         gauge = {}
     elif deep:
@@ -190,4 +203,6 @@ def _camera(
     """Windows for a structure's atoms, with room to widen."""
     measured = MeasuringCanvas()
     structure.draw(measured)
-    return Camera.for_widths(pixel, shape, room * float(measured.reach.max() / CUTOFF) ** 2, variances, CUTOFF)
+    return Camera.for_widths(
+        pixel, shape, room * float(measured.reach.max() / CUTOFF) ** 2, variances, CUTOFF
+    )

@@ -58,7 +58,10 @@ class ViewCanvas(AbstractCanvas):
         spreads = jnp.asarray(spreads)
         unit = 1.0 if spreads.ndim == 1 else jnp.eye(3, dtype=jnp.float32)
         drawn = Drawn(
-            centres - self._origin, spreads + self._blur * unit, jnp.asarray(weights), self._probe
+            jnp.asarray(centres) - self._origin,
+            spreads + self._blur * unit,
+            jnp.asarray(weights),
+            self._probe,
         )
         return draw_view(drawn, self._view, self._rotation, self._centre, self._camera)
 

@@ -77,8 +77,12 @@ class TiltModel(eqx.Module):
     def drawn(self) -> Drawn:
         """What all views share."""
         atoms = self.atoms
-        numbers = (atoms.positions, atoms.displacements.spreads(3), atoms.amplitudes)
-        return Drawn(*(jnp.asarray(x) for x in numbers), self.probe)
+        return Drawn(
+            jnp.asarray(atoms.positions),
+            jnp.asarray(atoms.displacements.spreads(3)),
+            jnp.asarray(atoms.amplitudes),
+            self.probe,
+        )
 
 
 def refined_views(nominal: Views, each: EachView, pixel: float) -> Views:

@@ -83,7 +83,10 @@ def without_atoms(series: TiltSeries, held: Bool[np.ndarray, " v"]) -> TiltFit:
     fitted = counted & ~held[:, None, None]
     variance = max(float(np.mean(left[fitted].astype(np.float64) ** 2)), 1e-30)
     atoms = Atoms(
-        np.zeros((0, 3)), IsotropicDisplacements(np.zeros((0, 1))), np.zeros(0), np.zeros(0, np.int64)
+        np.zeros((0, 3)),
+        displacements=IsotropicDisplacements(np.zeros((0, 1))),
+        amplitudes=np.zeros(0),
+        numbers=np.zeros(0, np.int64),
     )
     r_factors = [r_factor(series.images[k][counted[k]], images[k][counted[k]]) for k in range(n)]
     return TiltFit(

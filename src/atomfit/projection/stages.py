@@ -134,7 +134,12 @@ class Run:
         n, v = len(self.positions), len(self.series)
         u = ((WIDE if wide else 0.1) * self.distance) ** 2
         shape = IsotropicDisplacements.from_variances(np.full(n, u))
-        atoms = Atoms(self.positions, shape, self.numbers / np.mean(self.numbers), self.numbers)
+        atoms = Atoms(
+            self.positions,
+            displacements=shape,
+            amplitudes=self.numbers / np.mean(self.numbers),
+            numbers=self.numbers,
+        )
         zeros = [np.zeros((v, *tail)) for tail in ((3,), (2,), ())]
         views = EachView(zeros[0], zeros[1], np.ones(v), zeros[2])
         model = single(TiltModel(atoms, make_probe("direct", self.reach), views))

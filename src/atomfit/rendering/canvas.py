@@ -1,9 +1,9 @@
 """Structures drawn on voxels: windows planned on the host, then filled and differentiated under jit.
 
-A structure draws itself (`structure.canvas`), in one call or several. `MeasuringCanvas` is drawn on once, with
-numbers, and remembers which windows each call needs; `VoxelCanvas` has these windows and the same calls come
-again, traced. Gaussians go through `render`; any other density is evaluated at its windows' voxels, some
-atoms at a time, and added like theirs.
+A structure draws itself (`structure.canvas`), in one call or several. `MeasuringCanvas` is drawn on once,
+with numbers, and remembers which windows each call needs; `VoxelCanvas` has these windows and the same
+calls come again, traced. Gaussians go through `render`; any other density is evaluated at its windows'
+voxels, some atoms at a time, and added like theirs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -67,9 +67,13 @@ class MeasuringCanvas(AbstractCanvas):
         return np.max([reach for _, reach in self.calls], axis=0)
 
     def plans(self, grid: Grid, room: float = 1.0, devices: int = 1) -> tuple[WindowPlan, ...]:
-        """Windows of each call, so much larger than they need to be.
+        """Windows of each call; nearly cubic ones are cubic, so that structures share compiled code.
 
-        Nearly cubic ones are cubic, so that similar structures share compiled code.
+        **Arguments:**
+
+        - `grid`: of the voxels.
+        - `room`: by how much windows are larger than they need to be.
+        - `devices`: how many of JAX's devices share the work.
         """
         plans = []
         for centres, reach in self.calls:
@@ -147,7 +151,7 @@ class VoxelCanvas(AbstractCanvas):
         return summed(plan, of_atom, atoms, jnp.asarray(weights)[plan.order])
 
 
-def summed(plan: WindowPlan, of_atom: Any, numbers: tuple[Any, Any], weights: Array) -> Array:
+def summed(plan: WindowPlan, of_atom: Any, numbers: tuple[Any, ...], weights: Array) -> Array:
     """Windows of atoms, filled some at a time and added."""
     n = len(plan.starts)
     size = min(_AT_A_TIME, n)

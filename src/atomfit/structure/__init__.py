@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.structure.anharmonic import AnharmonicAtoms as AnharmonicAtoms
     from atomfit.structure.atoms import AbstractDisplacements as AbstractDisplacements
     from atomfit.structure.atoms import AnisotropicDisplacements as AnisotropicDisplacements
     from atomfit.structure.atoms import Atoms as Atoms
     from atomfit.structure.atoms import IsotropicDisplacements as IsotropicDisplacements
     from atomfit.structure.atoms import elements_of_matrices as elements_of_matrices
     from atomfit.structure.atoms import matrices_of_elements as matrices_of_elements
+    from atomfit.structure.canvas import AbstractCanvas as AbstractCanvas
+    from atomfit.structure.canvas import AbstractStructure as AbstractStructure
     from atomfit.structure.elements import Element as Element
     from atomfit.structure.elements import bulk_structure as bulk_structure
     from atomfit.structure.elements import element as element
@@ -42,6 +45,8 @@ else:
                 "elements_of_matrices",
                 "matrices_of_elements",
             ],
+            "canvas": ["AbstractCanvas", "AbstractStructure"],
+            "anharmonic": ["AnharmonicAtoms"],
             "grid": ["Grid", "DensityMap"],
             "elements": [
                 "Element",

@@ -1,13 +1,13 @@
 """Atoms that do not move harmonically: Gaussians with third and fourth cumulants (Gram-Charlier).
 
-An atom in a well that is steeper on one side, or that visits a place with a long tail, has a density that is
-no Gaussian, and one that is fitted to it follows the middle of it and not the covariance. The expansion in
-derivatives of the Gaussian (Johnson & Levy 1974; Trueblood et al. 1996, eq. 12)
+An atom in a well that is steeper on one side, or that visits a place with a long tail, has a density that
+is no Gaussian, and one that is fitted to it follows the middle of it and not the covariance. The expansion
+in derivatives of the Gaussian (Johnson & Levy 1974; Trueblood et al. 1996, eq. 12)
 
     ρ = A [1 - 1/3! Σ C_jkl ∂_j ∂_k ∂_l + 1/4! Σ D_jklm ∂_j ∂_k ∂_l ∂_m] N(r - x; U)
 
-has mean x, covariance U, third cumulants C and fourth cumulants D. A blur adds to U and leaves C and D as they
-are; a projection takes each of their indices to the image. So all data see the same numbers.
+has mean x, covariance U, third cumulants C and fourth cumulants D. A blur adds to U and leaves C and D as
+they are; a projection takes each of their indices to the image. So all data see the same numbers.
 
 It is drawn through `AbstractCanvas.densities` and has no derivative or overlap of its own: as anyone's
 displacement model would be.
@@ -52,12 +52,24 @@ class AnharmonicAtoms(AbstractStructure):
         """Gaussian atoms, to begin with."""
         n, d = atoms.positions.shape
         third, fourth = (np.zeros((n, len(unique_indices(d, order)))) for order in (3, 4))
-        return cls(atoms.positions, atoms.displacements, third, fourth, atoms.amplitudes, atoms.numbers)
+        return cls(
+            atoms.positions,
+            displacements=atoms.displacements,
+            third=third,
+            fourth=fourth,
+            amplitudes=atoms.amplitudes,
+            numbers=atoms.numbers,
+        )
 
     @property
     def atoms(self) -> Atoms:
         """The same without cumulants: mean, covariance and integral of each atom."""
-        return Atoms(self.positions, self.displacements, self.amplitudes, self.numbers)
+        return Atoms(
+            self.positions,
+            displacements=self.displacements,
+            amplitudes=self.amplitudes,
+            numbers=self.numbers,
+        )
 
     def draw(self, canvas: AbstractCanvas) -> Float[Array, "..."]:
         d = self.positions.shape[1]
@@ -94,7 +106,9 @@ def gram_charlier(
     trace = jnp.einsum("jkl,kl->j", third, precision)
     odd = jnp.einsum("jkl,nj,nk,nl->n", third, y, y, y) - 3 * y @ trace
     traces = jnp.einsum("jklm,lm->jk", fourth, precision)
-    even = jnp.einsum("jklm,nj,nk,nl,nm->n", fourth, y, y, y, y) - 6 * jnp.einsum("jk,nj,nk->n", traces, y, y)
+    even = jnp.einsum("jklm,nj,nk,nl,nm->n", fourth, y, y, y, y) - 6 * jnp.einsum(
+        "jk,nj,nk->n", traces, y, y
+    )
     even += 3 * jnp.sum(traces * precision)
     return gaussian * (1 + odd / 6 + even / 24)
 

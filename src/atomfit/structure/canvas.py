@@ -1,12 +1,13 @@
 """What atoms are drawn on, and what can draw itself: the meeting place of structures and observations.
 
-An observation knows where its voxels or pixels are and what blurs them; a structure knows what its atoms look
-like. Neither needs to know the other: a structure draws itself on a canvas, which an observation provides.
+An observation knows where its voxels or pixels are and what blurs them; a structure knows what its atoms
+look like. Neither needs to know the other: a structure draws itself on a canvas, which an observation
+provides.
 
     image = structure.draw(canvas)
 
-A canvas draws two things. `gaussians` is quick, and has closed forms behind it. `densities` draws whatever a
-function of one atom's numbers says, and is differentiated automatically: a displacement model or a form
+A canvas draws two things. `gaussians` is quick, and has closed forms behind it. `densities` draws whatever
+a function of one atom's numbers says, and is differentiated automatically: a displacement model or a form
 factor of one's own needs no more than that function.
 """
 
@@ -20,7 +21,8 @@ from jaxtyping import Array, Float, PyTree
 
 Leaf = Array | np.ndarray
 
-#: Density of one atom of integral one at offsets from its centre (k, d), of its numbers, of the canvas's axes
+#: Density of one atom of integral one at offsets from its centre (k, d), of its numbers, of the canvas's
+#: axes
 #: in the specimen's (d, 3) and of a variance (Å²) that blurs it in addition.
 AtomDensity = Callable[[Any, Any, Any, Any], Any]
 

@@ -44,9 +44,9 @@ def with_atoms(
     widths = np.full((len(row), 1), float(np.asarray(log_widths(model))[0, 0]), np.float32)
     atoms = Atoms(
         (after.positions - centre).astype(np.float32),
-        IsotropicDisplacements(widths),
-        amplitudes.astype(np.float32),
-        after.numbers,
+        displacements=IsotropicDisplacements(widths),
+        amplitudes=amplitudes.astype(np.float32),
+        numbers=after.numbers,
     )
     return eqx.tree_at(lambda m: m.atoms, model, atoms)
 

@@ -10,6 +10,7 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
@@ -50,7 +51,11 @@ class AbstractObservation(eqx.Module):
             self.predict(structure, nuisance), jnp.asarray(self.data), jnp.asarray(self.counted)
         )
 
-    def planned(self, structure: AbstractStructure) -> "AbstractObservation":
+    def known(self, nuisance: PyTree) -> Float[Array, ""] | float:
+        """What is known beforehand of what the observation has for itself: minus a log probability."""
+        return 0.0
+
+    def planned(self, structure: AbstractStructure, nuisance: PyTree) -> "AbstractObservation":
         """The same made ready for atoms that are about where a structure has them; called on the host."""
         return self
 
@@ -69,11 +74,18 @@ class AbstractObservation(eqx.Module):
         return float("nan")
 
 
-def with_own(structure: Any, own: dict[str, Any]) -> Any:
-    """A structure as an observation sees it that has some of its parts for itself.
+def with_own(structure: Any, own: dict[str, Any], which: Any = None) -> Any:
+    """A structure as an observation sees it that shows some atoms, or has parts for itself.
 
-    `own` are these, by the names of the structure's fields.
+    **Arguments:**
+
+    - `structure`: with all of its atoms.
+    - `own`: parts that are the observation's, by the names of the structure's fields; of the atoms it
+        shows.
+    - `which`: indices of these; all if None.
     """
+    if which is not None:
+        structure = jax.tree.map(lambda leaf: leaf[which], structure)
     if not own:
         return structure
     names = tuple(sorted(own))

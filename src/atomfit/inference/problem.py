@@ -26,6 +26,7 @@ from atomfit.fitting.parameters import Free
 from atomfit.fitting.posterior import AbstractPosterior, Evaluation
 from atomfit.inference.observation import AbstractObservation
 from atomfit.inference.parameters import Parameters
+from atomfit.rendering.canvas import CUTOFF, MeasuringCanvas
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.support.compiled import kept
 from atomfit.support.errors import InputError
@@ -72,7 +73,7 @@ class Problem(eqx.Module):
         **Raises:** `InputError` if nothing is free, or a prediction is not like its data.
         """
         structure = paramax.unwrap(jax.tree.map(_host, self.structure))
-        observations = tuple(o.planned(structure) for o in self.observations)
+        observations = tuple(o.planned(structure, paramax.unwrap(o.nuisance)) for o in self.observations)
         parameters = Parameters.of(self.structure, tuple(o.nuisance for o in observations))
         if not parameters.size:
             raise InputError("nothing is free", "leave something unfrozen", "structure")
@@ -106,14 +107,14 @@ class Objective(AbstractPosterior):
         structure, nuisances = self.parametrisation(free)
         pairs = zip(self.observations, nuisances, strict=True)
         data = sum((o.negative_log_likelihood(structure, own) for o, own in pairs), jnp.zeros(()))
-        return data / self.unit + self._known(structure)
+        return data / self.unit + self._known(structure, nuisances)
 
     def evaluate(self, free: Free) -> Evaluation:
         """Objective and gradient."""
         return Evaluation(*jax.value_and_grad(self._of_vector)(self.parametrisation.flat(free)))
 
     def misfit(self, free: Free, value: Float[Array, ""] | float) -> Float[Array, ""] | float:
-        return value - self._known(self.parametrisation(free)[0]) if self.priors else value
+        return value - self._known(*self.parametrisation(free))
 
     def predictions(self, free: Free) -> tuple[Float[Array, "..."], ...]:
         """What each observation would be without noise."""
@@ -134,11 +135,8 @@ class Objective(AbstractPosterior):
                 o.noise.weighted(field, predicted, jnp.asarray(o.data), jnp.asarray(o.counted)) / self.unit
                 for o, field, predicted in zip(self.observations, push(vector), there, strict=True)
             )
-            image = pull(weighted)[0]
-            if not self.priors:
-                return image
-            known = jax.grad(lambda v: self._known(self.parametrisation(unflat(v))[0]))
-            return image + jax.jvp(known, (at,), (vector,))[1]
+            slope = jax.grad(lambda v: self._known(*self.parametrisation(unflat(v))))
+            return pull(weighted)[0] + jax.jvp(slope, (at,), (vector,))[1]
 
         return product, jnp.ones_like(at)
 
@@ -152,13 +150,13 @@ class Objective(AbstractPosterior):
 
     def adapted(self, free: Free) -> "Objective | None":
         """The same with noise as a fit has left it, and windows for its atoms; None if nothing changed."""
-        structure = paramax.unwrap(self.parametrisation.moved(free)[0])
+        structure, nuisances = paramax.unwrap(self.parametrisation.moved(free))
         whole = sum(o.measurements for o in self.observations)
         observations = []
-        for o, p in zip(self.observations, predicted(self, free), strict=True):
+        for o, own, p in zip(self.observations, nuisances, predicted(self, free), strict=True):
             share = self.parametrisation.size * o.measurements / whole
             noise = o.noise.adapted(np.asarray(p, np.float64), o.data, o.counted, share)
-            observations.append(eqx.tree_at(lambda o: o.noise, o, noise).planned(structure))
+            observations.append(eqx.tree_at(lambda o: o.noise, o, noise).planned(structure, own))
         if eqx.tree_equal(tuple(observations), self.observations, rtol=0.02):
             return None
         return replace(self, observations=tuple(observations))
@@ -174,12 +172,7 @@ class Objective(AbstractPosterior):
         )
         alone = replace(self, observations=first, unit=np.asarray(1.0, np.float32))
         diagonal = self.parametrisation.unflat(jnp.asarray(_diagonal(alone)))
-        structure = paramax.unwrap(self.parametrisation.start[0])
-        strength = diagonal.get("[0].amplitudes")
-        unit = 1.0
-        if strength is not None:
-            unit = float(np.median(np.asarray(structure.amplitudes) ** 2 * strength)) / _STRENGTH**2
-        unit = unit if np.isfinite(unit) and unit > 0 else 1.0
+        unit = _unit(paramax.unwrap(self.parametrisation.start[0]), diagonal)
         steps: dict[str, Leaf] = {
             name: np.sqrt(np.where(d > 0, unit / np.where(d > 0, d, 1.0), 0.0)).astype(np.float32)
             for name, d in diagonal.items()
@@ -190,8 +183,27 @@ class Objective(AbstractPosterior):
     def _of_vector(self, vector: Float[Array, " k"]) -> Float[Array, ""]:
         return self(self.parametrisation.unflat(vector))
 
-    def _known(self, structure: AbstractStructure) -> Float[Array, ""]:
-        return sum((jnp.asarray(p(structure)) for p in self.priors), jnp.zeros(())) / self.unit
+    def _known(self, structure: AbstractStructure, nuisances: tuple[PyTree, ...]) -> Float[Array, ""]:
+        of_structure = sum((jnp.asarray(p(structure)) for p in self.priors), jnp.zeros(()))
+        pairs = zip(self.observations, nuisances, strict=True)
+        return sum((jnp.asarray(o.known(own)) for o, own in pairs), of_structure) / self.unit
+
+
+def _unit(structure: AbstractStructure, diagonal: Free) -> float:
+    """What solvers divide the objective by, from the signal-to-noise ratio of a typical atom.
+
+    That is of a lone Gaussian whose place is known as well, or whose amplitude is: one of the two is free.
+    """
+    measured = MeasuringCanvas()
+    structure.draw(measured)
+    width = float(measured.reach.max()) / CUTOFF
+    strengths = {
+        "[0].positions": np.asarray(2 * width**2),
+        "[0].amplitudes": np.asarray(structure.amplitudes) ** 2,
+    }
+    told = [np.median(diagonal[name] * square) for name, square in strengths.items() if name in diagonal]
+    unit = float(told[0]) / _STRENGTH**2 if told else 1.0
+    return unit if np.isfinite(unit) and unit > 0 else 1.0
 
 
 def _diagonal(objective: Objective) -> Float[np.ndarray, " k"]:

@@ -13,8 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, PyTree
+import paramax
+from jaxtyping import Array, Bool, Float, Int, PyTree
 from scipy.spatial import cKDTree
 
 from atomfit.fitting.model import AbstractBackground
@@ -62,6 +64,7 @@ class MapObservation(AbstractObservation):
     - `data`, `counted`, `noise`, `nuisance`: as of every observation; of a region around the atoms.
     - `spacing`, `origin`: of its grid (Å; x, y, z).
     - `plans`: windows of the structure's calls to a canvas.
+    - `which`: indices of the atoms that it shows; all if None.
     - `devices`: how many of JAX's devices draw.
     """
 
@@ -72,6 +75,7 @@ class MapObservation(AbstractObservation):
     spacing: Float[Leaf, " d"]
     origin: Float[Leaf, " d"]
     plans: tuple[WindowPlan, ...] = ()
+    which: Int[Leaf, " m"] | None = None
     devices: int = eqx.field(static=True, default=1)
 
     @classmethod
@@ -83,7 +87,8 @@ class MapObservation(AbstractObservation):
         noise: AbstractNoise | NoiseSpectrum | None = None,
         background: Background | AbstractBackground = "constant",
         free: Collection[str] = (),
-        own: Collection[str] = (),
+        own: Collection[str] | dict[str, PyTree] = (),
+        which: Int[np.ndarray, " m"] | None = None,
     ) -> "MapObservation":
         """What a map tells of a structure.
 
@@ -95,8 +100,13 @@ class MapObservation(AbstractObservation):
             that is taken from what a fit leaves, if not given.
         - `background`: beneath the atoms, by name or to start from (map units).
         - `free`: "scale" and "blur", where the map has its own.
-        - `own`: fields of the structure that the map has for itself, such as "displacements".
+        - `own`: fields of the structure that the map has for itself, such as "displacements"; or by these
+            names where they begin.
+        - `which`: indices of the atoms that it shows; all if None.
         """
+        structure = with_own(structure, {}, which)
+        parts = own if isinstance(own, dict) else {name: getattr(structure, name) for name in own}
+        structure = with_own(structure, parts)
         measured = MeasuringCanvas()
         structure.draw(measured)
         radius, positions = float(measured.reach.max()), np.asarray(structure.positions, np.float64)
@@ -113,18 +123,19 @@ class MapObservation(AbstractObservation):
             data=region.values,
             counted=region.mask.astype(np.float32),
             noise=WhiteNoise() if noise is None else noise,
-            nuisance=MapNuisance(below, own={name: getattr(structure, name) for name in own}, **kept),
+            nuisance=MapNuisance(below, own=parts, **kept),
             spacing=np.asarray(density.grid.spacing, np.float32),
             origin=np.asarray(region.grid.origin, np.float32),
+            which=which,
         )
 
     def predict(self, structure: AbstractStructure, nuisance: MapNuisance) -> Float[Array, "..."]:
         canvas = VoxelCanvas(self.plans, self.spacing, self.origin, nuisance.blur)
-        atoms = nuisance.scale * with_own(structure, nuisance.own).draw(canvas)
+        atoms = nuisance.scale * with_own(structure, nuisance.own, self.which).draw(canvas)
         return atoms + nuisance.background.density(self.data.shape, self.spacing)
 
-    def planned(self, structure: AbstractStructure) -> "MapObservation":
-        measured = self._measured(structure)
+    def planned(self, structure: AbstractStructure, nuisance: MapNuisance) -> "MapObservation":
+        measured = self._measured(structure, nuisance)
         needed = measured.plans(self.grid)
         if len(needed) == len(self.plans) and all(map(holds, self.plans, needed)):
             return self
@@ -132,11 +143,13 @@ class MapObservation(AbstractObservation):
 
     def interacting(self, structure: AbstractStructure) -> Bool[np.ndarray, "n n"]:
         n = len(structure)
-        reach = _TOGETHER * float(self._measured(structure).reach.max())
+        shown = np.arange(n) if self.which is None else np.asarray(self.which)
+        reach = _TOGETHER * float(self._measured(structure, paramax.unwrap(self.nuisance)).reach.max())
         if isinstance(self.noise, SpectralNoise):
             reach += COLOURED_MARGIN / 2
         found = np.eye(n, dtype=bool)
-        pairs = cKDTree(np.asarray(structure.positions)).query_pairs(reach, output_type="ndarray")
+        places = np.asarray(structure.positions)[shown]
+        pairs = shown[cKDTree(places).query_pairs(reach, output_type="ndarray")]
         found[pairs[:, 0], pairs[:, 1]] = found[pairs[:, 1], pairs[:, 0]] = True
         return found
 
@@ -151,9 +164,9 @@ class MapObservation(AbstractObservation):
     def volume(self) -> float:
         return self.measurements * self.grid.voxel_volume
 
-    def _measured(self, structure: AbstractStructure) -> MeasuringCanvas:
-        canvas = MeasuringCanvas()
-        structure.draw(canvas)
+    def _measured(self, structure: AbstractStructure, nuisance: MapNuisance) -> MeasuringCanvas:
+        canvas = MeasuringCanvas(float(nuisance.blur))
+        with_own(structure, jax.tree.map(np.asarray, nuisance.own), self.which).draw(canvas)
         return canvas
 
 

@@ -7,7 +7,7 @@ scale, blur and the probe's shape. One image is a series of one view.
 
 What all views have in common of shifts, turns and gains is the atoms': a shift of all images that a shift
 of the atoms would undo is none. So views are free in what they differ by only, unless something else tells
-where the atoms are or how bright (`placed`): a map beside the series, say, or a prior.
+where the atoms are (`placed`): a map beside the series, say, or a prior.
 """
 
 from collections.abc import Collection
@@ -80,6 +80,7 @@ class SeriesObservation(AbstractObservation):
         *,
         noise: AbstractNoise | None = None,
         probe: Probe | None = None,
+        views: EachView | None = None,
         free: Collection[str] = ("backgrounds",),
         own: Collection[str] = (),
         placed: bool = False,
@@ -92,6 +93,7 @@ class SeriesObservation(AbstractObservation):
         - `structure`: about where its atoms are.
         - `noise`: how pixels err; white, of a size taken from what a fit leaves, if not given.
         - `probe`: what a point looks like; one Gaussian of no width if not given.
+        - `views`: numbers of the views to begin with.
         - `free`: of "backgrounds", "gains", "shifts", "turns", "profile" (the probe's shape), "scale",
             "blur".
         - `own`: fields of the structure that the series has for itself, such as "displacements".
@@ -109,7 +111,7 @@ class SeriesObservation(AbstractObservation):
             shape = eqx.tree_at(lambda p: p.profile, shape, seen_through.profile)
         deep = len(seen_through.table) > 1
         nuisance = SeriesNuisance(
-            _views(series.views.rotations, free, placed, deep),
+            _views(views or EachView.as_given(len(series)), series.views.rotations, free, placed, deep),
             shape,
             own={name: getattr(structure, name) for name in own},
             **kept,
@@ -141,8 +143,9 @@ class SeriesObservation(AbstractObservation):
         views = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), nuisance.views)
         return lax.map(draw, (views, jnp.asarray(self.rotations), jnp.asarray(self.centres)))
 
-    def planned(self, structure: AbstractStructure) -> "SeriesObservation":
-        variances = np.asarray(jax.tree.leaves(self.nuisance.probe.variances)[0], np.float64)
+    def planned(self, structure: AbstractStructure, nuisance: SeriesNuisance) -> "SeriesObservation":
+        variances = np.asarray(nuisance.probe.variances, np.float64) + float(nuisance.blur)
+        structure = with_own(structure, jax.tree.map(np.asarray, nuisance.own))
         needed = _camera(structure, self.camera.pixel, self.camera.shape, variances, 1.0)
         pairs = list(zip(needed.windows, self.camera.windows, strict=False))
         same = [a for a, _ in needed.windows] == [a for a, _ in self.camera.windows]
@@ -157,26 +160,24 @@ class SeriesObservation(AbstractObservation):
 
 
 def _views(
-    rotations: Float[np.ndarray, "v 3 3"], free: Collection[str], placed: bool, deep: bool
+    begin: EachView,
+    rotations: Float[np.ndarray, "v 3 3"],
+    free: Collection[str],
+    placed: bool,
+    deep: bool,
 ) -> EachView:
     """Numbers of views, those that are not free frozen, and the others without what they have in common.
 
     `deep` is whether the probe tells depths apart, so that no shift of atoms undoes one of all views.
     """
-    v = len(rotations)
-    gauge = {
-        "turns": rotations.reshape(-1, 3),
-        "shifts": rotations[:, :2].reshape(-1, 3),
-        "gains": np.ones((v, 1)),
-    }
-    if placed:
-        gauge = {}
-    elif deep:
-        del gauge["shifts"]
-    ends: dict[str, tuple[int, ...]] = {"turns": (3,), "shifts": (2,), "gains": (), "backgrounds": ()}
+    gauge = {"gains": np.ones((len(rotations), 1))}
+    if not placed:
+        gauge["turns"] = rotations.reshape(-1, 3)
+    if not placed and not deep:
+        gauge["shifts"] = rotations[:, :2].reshape(-1, 3)
     numbers: dict[str, PyTree] = {}
-    for name, end in ends.items():
-        start = np.full((v, *end), float(name == "gains"), np.float32)
+    for name, values in begin._asdict().items():
+        start = np.asarray(values, np.float32)
         if name not in free:
             numbers[name] = frozen(start)
         elif name in gauge:

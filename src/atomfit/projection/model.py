@@ -59,6 +59,16 @@ class EachView(NamedTuple):
     gains: Float[Leaf, "*v"]
     backgrounds: Float[Leaf, "*v"]
 
+    @classmethod
+    def as_given(cls, v: int) -> "EachView":
+        """Of v views that are as they were given."""
+        return cls(
+            *(
+                np.full((v, *end), value, np.float32)
+                for end, value in (((3,), 0), ((2,), 0), ((), 1), ((), 0))
+            )
+        )
+
 
 class TiltModel(eqx.Module):
     """Atoms, probe and views.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from atomfit.inference.noise import LossNoise as LossNoise
     from atomfit.inference.noise import SpectralNoise as SpectralNoise
     from atomfit.inference.noise import WhiteNoise as WhiteNoise
+    from atomfit.inference.noise import brightness_noise as brightness_noise
+    from atomfit.inference.noise import BrightnessNoise as BrightnessNoise
     from atomfit.inference.noise import count_noise as count_noise
     from atomfit.inference.noise import robust_noise as robust_noise
     from atomfit.inference.observation import AbstractObservation as AbstractObservation
@@ -57,6 +59,8 @@ else:
                 "LossNoise",
                 "SpectralNoise",
                 "KnownPrecision",
+                "BrightnessNoise",
+                "brightness_noise",
                 "count_noise",
                 "robust_noise",
             ],

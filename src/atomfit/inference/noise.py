@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from atomfit.fitting.brightness import variances_by_brightness
 from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.structure.canvas import Leaf
 
@@ -148,6 +149,24 @@ class KnownPrecision(AbstractPixelNoise):
         return jnp.asarray(self.precision) * jnp.asarray(counted) * field
 
 
+class BrightnessNoise(KnownPrecision):
+    """Gaussian noise that grows with brightness, as what a fit leaves tells (`fitting.brightness`)."""
+
+    def __init__(self, precision: Any) -> None:
+        self.precision = np.asarray(precision, np.float32)
+
+    def adapted(
+        self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf, free: float
+    ) -> "BrightnessNoise":
+        kept = np.asarray(counted) > 0
+        density = np.asarray(predicted, np.float64)[kept]
+        left = np.asarray(data, np.float64)[kept] - density
+        more = len(left) / max(len(left) - free, 1)
+        precision = np.zeros(kept.shape, np.float32)
+        precision[kept] = 1 / (more * variances_by_brightness(density, left))
+        return BrightnessNoise(precision)
+
+
 class LossNoise(AbstractPixelNoise):
     """A likelihood of `fitting.likelihood`, in the data's unit.
 
@@ -198,6 +217,16 @@ def count_noise(data: Float[np.ndarray, "..."], gain: float | None = None) -> Lo
     return LossNoise(PoissonLoss(gain, least), np.asarray(1.0 if gain is None else gain, np.float32))
 
 
+def brightness_noise(data: Float[np.ndarray, "..."]) -> BrightnessNoise:
+    """Gaussian noise that grows with brightness, by how much what a fit leaves tells.
+
+    **Arguments:**
+
+    - `data`: what is to be fitted; all values count alike at first.
+    """
+    return BrightnessNoise(np.full(np.shape(data), 1 / max(float(np.var(data)), 1e-30)))
+
+
 def robust_noise(data: Float[np.ndarray, "..."], freedom: float = 4.0) -> LossNoise:
     """Student's t, of a size that is taken from what a fit leaves.
 
@@ -215,8 +244,8 @@ class SpectralNoise(AbstractNoise):
 
     **Fields:**
 
-    - `weights`: inverse of the power, up to a factor, on the half transform of the data; zero where there
-        is no information.
+    - `weights`: inverse of the power, up to a factor, on the half transform of the data (of each image of
+        several); zero where there is no information.
     - `inside`: which part of each value counts: 1 near the atoms, falling smoothly to 0 at the faces.
     - `deviation`: root of that factor; None to take it from what a fit leaves.
     - `known`: whether it was given.
@@ -242,7 +271,9 @@ class SpectralNoise(AbstractNoise):
         self, field: Float[Array, "..."], predicted: Float[Array, "..."], data: Leaf, counted: Leaf
     ) -> Float[Array, "..."]:
         inside = jnp.asarray(self.inside) * jnp.asarray(counted)
-        filtered = jnp.fft.irfftn(jnp.asarray(self.weights) * jnp.fft.rfftn(inside * field), s=field.shape)
+        axes = tuple(range(-np.ndim(self.weights), 0))
+        of_field = jnp.asarray(self.weights) * jnp.fft.rfftn(inside * field, axes=axes)
+        filtered = jnp.fft.irfftn(of_field, s=[field.shape[axis] for axis in axes], axes=axes)
         return inside * filtered / (1.0 if self.deviation is None else jnp.asarray(self.deviation) ** 2)
 
     def adapted(

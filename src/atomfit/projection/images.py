@@ -101,7 +101,7 @@ def draw_view(
     if oblique:
         spreads = (frame[:2] @ spreads @ frame[:2].T)[:, ::-1, ::-1]
     variances = jnp.asarray(drawn.probe.variances) / camera.pixel**2
-    image = jnp.zeros(camera.shape, jnp.float32) + 0 * weights[0, 0]
+    image = jnp.zeros(camera.shape, jnp.float32)
     for some, window in camera.windows:
         chosen = np.array(some)
         first = jnp.round(lax.stop_gradient(places)).astype(int) - np.array(window) // 2
@@ -122,6 +122,8 @@ def _drawn(
     fill: Callable[..., Float[Array, "m r c"]],
 ) -> Float[Array, "rows columns"]:
     """An image with all atoms' windows added, some at a time."""
+    # Nothing, but not known to be: `linear_call` cannot take a derivative that vanishes for certain.
+    image = image + 0 * jnp.ravel(fill(*(x[:1] for x in numbers)))[0]
 
     def block(image: Array, some: tuple[Array, tuple[Array, ...]]) -> tuple[Array, None]:
         starts, numbers = some
@@ -168,25 +170,42 @@ def _sum_of_products(
     return reduce(jnp.add, (down[:, k, :, None] * across[:, k, None, :] for k in range(down.shape[1])))
 
 
-@_sum_of_products.defjvp
 def _sum_of_products_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     down, across = primals
-    linear = jax.custom_derivatives.linear_call
-    of_down = linear(
+    return _sum_of_products(down, across), _by_rows(tangents[0], across) + _by_columns(down, tangents[1])
+
+
+@jax.custom_jvp
+def _by_rows(
+    down: Float[Array, "n k rows"], across: Float[Array, "n k columns"]
+) -> Float[Array, "n rows columns"]:
+    """The same, as a linear function of `down`."""
+    return jax.custom_derivatives.linear_call(
         lambda fixed, change: _sum_of_products(change, fixed),
         lambda fixed, values: jnp.einsum("nrc,nkc->nkr", values, fixed),
         across,
-        tangents[0],
+        down,
     )
-    of_across = linear(
+
+
+@jax.custom_jvp
+def _by_columns(
+    down: Float[Array, "n k rows"], across: Float[Array, "n k columns"]
+) -> Float[Array, "n rows columns"]:
+    """The same, as a linear function of `across`."""
+    return jax.custom_derivatives.linear_call(
         lambda fixed, change: _sum_of_products(fixed, change),
         lambda fixed, values: jnp.einsum("nrc,nkr->nkc", values, fixed),
         down,
-        tangents[1],
+        across,
     )
-    return _sum_of_products(down, across), of_down + of_across
+
+
+# A product's derivatives are products, of whatever order.
+for _product in (_sum_of_products, _by_rows, _by_columns):
+    _product.defjvp(_sum_of_products_jvp)
 
 
 def _oblique_windows(

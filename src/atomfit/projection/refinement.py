@@ -70,7 +70,7 @@ def refine_against(
     - `anneal`: whether atoms are drawn wide at first; not needed where they are in their places.
     - `frozen`: atoms that keep their positions, and whatever else each atom has for itself.
     - `likelihood`: of a pixel; Gaussian noise if None.
-    - `by_brightness`: whether Gaussian noise may grow with brightness (`projection.brightness`).
+    - `by_brightness`: whether Gaussian noise may grow with brightness (`fitting.brightness`).
     - `held_out`: views that the fit may not see.
     - `known_positions`: standard deviation of a move from where atoms are expected (Å); None if nothing is
         known.

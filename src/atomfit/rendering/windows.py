@@ -165,8 +165,10 @@ def _draw_all(
     starts: Int[Array, "n d"],
 ) -> Float[Array, "..."]:
     """A map with the windows of all blocks."""
+    middle = np.array(plan.window) // 2
+    first = fill_windows(plan.window, (starts[:1] + middle) - centres[:1], precisions[:1], peaks[:1])
     # Zero, but not known to be: `linear_call` cannot take a derivative that vanishes for certain.
-    empty = jnp.zeros(plan.shape, jnp.float32) + 0 * peaks[0]
+    empty = jnp.zeros(plan.shape, jnp.float32) + 0 * jnp.ravel(first)[0]
     n = centres.shape[0]
     if n <= plan.block:
         return _draw(empty, centres, precisions, peaks, starts, plan.window)

@@ -25,6 +25,7 @@ from atomfit.projection.fit import TiltFit
 from atomfit.projection.information import ImageUncertainty
 from atomfit.projection.start import Start
 from atomfit.projection.verdict import view_warnings
+from atomfit.results.build import BuildResult
 from atomfit.results.series import PreparedSeries
 from atomfit.results.tilt import TiltResult
 from atomfit.selection.completion import Discarded
@@ -34,6 +35,7 @@ from atomfit.support.errors import InputError
 from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
 from atomfit.workflows.tilt_centre import centred, points_of_box
+from atomfit.workflows.tilt_coupled import refine_coupled
 from atomfit.workflows.tilt_preparation import Images, ViewsGiven, prepare_series
 from atomfit.workflows.tilt_refining import (
     Progress,
@@ -124,13 +126,13 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
     given = options.start is not None
     selecting = options.selection == "fit" or (options.selection == "auto" and not given)
     with clock("start"):
-        ready, start = _start(ready, options, progress)
+        ready, start, built = _start(ready, options, progress)
         for note in (*ready.notes[told:], *start.notes):
             log.info(note)
         found, warnings, insisted = judged(start, ready, options)
         warnings = [*ready.warnings, *warnings]
         require_room(start, ready, options.probe, selecting)
-    begun = start if given or not selecting else None
+    begun, first = start if given or not selecting else None, start
     # Told before the fit, because they may be reasons not to wait for it.
     for warning in warnings:
         log.warning(warning)
@@ -153,6 +155,10 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
     asked = options
     with clock("fit"):
         options, fit = with_own_widths(ready, start, fit, options, progress)
+        if options.coupled and built is not None and len(start.ids):
+            rows = start.rows_in(first)
+            rows = np.where(rows < len(built), rows, -1)
+            fit = refine_coupled(ready, start, fit, built, rows, options, progress)
     halves = None
     if "turns" in options.refine and fit.reason != Ended.INTERRUPTED and len(start.ids):
         with clock("halves"):
@@ -209,14 +215,16 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
     )
 
 
-def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> tuple[PreparedSeries, Start]:
-    """Atoms to start from, and the series with the point that its views turn about in their frame."""
+def _start(
+    ready: PreparedSeries, options: TiltOptions, progress: Progress
+) -> tuple[PreparedSeries, Start, BuildResult | None]:
+    """The series about the point that its views turn about, atoms to start from, and the map's result."""
     require_surroundings(ready, options)
     if options.start is not None:
         ready = centred_on_start(ready, options.start)
-        return ready, start_from_file(options.start, ready, options)
+        return ready, start_from_file(options.start, ready, options), None
     if options.map is None:
-        return ready, start_from_images(ready, options)
+        return ready, start_from_images(ready, options), None
     from atomfit.workflows.build import build
 
     symbols = [one.symbol for one in ready.elements]
@@ -240,7 +248,7 @@ def _start(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> t
         log.info("the map tells positions to %.3f Å (median), and counts by that", np.median(errors))
     numbers = numbers_of(model, options.map, ready)
     ready = centred(ready, model.positions, points_of_box(built.density.grid))
-    return ready, with_surroundings(model.positions, numbers, ids, ready, options, errors)
+    return ready, with_surroundings(model.positions, numbers, ids, ready, options, errors), built
 
 
 def _of_moving(neighbours: Neighbours, moving: Bool[np.ndarray, " n"]) -> Neighbours:

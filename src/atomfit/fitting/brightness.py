@@ -35,6 +35,18 @@ def weights_by_brightness(
     - `drawn`: the model's pixels.
     - `left`: what it leaves of the measured ones.
     """
+    variances = variances_by_brightness(drawn, left)
+    weights = 1 / (np.mean(variances) + variances)
+    return np.asarray(weights / np.mean(weights))
+
+
+def variances_by_brightness(
+    drawn: Float[np.ndarray, " k"], left: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, " k"]:
+    """v(m) of pixels; one, where there are too few to tell.
+
+    **Arguments:** as above.
+    """
     if len(drawn) < 3 * _FEWEST:
         return np.ones(len(drawn))
     m, square = np.maximum(drawn, 0).astype(np.float64), left.astype(np.float64) ** 2
@@ -48,5 +60,4 @@ def weights_by_brightness(
     powers = middle[seen, None] ** np.arange(3)
     terms, _ = nnls(powers / found[seen, None], np.ones(np.count_nonzero(seen)))
     variances = np.polynomial.polynomial.polyval(m, terms)
-    weights = 1 / (np.mean(variances) + variances)
-    return np.asarray(weights / np.mean(weights))
+    return np.asarray(variances) if variances.min() > 0 else np.ones(len(m))

@@ -1,4 +1,4 @@
-"""Thirteen atoms, observed in several ways with several kinds of noise, and fitted with what is known of them.
+"""Atoms observed in several ways with several kinds of noise, and fitted with what is known of them.
 
 What is planted is what is fitted: errors beyond their standard uncertainties would be the inference's own.
 """
@@ -38,7 +38,8 @@ OBSERVATIONS = ("map", "image of columns", "series", "series, views free", "map 
 DISPLACEMENTS = ("isotropic", "matrices")
 PRIORS = ("none", "positions", "amplitudes")
 
-#: Deviation of white noise as a part of the brightest value, counts there, and how noise is correlated (pixels).
+#: Deviation of noise as a part of the brightest value, counts there, and the reach of its correlation
+#: (pixels).
 _PART, _COUNTS, _CORRELATED = 0.08, 150.0, 0.7
 _U, _AMPLITUDE, _BACKGROUND = 0.22, 2.0, 0.3
 #: What priors know: of a place (Å), and by how much amplitudes differ.

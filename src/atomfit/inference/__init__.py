@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from atomfit.inference.fit import refine as refine
     from atomfit.inference.noise import AbstractNoise as AbstractNoise
     from atomfit.inference.noise import AbstractPixelNoise as AbstractPixelNoise
+    from atomfit.inference.noise import BrightnessNoise as BrightnessNoise
     from atomfit.inference.noise import KnownPrecision as KnownPrecision
     from atomfit.inference.noise import LossNoise as LossNoise
     from atomfit.inference.noise import SpectralNoise as SpectralNoise
     from atomfit.inference.noise import WhiteNoise as WhiteNoise
     from atomfit.inference.noise import brightness_noise as brightness_noise
-    from atomfit.inference.noise import BrightnessNoise as BrightnessNoise
     from atomfit.inference.noise import count_noise as count_noise
     from atomfit.inference.noise import robust_noise as robust_noise
     from atomfit.inference.observation import AbstractObservation as AbstractObservation
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from atomfit.inference.parameters import with_wrapped as with_wrapped
     from atomfit.inference.priors import AbstractPrior as AbstractPrior
     from atomfit.inference.priors import Alike as Alike
+    from atomfit.inference.priors import Correlated as Correlated
     from atomfit.inference.priors import Known as Known
     from atomfit.inference.problem import Objective as Objective
     from atomfit.inference.problem import Problem as Problem
@@ -64,7 +65,7 @@ else:
                 "count_noise",
                 "robust_noise",
             ],
-            "priors": ["AbstractPrior", "Known", "Alike"],
+            "priors": ["AbstractPrior", "Known", "Alike", "Correlated"],
             "parameters": [
                 "Parameters",
                 "Follows",

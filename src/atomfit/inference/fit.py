@@ -22,6 +22,7 @@ from atomfit.fitting.newton import GaussNewton
 from atomfit.fitting.parameters import Free
 from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.inference.observation import AbstractObservation
+from atomfit.inference.parameters import on_host
 from atomfit.inference.problem import Objective, Problem, predicted
 from atomfit.inference.uncertainty import Uncertainty, measure_uncertainty
 from atomfit.structure.canvas import AbstractStructure
@@ -62,12 +63,12 @@ class Fit:
     @cached_property
     def structure(self) -> AbstractStructure:
         """The refined structure, in float64 where no wrapper is in the way."""
-        return jax.tree.map(_host, paramax.unwrap(self.wrapped[0]))
+        return on_host(self.wrapped[0])
 
     @cached_property
     def nuisances(self) -> tuple[PyTree, ...]:
         """What each observation has for itself, refined."""
-        return jax.tree.map(_host, paramax.unwrap(self.wrapped[1]))
+        return on_host(self.wrapped[1])
 
     @property
     def observations(self) -> tuple[AbstractObservation, ...]:
@@ -169,7 +170,3 @@ def fit_at(objective: Objective, free: Free, reason: Ended = Ended.CONVERGED) ->
     """
     value = float(objective(free)) * float(objective.unit)
     return Fit(objective, free, value, np.array([value]), reason)
-
-
-def _host(x: Any) -> Any:
-    return np.asarray(x) if hasattr(x, "shape") else x

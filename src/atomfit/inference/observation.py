@@ -7,6 +7,7 @@ together with the structure, and whose uncertainty is part of the structure's.
 """
 
 import abc
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +18,23 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from atomfit.inference.noise import AbstractNoise
 from atomfit.structure.canvas import AbstractStructure, Leaf
+
+#: Minus the logarithm of a probability, of a structure or of what an observation has for itself.
+Prior = Callable[[Any], Float[Array, ""]]
+
+
+class _Plain(eqx.Module):
+    """A function that is no part of a tree, as a compiled program needs it."""
+
+    function: Prior = eqx.field(static=True)
+
+    def __call__(self, numbers: Any) -> Float[Array, ""]:
+        return self.function(numbers)
+
+
+def as_modules(priors: Iterable[Prior]) -> tuple[Prior, ...]:
+    """Priors, of which those that are plain functions are made modules."""
+    return tuple(p if isinstance(p, eqx.Module) else _Plain(p) for p in priors)
 
 
 class AbstractObservation(eqx.Module):

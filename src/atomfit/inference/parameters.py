@@ -142,11 +142,11 @@ def tied(values: Float[Leaf, "n *s"], members: Int[np.ndarray, " n"]) -> Tied:
     return Tied(sums / counts.reshape(-1, *[1] * (values.ndim - 1)), np.asarray(members))
 
 
-def _between(raw: Array, low: Array, high: Array) -> Array:
+def _between(raw: Leaf, low: Leaf, high: Leaf) -> Leaf:
     return low + (high - low) * jax.nn.sigmoid(raw)
 
 
-def _chosen(values: Array, kept: Array, fixed: Array) -> Array:
+def _chosen(values: Leaf, kept: Leaf, fixed: Leaf) -> Leaf:
     return jnp.where(jnp.reshape(fixed, (-1, *[1] * (jnp.ndim(values) - 1))), kept, values)
 
 
@@ -205,6 +205,12 @@ class Parameters(AbstractParametrisation):
         return _changed(jax.tree.map(_double, self.start), steps)
 
 
+def on_host(tree: Tree) -> Tree:
+    """A tree unwrapped, in arrays of numpy; what no function makes keeps all of its digits."""
+    thawed = jax.tree.map(lambda x: x.tree if _is_frozen(x) else x, tree, is_leaf=_is_frozen)
+    return jax.tree.map(_numpy, paramax.unwrap(thawed))
+
+
 def free_leaves(tree: PyTree) -> list[tuple[str, Any]]:
     """Names and values of the arrays that are free."""
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_frozen)
@@ -235,6 +241,10 @@ def _followed(tree: Tree) -> Tree:
 def _tied(tree: PyTree) -> list[tuple[str, Any]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, Tied))
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves if isinstance(leaf, Tied)]
+
+
+def _numpy(x: Any) -> Any:
+    return np.asarray(x) if eqx.is_array_like(x) else x
 
 
 def _double(x: Any) -> Any:

@@ -45,6 +45,25 @@ class Known(AbstractPrior):
         return 0.5 * jnp.sum(away**2)
 
 
+class Correlated(AbstractPrior):
+    """Gaussians of several numbers of each atom, alike for all atoms.
+
+    **Fields:**
+
+    - `of`: the numbers that are known, one row an atom.
+    - `means`: what they are expected to be.
+    - `precision`: inverse covariance about that.
+    """
+
+    of: Callable[[Any], Float[Array, "n q"]] = eqx.field(static=True)
+    means: Float[Leaf, "n q"]
+    precision: Float[Leaf, "q q"]
+
+    def __call__(self, structure: AbstractStructure) -> Float[Array, ""]:
+        away = self.of(structure) - jnp.asarray(self.means)
+        return 0.5 * jnp.sum((away @ jnp.asarray(self.precision)) * away)
+
+
 class Alike(AbstractPrior):
     """Numbers that scatter about their mean, which is not known (an element's amplitudes, say).
 

@@ -24,14 +24,12 @@ from jaxtyping import Array, Float, PyTree
 
 from atomfit.fitting.parameters import Free
 from atomfit.fitting.posterior import AbstractPosterior, Evaluation
-from atomfit.inference.observation import AbstractObservation
-from atomfit.inference.parameters import Parameters
+from atomfit.inference.observation import AbstractObservation, Prior, as_modules
+from atomfit.inference.parameters import Parameters, on_host
 from atomfit.rendering.canvas import CUTOFF, MeasuringCanvas
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.support.compiled import kept
 from atomfit.support.errors import InputError
-
-Prior = Callable[[AbstractStructure], Float[Array, ""]]
 
 #: Signal-to-noise ratio of an atom's amplitude whose standard uncertainty, in units of a free number, is
 #: one.
@@ -72,8 +70,8 @@ class Problem(eqx.Module):
 
         **Raises:** `InputError` if nothing is free, or a prediction is not like its data.
         """
-        structure = paramax.unwrap(jax.tree.map(_host, self.structure))
-        observations = tuple(o.planned(structure, paramax.unwrap(o.nuisance)) for o in self.observations)
+        structure = on_host(self.structure)
+        observations = tuple(o.planned(structure, on_host(o.nuisance)) for o in self.observations)
         parameters = Parameters.of(self.structure, tuple(o.nuisance for o in observations))
         if not parameters.size:
             raise InputError("nothing is free", "leave something unfrozen", "structure")
@@ -85,7 +83,8 @@ class Problem(eqx.Module):
                     "make them alike",
                     "observations",
                 )
-        return Objective(parameters, observations, self.priors, np.asarray(1.0, np.float32)).scaled()
+        known = as_modules(self.priors)
+        return Objective(parameters, observations, known, np.asarray(1.0, np.float32)).scaled()
 
 
 class Objective(AbstractPosterior):
@@ -150,7 +149,7 @@ class Objective(AbstractPosterior):
 
     def adapted(self, free: Free) -> "Objective | None":
         """The same with noise as a fit has left it, and windows for its atoms; None if nothing changed."""
-        structure, nuisances = paramax.unwrap(self.parametrisation.moved(free))
+        structure, nuisances = on_host(self.parametrisation.moved(free))
         whole = sum(o.measurements for o in self.observations)
         observations = []
         for o, own, p in zip(self.observations, nuisances, predicted(self, free), strict=True):
@@ -172,7 +171,7 @@ class Objective(AbstractPosterior):
         )
         alone = replace(self, observations=first, unit=np.asarray(1.0, np.float32))
         diagonal = self.parametrisation.unflat(jnp.asarray(_diagonal(alone)))
-        unit = _unit(paramax.unwrap(self.parametrisation.start[0]), diagonal)
+        unit = _unit(on_host(self.parametrisation.start[0]), diagonal)
         steps: dict[str, Leaf] = {
             name: np.sqrt(np.where(d > 0, unit / np.where(d > 0, d, 1.0), 0.0)).astype(np.float32)
             for name, d in diagonal.items()
@@ -244,7 +243,3 @@ def products(objective: Objective, free: Free, vectors: Float[Leaf, "p k"]) -> F
 def predicted(objective: Objective, free: Free) -> tuple[Float[Array, "..."], ...]:
     """What each observation would be without noise."""
     return objective.predictions(free)
-
-
-def _host(x: PyTree) -> PyTree:
-    return np.asarray(x) if eqx.is_array(x) else x

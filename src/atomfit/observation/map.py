@@ -14,6 +14,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import paramax
 from jaxtyping import Array, Bool, Float, Int, PyTree
@@ -25,7 +26,7 @@ from atomfit.fitting.objective import Region, region_around
 from atomfit.fitting.pose import COLOURED_MARGIN, tapered
 from atomfit.fitting.start import background_of
 from atomfit.inference.noise import AbstractNoise, SpectralNoise, WhiteNoise
-from atomfit.inference.observation import AbstractObservation, with_own
+from atomfit.inference.observation import AbstractObservation, Prior, as_modules, with_own
 from atomfit.inference.parameters import frozen
 from atomfit.options.build import Background
 from atomfit.rendering import MeasuringCanvas, VoxelCanvas, WindowPlan
@@ -65,6 +66,7 @@ class MapObservation(AbstractObservation):
     - `spacing`, `origin`: of its grid (Å; x, y, z).
     - `plans`: windows of the structure's calls to a canvas.
     - `which`: indices of the atoms that it shows; all if None.
+    - `priors`: of its nuisances, each minus the logarithm of a probability.
     - `devices`: how many of JAX's devices draw.
     """
 
@@ -76,6 +78,7 @@ class MapObservation(AbstractObservation):
     origin: Float[Leaf, " d"]
     plans: tuple[WindowPlan, ...] = ()
     which: Int[Leaf, " m"] | None = None
+    priors: tuple[Prior, ...] = ()
     devices: int = eqx.field(static=True, default=1)
 
     @classmethod
@@ -89,6 +92,7 @@ class MapObservation(AbstractObservation):
         free: Collection[str] = (),
         own: Collection[str] | dict[str, PyTree] = (),
         which: Int[np.ndarray, " m"] | None = None,
+        priors: tuple[Prior, ...] = (),
     ) -> "MapObservation":
         """What a map tells of a structure.
 
@@ -103,6 +107,7 @@ class MapObservation(AbstractObservation):
         - `own`: fields of the structure that the map has for itself, such as "displacements"; or by these
             names where they begin.
         - `which`: indices of the atoms that it shows; all if None.
+        - `priors`: what is known beforehand of its nuisances: functions of these.
         """
         structure = with_own(structure, {}, which)
         parts = own if isinstance(own, dict) else {name: getattr(structure, name) for name in own}
@@ -127,12 +132,16 @@ class MapObservation(AbstractObservation):
             spacing=np.asarray(density.grid.spacing, np.float32),
             origin=np.asarray(region.grid.origin, np.float32),
             which=which,
+            priors=as_modules(priors),
         )
 
     def predict(self, structure: AbstractStructure, nuisance: MapNuisance) -> Float[Array, "..."]:
         canvas = VoxelCanvas(self.plans, self.spacing, self.origin, nuisance.blur)
         atoms = nuisance.scale * with_own(structure, nuisance.own, self.which).draw(canvas)
         return atoms + nuisance.background.density(self.data.shape, self.spacing)
+
+    def known(self, nuisance: MapNuisance) -> Float[Array, ""] | float:
+        return sum((jnp.asarray(p(nuisance)) for p in self.priors), jnp.zeros(()))
 
     def planned(self, structure: AbstractStructure, nuisance: MapNuisance) -> "MapObservation":
         measured = self._measured(structure, nuisance)

@@ -21,7 +21,7 @@ from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from atomfit.inference.noise import AbstractNoise, WhiteNoise
-from atomfit.inference.observation import AbstractObservation, with_own
+from atomfit.inference.observation import AbstractObservation, Prior, as_modules, with_own
 from atomfit.inference.parameters import Follows, frozen
 from atomfit.projection.canvas import ViewCanvas
 from atomfit.projection.images import Camera
@@ -61,6 +61,7 @@ class SeriesObservation(AbstractObservation):
     - `data`, `counted`, `noise`, `nuisance`: as of every observation.
     - `rotations`, `centres`, `origin`: of the views, and what they turn about (Å).
     - `camera`: how views are drawn.
+    - `priors`: of its nuisances, each minus the logarithm of a probability.
     """
 
     data: Float[Leaf, "v rows columns"]
@@ -71,6 +72,7 @@ class SeriesObservation(AbstractObservation):
     centres: Float[Leaf, "v 2"]
     origin: Float[Leaf, " 3"]
     camera: Camera
+    priors: tuple[Prior, ...] = ()
 
     @classmethod
     def of(
@@ -84,6 +86,7 @@ class SeriesObservation(AbstractObservation):
         free: Collection[str] = ("backgrounds",),
         own: Collection[str] = (),
         placed: bool = False,
+        priors: tuple[Prior, ...] = (),
     ) -> "SeriesObservation":
         """What images tell of a structure.
 
@@ -99,6 +102,7 @@ class SeriesObservation(AbstractObservation):
         - `own`: fields of the structure that the series has for itself, such as "displacements".
         - `placed`: whether something else tells where the atoms are, so that views keep what they have in
             common.
+        - `priors`: what is known beforehand of its nuisances: functions of these.
         """
         reach = float(
             np.linalg.norm(np.asarray(structure.positions) - series.centre, axis=1).max(initial=1.0)
@@ -126,6 +130,7 @@ class SeriesObservation(AbstractObservation):
             centres=series.views.centres.astype(np.float32),
             origin=np.asarray(series.centre, np.float32),
             camera=_camera(structure, series.pixel, series.shape, variances),
+            priors=as_modules(priors),
         )
 
     def predict(
@@ -142,6 +147,9 @@ class SeriesObservation(AbstractObservation):
 
         views = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), nuisance.views)
         return lax.map(draw, (views, jnp.asarray(self.rotations), jnp.asarray(self.centres)))
+
+    def known(self, nuisance: SeriesNuisance) -> Float[Array, ""] | float:
+        return sum((jnp.asarray(p(nuisance)) for p in self.priors), jnp.zeros(()))
 
     def planned(self, structure: AbstractStructure, nuisance: SeriesNuisance) -> "SeriesObservation":
         variances = np.asarray(nuisance.probe.variances, np.float64) + float(nuisance.blur)
@@ -188,7 +196,7 @@ def _views(
     return EachView(**numbers)
 
 
-def _without_common(changes: Array, common: Array, start: Array) -> Array:
+def _without_common(changes: Leaf, common: Leaf, start: Leaf) -> Leaf:
     """What views differ by, beside what they have in common, which is as it was."""
     flat = jnp.ravel(changes)
     return start + jnp.reshape(flat - common @ (common.T @ flat), jnp.shape(start))

@@ -164,48 +164,19 @@ def _sum_of_products(
 ) -> Float[Array, "n rows columns"]:
     """Products of columns and rows, summed over the Gaussians.
 
-    Written out, because XLA's product of many small matrices takes five times as long where the inner
-    dimension is short; in the derivatives it is not.
+    Written out, because XLA's product of many small matrices takes longer where the inner dimension is
+    short; in the derivatives it is not.
     """
     return reduce(jnp.add, (down[:, k, :, None] * across[:, k, None, :] for k in range(down.shape[1])))
 
 
+@_sum_of_products.defjvp
 def _sum_of_products_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    down, across = primals
-    return _sum_of_products(down, across), _by_rows(tangents[0], across) + _by_columns(down, tangents[1])
-
-
-@jax.custom_jvp
-def _by_rows(
-    down: Float[Array, "n k rows"], across: Float[Array, "n k columns"]
-) -> Float[Array, "n rows columns"]:
-    """The same, as a linear function of `down`."""
-    return jax.custom_derivatives.linear_call(
-        lambda fixed, change: _sum_of_products(change, fixed),
-        lambda fixed, values: jnp.einsum("nrc,nkc->nkr", values, fixed),
-        across,
-        down,
-    )
-
-
-@jax.custom_jvp
-def _by_columns(
-    down: Float[Array, "n k rows"], across: Float[Array, "n k columns"]
-) -> Float[Array, "n rows columns"]:
-    """The same, as a linear function of `across`."""
-    return jax.custom_derivatives.linear_call(
-        lambda fixed, change: _sum_of_products(fixed, change),
-        lambda fixed, values: jnp.einsum("nrc,nkr->nkc", values, fixed),
-        down,
-        across,
-    )
-
-
-# A product's derivatives are products, of whatever order.
-for _product in (_sum_of_products, _by_rows, _by_columns):
-    _product.defjvp(_sum_of_products_jvp)
+    products = "nkr,nkc->nrc"
+    of_down = jnp.einsum(products, tangents[0], primals[1])
+    return _sum_of_products(*primals), of_down + jnp.einsum(products, primals[0], tangents[1])
 
 
 def _oblique_windows(

@@ -9,6 +9,7 @@ it. So images and map move atoms as far as each tells of them, with all that is 
 import logging
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -20,9 +21,9 @@ from atomfit.fitting.joint import JointFit
 from atomfit.inference.fit import Fit, refine
 from atomfit.inference.noise import AbstractNoise, KnownPrecision, WhiteNoise, robust_noise
 from atomfit.inference.parameters import fixed_where, tied, with_wrapped
-from atomfit.inference.priors import AbstractPrior, Alike
+from atomfit.inference.priors import AbstractPrior, Alike, Correlated
 from atomfit.inference.problem import Problem
-from atomfit.observation.map import MapObservation
+from atomfit.observation.map import MapNuisance, MapObservation
 from atomfit.observation.series import SeriesObservation
 from atomfit.options.tilt import TiltOptions
 from atomfit.projection.colour import coloured_excess
@@ -32,7 +33,8 @@ from atomfit.projection.start import Start
 from atomfit.projection.verdict import correlation, r_factor
 from atomfit.results.build import BuildResult
 from atomfit.results.series import PreparedSeries
-from atomfit.structure.atoms import Atoms, Leaf
+from atomfit.structure.atoms import Atoms, elements_of_matrices
+from atomfit.structure.neighbours import find_neighbours
 from atomfit.workflows.tilt_refining import Progress
 
 log = logging.getLogger("atomfit")
@@ -109,7 +111,7 @@ def _priors(fit: TiltFit, own: bool, options: TiltOptions) -> tuple[AbstractPrio
     )
 
 
-def _amplitudes(atoms: Atoms, which: Int[np.ndarray, " k"]) -> Leaf:
+def _amplitudes(atoms: Atoms, which: Int[np.ndarray, " k"]) -> Any:
     return atoms.amplitudes[which]
 
 
@@ -131,7 +133,21 @@ def _of_map(
         background=joint.background,
         own={"displacements": shown.displacements, "amplitudes": shown.amplitudes},
         which=which,
+        priors=_drawn(built, joint, rows[which]),
     )
+
+
+def _drawn(built: BuildResult, joint: JointFit, rows: Int[np.ndarray, " m"]) -> tuple[AbstractPrior, ...]:
+    """Displacements are drawn to the others' as in the map's own fit, if they were."""
+    if joint.prior is None:
+        return ()
+    neighbours = find_neighbours(joint.positions, typical=built.element.neighbour_distance)
+    coordination = neighbours.coordination_numbers.astype(float)[rows]
+    return (Correlated(_elements, *joint.prior.of_matrices(coordination, joint.atoms.ndim)),)
+
+
+def _elements(nuisance: MapNuisance) -> Any:
+    return elements_of_matrices(nuisance.own["displacements"].matrices(3))
 
 
 def _noise_of_images(ready: PreparedSeries, fit: TiltFit, options: TiltOptions) -> AbstractNoise:

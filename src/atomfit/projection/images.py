@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, mlir
 from jaxtyping import Array, Float, Int
 
 from atomfit.projection.model import Drawn, EachView, turned
@@ -158,25 +160,31 @@ def _tables(
     return down * (weights / (2 * np.pi * total))[..., None], across
 
 
-@jax.custom_jvp
 def _sum_of_products(
     down: Float[Array, "n k rows"], across: Float[Array, "n k columns"]
 ) -> Float[Array, "n rows columns"]:
-    """Products of columns and rows, summed over the Gaussians.
+    """Products of columns and rows, summed over the Gaussians."""
+    return _SUM_OF_PRODUCTS.bind(down, across)
 
-    Written out, because XLA's product of many small matrices takes longer where the inner dimension is
-    short; in the derivatives it is not.
-    """
+
+def _written_out(down: Array, across: Array) -> Array:
+    """XLA's product of many small matrices takes longer where the inner dimension is short."""
     return reduce(jnp.add, (down[:, k, :, None] * across[:, k, None, :] for k in range(down.shape[1])))
 
 
-@_sum_of_products.defjvp
-def _sum_of_products_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Array, Array]:
-    products = "nkr,nkc->nrc"
-    of_down = jnp.einsum(products, tangents[0], primals[1])
-    return _sum_of_products(*primals), of_down + jnp.einsum(products, primals[0], tangents[1])
+#: A bilinear function, whose derivatives of any order are products too. The inner dimension of their
+#: transposes is not short.
+_SUM_OF_PRODUCTS = Primitive("sum_of_products")
+_SUM_OF_PRODUCTS.def_impl(jax.jit(_written_out))
+_SUM_OF_PRODUCTS.def_abstract_eval(
+    lambda down, across: down.update(shape=(down.shape[0], down.shape[2], across.shape[2]))
+)
+mlir.register_lowering(_SUM_OF_PRODUCTS, mlir.lower_fun(_written_out, multiple_results=False))
+ad.defbilinear(
+    _SUM_OF_PRODUCTS,
+    lambda values, down, across: jnp.einsum("nrc,nkc->nkr", values, across),
+    lambda values, down, across: jnp.einsum("nrc,nkr->nkc", values, down),
+)
 
 
 def _oblique_windows(

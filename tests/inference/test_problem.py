@@ -274,5 +274,28 @@ def test_what_cannot_be_refined_is_told(make: Callable[[Any, Any], Any], said: s
         make(atoms, MapObservation.of(density_of(truth), atoms))
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda d, s, a: MapObservation.of(d, a, free=("scal",)), "there is no 'scal'.*scale"),
+        (lambda d, s, a: MapObservation.of(d, a, own=("displacement",)), "there is no 'displacement'"),
+        (lambda d, s, a: SeriesObservation.of(s, a, free=("shift",)), "there is no 'shift'.*shifts"),
+        (lambda d, s, a: MapObservation.of(d, a[:0]), "no atoms"),
+        (lambda d, s, a: MapObservation.of(d, a.shifted(np.full(3, 500.0))), "no atom is inside"),
+        (lambda d, s, a: MapObservation.of(d, flat(a)), "atoms of 2 dimensions"),
+        (lambda d, s, a: SeriesObservation.of(s, flat(a)), "atoms of 2 dimensions"),
+        (lambda d, s, a: MapObservation.of(d.with_values(d.values * np.nan), a), "are no numbers"),
+    ],
+)
+def test_what_cannot_be_observed_is_told(make: Callable[[Any, Any, Any], Any], said: str) -> None:
+    truth = particle()
+    with pytest.raises(InputError, match=said):
+        make(density_of(truth), series_of(truth), atoms_at(truth))
+
+
+def flat(atoms: Atoms) -> Atoms:
+    return eqx.tree_at(lambda a: a.positions, atoms, atoms.positions[:, :2])
+
+
 def frozen_nuisance(observation: Any) -> Any:
     return eqx.tree_at(lambda o: o.nuisance, observation, replace_fn=frozen)

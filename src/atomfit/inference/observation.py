@@ -7,7 +7,7 @@ together with the structure, and whose uncertainty is part of the structure's.
 """
 
 import abc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from atomfit.inference.noise import AbstractNoise
 from atomfit.structure.canvas import AbstractStructure, Leaf
+from atomfit.support.errors import InputError
 
 #: Minus the logarithm of a probability, of a structure or of what an observation has for itself.
 Prior = Callable[[Any], Float[Array, ""]]
@@ -90,6 +91,33 @@ class AbstractObservation(eqx.Module):
     def volume(self) -> float:
         """In which atoms may be found (Å³, of a map of two dimensions Å²); NaN if it cannot tell."""
         return float("nan")
+
+
+def require_known(asked: Collection[str], known: Collection[str], option: str) -> None:
+    """Nothing that is asked for by name is to be ignored.
+
+    **Raises:** `InputError` if a name is none of those that are known.
+    """
+    for name in asked:
+        if name not in known:
+            raise InputError(f"there is no {name!r}", "give some of " + ", ".join(sorted(known)), option)
+
+
+def require_like(positions: Float[Leaf, "n d"], d: int, what: str) -> None:
+    """Atoms must be in the space of what is to be seen of them.
+
+    **Raises:** `InputError` if there are none, if they have other dimensions, or are not finite.
+    """
+    if not len(positions):
+        raise InputError("the structure has no atoms", "give one at least", "structure")
+    if positions.shape[1] != d:
+        raise InputError(
+            f"atoms of {positions.shape[1]} dimensions are not those of {what} of {d}",
+            "give positions of as many coordinates",
+            "structure",
+        )
+    if not np.all(np.isfinite(np.asarray(positions))):
+        raise InputError("an atom's position is no number", "leave it out", "structure")
 
 
 def with_own(structure: Any, own: dict[str, Any], which: Any = None) -> Any:

@@ -9,7 +9,7 @@ altogether (`own`): then positions alone are in common, say.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import equinox as eqx
@@ -26,13 +26,21 @@ from atomfit.fitting.objective import Region, region_around
 from atomfit.fitting.pose import COLOURED_MARGIN, tapered
 from atomfit.fitting.start import background_of
 from atomfit.inference.noise import AbstractNoise, SpectralNoise, WhiteNoise
-from atomfit.inference.observation import AbstractObservation, Prior, as_modules, with_own
+from atomfit.inference.observation import (
+    AbstractObservation,
+    Prior,
+    as_modules,
+    require_known,
+    require_like,
+    with_own,
+)
 from atomfit.inference.parameters import frozen
 from atomfit.options.build import Background
 from atomfit.rendering import MeasuringCanvas, VoxelCanvas, WindowPlan
 from atomfit.rendering.canvas import holds
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.structure.grid import DensityMap, Grid
+from atomfit.support.errors import InputError
 
 #: Windows are so much larger than atoms need, for these to move and widen in.
 _ROOM = 1.3
@@ -108,7 +116,13 @@ class MapObservation(AbstractObservation):
             names where they begin.
         - `which`: indices of the atoms that it shows; all if None.
         - `priors`: what is known beforehand of its nuisances: functions of these.
+
+        **Raises:** `InputError` if a name is none, if no atom is inside the map, or a voxel near one no
+        number.
         """
+        require_known(free, ("scale", "blur"), "free")
+        require_known(own, [f.name for f in fields(structure)], "own")
+        require_like(structure.positions, density.grid.ndim, "a map")
         structure = with_own(structure, {}, which)
         parts = own if isinstance(own, dict) else {name: getattr(structure, name) for name in own}
         structure = with_own(structure, parts)
@@ -116,10 +130,16 @@ class MapObservation(AbstractObservation):
         structure.draw(measured)
         radius, positions = float(measured.reach.max()), np.asarray(structure.positions, np.float64)
         coloured = isinstance(noise, NoiseSpectrum) and not noise.white
+        if not np.any(density.grid.contains(positions)):
+            raise InputError("no atom is inside the map", "give positions in the map's frame", "structure")
         margin = COLOURED_MARGIN if coloured else 0.0
         region = region_around(density, positions, radius + margin, coloured)
         if isinstance(noise, NoiseSpectrum):
             noise = _spectral(noise, region, positions, radius) if coloured else WhiteNoise(_known(noise))
+        if not np.all(np.isfinite(region.values[region.mask])):
+            raise InputError(
+                "voxels near atoms are no numbers", "say which were measured", "density.counted"
+            )
         level = float(np.median(density.values[density.measured(np.ones(density.values.shape, bool))]))
         below = background_of(background, level, density.grid.ndim)
         numbers = {"scale": np.asarray(1.0, np.float32), "blur": np.asarray(0.0, np.float32)}

@@ -11,7 +11,7 @@ where the atoms are (`placed`): a map beside the series, say, or a prior.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import equinox as eqx
 import jax
@@ -21,7 +21,14 @@ from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from atomfit.inference.noise import AbstractNoise, WhiteNoise
-from atomfit.inference.observation import AbstractObservation, Prior, as_modules, with_own
+from atomfit.inference.observation import (
+    AbstractObservation,
+    Prior,
+    as_modules,
+    require_known,
+    require_like,
+    with_own,
+)
 from atomfit.inference.parameters import Follows, frozen
 from atomfit.projection.canvas import ViewCanvas
 from atomfit.projection.images import Camera
@@ -103,7 +110,13 @@ class SeriesObservation(AbstractObservation):
         - `placed`: whether something else tells where the atoms are, so that views keep what they have in
             common.
         - `priors`: what is known beforehand of its nuisances: functions of these.
+
+        **Raises:** `InputError` if a name is none, or atoms are not in three dimensions.
         """
+        names = ("backgrounds", "gains", "shifts", "turns", "profile", "scale", "blur")
+        require_known(free, names, "free")
+        require_known(own, [f.name for f in fields(structure)], "own")
+        require_like(structure.positions, 3, "a series")
         reach = float(
             np.linalg.norm(np.asarray(structure.positions) - series.centre, axis=1).max(initial=1.0)
         )

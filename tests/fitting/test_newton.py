@@ -164,10 +164,29 @@ def test_conjugate_gradients_against_a_dense_solution(rng: np.random.Generator) 
     root = rng.normal(size=(40, 40))
     matrix = (root @ root.T + 10 * np.eye(40)).astype(np.float32)
     right = rng.normal(size=40).astype(np.float32)
-    found = conjugate_gradients(lambda v: matrix @ v, jnp.asarray(right), jnp.diag(matrix), 1e-5, 200)
+    found, left = conjugate_gradients(lambda v: matrix @ v, jnp.asarray(right), jnp.diag(matrix), 1e-5, 200)
     np.testing.assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-3, atol=1e-4)
-    nothing = conjugate_gradients(lambda v: matrix @ v, jnp.zeros(40), jnp.diag(matrix), 1e-5, 200)
+    assert float(left) <= 1e-5
+    nothing, left = conjugate_gradients(lambda v: matrix @ v, jnp.zeros(40), jnp.diag(matrix), 1e-5, 200)
     np.testing.assert_array_equal(nothing, 0)
+    assert float(left) == 0
+
+
+@pytest.mark.parametrize("why", ["few products", "negative curvature"])
+def test_conjugate_gradients_say_what_they_leave(why: str, rng: np.random.Generator) -> None:
+    root = rng.normal(size=(40, 40))
+    matrix = (root @ root.T + np.eye(40)).astype(np.float32)
+    if why == "negative curvature":
+        matrix -= 20 * np.eye(40, dtype=np.float32)
+    right = rng.normal(size=40).astype(np.float32)
+    products = 5 if why == "few products" else 200
+    found, left = conjugate_gradients(
+        lambda v: matrix @ v, jnp.asarray(right), jnp.ones(40), 1e-5, products
+    )
+    assert float(left) > 1e-3
+    assert float(left) == pytest.approx(
+        np.linalg.norm(right - matrix @ np.asarray(found)) / np.linalg.norm(right), rel=1e-2
+    )
 
 
 def test_steps_that_are_cut_short_do_not_end_a_fit() -> None:

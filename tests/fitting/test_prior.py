@@ -1,12 +1,16 @@
 """What other atoms say of an atom, and the noise that a fit leaves: planted truth and exact algebra."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from atomfit.detection.mean_atom import MeanAtom
+from atomfit.fitting import hyperparameters
 from atomfit.fitting.hyperparameters import estimate_prior
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.overlaps import derivatives_of_gaussian
@@ -71,6 +75,21 @@ def test_a_spread_that_is_only_noise_is_small(rng: np.random.Generator) -> None:
     # Errors are about 0.02 Å².
     assert found.spread_isotropic < 0.01
     assert found.spread_anisotropic < 0.01
+
+
+def test_a_search_that_was_not_finished_is_told(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = planted(rng, 100, (0.03, 0.05), 0.0)
+    assert estimate_prior(alone, coordination(100), np.ones(100, bool), white) is not None
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+    def in_haste(*arguments: Any, options: dict[str, float], **others: Any) -> Any:
+        return minimize(*arguments, options=options | {"maxfev": 5}, **others)
+
+    monkeypatch.setattr(hyperparameters, "minimize", in_haste)
+    estimate_prior(alone, coordination(100), np.ones(100, bool), white)
+    assert "not settled" in caplog.text
 
 
 def test_few_atoms_say_nothing(rng: np.random.Generator) -> None:

@@ -15,7 +15,7 @@ from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.pose import pose
 from atomfit.fitting.posterior import Posterior
 from atomfit.fitting.problem import JointProblem
-from atomfit.fitting.sensitivity import refined
+from atomfit.fitting.sensitivity import refined, stationary
 from atomfit.fitting.uncertainty import uncertainty
 from atomfit.rendering import Gaussians, render_reference
 from atomfit.simulation import Simulation, simulate
@@ -179,6 +179,20 @@ def test_linear_least_squares_against_the_pseudoinverse(case: Simulation) -> Non
     expected = np.zeros(grid.shape)
     expected[region.mask] = np.linalg.pinv(np.stack(columns, axis=1))[1 + 4]
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_what_is_no_minimum_has_no_derivative(problem: JointProblem) -> None:
+    """An atom two widths from its place: some way the objective curves down, and H⁻¹ is not found."""
+    parametrisation = problem.parametrisation
+    away = parametrisation.flat(parametrisation.zeros()).at[0].add(5.0)
+
+    def coordinate(values: jax.Array) -> jax.Array:
+        moved = eqx.tree_at(lambda p: p.data.values, problem.posterior, values)
+        free = stationary(moved, parametrisation.unflat(away))
+        return parametrisation(free).atoms.positions[0, 0]
+
+    slope = jax.grad(coordinate)(jnp.asarray(problem.posterior.data.values))
+    assert np.all(np.isnan(slope))
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ It is zero for an atom that the second order does not describe (see `MOST`), or 
 be left.
 """
 
+import logging
 from functools import partial
 
 import numpy as np
@@ -29,6 +30,8 @@ from atomfit.fitting.information import Information, overlaps
 from atomfit.fitting.overlaps import mean_curvature, projected
 from atomfit.fitting.scatterers import Overlap
 from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
+
+log = logging.getLogger("atomfit")
 
 #: A bias that is a larger part of a standard uncertainty is not believed.
 MOST = 0.5
@@ -69,6 +72,8 @@ def second_order_bias(
         natural_pull = np.einsum("nij,njk,nk->ni", inside, inside, natural_pull)
     right = natural_pull @ known.basis / known.unit
     answer = known.solve((right / known.scale)[..., None])[..., 0] / known.scale
+    if not np.all(np.isfinite(answer)):
+        log.warning("what noise adds to displacements on average was not found, and is not taken off")
     # Bias of the amplitudes would push the background down, which widens atoms in turn.
     answer += lifts @ np.einsum("npb,np->b", lifts, right)
     bias = -answer @ known.basis.T

@@ -158,6 +158,10 @@ def _at_given_covariances(
         bounds=[(np.log(_LEAST_SPREAD * x), np.log(100 * x)) for x in typical],
         options={"xatol": 0.02, "fatol": 1e-5, "maxfev": 200},
     )
+    if not found.success:
+        log.warning(
+            "by how much displacements differ was not settled: the prior is as wide as was found last"
+        )
     loss, coefficients = at(found.x)
     isotropic, anisotropic = (float(x) for x in np.exp(found.x))
     return _Hyperparameters(loss, coefficients, (isotropic, anisotropic))

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse.linalg import LinearOperator, cg
 
+from atomfit.fitting.block_solver import solve
 from atomfit.fitting.curvature import neighbour_table
 from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.overlaps import natural_blocks, natural_parameters
@@ -26,8 +26,6 @@ from atomfit.fitting.scatterers import Overlap
 #: Atoms of which the inverse for one atom is taken together, itself included.
 CLUSTER = 19
 _ATOMS_AT_A_TIME = 64
-_ACCURACY = 1e-4
-_MOST_PRODUCTS = 200
 
 Blocks = Callable[[FittedAtoms, Any], Any]
 #: What was known beforehand of atoms and their neighbours: blocks of precision, by the table of these.
@@ -101,16 +99,8 @@ class Information:
         return blocks / (self.scale[:, None, :, None] * self.scale[self.neighbours][:, :, None, :])
 
     def solve(self, right: Float[np.ndarray, "n p c"]) -> Float[np.ndarray, "n p c"]:
-        """The inverse times vectors, all in units of `scale`, by conjugate gradients."""
-        n, p, c = right.shape
-
-        def product(vector: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-            return np.einsum("nmpq,nmq->np", self.blocks, vector.reshape(n, p)[self.neighbours]).ravel()
-
-        matrix = LinearOperator((n * p, n * p), matvec=product, dtype=np.float64)
-        columns = right.reshape(n * p, c).T
-        solved = [cg(matrix, column, rtol=_ACCURACY, maxiter=_MOST_PRODUCTS)[0] for column in columns]
-        return np.stack(solved, axis=1).reshape(right.shape) if c else right
+        """The inverse times vectors, all in units of `scale`; NaN where it is not found."""
+        return solve(self.blocks, self.neighbours, right) if right.shape[2] else right
 
 
 def closed(table: Int[np.ndarray, "n m"]) -> Int[np.ndarray, "n k"]:

@@ -103,7 +103,8 @@ class GaussNewton(AbstractSolver):
         def damped(vector: Array) -> Array:
             return product(vector) + state.strength * vector
 
-        step = conjugate_gradients(
+        # Any step that goes down will do: what it promises, and keeps, is measured.
+        step, _ = conjugate_gradients(
             damped, -here.gradient, diagonal + state.strength, self.accuracy, self.max_products
         )
         step = self.within_reach(step, parametrisation)
@@ -146,10 +147,12 @@ def conjugate_gradients(
     diagonal: Float[Array, " k"],
     accuracy: float,
     max_products: int,
-) -> Float[Array, " k"]:
+) -> tuple[Float[Array, " k"], Float[Array, ""]]:
     """Solve a symmetric linear system, preconditioned by its diagonal (Hestenes & Stiefel 1952).
 
     A direction of negative curvature, which a restraint may have, ends the search where it is.
+
+    **Returns:** the solution, and what it leaves of the right-hand side, in that.
     """
     scale = 1 / jnp.where(diagonal > 0, diagonal, 1.0)
     residual = scale * right
@@ -171,4 +174,5 @@ def conjugate_gradients(
         return x, r, scaled + new / size * direction, new, count + 1, curved
 
     first = (jnp.zeros_like(right), right, residual, start, jnp.zeros((), int), jnp.array(True))
-    return lax.while_loop(unfinished, iterate, first)[0]
+    x, _, _, size, _, _ = lax.while_loop(unfinished, iterate, first)
+    return x, jnp.sqrt(size / jnp.where(start > 0, start, 1.0))

@@ -12,7 +12,8 @@ returns x and has this derivative, forwards and backwards.
 H is the Hessian of the whole objective, not Gauss-Newton's part of it. It is only ever multiplied with
 vectors, by differentiating the gradient. In the units of `parameters` it is close to the unit matrix, so
 conjugate gradients need no preconditioner. First derivatives are exact; H counts as a constant in those
-of higher order.
+of higher order. Where H⁻¹ times a vector is not found (the place is no minimum, or hardly one along some
+direction) the derivative is NaN.
 """
 
 from collections.abc import Callable
@@ -33,6 +34,8 @@ _MAX_ITERATIONS = 50
 #: Of a derivative, relative to it; and the most products with the Hessian that this may take.
 _ACCURACY = 1e-5
 _MAX_PRODUCTS = 300
+#: What may be left of a right-hand side, in it, after so many.
+_LEFT = 1e-3
 
 Tree = TypeVar("Tree", bound=PyTree)
 Product = Callable[[Float[Array, " k"]], Float[Array, " k"]]
@@ -102,7 +105,8 @@ def _solution(
         return jax.jvp(lambda v: _gradient(posterior, v), (at,), (vector,))[1]
 
     def solve(product: Product, right: Float[Array, " k"]) -> Float[Array, " k"]:
-        return conjugate_gradients(product, right, jnp.ones_like(right), _ACCURACY, _MAX_PRODUCTS)
+        found, left = conjugate_gradients(product, right, jnp.ones_like(right), _ACCURACY, _MAX_PRODUCTS)
+        return jnp.where(left <= _LEFT, found, jnp.nan)
 
     return lax.custom_linear_solve(hessian, right, solve, symmetric=True)
 
@@ -129,6 +133,7 @@ def _minimum(posterior: Posterior, start: Free, solver: GaussNewton, tolerance: 
     parametrisation = posterior.parametrisation
     at = parametrisation.flat(lax.while_loop(unfinished, iterate, first)[1])
     step = _solution(posterior, at, _gradient(posterior, at))
+    step = jnp.where(jnp.all(jnp.isfinite(step)), step, 0.0)
     return parametrisation.unflat(at - solver.within_reach(step, parametrisation))
 
 

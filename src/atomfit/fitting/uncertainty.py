@@ -18,6 +18,7 @@ What noise would do to an atom of another width is asked of a lone atom (`covari
 neighbours add to it hardly changes.
 """
 
+import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
@@ -36,6 +37,8 @@ from atomfit.fitting.information import (
 )
 from atomfit.fitting.overlaps import derivatives_of_gaussian
 from atomfit.fitting.scatterers import AbstractScattering, Overlap
+
+log = logging.getLogger("atomfit")
 
 #: Numbers in the matrices that are inverted at a time.
 _NUMBERS_AT_A_TIME = 2e7
@@ -235,15 +238,25 @@ def _alike(sizes: Int[np.ndarray, " n"], p: int) -> Iterator[tuple[Int[np.ndarra
 
 def _lifts(
     known: Information, border: Float[np.ndarray, "n p b"], corner: Float[np.ndarray, "b b"]
-) -> Float[np.ndarray, "n p b"]:
+) -> Float[np.ndarray, "n p k"]:
     """H⁻¹ c S^(-1/2), whose outer product is what an unknown background adds to the covariance.
 
     H is the atoms' information, c the border, and S = D - cᵀ H⁻¹ c what the region says of the background.
+    Numbers of the background that H cannot be solved for count as known.
     """
     solved = known.solve(border)
+    sound = np.all(np.isfinite(solved), axis=(0, 1))
+    if not sound.all():
+        log.warning(
+            "%d of the background's %d numbers cannot be told from the atoms: standard uncertainties, of "
+            "amplitudes above all, are as small as if these were known",
+            np.count_nonzero(~sound),
+            len(sound),
+        )
+        solved, border, corner = solved[..., sound], border[..., sound], corner[np.ix_(sound, sound)]
     values, vectors = np.linalg.eigh(corner - np.einsum("npb,npc->bc", border, solved))
     # Where atoms fill the region it hardly tells the background from them.
-    values = np.maximum(values, 1e-3 * np.linalg.eigvalsh(corner).max())
+    values = np.maximum(values, 1e-3 * np.linalg.eigvalsh(corner).max(initial=0))
     return solved @ (vectors / np.sqrt(values))
 
 

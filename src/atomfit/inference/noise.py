@@ -21,6 +21,9 @@ from atomfit.fitting.brightness import variances_by_brightness
 from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.structure.canvas import Leaf
 
+#: Part of a value's variance that a fit absorbs, at most.
+_MOST_ABSORBED = 0.8
+
 
 class AbstractNoise(eqx.Module):
     """A likelihood of data, given what was predicted."""
@@ -161,9 +164,12 @@ class BrightnessNoise(KnownPrecision):
         kept = np.asarray(counted) > 0
         density = np.asarray(predicted, np.float64)[kept]
         left = np.asarray(data, np.float64)[kept] - density
-        more = len(left) / max(len(left) - free, 1)
+        # Numbers of atoms take their part of the noise where atoms are bright, and nothing elsewhere.
+        strength = np.asarray(self.precision, np.float64)[kept] * (density - density.min()) ** 2
+        absorbed = free * strength / max(float(strength.sum()), 1e-300)
+        left = left / np.sqrt(1 - np.minimum(absorbed, _MOST_ABSORBED))
         precision = np.zeros(kept.shape, np.float32)
-        precision[kept] = 1 / (more * variances_by_brightness(density, left))
+        precision[kept] = 1 / variances_by_brightness(density, left)
         return BrightnessNoise(precision)
 
 
@@ -213,7 +219,9 @@ def count_noise(data: Float[np.ndarray, "..."], gain: float | None = None) -> Lo
     - `data`: what is to be fitted. Below a thousandth of its brightest values the variance is constant.
     - `gain`: what one count adds; taken from what a fit leaves if it is not given.
     """
-    least = 1e-3 * float(np.quantile(np.abs(data), 0.999)) or 1e-3
+    bright = float(np.quantile(np.abs(data), 0.999)) or 1.0
+    # A power of ten, so that data of similar brightness share compiled code.
+    least = float(10.0 ** np.floor(np.log10(1e-3 * bright)))
     return LossNoise(PoissonLoss(gain, least), np.asarray(1.0 if gain is None else gain, np.float32))
 
 

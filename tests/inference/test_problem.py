@@ -130,6 +130,7 @@ def test_several_observations_are_one_objective() -> None:
     np.testing.assert_allclose(known(nothing, of_images), images, atol=2e-3 * np.abs(images).max())
 
 
+@pytest.mark.slow
 def test_scale_and_blur_are_an_observations_own() -> None:
     """Without noise, a map of another unit and resolution and images agree on everything else."""
     truth = particle()
@@ -192,6 +193,12 @@ def test_views_do_not_take_what_is_the_atoms() -> None:
         np.testing.assert_allclose(values, start, atol=1e-5)
     placed = SeriesObservation.of(series_of(truth), atoms, free=("shifts",), placed=True)
     assert isinstance(placed.nuisance.views.shifts, np.ndarray)
+    # Then something has to place the atoms; where nothing does, nobody knows where they are.
+    objective = Problem(frozen(atoms, lambda a: (a.displacements, a.amplitudes)), (placed,)).objective()
+    lost = fit_at(objective, objective.parametrisation.zeros()).uncertainty
+    assert np.all(np.isnan(lost.positions))
+    apart = lost.of(lambda s, _: jnp.linalg.norm(s.positions[0] - s.positions[1])[None])
+    assert np.isfinite(apart.esd[0])
 
 
 def test_atoms_of_noise_are_told_from_others() -> None:

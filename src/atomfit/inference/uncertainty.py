@@ -6,8 +6,8 @@ another observation leaves unknown is in the atoms' standard uncertainties. No d
 hand: columns of the information are products with unit vectors, and atoms that share no data with a common
 third one are probed together (Curtis, Powell & Reid 1974).
 
-What data do not determine at all (the shift of all views against that of all atoms) has no part in it: such
-combinations are left out, and numbers that they reach are as uncertain as the rest of the data leave them.
+What data do not determine at all (the shift of all views against that of all atoms, where both are free)
+has no standard uncertainty, nor has what depends on it: NaN.
 
 Predictions are not linear in positions and widths, so that noise does not cancel. To second order the bias
 of a number is (Box 1971, eq. 2.26)
@@ -42,6 +42,8 @@ MOST = 12_000
 #: Combinations of numbers with less than this part of the information of numbers by themselves are
 #: undetermined.
 _UNDETERMINED = 1e-5
+#: Products that differ by more than this part have been assembled from too few.
+_MISSED = 0.01
 #: Columns that are computed in one call.
 _AT_A_TIME = 256
 
@@ -72,12 +74,14 @@ class Uncertainty:
 
     - `objective`, `free`: of the fit.
     - `covariance`: of the free numbers, in the order of `Parameters.flat`; NaN where one is undetermined.
+    - `undetermined`: combinations of free numbers that the data do not tell, in their columns.
     - `log_volume`: logarithm of the volume of the posterior, ½ log det 2πC.
     """
 
     objective: Objective
     free: Free
     covariance: Float[np.ndarray, "k k"]
+    undetermined: Float[np.ndarray, "k r"]
     log_volume: float
 
     def of(self, function: Function) -> Estimate:
@@ -90,8 +94,7 @@ class Uncertainty:
         # What does not depend on a number does not mind that it is undetermined.
         reached = np.where(np.any(slopes != 0, axis=0)[:, None], np.nan_to_num(self.covariance), 0.0)
         variances = np.einsum("mk,km->m", slopes, reached @ slopes.T)
-        unknown = (slopes != 0) @ np.isnan(np.diagonal(self.covariance))
-        esd = np.sqrt(np.where((variances >= 0) & ~unknown, variances, np.nan))
+        esd = np.sqrt(np.where(self._told(slopes, variances), variances, np.nan))
         raw = np.asarray(value, np.float64)
         bent = np.asarray(_bent(self.objective, self.free, self._directions, function), np.float64)
         bias = (slopes @ self.bias).reshape(raw.shape) + bent
@@ -150,7 +153,16 @@ class Uncertainty:
         for m, row in enumerate(slopes):
             which = np.flatnonzero(row)
             variances[m] = row[which] @ self.covariance[np.ix_(which, which)] @ row[which]
-        return np.sqrt(np.where(variances > 0, variances, np.nan)).reshape(np.shape(value))
+        told = (variances > 0) & self._told(slopes, variances)
+        return np.sqrt(np.where(told, variances, np.nan)).reshape(np.shape(value))
+
+    def _told(
+        self, slopes: Float[np.ndarray, "m k"], variances: Float[np.ndarray, " m"]
+    ) -> Bool[np.ndarray, " m"]:
+        """Which functions have a variance that the data tell."""
+        unfelt = (slopes != 0) @ np.isnan(np.diagonal(self.covariance))
+        lost = np.sum((slopes @ self.undetermined) ** 2, axis=1) / _UNDETERMINED
+        return ~unfelt & (variances >= 0) & (lost <= 0.1 * variances)
 
 
 def measure_uncertainty(objective: Objective, free: Free) -> Uncertainty:
@@ -169,42 +181,59 @@ def measure_uncertainty(objective: Objective, free: Free) -> Uncertainty:
     own = np.diagonal(information)
     felt = own > 0
     scale = 1 / np.sqrt(np.where(felt, own, 1.0))
-    inverse, volume = _inverse((information * np.outer(scale, scale))[np.ix_(felt, felt)])
+    inverse, volume, ways = _inverse((information * np.outer(scale, scale))[np.ix_(felt, felt)])
+    undetermined = np.zeros((size, ways.shape[1]))
+    undetermined[felt] = scale[felt, None] * ways
     covariance = np.full((size, size), np.nan)
     covariance[np.ix_(felt, felt)] = inverse * np.outer(scale[felt], scale[felt])
     volume += np.sum(np.log(scale[felt]))
     # Free numbers are measured in steps: so is what is known of them.
     steps = np.asarray(objective.parametrisation.flat(objective.parametrisation.steps), np.float64)
-    return Uncertainty(objective, free, covariance, float(volume + np.sum(np.log(steps[felt]))))
+    volume = float(volume + np.sum(np.log(steps[felt])))
+    return Uncertainty(objective, free, covariance, undetermined, volume)
 
 
-def _inverse(matrix: Float[np.ndarray, "k k"]) -> tuple[Float[np.ndarray, "k k"], float]:
-    """Inverse of what is determined, and ½ log det 2π of it, of a matrix whose diagonal is one."""
+def _inverse(
+    matrix: Float[np.ndarray, "k k"],
+) -> tuple[Float[np.ndarray, "k k"], float, Float[np.ndarray, "k r"]]:
+    """Of a matrix of unit diagonal: inverse of what is told, ½ log det 2π of it, and what is not told."""
     try:
         factor = cholesky(matrix, lower=True)
         pivots = np.diagonal(factor)
         if np.min(pivots, initial=1.0) ** 2 > _UNDETERMINED:
             volume = 0.5 * len(matrix) * np.log(2 * np.pi) - np.sum(np.log(pivots))
             half = solve_triangular(factor, np.eye(len(matrix)), lower=True)
-            return half.T @ half, float(volume)
+            return half.T @ half, float(volume), np.zeros((len(matrix), 0))
     except np.linalg.LinAlgError:
         pass
     values, axes = np.linalg.eigh(matrix)
     told = values > _UNDETERMINED
     ways = axes[:, told] / np.sqrt(values[told])
-    return ways @ ways.T, float(0.5 * np.sum(np.log(2 * np.pi / values[told])))
+    return ways @ ways.T, float(0.5 * np.sum(np.log(2 * np.pi / values[told]))), axes[:, ~told]
 
 
 def _information(objective: Objective, free: Free) -> Float[np.ndarray, "k k"]:
     """The information on all free numbers, in the objective's unit."""
     parameters = objective.parametrisation
-    (n, p), size = parameters.columns, parameters.size
+    n, size = parameters.columns[0], parameters.size
     structure = jax.tree.map(np.asarray, parameters(free)[0])
     meet = np.zeros((n, n), bool)
     for o in objective.observations:
         meet |= o.interacting(structure)
-    if objective.priors:
-        meet[:] = True
+    found = _assembled(objective, free, meet)
+    vector = np.random.default_rng(0).standard_normal((1, size)).astype(np.float32)
+    whole = np.asarray(products(objective, free, vector), np.float64)[0]
+    # A prior may couple atoms that share no data.
+    if np.linalg.norm(whole - found @ vector[0]) > _MISSED * np.linalg.norm(whole):
+        found = _assembled(objective, free, np.ones((n, n), bool))
+    return found
+
+
+def _assembled(objective: Objective, free: Free, meet: Bool[np.ndarray, "n n"]) -> Float[np.ndarray, "k k"]:
+    """The same from products with vectors of many atoms at once, if only those that meet are coupled."""
+    parameters = objective.parametrisation
+    (_, p), size = parameters.columns, parameters.size
+    n = len(meet)
     colours = _colours(meet)
     shared = np.arange(n * p, size)
     vectors = np.zeros((int(colours.max(initial=-1) + 1) * p + len(shared), size), np.float32)

@@ -49,7 +49,7 @@ clean:
 	rm -rf $(VENV) $(DEMO) $(SITE)
 
 $(VENV)/ready-to-run: WITH :=
-$(VENV)/ready-to-test: WITH := [test,browser]
+$(VENV)/ready-to-test: WITH := [test,browser,docs]
 $(VENV)/ready-to-lint: WITH := [lint]
 $(VENV)/ready-to-document: WITH := [docs]
 $(VENV)/ready-to-%: pyproject.toml | $(VENV)/made

@@ -28,7 +28,11 @@ import readable
 HERE = Path(__file__).parent
 DOCS = HERE.parent
 #: Pages that are written by hand, with the titles of links to them.
-PAGES = {"method": "How it works", "files": "What it writes"}
+PAGES = {
+    "method": "How it works",
+    "extend": "Parts of one's own",
+    "files": "What it writes",
+}
 
 
 def floors() -> list[str]:

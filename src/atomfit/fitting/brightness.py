@@ -35,6 +35,8 @@ def weights_by_brightness(
     - `drawn`: the model's pixels.
     - `left`: what it leaves of the measured ones.
     """
+    if not len(drawn):
+        return np.ones(0)
     variances = variances_by_brightness(drawn, left)
     weights = 1 / (np.mean(variances) + variances)
     return np.asarray(weights / np.mean(weights))

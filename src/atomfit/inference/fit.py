@@ -160,7 +160,7 @@ def _counting_from(done: int, progress: Callable[[int, float], None], iteration:
 
 
 def fit_at(objective: Objective, free: Free, reason: Ended = Ended.CONVERGED) -> Fit:
-    """A fit that ended at given free numbers, however they were found.
+    """A fit that ended at given free numbers, however they were found; noise is as they leave it.
 
     **Arguments:**
 
@@ -168,5 +168,6 @@ def fit_at(objective: Objective, free: Free, reason: Ended = Ended.CONVERGED) ->
     - `free`: the free numbers.
     - `reason`: how it has ended.
     """
+    objective = objective.adapted(free) or objective
     value = float(objective(free)) * float(objective.unit)
     return Fit(objective, free, value, np.array([value]), reason)

@@ -173,7 +173,7 @@ class Objective(AbstractPosterior):
         diagonal = self.parametrisation.unflat(jnp.asarray(_diagonal(alone)))
         unit = _unit(on_host(self.parametrisation.start[0]), diagonal)
         steps: dict[str, Leaf] = {
-            name: np.sqrt(np.where(d > 0, unit / np.where(d > 0, d, 1.0), 0.0)).astype(np.float32)
+            name: np.asarray(np.sqrt(np.where(d > 0, unit / np.where(d > 0, d, 1.0), 0.0)), np.float32)
             for name, d in diagonal.items()
         }
         parameters = replace(self.parametrisation, steps=steps)
@@ -228,8 +228,11 @@ def _diagonal(objective: Objective) -> Float[np.ndarray, " k"]:
     each = np.mean((images * probes).reshape(len(masks), _PROBES, -1), axis=1)
     found = np.zeros(each.shape[1])
     for mask, values in zip(masks, each, strict=True):
-        typical = float(np.median(np.abs(values[mask])))
-        found[mask] = np.clip(values[mask], typical / _SPREAD, typical * _SPREAD)
+        # Of those that data tell: a part may be one atom's alone.
+        told = np.abs(values[mask & (values != 0)])
+        typical = float(np.median(told)) if told.size else 0.0
+        bounded = np.clip(values, typical / _SPREAD, typical * _SPREAD)
+        found[mask] = np.where(values != 0, bounded, 0.0)[mask]
     return found
 
 

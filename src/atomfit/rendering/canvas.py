@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, PyTree
 from atomfit.rendering.gaussians import Gaussians
 from atomfit.rendering.windows import WindowPlan, add_windows, plan_windows, render
 from atomfit.structure.canvas import AbstractCanvas, AtomDensity, Leaf
+from atomfit.structure.gram_charlier import coefficients, monomials
 from atomfit.structure.grid import Grid
 
 #: Standard deviations that windows hold.
@@ -143,6 +144,30 @@ class VoxelCanvas(AbstractCanvas):
         def of_atom(start: Array, centre: Array, numbers: Any) -> Array:
             first = jnp.asarray(start)[::-1] * spacing + self._origin - centre
             return jnp.reshape(density(numbers, first + voxels * spacing, frame, self._blur), plan.window)
+
+        atoms = (
+            jnp.asarray(centres)[plan.order],
+            jax.tree.map(lambda x: jnp.asarray(x)[plan.order], numbers),
+        )
+        return summed(plan, of_atom, atoms, jnp.asarray(weights)[plan.order])
+
+    def expansions(
+        self,
+        centres: Float[Leaf, "n d"],
+        reach: Float[Leaf, ""] | float,
+        numbers: PyTree,
+        weights: Float[Leaf, " n"],
+    ) -> Float[Array, "..."]:
+        plan, spacing = next(self._plans), self._spacing
+        voxels = np.indices(plan.window).reshape(len(plan.window), -1).T[:, ::-1]
+        middle = (np.array(plan.window[::-1]) - 1) / 2
+        # In voxels, which are known; the step to Å is in the factors.
+        first, second = (monomials(voxels - middle, order) for order in (2, 4))
+
+        def of_atom(start: Array, centre: Array, numbers: Any) -> Array:
+            shift = (jnp.asarray(start)[::-1] + middle) * spacing + self._origin - centre
+            exponent, polynomial = coefficients(numbers, shift, self._blur, spacing)
+            return jnp.reshape(jnp.exp(exponent @ first) * (polynomial @ second), plan.window)
 
         atoms = (
             jnp.asarray(centres)[plan.order],

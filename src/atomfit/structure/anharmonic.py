@@ -9,22 +9,18 @@ in derivatives of the Gaussian (Johnson & Levy 1974; Trueblood et al. 1996, eq. 
 has mean x, covariance U, third cumulants C and fourth cumulants D. A blur adds to U and leaves C and D as
 they are; a projection takes each of their indices to the image. So all data see the same numbers.
 
-It is drawn through `AbstractCanvas.densities` and has no derivative or overlap of its own: as anyone's
-displacement model would be.
+It is drawn through `AbstractCanvas.expansions` and has no derivative or overlap of its own.
 """
 
 from itertools import combinations_with_replacement, permutations
-from typing import Any
-
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from atomfit.structure.atoms import AbstractDisplacements, Atoms
 from atomfit.structure.canvas import AbstractCanvas, AbstractStructure, Leaf
 
-#: How far atoms are drawn, in standard deviations of the widest: tails are what it is about.
-REACH = 4.5
+#: How far atoms are drawn, in standard deviations of nearly the widest.
+REACH = 4.0
 
 
 class AnharmonicAtoms(AbstractStructure):
@@ -75,42 +71,10 @@ class AnharmonicAtoms(AbstractStructure):
         d = self.positions.shape[1]
         matrices = self.displacements.matrices(d)
         xp = matrices.__array_namespace__()
-        reach = REACH * xp.sqrt(xp.max(xp.linalg.diagonal(matrices)))
+        # Not of the very widest: all windows would be as large as those of an atom that hops.
+        reach = REACH * xp.sqrt(xp.quantile(xp.max(xp.linalg.diagonal(matrices), axis=1), 0.95))
         numbers = matrices, symmetric(self.third, d, 3), symmetric(self.fourth, d, 4)
-        return canvas.densities(self.positions, reach, numbers, gram_charlier, self.amplitudes)
-
-
-def gram_charlier(
-    numbers: Any,
-    offsets: Float[Array, "k m"],
-    frame: Float[Array, "m d"],
-    variance: Float[Array, ""],
-) -> Float[Array, " k"]:
-    """Density of one atom of integral one.
-
-    **Arguments:**
-
-    - `numbers`: U (Å²), C (Å³) and D (Å⁴), as whole tensors.
-    - `offsets`: from its mean (Å).
-    - `frame`: axes of the canvas in those of the tensors.
-    - `variance`: of a blur (Å²).
-    """
-    matrix, third, fourth = numbers
-    matrix = frame @ matrix @ frame.T + variance * jnp.eye(len(frame))
-    third = jnp.einsum("aj,bk,cl,jkl->abc", frame, frame, frame, third)
-    fourth = jnp.einsum("aj,bk,cl,em,jklm->abce", frame, frame, frame, frame, fourth)
-    precision = jnp.linalg.inv(matrix)
-    y = offsets @ precision
-    gaussian = jnp.exp(-0.5 * jnp.sum(y * offsets, axis=1)) / jnp.sqrt(jnp.linalg.det(2 * np.pi * matrix))
-    # Hermite polynomials contracted with symmetric tensors.
-    trace = jnp.einsum("jkl,kl->j", third, precision)
-    odd = jnp.einsum("jkl,nj,nk,nl->n", third, y, y, y) - 3 * y @ trace
-    traces = jnp.einsum("jklm,lm->jk", fourth, precision)
-    even = jnp.einsum("jklm,nj,nk,nl,nm->n", fourth, y, y, y, y) - 6 * jnp.einsum(
-        "jk,nj,nk->n", traces, y, y
-    )
-    even += 3 * jnp.sum(traces * precision)
-    return gaussian * (1 + odd / 6 + even / 24)
+        return canvas.expansions(self.positions, reach, numbers, self.amplitudes)
 
 
 def unique_indices(d: int, order: int) -> list[tuple[int, ...]]:

@@ -19,6 +19,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from atomfit.structure.gram_charlier import gram_charlier
+
 Leaf = Array | np.ndarray
 
 #: Density of one atom of integral one at offsets from its centre (k, d), of its numbers, of the canvas's
@@ -64,6 +66,22 @@ class AbstractCanvas(abc.ABC):
         - `numbers`: of the atoms, arrays whose first axis is theirs.
         - `density`: of one atom; see `AtomDensity`.
         """
+
+    def expansions(
+        self,
+        centres: Float[Leaf, "n d"],
+        reach: Float[Leaf, ""] | float,
+        numbers: PyTree,
+        weights: Float[Leaf, " n"],
+    ) -> Float[Array, "..."]:
+        """A sum of Gaussians with third and fourth cumulants; see `gram_charlier`.
+
+        **Arguments:**
+
+        - `centres`, `reach`, `weights`: as above.
+        - `numbers`: covariances and cumulants of the atoms, as whole tensors.
+        """
+        return self.densities(centres, reach, numbers, gram_charlier, weights)
 
 
 class AbstractStructure(eqx.Module):

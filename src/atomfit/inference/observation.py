@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from atomfit.inference.noise import AbstractNoise
 from atomfit.structure.canvas import AbstractStructure, Leaf
@@ -81,6 +81,25 @@ class AbstractObservation(eqx.Module):
     def interacting(self, structure: AbstractStructure) -> Bool[np.ndarray, "n n"]:
         """Which atoms may share data: those that do not are never told apart."""
         return np.ones((len(structure), len(structure)), bool)
+
+    def overlaps(
+        self,
+        structure: AbstractStructure,
+        nuisance: PyTree,
+        tangents: PyTree,
+        pairs: Int[np.ndarray, "m 2"],
+    ) -> Float[np.ndarray, "m p p"]:
+        """The information that pairs of atoms share, for `local`; if it can be had without all others.
+
+        **Arguments:**
+
+        - `structure`, `nuisance`: where it is known.
+        - `tangents`: of the structure by each atom's own p numbers; leaves begin with p.
+        - `pairs`: of atoms, the first in order.
+        """
+        raise InputError(
+            f"{type(self).__name__} tells of no atom by itself", "refine fewer atoms", "observations"
+        )
 
     @property
     def measurements(self) -> int:

@@ -96,7 +96,7 @@ class Uncertainty:
         variances = np.einsum("mk,km->m", slopes, reached @ slopes.T)
         esd = np.sqrt(np.where(self._told(slopes, variances), variances, np.nan))
         raw = np.asarray(value, np.float64)
-        bent = np.asarray(_bent(self.objective, self.free, self._directions, function), np.float64)
+        bent = np.asarray(curved(self.objective, self.free, self._directions, function), np.float64)
         bias = (slopes @ self.bias).reshape(raw.shape) + bent
         return Estimate(raw - bias, esd.reshape(raw.shape), bias)
 
@@ -118,7 +118,7 @@ class Uncertainty:
     @cached_property
     def bias(self) -> Float[np.ndarray, " k"]:
         """What free numbers are wrong by on average, to second order."""
-        pull = _pulled(self.objective, self.free, self._directions)
+        pull = pulled(self.objective, self.free, self._directions)
         unit = float(self.objective.unit)
         return -np.nan_to_num(self.covariance) @ np.asarray(pull, np.float64) * unit
 
@@ -285,7 +285,7 @@ def _value_and_slopes(
 
 
 @kept
-def _bent(objective: Objective, free: Free, directions: Leaf, function: Function) -> Float[Array, "..."]:
+def curved(objective: Objective, free: Free, directions: Leaf, function: Function) -> Float[Array, "..."]:
     """½ Σ C_kl ∂_k ∂_l of a function of what was refined."""
     parameters = objective.parametrisation
 
@@ -296,7 +296,7 @@ def _bent(objective: Objective, free: Free, directions: Leaf, function: Function
 
 
 @kept
-def _pulled(objective: Objective, free: Free, directions: Leaf) -> Float[Array, " k"]:
+def pulled(objective: Objective, free: Free, directions: Leaf) -> Float[Array, " k"]:
     """JᵀW of the mean curvature of predictions over the noise, in the objective's unit."""
     parameters = objective.parametrisation
     at = parameters.flat(free)

@@ -35,6 +35,7 @@ from atomfit.inference.observation import (
     with_own,
 )
 from atomfit.inference.parameters import frozen
+from atomfit.observation.overlaps import overlaps
 from atomfit.options.build import Background
 from atomfit.rendering import MeasuringCanvas, VoxelCanvas, WindowPlan
 from atomfit.rendering.canvas import holds
@@ -181,6 +182,17 @@ class MapObservation(AbstractObservation):
         pairs = shown[cKDTree(places).query_pairs(reach, output_type="ndarray")]
         found[pairs[:, 0], pairs[:, 1]] = found[pairs[:, 1], pairs[:, 0]] = True
         return found
+
+    def overlaps(
+        self,
+        structure: AbstractStructure,
+        nuisance: MapNuisance,
+        tangents: PyTree,
+        pairs: Int[np.ndarray, "m 2"],
+    ) -> Float[np.ndarray, "m p p"]:
+        if self.which is not None or nuisance.own or len(self.plans) != 1:
+            return super().overlaps(structure, nuisance, tangents, pairs)
+        return overlaps(self, structure, nuisance, tangents, pairs)
 
     @property
     def grid(self) -> Grid:

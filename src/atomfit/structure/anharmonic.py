@@ -13,6 +13,7 @@ It is drawn through `AbstractCanvas.expansions` and has no derivative or overlap
 """
 
 from itertools import combinations_with_replacement, permutations
+
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -72,7 +73,8 @@ class AnharmonicAtoms(AbstractStructure):
         matrices = self.displacements.matrices(d)
         xp = matrices.__array_namespace__()
         # Not of the very widest: all windows would be as large as those of an atom that hops.
-        reach = REACH * xp.sqrt(xp.quantile(xp.max(xp.linalg.diagonal(matrices), axis=1), 0.95))
+        wide = xp.quantile(xp.max(xp.linalg.diagonal(matrices), axis=1), 0.95)
+        reach = xp.asarray(REACH * xp.sqrt(wide))
         numbers = matrices, symmetric(self.third, d, 3), symmetric(self.fourth, d, 4)
         return canvas.expansions(self.positions, reach, numbers, self.amplitudes)
 

@@ -136,7 +136,8 @@ def test_cumulants_describe_a_mixture_whole_or_projected(kind: str) -> None:
     assert away[1] < 0.35 * away[0]
 
 
-@pytest.mark.parametrize("kind", ["map", pytest.param("series", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["map", "series"])
 def test_means_and_displacements_are_right_where_gaussians_are_wrong(kind: str) -> None:
     mixture = Mixture(0)
     gaussian = refine(Problem(mixture.atoms, (observed(mixture, kind, mixture.atoms),)))

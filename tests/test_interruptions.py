@@ -111,6 +111,7 @@ def test_the_checkpoint_of_another_command_is_refused(
         build(small.map, "Pt", checkpoint=tmp_path / "c", resume=True)
 
 
+@pytest.mark.slow
 def test_maps_that_are_compared_are_fitted_once(
     small: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

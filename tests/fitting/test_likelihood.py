@@ -52,6 +52,7 @@ def scores(fit: JointFit, case: Simulation, unit: float = 1.0) -> list[np.ndarra
     ]
 
 
+@pytest.mark.slow
 def test_counts_are_fitted_to_their_own_bound(clean: tuple[Simulation, MeanAtom]) -> None:
     """50 counts at a peak, one in the background; least squares trusts the peaks too little."""
     case, mean_atom = clean

@@ -114,6 +114,7 @@ def test_atoms_reach_as_far_as_they_are_said_to(rng: np.random.Generator) -> Non
             assert profile[1] / profile[0] == pytest.approx(np.exp(-8), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_an_alloy_is_recovered(rng: np.random.Generator) -> None:
     density, positions, matrices, amplitudes, numbers = alloy(rng)
     start = positions + rng.normal(0, 0.05, positions.shape)
@@ -243,6 +244,7 @@ def test_integrated_voxels_widen_by_a_twelfth(width: float, shift: float, cubes:
     assert np.abs(drawn(variance, grid) - slow).max() > 3 * np.abs(quick - slow).max()
 
 
+@pytest.mark.slow
 def test_a_fit_of_integrated_voxels_has_no_bias() -> None:
     u, fine = 0.16, 5
     grid = Grid((32, 32, 32), np.full(3, 0.36), np.zeros(3))

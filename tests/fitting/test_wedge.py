@@ -19,6 +19,7 @@ GRID = Grid((64, 64, 64), np.full(3, 0.4), np.zeros(3))
     begin=st.floats(0, np.pi),
     opening=st.floats(np.radians(12), np.radians(70)),
 )
+@pytest.mark.slow
 def test_planes_are_found_about_any_axis(seed: int, begin: float, opening: float) -> None:
     rng = np.random.default_rng(seed)
     axis = rng.normal(size=3)

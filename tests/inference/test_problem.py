@@ -231,6 +231,7 @@ class Cubic(AbstractPixelNoise):
         return 50 * (predicted - data) ** 2 + 20 * jnp.abs(predicted - data) ** 3
 
 
+@pytest.mark.slow
 def test_a_part_of_ones_own_is_used() -> None:
     truth = particle()
     density = density_of(truth, 0.05)

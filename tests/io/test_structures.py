@@ -135,6 +135,7 @@ def test_no_atoms_make_readable_files(tmp_path: Path) -> None:
     assert len(read(tmp_path / "atoms.xyz")) == 0
 
 
+@pytest.mark.slow
 def test_more_than_99999_atoms(tmp_path: Path) -> None:
     n = 100_123
     structure = some_atoms(n)

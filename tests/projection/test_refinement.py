@@ -154,6 +154,7 @@ def test_drift_and_gains_are_told_from_atoms(truth: np.ndarray) -> None:
     np.testing.assert_allclose(across.T @ fit.views.shifts.ravel(), 0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_views_that_are_held_out_are_predicted(truth: np.ndarray) -> None:
     series = series_of(truth, noise=0.05)
     held = np.arange(10) % 5 == 2
@@ -190,6 +191,7 @@ def test_frozen_atoms_stay(truth: np.ndarray) -> None:
     assert rmsd(fit.atoms.positions, truth) < 0.002
 
 
+@pytest.mark.slow
 def test_orientations_are_found_up_to_a_common_one(truth: np.ndarray) -> None:
     series = series_of(truth)
     rng = np.random.default_rng(7)
@@ -213,6 +215,7 @@ def test_orientations_are_found_up_to_a_common_one(truth: np.ndarray) -> None:
     assert residual / np.sqrt(len(truth)) < 0.005
 
 
+@pytest.mark.slow
 def test_other_things_in_the_images_do_not_move_atoms(truth: np.ndarray) -> None:
     series = series_of(truth, noise=0.01)
     spoilt = series.images.copy()

@@ -29,6 +29,7 @@ def maxima(rng: np.random.Generator, n: int, scale: float = 1.0) -> np.ndarray:
     return rng.choice(heights[heights > LOWEST], n)
 
 
+@pytest.mark.slow
 def test_evidence_is_what_chi_square_loses_without_the_atom() -> None:
     """The fit repeated without each of three atoms: its neighbours can do less than to second order."""
     case = simulate(size=13, noise=0.1, seed=2, box=60, u_core=0.25, u_surface=0.25)
@@ -56,6 +57,7 @@ def test_evidence_of_a_lone_atom_is_its_signal_to_noise() -> None:
     np.testing.assert_allclose(evidence, expected, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_frozen_amplitudes_have_no_evidence() -> None:
     case = simulate(size=13, noise=0.05, seed=2, box=56)
     mean = MeanAtom(1.0, 0.2, 0.0, 0.2 * np.eye(3), 1)

@@ -36,6 +36,7 @@ def test_two_elements_are_told_apart(part: float) -> None:
     assert species.supported == 2
 
 
+@pytest.mark.slow
 def test_probabilities_are_honest() -> None:
     wrong, expected = 0, 0.0
     for seed in range(20):

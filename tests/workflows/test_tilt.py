@@ -163,6 +163,7 @@ def test_the_picture_and_the_probe(run: Path) -> None:
     assert [(row["depth"], float(row["weight"])) for row in probe] == [("", 1.0)]
 
 
+@pytest.mark.slow
 def test_drifts_are_found_and_surroundings_stay(tmp_path: Path) -> None:
     """Atoms on one side are given as surroundings, one of them twice."""
     truth = planted(views=16, shift=0.3, seed=3)
@@ -321,6 +322,7 @@ def test_atoms_of_denoised_images_are_judged_by_each_other(tmp_path: Path) -> No
     assert found.false <= 2
 
 
+@pytest.mark.slow
 def test_shapes_of_their_own_are_written(truth: Planted, tmp_path: Path) -> None:
     found = tilt_of(truth, tmp_path, truth.positions, displacements="anisotropic")
     found.write(tmp_path / "out")

@@ -63,6 +63,7 @@ def test_a_glass_is_found_from_counts() -> None:
     assert found.reason == "settled"
 
 
+@pytest.mark.slow
 def test_counts_of_nothing_have_no_atoms(tmp_path: Path) -> None:
     """Through the command: refused, or else a result without atoms, which says so and is bad."""
     rng = np.random.default_rng(8)

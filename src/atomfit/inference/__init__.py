@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.inference.empirical_bayes import EmpiricalFit as EmpiricalFit
+    from atomfit.inference.empirical_bayes import with_empirical_spread as with_empirical_spread
     from atomfit.inference.fit import Fit as Fit
     from atomfit.inference.fit import fit_at as fit_at
     from atomfit.inference.fit import refine as refine
+    from atomfit.inference.local import LocalUncertainty as LocalUncertainty
+    from atomfit.inference.local import measure_local_uncertainty as measure_local_uncertainty
     from atomfit.inference.noise import AbstractNoise as AbstractNoise
     from atomfit.inference.noise import AbstractPixelNoise as AbstractPixelNoise
     from atomfit.inference.noise import BrightnessNoise as BrightnessNoise
@@ -51,6 +55,8 @@ else:
             "problem": ["Problem", "Objective"],
             "fit": ["refine", "fit_at", "Fit"],
             "uncertainty": ["Uncertainty", "Estimate"],
+            "local": ["LocalUncertainty", "measure_local_uncertainty"],
+            "empirical_bayes": ["with_empirical_spread", "EmpiricalFit"],
             "selection": ["select", "Selection"],
             "observation": ["AbstractObservation"],
             "noise": [

@@ -96,6 +96,10 @@ class LocalUncertainty:
 def measure_local_uncertainty(objective: Objective, free: Free) -> LocalUncertainty:
     """Covariances of atoms at the end of a fit.
 
+    **Arguments:**
+
+    - `objective`, `free`: of the fit.
+
     **Raises:** `InputError` if an observation or a prior is not local.
     """
     n, p = objective.parametrisation.columns

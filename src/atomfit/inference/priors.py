@@ -11,16 +11,16 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
-from atomfit.structure.canvas import AbstractStructure, Leaf
+from atomfit.structure.canvas import Leaf
 
 
 class AbstractPrior(eqx.Module):
-    """A function of a structure; any callable will do as well, if JAX can differentiate it."""
+    """A function of a structure, or of what an observation has for itself; any callable will do as well."""
 
     @abc.abstractmethod
-    def __call__(self, structure: AbstractStructure) -> Float[Array, ""]:
+    def __call__(self, structure: PyTree) -> Float[Array, ""]:
         """Minus the logarithm of the probability, up to a constant."""
 
 
@@ -40,7 +40,7 @@ class Known(AbstractPrior):
     values: Float[Leaf, "..."] | float
     deviations: Float[Leaf, "..."] | float
 
-    def __call__(self, structure: AbstractStructure) -> Float[Array, ""]:
+    def __call__(self, structure: PyTree) -> Float[Array, ""]:
         away = (self.of(structure) - jnp.asarray(self.values)) / jnp.asarray(self.deviations)
         return 0.5 * jnp.sum(away**2)
 
@@ -59,7 +59,7 @@ class Correlated(AbstractPrior):
     means: Float[Leaf, "n q"]
     precision: Float[Leaf, "q q"]
 
-    def __call__(self, structure: AbstractStructure) -> Float[Array, ""]:
+    def __call__(self, structure: PyTree) -> Float[Array, ""]:
         away = self.of(structure) - jnp.asarray(self.means)
         return 0.5 * jnp.sum((away @ jnp.asarray(self.precision)) * away)
 
@@ -76,7 +76,7 @@ class Alike(AbstractPrior):
     of: Callable[[Any], Float[Array, "..."]] = eqx.field(static=True)
     deviation: Float[Leaf, ""] | float
 
-    def __call__(self, structure: AbstractStructure) -> Float[Array, ""]:
+    def __call__(self, structure: PyTree) -> Float[Array, ""]:
         numbers = self.of(structure)
         away = (numbers - jnp.mean(numbers, axis=0)) / jnp.asarray(self.deviation)
         return 0.5 * jnp.sum(away**2)

@@ -4,8 +4,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.joint import JointFit, fit_jointly
@@ -67,14 +65,18 @@ def test_frozen_amplitudes_have_no_evidence() -> None:
         assert np.all(np.isfinite(evidence)) == known
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10**6), scale=st.sampled_from([1.0, 1.5, 3.0]))
-def test_the_tail_of_decoys_is_found(seed: int, scale: float) -> None:
-    heights = maxima(np.random.default_rng(seed), 400, scale)
-    decoys = Decoys.of_hollows(heights, 400.0)
-    assert decoys.scale == pytest.approx(scale, rel=0.2)
+@pytest.mark.parametrize("scale", [1.0, 1.5, 3.0])
+def test_the_tail_of_decoys_is_found(scale: float) -> None:
+    """Over forty fields of 400 maxima: the tail of one holds about forty, too few to judge by."""
     high = LOWEST + scale
-    assert float(decoys.expected(high)) == pytest.approx(np.sum(heights > high), rel=0.35, abs=15)
+    expected = found = 0.0
+    for seed in range(40):
+        heights = maxima(np.random.default_rng(seed), 400, scale)
+        decoys = Decoys.of_hollows(heights, 400.0)
+        assert decoys.scale == pytest.approx(scale, rel=0.2)
+        expected += float(decoys.expected(high))
+        found += np.sum(heights > high)
+    assert expected == pytest.approx(found, rel=0.1)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])

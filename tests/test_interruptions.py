@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 
 from atomfit.cli import app
 from atomfit.cli.terminal import refusals, say, spinner
-from atomfit.fitting.journal import current
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.mrc import write_map
+from atomfit.optimisation.journal import current
 from atomfit.results.tilt import TiltResult
 from atomfit.simulation import Simulation
 from atomfit.support.errors import Doubt, InputError, settle
@@ -76,7 +76,7 @@ def test_a_resumed_tilt_is_the_one_that_was_not_interrupted(
         patch.setattr("os.rename", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(InputError, match="No space left on device"):
             resumed.write(tmp_path / "out")
-    monkeypatch.setattr("atomfit.fitting.solvers._advance", None)
+    monkeypatch.setattr("atomfit.optimisation.solvers._advance", None)
     again = refined(truth, checkpoint=path, resume=True)
     same(again, whole)
     again.write(tmp_path / "out")
@@ -126,7 +126,7 @@ def test_maps_that_are_compared_are_fitted_once(
     assert path.exists()
     with pytest.raises(InputError, match="another map"):
         compare([maps[0], maps[1], maps[0]], element="Pt", checkpoint=path, resume=True)
-    monkeypatch.setattr("atomfit.fitting.solvers._advance", None)
+    monkeypatch.setattr("atomfit.optimisation.solvers._advance", None)
     # How they are compared may be another way: it is not what takes long.
     resumed = compare(maps, element="Pt", checkpoint=path, resume=True, distance=1.0)
     resumed.write(tmp_path / "out")
@@ -177,7 +177,7 @@ def test_a_fault_leaves_a_sentence_its_report_and_a_checkpoint(
         assert ("not enough memory" in sentence) == isinstance(error, MemoryError)
         report.unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.mrc", "out.checkpoint"]
-    monkeypatch.setattr("atomfit.fitting.solvers._advance", None)
+    monkeypatch.setattr("atomfit.optimisation.solvers._advance", None)
     outcome = invoked([*words, "-q", "--resume"], monkeypatch)
     assert outcome.exit_code == 0, outcome.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.mrc", "out"]

@@ -109,7 +109,7 @@ def test_what_is_public_must_have_words(
 
 def test_what_is_named_must_exist(checks: ModuleType) -> None:
     texts = {
-        "right": "`fitting.pose`, `fitting.likelihood.AbstractLoss`, `structure.atoms.Atoms.matrices`",
+        "right": "`fitting.pose`, `noise.likelihood.AbstractLoss`, `structure.atoms.Atoms.matrices`",
         "wrong": "`fitting.nothing` and `structure.atoms.Nothing` and `structure.atoms.Atoms.nothing`",
     }
     told = list(checks.names(texts, ["fitting", "structure", "io"]))

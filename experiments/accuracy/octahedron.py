@@ -7,8 +7,8 @@ from ase.cluster import Octahedron
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.uncertainty import uncertainty
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.uncertainty import uncertainty
 from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation.disturbances import noise, without_wedge
 from atomfit.structure.grid import DensityMap, Grid

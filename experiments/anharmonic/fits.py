@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.fitting.noise_sources import measure_noise
 from atomfit.inference import Problem, refine
 from atomfit.inference.empirical_bayes import known_of_atoms, with_empirical_spread
 from atomfit.inference.local import LocalUncertainty
+from atomfit.noise.sources import measure_noise
 from atomfit.observation import MapObservation
 from atomfit.structure import AnharmonicAtoms, AnisotropicDisplacements, Atoms
 from atomfit.structure.neighbours import find_neighbours

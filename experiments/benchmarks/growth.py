@@ -99,8 +99,8 @@ def fit(folder: Path) -> None:
     """Fit all atoms from near their true places, twice."""
     from atomfit.detection.mean_atom import measure_mean_atom
     from atomfit.fitting.joint import fit_jointly
-    from atomfit.fitting.noise_sources import measure_noise
     from atomfit.io.mrc import read_map
+    from atomfit.noise.sources import measure_noise
     from atomfit.structure.elements import element
 
     platinum, density = element("Pt"), read_map(folder / "map.mrc").map

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from atomfit.detection.detect import detect
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.scatterers import FormFactors
+from atomfit.gaussians.scatterers import FormFactors
 from atomfit.rendering import render_map
 from atomfit.simulation.disturbances import noise
 from atomfit.simulation.particles import orientation, particle, rotated

@@ -12,7 +12,7 @@ import numpy as np
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.detection.peaks import local_maxima
-from atomfit.fitting.fitted import FittedAtoms
+from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.io.mrc import read_map
 from atomfit.rendering import Gaussians, render_map
 from atomfit.results.build import BuildResult

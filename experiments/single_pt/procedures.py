@@ -15,7 +15,7 @@ from jaxtyping import Float
 from atomfit.detection.detect import correlations_with_identical_atoms
 from atomfit.detection.mean_atom import measure_mean_atom
 from atomfit.files.columns import Table, table
-from atomfit.fitting.fitted import FittedAtoms
+from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.io.models import model_of_columns
 from atomfit.selection.contour import contour
 from atomfit.statistics.comparison import Comparison, compare

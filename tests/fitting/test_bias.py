@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.joint import fit_jointly
-from atomfit.fitting.uncertainty import uncertainty
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.uncertainty import uncertainty
 from atomfit.rendering import Gaussians, render_map
 from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
 from atomfit.structure.elements import element

@@ -7,10 +7,10 @@ import pytest
 from scipy.linalg import sqrtm
 
 from atomfit.fitting import block_solver
-from atomfit.fitting.block_solver import solve
-from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.information import Information
-from atomfit.fitting.uncertainty import uncertainty
+from atomfit.gaussians.block_solver import solve
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.information import Information
+from atomfit.gaussians.uncertainty import uncertainty
 
 
 def chain(own: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

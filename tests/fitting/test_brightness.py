@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomfit.fitting.brightness import weights_by_brightness
+from atomfit.noise.brightness import weights_by_brightness
 from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries
 from simulated_series import PIXEL, planted

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from atomfit.fitting.determined import BEYOND, determined, scales_of
-from atomfit.fitting.fitted import FittedAtoms
+from atomfit.gaussians.determined import BEYOND, determined, scales_of
+from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.results.build import BuildResult
 from atomfit.statistics.uncertainties import propagate
 from atomfit.structure.neighbours import find_neighbours

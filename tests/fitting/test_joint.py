@@ -9,24 +9,25 @@ import pytest
 
 from atomfit.detection.detect import Detection, detect
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.first_order import LBFGS, Adam, Optax
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.model import (
+from atomfit.fitting.model import MapModel
+from atomfit.fitting.objective import LeastSquares
+from atomfit.fitting.parameters import Bounds, parametrise
+from atomfit.observation.background import (
     AbstractBackground,
     ConstantBackground,
     LinearBackground,
-    MapModel,
     NoBackground,
 )
-from atomfit.fitting.objective import LeastSquares, region_around, region_mask
-from atomfit.fitting.parameters import Bounds, parametrise
-from atomfit.fitting.solvers import AbstractSolver, minimise
+from atomfit.optimisation.first_order import LBFGS, Adam, Optax
+from atomfit.optimisation.solvers import AbstractSolver, minimise
 from atomfit.rendering import plan_windows, render_map
 from atomfit.simulation import Simulation, simulate
 from atomfit.structure.atoms import AnisotropicDisplacements, Atoms
 from atomfit.structure.elements import element
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.matching import match
+from atomfit.structure.region import region_around, region_mask
 
 PT = element("Pt")
 

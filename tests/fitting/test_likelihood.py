@@ -10,12 +10,12 @@ from scipy.stats import poisson
 
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
-from atomfit.fitting.noise_sources import measure_noise
-from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks
-from atomfit.fitting.pointwise import information_blocks, information_border
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.overlaps import derivatives_of_gaussian, natural_blocks
+from atomfit.gaussians.pointwise import information_blocks, information_border
+from atomfit.noise.likelihood import AbstractLoss, PoissonLoss, StudentLoss
+from atomfit.noise.sources import measure_noise
 from atomfit.simulation import Simulation, simulate
 from atomfit.structure.atoms import elements_of_matrices
 from atomfit.structure.elements import element

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from atomfit.fitting.fitted import FittedAtoms, region_correlation
 from atomfit.fitting.logfit import fit_logarithms
+from atomfit.gaussians.fitted import FittedAtoms, region_correlation
 from atomfit.rendering import Gaussians, render_map, render_reference
 from atomfit.simulation import Simulation
 from atomfit.structure.grid import DensityMap, Grid

@@ -10,16 +10,16 @@ import pytest
 from scipy.spatial import cKDTree
 
 from atomfit.detection.detect import detect
-from atomfit.fitting.curvature import neighbour_table
-from atomfit.fitting.first_order import LBFGS, Adam
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.fitting.model import MapModel
-from atomfit.fitting.newton import GaussNewton, conjugate_gradients
-from atomfit.fitting.overlaps import derivatives_of_gaussian, multi_indices, natural_blocks
-from atomfit.fitting.parameters import AbstractParametrisation, Free
 from atomfit.fitting.pose import pose
-from atomfit.fitting.posterior import AbstractPosterior, Evaluation
-from atomfit.fitting.solvers import AbstractSolver, Minimum, minimise
+from atomfit.gaussians.neighbours import neighbour_table
+from atomfit.gaussians.overlaps import derivatives_of_gaussian, multi_indices, natural_blocks
+from atomfit.optimisation.first_order import LBFGS, Adam
+from atomfit.optimisation.newton import GaussNewton, conjugate_gradients
+from atomfit.optimisation.parameters import AbstractParametrisation, Free
+from atomfit.optimisation.posterior import AbstractPosterior, Evaluation
+from atomfit.optimisation.solvers import AbstractSolver, Minimum, minimise
 from atomfit.simulation import simulate
 from atomfit.structure.elements import element
 from atomfit.structure.matching import match

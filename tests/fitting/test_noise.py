@@ -5,8 +5,8 @@ import pytest
 
 from atomfit.detection.detect import detect
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.noise_sources import measure_noise
-from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
+from atomfit.gaussians.overlaps import derivatives_of_gaussian, weighted_derivatives
+from atomfit.noise.sources import measure_noise
 from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.disturbances import noise as noise_map
 from atomfit.simulation.disturbances import without_wedge

@@ -9,16 +9,15 @@ from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting import noise_sources
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.noise_sources import (
+from atomfit.noise.sources import (
     louder_than_halves,
     measure_noise,
     quiet_outside,
     spectrum_of_half_maps,
     spectrum_of_tilts,
 )
-from atomfit.fitting.objective import region_mask
-from atomfit.fitting.tilt_angles import TiltAngles
+from atomfit.noise.spectrum import NoiseSpectrum
+from atomfit.noise.tilt_angles import TiltAngles
 from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.disturbances import noise as noise_map
@@ -26,6 +25,7 @@ from atomfit.simulation.disturbances import without_wedge
 from atomfit.structure.elements import element
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.matching import match
+from atomfit.structure.region import region_mask
 from atomfit.support.errors import InputError
 from atomfit.workflows.build import build
 

@@ -13,10 +13,10 @@ from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting import hyperparameters
 from atomfit.fitting.hyperparameters import estimate_prior
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.overlaps import derivatives_of_gaussian
 from atomfit.fitting.prior import DisplacementPrior, MapAlone
-from atomfit.fitting.scatterers import OneGaussian
-from atomfit.fitting.uncertainty import covariances_of_lone_atoms
+from atomfit.gaussians.overlaps import derivatives_of_gaussian
+from atomfit.gaussians.scatterers import OneGaussian
+from atomfit.gaussians.uncertainty import covariances_of_lone_atoms
 from atomfit.options.build import Prior
 from atomfit.simulation import Simulation, simulate
 from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements

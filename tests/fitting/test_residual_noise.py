@@ -5,7 +5,7 @@ import pytest
 
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.joint import fit_jointly
-from atomfit.fitting.residual_noise import SmoothNoise, absorbed_part, noise_left, taper
+from atomfit.noise.residual import SmoothNoise, absorbed_part, noise_left, taper
 from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.disturbances import noise
 from atomfit.structure.elements import element

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.overlaps import derivatives_of_gaussian
 from atomfit.fitting.pose import pose
 from atomfit.fitting.resolution import RIGID, resolve, voxel_variances
-from atomfit.fitting.scatterers import FormFactors, OneGaussian
-from atomfit.fitting.uncertainty import Uncertainty
+from atomfit.gaussians.overlaps import derivatives_of_gaussian
+from atomfit.gaussians.scatterers import FormFactors, OneGaussian
+from atomfit.gaussians.uncertainty import Uncertainty
 from atomfit.options.build import BuildOptions
 from atomfit.rendering import Gaussians, render_map, render_reference
 from atomfit.simulation.particles import particle

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.model import MapModel
-from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.pose import pose
 from atomfit.fitting.posterior import Posterior
 from atomfit.fitting.problem import JointProblem
 from atomfit.fitting.sensitivity import refined, stationary
-from atomfit.fitting.uncertainty import uncertainty
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.uncertainty import uncertainty
+from atomfit.noise.sources import measure_noise
 from atomfit.rendering import Gaussians, render_reference
 from atomfit.simulation import Simulation, simulate
 from atomfit.structure.elements import element

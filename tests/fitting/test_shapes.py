@@ -6,11 +6,11 @@ import pytest
 
 from atomfit.detection.detect import detect
 from atomfit.fitting.joint import fit_jointly
-from atomfit.fitting.noise_sources import measure_noise
-from atomfit.fitting.objective import region_around
+from atomfit.noise.sources import measure_noise
 from atomfit.simulation import simulate
 from atomfit.structure.elements import element
 from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.region import region_around
 
 PT = element("Pt")
 

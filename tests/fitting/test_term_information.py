@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from atomfit.detection.detect import detect
-from atomfit.fitting.curvature import neighbour_table
-from atomfit.fitting.information import closed, free_directions
 from atomfit.fitting.joint import fit_jointly
-from atomfit.fitting.model import MapModel, NoBackground
+from atomfit.fitting.model import MapModel
 from atomfit.fitting.pose import pose
 from atomfit.fitting.term_information import term_blocks
+from atomfit.gaussians.information import closed, free_directions
+from atomfit.gaussians.neighbours import neighbour_table
+from atomfit.observation.background import NoBackground
 from atomfit.simulation import simulate
 from atomfit.structure.atoms import (
     AnisotropicDisplacements,

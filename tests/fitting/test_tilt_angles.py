@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atomfit.fitting.tilt_angles import TiltAngles
 from atomfit.io.tilts import read_tilts
+from atomfit.noise.tilt_angles import TiltAngles
 from atomfit.options.build import Axis
 from atomfit.support.errors import InputError
 

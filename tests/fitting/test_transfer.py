@@ -8,8 +8,8 @@ from scipy.ndimage import gaussian_filter
 
 from atomfit.detection.mean_atom import measure_mean_atom
 from atomfit.fitting.joint import fit_jointly
-from atomfit.fitting.noise_sources import measure_noise, without_slow
-from atomfit.fitting.transfer import lost_below, without_slow_waves
+from atomfit.noise.sources import measure_noise, without_slow
+from atomfit.noise.transfer import lost_below, without_slow_waves
 from atomfit.rendering import Gaussians
 from atomfit.rendering.host import render_map
 from atomfit.simulation import Simulation, simulate

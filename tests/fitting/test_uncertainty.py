@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from atomfit.detection.detect import detect
-from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.information import Information
 from atomfit.fitting.joint import fit_jointly
-from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks
-from atomfit.fitting.pointwise import information_blocks, part_inside
 from atomfit.fitting.pose import pose
-from atomfit.fitting.uncertainty import uncertainty
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.information import Information
+from atomfit.gaussians.overlaps import derivatives_of_gaussian, natural_blocks
+from atomfit.gaussians.pointwise import information_blocks, part_inside
+from atomfit.gaussians.uncertainty import uncertainty
 from atomfit.simulation import simulate
 from atomfit.statistics.displacements import principal_displacements
 from atomfit.statistics.uncertainties import debiased_isotropy, propagate

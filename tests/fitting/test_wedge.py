@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atomfit.fitting.noise_sources import measure_noise
-from atomfit.fitting.wedge import Wedge, find_wedge, likelihood
+from atomfit.noise.sources import measure_noise
+from atomfit.noise.wedge import Wedge, find_wedge, likelihood
 from atomfit.simulation.disturbances import noise, without_wedge
 from atomfit.structure.grid import DensityMap, Grid
 

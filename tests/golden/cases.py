@@ -21,13 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import fit_jointly
-from atomfit.fitting.likelihood import PoissonLoss, StudentLoss
-from atomfit.fitting.noise_sources import measure_noise
 from atomfit.fitting.pose import pose
 from atomfit.fitting.refinement import FitState, Refinement
-from atomfit.fitting.solvers import Minimum
+from atomfit.noise.likelihood import PoissonLoss, StudentLoss
+from atomfit.noise.sources import measure_noise
+from atomfit.optimisation.ended import Ended
+from atomfit.optimisation.solvers import Minimum
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import measure_uncertainty
 from atomfit.projection.model import EachView, TiltModel

@@ -115,7 +115,7 @@ def test_the_checkpoint_goes_when_the_files_are_in_place(
             result.write(tmp_path / "out")
     assert list(tmp_path.iterdir()) == [path]
     with monkeypatch.context() as patch:
-        patch.setattr("atomfit.fitting.solvers._advance", fit_again)
+        patch.setattr("atomfit.optimisation.solvers._advance", fit_again)
         again = build(small.map, "Pt", checkpoint=path, resume=True, **OPTIONS)
     same_atoms(again, result)
     again.write(tmp_path / "out")
@@ -253,7 +253,7 @@ def test_a_disk_that_cannot_be_written_does_not_end_the_fit(
     assert caplog.text.count("checkpoint cannot be written") == 1
     (kept,) = tmp_path.glob("room/*/c")
     assert str(kept) in caplog.text
-    monkeypatch.setattr("atomfit.fitting.solvers._advance", fit_again)
+    monkeypatch.setattr("atomfit.optimisation.solvers._advance", fit_again)
     same_atoms(build(small.map, "Pt", checkpoint=kept, resume=True, **OPTIONS), whole)
     result.write(tmp_path / "out")
     assert not list(tmp_path.glob("room/*"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atomfit.fitting.scatterers import FormFactors
+from atomfit.gaussians.scatterers import FormFactors
 from atomfit.rendering import plan_windows, render, render_map
 from atomfit.structure.grid import Grid
 from atomfit.support.units import b_from_u

@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 import pytest
 
-from atomfit.fitting.likelihood import PoissonLoss
+from atomfit.noise.likelihood import PoissonLoss
 from atomfit.projection.adjustment import adjustment
 from atomfit.projection.images import Camera
 from atomfit.projection.model import EachView, TiltModel, single

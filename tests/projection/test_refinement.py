@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from atomfit.fitting.likelihood import StudentLoss
+from atomfit.noise.likelihood import StudentLoss
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
 from atomfit.projection.objective import Seen, TiltPosterior

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atomfit.fitting.fitted import FittedAtoms
+from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.selection.contour import agreements, best_level, contour
 from atomfit.structure.grid import DensityMap, Grid
 

@@ -7,7 +7,7 @@ import pytest
 
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.overlaps import derivatives_of_gaussian
+from atomfit.gaussians.overlaps import derivatives_of_gaussian
 from atomfit.selection.evidence import LOWEST, Decoys, likelihood_ratios
 from atomfit.simulation import simulate
 from atomfit.structure.elements import element

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from atomfit import build
-from atomfit.fitting.fitted import FittedAtoms
+from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.selection.species import assign
 from atomfit.simulation.particles import particle
 from atomfit.structure.elements import element, elements_of, typical

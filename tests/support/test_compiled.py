@@ -13,7 +13,7 @@ import json, sys
 from pathlib import Path
 import equinox as eqx, jax.numpy as jnp, numpy as np
 from atomfit.support import compiled
-from atomfit.fitting.model import ConstantBackground
+from atomfit.observation.background import ConstantBackground
 
 traced = []
 free = frozenset(["positions", "amplitudes", "gains", "shifts"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atomfit.fitting.ended import Ended
+from atomfit.optimisation.ended import Ended
 from atomfit.projection.expectations import Expectation
 from atomfit.projection.misreadings import Agreement
 from atomfit.structure.elements import element

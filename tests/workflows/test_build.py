@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 import atomfit
 from atomfit.cli import app
 from atomfit.files.build import _viewable_map
-from atomfit.fitting.ended import Ended
 from atomfit.io.models import read_model
 from atomfit.io.mrc import read_map, write_map
 from atomfit.io.tables import COLUMNS, REJECTED_COLUMNS
+from atomfit.optimisation.ended import Ended
 from atomfit.results.build import BuildResult
 from atomfit.simulation import Simulation, simulate
 from atomfit.statistics import per_atom

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from atomfit.detection.detect import detect
-from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import JointFit
+from atomfit.optimisation.ended import Ended
 from atomfit.options.build import BuildOptions
 from atomfit.simulation import Simulation, simulate
 from atomfit.structure.grid import DensityMap

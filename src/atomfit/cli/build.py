@@ -21,7 +21,7 @@ from atomfit.cli.terminal import (
     to_go_on,
 )
 from atomfit.figures import require_matplotlib
-from atomfit.fitting.ended import Ended
+from atomfit.optimisation.ended import Ended
 from atomfit.options.build import BuildOptions
 from atomfit.support import process
 

@@ -19,7 +19,7 @@ from atomfit.cli.terminal import (
     spinner,
     to_go_on,
 )
-from atomfit.fitting.ended import Ended
+from atomfit.optimisation.ended import Ended
 from atomfit.options.tilt import TiltOptions
 from atomfit.support import process
 

@@ -12,8 +12,7 @@ import numpy as np
 from atomfit.detection.threshold import ThresholdSearch
 from atomfit.figures import load_matplotlib, require_matplotlib
 from atomfit.files.columns import depth_table, particle, rejected_table, table
-from atomfit.fitting.fitted import region_correlation
-from atomfit.fitting.objective import region_mask
+from atomfit.gaussians.fitted import region_correlation
 from atomfit.io.json_files import write_json
 from atomfit.io.manifest import is_copied
 from atomfit.io.model_files import write_structures
@@ -26,6 +25,7 @@ from atomfit.io.viewer import write_chimerax_script
 from atomfit.report.contents import contents
 from atomfit.report.page import REPORT, write_page
 from atomfit.selection.contour import agreements, best_level
+from atomfit.structure.region import region_mask
 
 if TYPE_CHECKING:
     from atomfit.results.build import BuildResult

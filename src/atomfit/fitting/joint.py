@@ -15,23 +15,23 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.bias import natural
-from atomfit.fitting.ended import Ended
-from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.hyperparameters import estimate_prior
-from atomfit.fitting.likelihood import AbstractLoss
-from atomfit.fitting.model import AbstractBackground
-from atomfit.fitting.newton import GaussNewton
-from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.pose import pose
 from atomfit.fitting.posterior import Term
 from atomfit.fitting.prior import DisplacementPrior, MapAlone
 from atomfit.fitting.refinement import FitState, Refinement, plain, refine
-from atomfit.fitting.residual_noise import SmoothNoise
 from atomfit.fitting.resolution import Resolution, resolve, voxel_variances
-from atomfit.fitting.scatterers import AbstractScattering
-from atomfit.fitting.solvers import AbstractSolver
-from atomfit.fitting.uncertainty import Uncertainty
+from atomfit.gaussians.bias import natural
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.scatterers import AbstractScattering
+from atomfit.gaussians.uncertainty import Uncertainty
+from atomfit.noise.likelihood import AbstractLoss
+from atomfit.noise.residual import SmoothNoise
+from atomfit.noise.spectrum import NoiseSpectrum
+from atomfit.observation.background import AbstractBackground
+from atomfit.optimisation.ended import Ended
+from atomfit.optimisation.newton import GaussNewton
+from atomfit.optimisation.solvers import AbstractSolver
 from atomfit.options.build import Background, Displacements, Prior, Scattering, Voxels
 from atomfit.structure.atoms import (
     AbstractDisplacements,

@@ -20,7 +20,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.fitted import FittedAtoms
+from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.structure.grid import DensityMap
 
 #: Radius of the fit, in nearest-neighbour distances: 3/4 of half of it (paper).

@@ -14,7 +14,6 @@ voxel to voxel: the solver multiplies with it by drawing (`posterior`), which co
 """
 
 import abc
-from dataclasses import dataclass
 from typing import ClassVar
 
 import equinox as eqx
@@ -23,16 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Num
 
-from atomfit.fitting.likelihood import AbstractLoss
 from atomfit.fitting.model import MapModel
-from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
+from atomfit.gaussians.overlaps import derivatives_of_gaussian, weighted_derivatives
+from atomfit.noise.likelihood import AbstractLoss
 from atomfit.rendering import Gaussians, WindowPlan, render
-from atomfit.structure.grid import DensityMap, Grid
 
-#: Edges of a region are multiples of this many voxels.
-_EDGE_MULTIPLE = 16
-#: Edges of this part of the longest become as long, so that a particle may lie in any orientation.
-_NEARLY_CUBIC = 0.75
 #: The mean of a weight around an atom is taken over a Gaussian of this part of its variance: between those
 #: that squares of an atom (1/2) and of its second derivatives have, and about that of the first ones.
 _AROUND = 2 / 3
@@ -191,70 +185,3 @@ class Pointwise(AbstractMisfit):
 
         mean = jax.vjp(draw, jnp.ones(len(atoms)))[1](weight)[0]
         return mean * jnp.prod(jnp.asarray(self.spacing))
-
-
-@dataclass(frozen=True, eq=False)
-class Region:
-    """The part of a map that is fitted, on the host.
-
-    **Fields:**
-
-    - `values`: voxels of the region (map units); zeros where it is padded.
-    - `mask`: voxels that count.
-    - `grid`: of the region, in the map's frame.
-    """
-
-    values: Float[np.ndarray, "..."]
-    mask: Bool[np.ndarray, "..."]
-    grid: Grid
-
-    @property
-    def voxels(self) -> int:
-        """How many voxels count."""
-        return int(self.mask.sum())
-
-
-def region_around(
-    density: DensityMap, positions: Float[np.ndarray, "n d"], radius: float, whole: bool = False
-) -> Region:
-    """Cut out the voxels within a distance of any atom; there must be one.
-
-    **Arguments:**
-
-    - `density`: the map.
-    - `positions`: of the atoms (Å).
-    - `radius`: of the neighbourhood of an atom that counts (Å).
-    - `whole`: whether all voxels of the box around these count.
-    """
-    grid = density.grid
-    nearest = grid.nearest_voxels(positions)
-    reach = np.ceil(radius / grid.spacing[::-1]).astype(int)
-    low = np.maximum(nearest.min(axis=0) - reach, 0)
-    high = np.minimum(nearest.max(axis=0) + reach + 1, grid.shape)
-    edges = -(-(high - low) // _EDGE_MULTIPLE) * _EDGE_MULTIPLE
-    shape = tuple(int(n) for n in np.where(edges >= _NEARLY_CUBIC * edges.max(), edges.max(), edges))
-    inner = tuple(slice(n) for n in high - low)
-    values = np.zeros(shape, np.float32)
-    there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    values[inner] = density.values[there]
-    mask = np.zeros(shape, bool)
-    start = tuple(int(i) for i in low)
-    cut = grid.crop(start, tuple(int(n) for n in high - low))
-    mask[inner] = whole or region_mask(cut, positions, radius)
-    if density.counted is not None:
-        mask[inner] &= density.counted[there]
-    return Region(values, mask, grid.crop(start, shape))
-
-
-def region_mask(grid: Grid, positions: Float[np.ndarray, "n d"], radius: float) -> Bool[np.ndarray, "..."]:
-    """Voxels of a grid within a distance (Å) of the voxel of any atom."""
-    offsets = grid.offsets_within(radius)
-    reach = np.abs(offsets).max(axis=0)
-    # With a margin, so that no sphere is cut by a face.
-    near = np.zeros(tuple(np.array(grid.shape) + 2 * reach), bool)
-    strides = np.array(near.strides)
-    centres = (grid.nearest_voxels(positions) + reach) @ strides
-    flat = near.reshape(-1)
-    for step in offsets @ strides:
-        flat[centres + step] = True
-    return near[tuple(slice(r, r + n) for r, n in zip(reach, grid.shape, strict=True))]

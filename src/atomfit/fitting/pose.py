@@ -4,41 +4,29 @@ from collections.abc import Collection
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.ndimage import distance_transform_edt
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.curvature import neighbour_table
-from atomfit.fitting.likelihood import AbstractLoss
-from atomfit.fitting.model import AbstractBackground
-from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.objective import (
-    AbstractMisfit,
-    LeastSquares,
-    Pointwise,
-    Region,
-    SpectralLeastSquares,
-    region_around,
-    region_mask,
-)
-from atomfit.fitting.overlaps import natural_parameters
+from atomfit.fitting.objective import AbstractMisfit, LeastSquares, Pointwise, SpectralLeastSquares
 from atomfit.fitting.parameters import Bounds, parametrise
 from atomfit.fitting.posterior import Posterior, Term
 from atomfit.fitting.prior import no_prior
 from atomfit.fitting.problem import JointProblem, reach_of, windows_around
-from atomfit.fitting.scatterers import AbstractScattering, FormFactors, OneGaussian
 from atomfit.fitting.start import blur_around, blur_of, filled, starting_model
+from atomfit.gaussians.neighbours import neighbour_table
+from atomfit.gaussians.overlaps import natural_parameters
+from atomfit.gaussians.scatterers import AbstractScattering, FormFactors, OneGaussian
+from atomfit.noise.likelihood import AbstractLoss
+from atomfit.noise.spectrum import NoiseSpectrum
+from atomfit.observation.background import AbstractBackground
 from atomfit.options.build import Background, Displacements, Scattering
 from atomfit.rendering import bucket
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
+from atomfit.structure.region import COLOURED_MARGIN, region_around, tapered
 from atomfit.support.errors import InputError
 
 #: Voxels count out to this many of the mean atom's standard deviations.
 REGION_WIDTHS = 4.5
-#: How much farther the region reaches where noise is coloured, so that weights have room to act (Å).
-COLOURED_MARGIN = 6.0
-#: Where the map ends before that, its last so many Å fade out.
-FACE_MARGIN = 2.0
 #: Windows whose shortest edge is this part of the longest, or more, are cubes.
 NEARLY_ROUND = 0.9
 #: Room for atoms to widen before the windows are drawn anew, as a factor.
@@ -149,19 +137,3 @@ def _scatterers(
 def _padded(x: Float[np.ndarray, "k *d"]) -> Float[np.ndarray, "size *d"]:
     """Zeros up to the next bucket; frequencies without weight, so that similar maps share compiled code."""
     return np.pad(x, [(0, bucket(len(x)) - len(x)), *[(0, 0)] * (x.ndim - 1)])
-
-
-def tapered(region: Region, positions: Float[np.ndarray, "n d"], radius: float) -> Float[np.ndarray, "..."]:
-    """One near the atoms, falling smoothly to zero at the region's faces.
-
-    Without it the faces would cut through the noise, and a cut has all frequencies, also those of high
-    weight.
-    """
-    near = region_mask(region.grid, positions, radius)
-    beyond = distance_transform_edt(~near, sampling=region.grid.spacing[::-1]) / COLOURED_MARGIN
-    taper = 0.5 + 0.5 * np.cos(np.pi * np.clip(beyond, 0, 1))
-    # Where the map itself ends near an atom there is less room.
-    ends = distance_transform_edt(np.pad(region.mask, 1), sampling=region.grid.spacing[::-1])
-    inner = ends[(slice(1, -1),) * region.grid.ndim] / FACE_MARGIN
-    taper = np.minimum(taper, 0.5 - 0.5 * np.cos(np.pi * np.clip(inner, 0, 1)))
-    return np.where(region.mask, taper, 0.0).astype(np.float32)

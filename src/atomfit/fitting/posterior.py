@@ -8,11 +8,8 @@ restraint by an interatomic potential, say. It needs no derivatives of its own; 
 steps and for standard uncertainties (`term_information`).
 """
 
-import abc
 from collections.abc import Callable
-from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,56 +19,12 @@ from jaxtyping import Array, Float, Int
 from atomfit.fitting.curvature import Curvature, curvature_of_atoms, natural_of
 from atomfit.fitting.model import MapModel
 from atomfit.fitting.objective import AbstractLeastSquares, AbstractMisfit, Pointwise
-from atomfit.fitting.parameters import AbstractParametrisation, Free, Parametrisation
+from atomfit.fitting.parameters import Parametrisation
 from atomfit.fitting.prior import AtomPrior
+from atomfit.optimisation.parameters import Free
+from atomfit.optimisation.posterior import AbstractPosterior, Evaluation
 
 Term = Callable[[MapModel], Float[Array, ""]]
-
-
-class Evaluation(NamedTuple):
-    """What the objective is at one place.
-
-    **Fields:**
-
-    - `value`, `gradient`: of the objective; the gradient in the order of `Parametrisation.flat`.
-    """
-
-    value: Float[Array, ""]
-    gradient: Float[Array, " k"]
-
-
-class AbstractPosterior(eqx.Module):
-    """An objective whose curvature is known, up to what Gauss-Newton leaves out.
-
-    **Fields:**
-
-    - `parametrisation`: of its free numbers.
-    """
-
-    parametrisation: eqx.AbstractVar[AbstractParametrisation]
-
-    @abc.abstractmethod
-    def __call__(self, free: Free) -> Float[Array, ""]:
-        """The objective."""
-
-    @abc.abstractmethod
-    def evaluate(self, free: Free) -> Evaluation:
-        """Objective and gradient."""
-
-    @abc.abstractmethod
-    def misfit(self, free: Free, value: Float[Array, ""] | float) -> Float[Array, ""] | float:
-        """What the data have in the objective.
-
-        **Arguments:**
-
-        - `free`, `value`: the free numbers and the objective there.
-        """
-
-    @abc.abstractmethod
-    def curvature(
-        self, free: Free
-    ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
-        """Products with the curvature, and its diagonal, about."""
 
 
 class Posterior(AbstractPosterior):

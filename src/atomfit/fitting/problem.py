@@ -16,25 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.fitting.model import (
-    MapModel,
-)
-from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.objective import (
-    AbstractMisfit,
-    Pointwise,
-    Region,
-    SpectralLeastSquares,
-)
-from atomfit.fitting.overlaps import natural_parameters
-from atomfit.fitting.parameters import Free, Parametrisation
+from atomfit.fitting.model import MapModel
+from atomfit.fitting.objective import AbstractMisfit, Pointwise, SpectralLeastSquares
+from atomfit.fitting.parameters import Parametrisation
 from atomfit.fitting.posterior import Posterior
 from atomfit.fitting.prior import no_prior
+from atomfit.gaussians.overlaps import natural_parameters
+from atomfit.noise.spectrum import NoiseSpectrum
+from atomfit.optimisation.parameters import Free
 from atomfit.rendering import WindowPlan, plan_windows
 from atomfit.structure.atoms import (
     Leaf,
 )
 from atomfit.structure.grid import Grid
+from atomfit.structure.region import Region
 from atomfit.support.compiled import kept
 
 #: What a rough estimate of a fit's duration and memory on two cores is made of.

@@ -13,22 +13,22 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from atomfit.fitting.ended import Ended
-from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.information import Beforehand, free_directions
 from atomfit.fitting.model import MapModel
-from atomfit.fitting.noise import NoiseSpectrum
 from atomfit.fitting.objective import Pointwise, SpectralLeastSquares
-from atomfit.fitting.overlaps import weighted_derivatives
-from atomfit.fitting.parameters import Free
-from atomfit.fitting.pointwise import information_blocks, information_border, part_inside
 from atomfit.fitting.problem import JointProblem
-from atomfit.fitting.residual_noise import SmoothNoise, noise_left, taper
-from atomfit.fitting.scatterers import AbstractScattering, Overlap
-from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.fitting.start import cast
 from atomfit.fitting.term_information import term_blocks
-from atomfit.fitting.uncertainty import Uncertainty, covariances_of_lone_atoms, uncertainty
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.information import Beforehand, free_directions
+from atomfit.gaussians.overlaps import weighted_derivatives
+from atomfit.gaussians.pointwise import information_blocks, information_border, part_inside
+from atomfit.gaussians.scatterers import AbstractScattering, Overlap
+from atomfit.gaussians.uncertainty import Uncertainty, covariances_of_lone_atoms, uncertainty
+from atomfit.noise.residual import SmoothNoise, noise_left, taper
+from atomfit.noise.spectrum import NoiseSpectrum
+from atomfit.optimisation.ended import Ended
+from atomfit.optimisation.parameters import Free
+from atomfit.optimisation.solvers import AbstractSolver, minimise
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements, matrices_of_elements
 from atomfit.support.errors import InputError
 

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.fitting.uncertainty import Uncertainty
+from atomfit.gaussians.uncertainty import Uncertainty
 
 #: Displacement of the most rigid atoms along an axis, if nothing else is known (Å²).
 RIGID = 0.005

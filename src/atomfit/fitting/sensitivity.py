@@ -25,10 +25,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from atomfit.fitting.newton import Damping, GaussNewton, conjugate_gradients
-from atomfit.fitting.parameters import Free
 from atomfit.fitting.posterior import Posterior
-from atomfit.fitting.solvers import moved
+from atomfit.optimisation.newton import Damping, GaussNewton, conjugate_gradients
+from atomfit.optimisation.parameters import Free
+from atomfit.optimisation.solvers import moved
 
 _MAX_ITERATIONS = 50
 #: Of a derivative, relative to it; and the most products with the Hessian that this may take.

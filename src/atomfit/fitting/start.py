@@ -8,17 +8,9 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.model import (
-    AbstractBackground,
-    ConstantBackground,
-    LinearBackground,
-    MapModel,
-    NoBackground,
-)
-from atomfit.fitting.objective import (
-    Region,
-)
-from atomfit.fitting.scatterers import AbstractScattering
+from atomfit.fitting.model import MapModel
+from atomfit.gaussians.scatterers import AbstractScattering
+from atomfit.observation.background import AbstractBackground, background_of
 from atomfit.options.build import Background, Displacements
 from atomfit.rendering import bucket
 from atomfit.structure.atoms import (
@@ -29,6 +21,7 @@ from atomfit.structure.atoms import (
 )
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
+from atomfit.structure.region import Region
 from atomfit.structure.scattering import blur_to_width
 from atomfit.support.errors import InputError
 
@@ -80,19 +73,6 @@ def starting_model(
     )
     # Numpy until it is traced: every jax operation outside a jitted function is compiled on its own.
     return cast(MapModel(atoms, below.times(1 / mean_atom.height), scatterers), np.float32)
-
-
-def background_of(background: Background | AbstractBackground, level: float, d: int) -> AbstractBackground:
-    """A background by its name, at a level; or one's own, whose plain numbers count as arrays."""
-    match background:
-        case "none":
-            return NoBackground()
-        case "constant":
-            return ConstantBackground(np.asarray(level))
-        case "linear":
-            return LinearBackground(np.asarray(level), np.zeros(d))
-        case _:
-            return jax.tree.map(np.asarray, background)
 
 
 def blur_of(mean_atom: MeanAtom, element: Element) -> float:

@@ -2,8 +2,8 @@
 
 A `Problem` holds them, `refine` makes a `Fit` of it, `Fit.uncertainty` says how well everything is known
 and `select` which atoms are there. Observations of maps and series are in `atomfit.observation`; what is
-here knows neither voxels nor views, and every part of it may be replaced. It imports `fitting`, for its
-solvers and likelihoods, `structure` and `support`.
+here knows neither voxels nor views, and every part of it may be replaced. It imports
+`optimisation`, `noise`, `structure` and `support`.
 """
 
 from typing import TYPE_CHECKING

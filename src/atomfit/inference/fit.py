@@ -17,14 +17,14 @@ import numpy as np
 import paramax
 from jaxtyping import Float, PyTree
 
-from atomfit.fitting.ended import Ended
-from atomfit.fitting.newton import GaussNewton
-from atomfit.fitting.parameters import Free
-from atomfit.fitting.solvers import AbstractSolver, minimise
 from atomfit.inference.observation import AbstractObservation
 from atomfit.inference.parameters import on_host
 from atomfit.inference.problem import Objective, Problem, predicted
 from atomfit.inference.uncertainty import Uncertainty, measure_uncertainty
+from atomfit.optimisation.ended import Ended
+from atomfit.optimisation.newton import GaussNewton
+from atomfit.optimisation.parameters import Free
+from atomfit.optimisation.solvers import AbstractSolver, minimise
 from atomfit.structure.canvas import AbstractStructure
 from atomfit.support.errors import InputError
 

@@ -2,7 +2,7 @@
 
 What an atom's covariance owes to others falls off with the square of their overlap, so its block is taken
 from the inverse of the information on itself and the `CLUSTER` nearest of those that it shares data with
-(as in `fitting.uncertainty`). That information comes from windows around single atoms
+(as in `gaussians.uncertainty`). That information comes from windows around single atoms
 (`AbstractObservation.overlaps`), and the matrix of all atoms exists only block by block. Numbers that all
 atoms share are a border, and bias is solved for in the whole sparse matrix, by conjugate gradients.
 
@@ -24,9 +24,9 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import bsr_array
 from scipy.sparse.linalg import LinearOperator, cg
 
-from atomfit.fitting.parameters import Free
 from atomfit.inference.problem import Objective, products
 from atomfit.inference.uncertainty import Estimate, Uncertainty, curved, pulled
+from atomfit.optimisation.parameters import Free
 from atomfit.support.compiled import kept
 from atomfit.support.errors import InputError
 

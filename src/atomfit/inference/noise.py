@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.fitting.brightness import variances_by_brightness
-from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
+from atomfit.noise.brightness import variances_by_brightness
+from atomfit.noise.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.structure.canvas import Leaf
 
 #: Part of a value's variance that a fit absorbs, at most.
@@ -153,7 +153,7 @@ class KnownPrecision(AbstractPixelNoise):
 
 
 class BrightnessNoise(KnownPrecision):
-    """Gaussian noise that grows with brightness, as what a fit leaves tells (`fitting.brightness`)."""
+    """Gaussian noise that grows with brightness, as what a fit leaves tells (`noise.brightness`)."""
 
     def __init__(self, precision: Any) -> None:
         self.precision = np.asarray(precision, np.float32)
@@ -174,7 +174,7 @@ class BrightnessNoise(KnownPrecision):
 
 
 class LossNoise(AbstractPixelNoise):
-    """A likelihood of `fitting.likelihood`, in the data's unit.
+    """A likelihood of `noise.likelihood`, in the data's unit.
 
     **Fields:**
 

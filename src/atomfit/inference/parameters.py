@@ -21,7 +21,7 @@ import numpy as np
 import paramax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from atomfit.fitting.parameters import AbstractParametrisation, Free
+from atomfit.optimisation.parameters import AbstractParametrisation, Free
 from atomfit.structure.canvas import AbstractStructure, Leaf
 
 Tree = TypeVar("Tree", bound=PyTree)

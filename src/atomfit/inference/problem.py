@@ -22,10 +22,10 @@ import paramax
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from atomfit.fitting.parameters import Free
-from atomfit.fitting.posterior import AbstractPosterior, Evaluation
 from atomfit.inference.observation import AbstractObservation, Prior, as_modules
 from atomfit.inference.parameters import Parameters, on_host
+from atomfit.optimisation.parameters import Free
+from atomfit.optimisation.posterior import AbstractPosterior, Evaluation
 from atomfit.rendering.canvas import CUTOFF, MeasuringCanvas
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.support.compiled import kept

@@ -31,8 +31,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 from scipy.linalg import cholesky, solve_triangular
 
-from atomfit.fitting.parameters import Free
 from atomfit.inference.problem import Objective, products
+from atomfit.optimisation.parameters import Free
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.support.compiled import kept
 from atomfit.support.errors import InputError

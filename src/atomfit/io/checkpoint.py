@@ -1,11 +1,11 @@
 """What an interrupted job needs to go on, in one file beside the output.
 
 The file holds the steps of a job that were done, and how far the one has come that was not: as plain
-arrays, from which nothing is executed (`fitting.journal` says why that is enough). It is written when there
-is something to go on from, then as often as a fifth of the work so far would be lost, but at least every
-half minute and never so often that writing takes much of the time; and at last when a job is interrupted
-or fails, and when all its fits have ended, so that a result whose files cannot be written need not be
-fitted again. It is deleted when the files of the result are in place.
+arrays, from which nothing is executed (`optimisation.journal` says why that is enough). It is written when
+there is something to go on from, then as often as a fifth of the work so far would be lost, but at least
+every half minute and never so often that writing takes much of the time; and at last when a job is
+interrupted or fails, and when all its fits have ended, so that a result whose files cannot be written need
+not be fitted again. It is deleted when the files of the result are in place.
 
 A checkpoint belongs to one input and one set of options, and is refused for any other, or the result would
 be of neither. Only how the minimum is looked for may change: it is the same minimum. The file is written
@@ -31,9 +31,9 @@ from typing import Any
 
 import numpy as np
 
-from atomfit.fitting.journal import Journal, Step, keeping
 from atomfit.io.outputs import require_checkpoint
 from atomfit.io.record import hash_of
+from atomfit.optimisation.journal import Journal, Step, keeping
 from atomfit.support.errors import InputError
 from atomfit.support.signals import uninterrupted
 

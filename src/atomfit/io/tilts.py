@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.tilt_angles import TiltAngles
 from atomfit.io.text import is_comment, lines_of, not_a_number, number, read_text
+from atomfit.noise.tilt_angles import TiltAngles
 from atomfit.options.build import Axis
 from atomfit.support.errors import InputError
 

@@ -20,11 +20,6 @@ import paramax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 from scipy.spatial import cKDTree
 
-from atomfit.fitting.model import AbstractBackground
-from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.objective import Region, region_around
-from atomfit.fitting.pose import COLOURED_MARGIN, tapered
-from atomfit.fitting.start import background_of
 from atomfit.inference.noise import AbstractNoise, SpectralNoise, WhiteNoise
 from atomfit.inference.observation import (
     AbstractObservation,
@@ -35,12 +30,15 @@ from atomfit.inference.observation import (
     with_own,
 )
 from atomfit.inference.parameters import frozen
+from atomfit.noise.spectrum import NoiseSpectrum
+from atomfit.observation.background import AbstractBackground, background_of
 from atomfit.observation.overlaps import overlaps
 from atomfit.options.build import Background
 from atomfit.rendering import MeasuringCanvas, VoxelCanvas, WindowPlan
 from atomfit.rendering.canvas import holds
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.region import COLOURED_MARGIN, Region, region_around, tapered
 from atomfit.support.errors import InputError
 
 #: Windows are so much larger than atoms need, for these to move and widen in.

@@ -1,7 +1,7 @@
 """The same atoms against images: views, probe, forward model, refinement.
 
 `refine_against` fits atoms to a `TiltSeries`, whose `Views` say from where each image was taken. It imports
-`atomfit.fitting` and what lies below.
+`atomfit.inference` and what lies below.
 """
 
 from typing import TYPE_CHECKING

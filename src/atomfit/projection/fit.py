@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.fitting.ended import Ended
+from atomfit.optimisation.ended import Ended
 from atomfit.projection.model import EachView, spot
 from atomfit.projection.probe import Probe
 from atomfit.structure.atoms import Atoms

@@ -1,7 +1,7 @@
 """How well images tell where atoms are: standard uncertainties of atoms' numbers.
 
 The Gauss-Newton matrix of the atoms' numbers is what their images share, view by view. All of an atom's
-image being Gaussians, that is analytic, as for maps (`fitting.overlaps`) but in the two dimensions of an
+image being Gaussians, that is analytic, as for maps (`gaussians.overlaps`) but in the two dimensions of an
 image; a view is told of the atoms' numbers by what it shows of them:
 
     place in the image = P x,    variance in the image = P U Pᵀ + probe.
@@ -34,7 +34,7 @@ from scipy import sparse
 from scipy.signal import oaconvolve
 from scipy.spatial import cKDTree
 
-from atomfit.fitting.determined import determined
+from atomfit.gaussians.determined import determined
 from atomfit.options.tilt import TiltDisplacements
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries

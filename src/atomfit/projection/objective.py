@@ -21,8 +21,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from atomfit.fitting.likelihood import AbstractLoss
-from atomfit.fitting.posterior import AbstractPosterior, Evaluation
+from atomfit.noise.likelihood import AbstractLoss
+from atomfit.optimisation.posterior import AbstractPosterior, Evaluation
 from atomfit.projection.adjustment import adjustment
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel

@@ -1,13 +1,13 @@
 """What the images of two atoms share in one view, and how much pixels about them tell.
 
 All that is asked for are integrals of products of derivatives of Gaussians in the two dimensions of an
-image, closed forms (`fitting.overlaps`). Of atoms that are alike there may be many: theirs are shorter.
+image, closed forms (`gaussians.overlaps`). Of atoms that are alike there may be many: theirs are shorter.
 """
 
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks
+from atomfit.gaussians.overlaps import derivatives_of_gaussian, natural_blocks
 from atomfit.structure.scattering import GaussianMixture
 
 #: Images overlap up to so many widths.

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from atomfit.fitting.parameters import AbstractParametrisation, Free
+from atomfit.optimisation.parameters import AbstractParametrisation, Free
 from atomfit.projection.model import TiltModel
 from atomfit.structure.atoms import AnisotropicDisplacements, Leaf
 

@@ -15,7 +15,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.fitting.likelihood import AbstractLoss
+from atomfit.noise.likelihood import AbstractLoss
 from atomfit.options.tilt import Amplitudes, ProbeKind, TiltDisplacements
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import TiltModel, single
@@ -70,7 +70,7 @@ def refine_against(
     - `anneal`: whether atoms are drawn wide at first; not needed where they are in their places.
     - `frozen`: atoms that keep their positions, and whatever else each atom has for itself.
     - `likelihood`: of a pixel; Gaussian noise if None.
-    - `by_brightness`: whether Gaussian noise may grow with brightness (`fitting.brightness`).
+    - `by_brightness`: whether Gaussian noise may grow with brightness (`noise.brightness`).
     - `held_out`: views that the fit may not see.
     - `known_positions`: standard deviation of a move from where atoms are expected (Å); None if nothing is
         known.

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from atomfit.fitting.ended import Ended
-from atomfit.fitting.solvers import Minimum
+from atomfit.optimisation.ended import Ended
+from atomfit.optimisation.solvers import Minimum
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import EachView, TiltModel
 from atomfit.projection.parameters import Free

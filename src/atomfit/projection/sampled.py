@@ -27,8 +27,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 from scipy.spatial import cKDTree
 
-from atomfit.fitting.newton import Damping, GaussNewton
-from atomfit.fitting.solvers import moved
+from atomfit.optimisation.newton import Damping, GaussNewton
+from atomfit.optimisation.solvers import moved
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import width_of
 from atomfit.projection.images import Camera

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.fitting.brightness import weights_by_brightness
-from atomfit.fitting.likelihood import AbstractLoss
-from atomfit.fitting.newton import GaussNewton
-from atomfit.fitting.solvers import Minimum, minimise
+from atomfit.noise.brightness import weights_by_brightness
+from atomfit.noise.likelihood import AbstractLoss
+from atomfit.optimisation.newton import GaussNewton
+from atomfit.optimisation.solvers import Minimum, minimise
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.drift import drifts
 from atomfit.projection.gauge import in_gauge

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.fitting.joint import JointFit
-from atomfit.fitting.objective import region_mask
+from atomfit.structure.region import region_mask
 
 if TYPE_CHECKING:
     from atomfit.results.build import BuildResult

@@ -9,11 +9,11 @@ from jaxtyping import Float
 
 from atomfit.detection.detect import Detection
 from atomfit.detection.resolution import MapResolution
-from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.logfit import LogFit
 from atomfit.io.checkpoint import Checkpoint
 from atomfit.io.mrc import MapFile
+from atomfit.optimisation.ended import Ended
 from atomfit.options.build import BuildOptions
 from atomfit.selection.completion import Discarded, Selection
 from atomfit.selection.contour import Contour

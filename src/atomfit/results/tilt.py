@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.ended import Ended
 from atomfit.io.checkpoint import Checkpoint
+from atomfit.optimisation.ended import Ended
 from atomfit.options.tilt import TiltOptions
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.half_sets import HalfSets

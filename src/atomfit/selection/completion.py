@@ -28,7 +28,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from atomfit.detection.validation import Rejected
-from atomfit.fitting.ended import Ended
+from atomfit.optimisation.ended import Ended
 from atomfit.selection.judgement import Judgement
 
 log = logging.getLogger("atomfit")

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.fitting.fitted import FittedAtoms
+from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.structure.grid import DensityMap
 
 #: An atom's voxels lie within so many standard deviations of the longest axis: half its peak is at 1.18.

@@ -41,7 +41,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import gaussian_filter1d
 
-from atomfit.fitting.uncertainty import Uncertainty
+from atomfit.gaussians.uncertainty import Uncertainty
 from atomfit.selection import maxima
 
 #: t₀: candidates and decoys score more (standard deviations).

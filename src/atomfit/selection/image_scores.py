@@ -23,12 +23,12 @@ from jaxtyping import Bool, Float
 from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
 from scipy.ndimage import gaussian_filter
 
-from atomfit.fitting.objective import region_mask
 from atomfit.projection.colour import power_spectrum
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.reconstruction import back_projected, grid_about
 from atomfit.selection.scores import AROUND, PER_MEDIAN, Scores, between_voxels
 from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.region import region_mask
 
 #: Edge of a voxel in widths of a typical atom's image, but not less than half a pixel, and larger if there
 #: would be too many.

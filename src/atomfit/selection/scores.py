@@ -27,9 +27,9 @@ from scipy.ndimage import map_coordinates
 
 from atomfit.detection.denoise import frequencies
 from atomfit.fitting.joint import JointFit
-from atomfit.fitting.objective import region_mask
-from atomfit.fitting.overlaps import derivatives_of_gaussian, weighted_derivatives
+from atomfit.gaussians.overlaps import derivatives_of_gaussian, weighted_derivatives
 from atomfit.structure.grid import DensityMap
+from atomfit.structure.region import region_mask
 from atomfit.structure.scattering import GaussianMixture
 
 #: The scatter of z is measured so near to the atoms, in their widths.

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from atomfit.detection.detect import Detection, correlations_with_identical_atoms
-from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.logfit import LogFit
+from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
 from atomfit.statistics.geometry import Geometry, measure_geometry
 from atomfit.statistics.intensity import highest_voxels, map_z_scores, z_scores

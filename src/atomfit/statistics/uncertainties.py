@@ -23,10 +23,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.determined import determined, scales_of
-from atomfit.fitting.fitted import FittedAtoms
 from atomfit.fitting.prior import MapAlone
-from atomfit.fitting.uncertainty import Uncertainty
+from atomfit.gaussians.determined import determined, scales_of
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.uncertainty import Uncertainty
 from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
 from atomfit.structure.atoms import matrices_of_elements
 from atomfit.structure.neighbours import Neighbours

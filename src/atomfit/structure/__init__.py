@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from atomfit.structure.neighbours import Neighbours as Neighbours
     from atomfit.structure.neighbours import find_neighbours as find_neighbours
     from atomfit.structure.neighbours import nearest_distances as nearest_distances
+    from atomfit.structure.region import Region as Region
     from atomfit.structure.scattering import GaussianMixture as GaussianMixture
     from atomfit.structure.scattering import form_factor as form_factor
 else:
@@ -48,6 +49,7 @@ else:
             "canvas": ["AbstractCanvas", "AbstractStructure"],
             "anharmonic": ["AnharmonicAtoms"],
             "grid": ["Grid", "DensityMap"],
+            "region": ["Region"],
             "elements": [
                 "Element",
                 "element",

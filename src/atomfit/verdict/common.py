@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.ended import Ended
+from atomfit.optimisation.ended import Ended
 from atomfit.selection.completion import Selection
 from atomfit.structure.elements import Element, typical
 from atomfit.structure.neighbours import shell_distance

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.fitting.ended import Ended
+from atomfit.optimisation.ended import Ended
 from atomfit.projection.expectations import Expectation
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import width_of

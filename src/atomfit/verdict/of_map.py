@@ -12,16 +12,16 @@ from atomfit.detection.resolution import MapResolution
 from atomfit.doubts.inspection import edge_level
 from atomfit.doubts.noise import CLEAR, noise_doubts
 from atomfit.doubts.shape import shape_doubts
-from atomfit.fitting.fitted import region_correlation
 from atomfit.fitting.joint import JointFit
-from atomfit.fitting.objective import region_mask
 from atomfit.fitting.resolution import NARROWER
-from atomfit.fitting.transfer import without_slow_waves
+from atomfit.gaussians.fitted import region_correlation
+from atomfit.noise.transfer import without_slow_waves
 from atomfit.selection.completion import Selection
 from atomfit.selection.species import Species
 from atomfit.structure.elements import Element, symbol_of, typical
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.neighbours import shell_gap
+from atomfit.structure.region import region_mask
 from atomfit.support.errors import Doubt
 from atomfit.verdict import limits
 from atomfit.verdict.common import (

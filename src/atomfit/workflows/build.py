@@ -19,9 +19,9 @@ from atomfit.detection.kept import arrays_of, detection_of
 from atomfit.doubts.inspection import edge_level
 from atomfit.files.build import write_results
 from atomfit.fitting.joint import JointFit
-from atomfit.fitting.journal import current, fingerprint
 from atomfit.fitting.logfit import RADIUS_PER_DISTANCE, LogFit, fit_logarithms
 from atomfit.io.checkpoint import Checkpoint, Job
+from atomfit.optimisation.journal import current, fingerprint
 from atomfit.options.build import BuildOptions
 from atomfit.options.declared import options_from
 from atomfit.results.build import BuildResult, model_of

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from atomfit.files.compare import write_series
-from atomfit.fitting.ended import Ended
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import ending_of, model_of_columns, read_model
+from atomfit.optimisation.ended import Ended
 from atomfit.options.compare import PAPER_DISTANCE, CompareOptions
 from atomfit.results.compare import SeriesComparison
 from atomfit.statistics.comparison import Comparison

@@ -25,10 +25,10 @@ from atomfit.doubts.inspection import (
     value_doubts,
 )
 from atomfit.doubts.unmeasured import find_unmeasured
-from atomfit.fitting.tilt_angles import TiltAngles
 from atomfit.io.half_maps import is_their_mean, read_half_maps
 from atomfit.io.mrc import MapFile, from_array, read_map
 from atomfit.io.tilts import read_tilts
+from atomfit.noise.tilt_angles import TiltAngles
 from atomfit.options.build import BuildOptions
 from atomfit.structure.elements import Element, elements_of, typical
 from atomfit.structure.elements import element as element_of

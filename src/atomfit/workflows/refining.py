@@ -12,12 +12,9 @@ from typing import Literal
 import numpy as np
 
 from atomfit.detection.detect import Detection
-from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
-from atomfit.fitting.newton import GaussNewton
-from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.noise_sources import (
+from atomfit.noise.likelihood import AbstractLoss, PoissonLoss, StudentLoss
+from atomfit.noise.sources import (
     louder_than_halves,
     measure_noise,
     quiet_outside,
@@ -25,8 +22,11 @@ from atomfit.fitting.noise_sources import (
     spectrum_of_tilts,
     without_slow,
 )
-from atomfit.fitting.solvers import AbstractSolver
-from atomfit.fitting.transfer import lost_below
+from atomfit.noise.spectrum import NoiseSpectrum
+from atomfit.noise.transfer import lost_below
+from atomfit.optimisation.ended import Ended
+from atomfit.optimisation.newton import GaussNewton
+from atomfit.optimisation.solvers import AbstractSolver
 from atomfit.options.build import BuildOptions
 from atomfit.workflows.preparation import PreparedMap
 
@@ -126,7 +126,7 @@ def slow_and_lost(ready: PreparedMap, fit: JointFit, options: BuildOptions) -> f
 def _solver(options: BuildOptions) -> AbstractSolver:
     if options.optimizer == "newton":
         return GaussNewton()
-    from atomfit.fitting.first_order import LBFGS, Adam
+    from atomfit.optimisation.first_order import LBFGS, Adam
 
     return LBFGS() if options.optimizer == "lbfgs" else Adam()
 

@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from atomfit.detection.detect import Detection, correlations_with_identical_atoms
 from atomfit.detection.mean_atom import CLOSEST, MeanAtom
-from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import JointFit
+from atomfit.optimisation.ended import Ended
 from atomfit.options.build import BuildOptions
 from atomfit.selection.completion import Selection, Stage, complete, without_faint
 from atomfit.selection.evidence import likelihood_ratios

@@ -16,9 +16,9 @@ from jaxtyping import Bool
 
 from atomfit.detection.mean_atom import CLOSEST
 from atomfit.files.tilt import write_tilt_results
-from atomfit.fitting.ended import Ended
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import Model
+from atomfit.optimisation.ended import Ended
 from atomfit.options.declared import options_from
 from atomfit.options.tilt import TiltOptions
 from atomfit.projection.fit import TiltFit

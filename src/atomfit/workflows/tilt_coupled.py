@@ -16,7 +16,6 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from atomfit.fitting.ended import Ended
 from atomfit.fitting.joint import JointFit
 from atomfit.inference.fit import Fit, refine
 from atomfit.inference.noise import AbstractNoise, KnownPrecision, WhiteNoise, robust_noise
@@ -25,6 +24,7 @@ from atomfit.inference.priors import AbstractPrior, Alike, Correlated
 from atomfit.inference.problem import Problem
 from atomfit.observation.map import MapNuisance, MapObservation
 from atomfit.observation.series import SeriesObservation
+from atomfit.optimisation.ended import Ended
 from atomfit.options.tilt import TiltOptions
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fit import TiltFit

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.ended import Ended
-from atomfit.fitting.likelihood import AbstractLoss, PoissonLoss, StudentLoss
+from atomfit.noise.likelihood import AbstractLoss, PoissonLoss, StudentLoss
+from atomfit.optimisation.ended import Ended
 from atomfit.options.tilt import Amplitudes, TiltDisplacements, TiltOptions
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fit import TiltFit

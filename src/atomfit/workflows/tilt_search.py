@@ -35,7 +35,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
-from atomfit.fitting.ended import Ended, SearchEnded
+from atomfit.optimisation.ended import Ended, SearchEnded
 from atomfit.options.tilt import TiltOptions
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
-from atomfit.fitting.ended import Ended, SearchEnded
+from atomfit.optimisation.ended import Ended, SearchEnded
 from atomfit.options.tilt import TiltOptions
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries

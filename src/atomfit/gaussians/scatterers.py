@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from atomfit.fitting.overlaps import multi_indices
+from atomfit.gaussians.overlaps import multi_indices
 from atomfit.rendering import Gaussians
 from atomfit.structure.atoms import Leaf
 from atomfit.structure.scattering import GaussianMixture, form_factor, is_tabulated, reduced

@@ -30,8 +30,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from atomfit.fitting.ended import Ended
-from atomfit.fitting.journal import Arrays, current, fingerprint
+from atomfit.optimisation.ended import Ended
+from atomfit.optimisation.journal import Arrays, current, fingerprint
 from atomfit.support.compiled import kept
 
 Params = TypeVar("Params", bound=PyTree)

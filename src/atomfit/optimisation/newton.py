@@ -33,9 +33,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from atomfit.fitting.parameters import AbstractParametrisation, Free
-from atomfit.fitting.posterior import AbstractPosterior, Evaluation
-from atomfit.fitting.solvers import AbstractSolver, Objective, Step, moved, sound_value
+from atomfit.optimisation.parameters import AbstractParametrisation, Free
+from atomfit.optimisation.posterior import AbstractPosterior, Evaluation
+from atomfit.optimisation.solvers import AbstractSolver, Objective, Step, moved, sound_value
 
 _MOST_DAMPING = 1e6
 

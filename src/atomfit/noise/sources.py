@@ -19,11 +19,11 @@ from jaxtyping import Bool, Float
 from scipy.fft import prev_fast_len
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.objective import region_mask
-from atomfit.fitting.periodogram import atoms_band, frequency_axes, spectrum_of
-from atomfit.fitting.tilt_angles import TiltAngles
+from atomfit.noise.periodogram import atoms_band, frequency_axes, spectrum_of
+from atomfit.noise.spectrum import NoiseSpectrum
+from atomfit.noise.tilt_angles import TiltAngles
 from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.region import region_mask
 from atomfit.support.errors import InputError
 
 #: Noise is measured farther than this from every atom, in widths of the mean atom.

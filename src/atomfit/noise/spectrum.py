@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from scipy.fft import fftfreq
 from scipy.ndimage import map_coordinates
 
-from atomfit.fitting.wedge import Wedge
+from atomfit.noise.wedge import Wedge
 
 #: Noise counts as white if its power, from the 5th to the 95th percentile of the atoms' band, varies less.
 _WHITE_RATIO = 1.7

@@ -11,7 +11,7 @@ computed from it, and a field in a file stays empty.
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.fitted import FittedAtoms
+from atomfit.gaussians.fitted import FittedAtoms
 
 #: Standard uncertainties beyond so many scales of a number say that it is not known.
 BEYOND = 10.0

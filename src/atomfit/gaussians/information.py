@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.fitting.block_solver import solve
-from atomfit.fitting.curvature import neighbour_table
-from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.overlaps import natural_blocks, natural_parameters
-from atomfit.fitting.scatterers import Overlap
+from atomfit.gaussians.block_solver import solve
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.neighbours import closed, neighbour_table
+from atomfit.gaussians.overlaps import natural_blocks, natural_parameters
+from atomfit.gaussians.scatterers import Overlap
 
 #: Atoms of which the inverse for one atom is taken together, itself included.
 CLUSTER = 19
@@ -101,18 +101,6 @@ class Information:
     def solve(self, right: Float[np.ndarray, "n p c"]) -> Float[np.ndarray, "n p c"]:
         """The inverse times vectors, all in units of `scale`; NaN where it is not found."""
         return solve(self.blocks, self.neighbours, right) if right.shape[2] else right
-
-
-def closed(table: Int[np.ndarray, "n m"]) -> Int[np.ndarray, "n k"]:
-    """A table of neighbours to which each atom's row those are added that list it; padded by itself."""
-    n = len(table)
-    own = np.arange(n)[:, None]
-    pairs, turned = (own * n + table).ravel(), (table * n + own).ravel()
-    rows, others = np.divmod(np.setdiff1d(turned, pairs), n)
-    counts = np.bincount(rows, minlength=n)
-    added = np.tile(own, (1, int(counts.max(initial=0))))
-    added[rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)] = others
-    return np.concatenate([table, added.astype(table.dtype)], axis=1)
 
 
 def _seen(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.fitting.scatterers import AbstractScattering, OneGaussian
+from atomfit.gaussians.scatterers import AbstractScattering, OneGaussian
 from atomfit.rendering import render_map
 from atomfit.structure.grid import DensityMap, Grid
 

@@ -7,9 +7,10 @@ that was under way goes on from its solver's own state, to the same bits. What l
 computed again.
 
 Whoever changes a workflow or a stage has nothing to call, and three rules to keep: all fits go through
-`fitting.solvers.minimise`, which is such a step; what lies between steps is deterministic (random numbers
-have seeds); and what is none but takes minutes is made one by `Journal.computed`. A step that begins with
-other numbers than those it was kept with, within rounding, is done anew, and so is all that comes after.
+`optimisation.solvers.minimise`, which is such a step; what lies between steps is deterministic (random
+numbers have seeds); and what is none but takes minutes is made one by `Journal.computed`. A step that
+begins with other numbers than those it was kept with, within rounding, is done anew, and so is all that
+comes after.
 
 Fits know nothing of files. A workflow that keeps its steps makes its journal the current one for a while,
 as one does with a log (`io.checkpoint` does, and writes it); without one nothing is kept.

@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.fft import fftfreq, fftn, fftshift
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from atomfit.fitting.noise import NoiseSpectrum
-from atomfit.fitting.wedge import Wedge, find_wedge, likelihood
+from atomfit.noise.spectrum import NoiseSpectrum
+from atomfit.noise.wedge import Wedge, find_wedge, likelihood
 from atomfit.structure.grid import Grid
 
 #: Standard deviation of the average over neighbouring frequencies, in steps of the box's transform.

@@ -25,10 +25,10 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.information import Information, overlaps
-from atomfit.fitting.overlaps import mean_curvature, projected
-from atomfit.fitting.scatterers import Overlap
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.information import Information, overlaps
+from atomfit.gaussians.overlaps import mean_curvature, projected
+from atomfit.gaussians.scatterers import Overlap
 from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
 
 log = logging.getLogger("atomfit")

@@ -25,7 +25,7 @@ from scipy import fft
 from scipy.ndimage import distance_transform_edt
 from scipy.optimize import minimize_scalar, nnls
 
-from atomfit.fitting.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
+from atomfit.gaussians.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
 from atomfit.structure.grid import Grid
 
 #: What is left is believed where a fit absorbs no more than this part of it.

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.ndimage import gaussian_filter
 
-from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.overlaps import natural_parameters
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.overlaps import natural_parameters
 from atomfit.structure.grid import Grid
 
 #: An atom of which less than this part is outside is seen as a whole.

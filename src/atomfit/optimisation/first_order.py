@@ -19,7 +19,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PyTree
 
-from atomfit.fitting.solvers import AbstractSolver, Objective, Step, moved, sound_value
+from atomfit.optimisation.solvers import AbstractSolver, Objective, Step, moved, sound_value
 
 
 class Evaluated(NamedTuple):

@@ -25,9 +25,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from atomfit.fitting.bias import second_order_bias
-from atomfit.fitting.fitted import FittedAtoms
-from atomfit.fitting.information import (
+from atomfit.gaussians.bias import second_order_bias
+from atomfit.gaussians.fitted import FittedAtoms
+from atomfit.gaussians.information import (
     CLUSTER,
     Beforehand,
     Blocks,
@@ -35,8 +35,8 @@ from atomfit.fitting.information import (
     free_directions,
     overlap_blocks,
 )
-from atomfit.fitting.overlaps import derivatives_of_gaussian
-from atomfit.fitting.scatterers import AbstractScattering, Overlap
+from atomfit.gaussians.overlaps import derivatives_of_gaussian
+from atomfit.gaussians.scatterers import AbstractScattering, Overlap
 
 log = logging.getLogger("atomfit")
 

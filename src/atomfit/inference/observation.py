@@ -4,10 +4,14 @@ An observation of one's own needs one function, `predict`. Its derivatives, the 
 and what it tells of each number follow by automatic differentiation. What it does not know of itself (a
 background, a scale, a defocus) are the floating-point arrays of its `nuisance`, which a fit refines
 together with the structure, and whose uncertainty is part of the structure's.
+
+An observation that knows better may say so: `value_and_gradient` and `steepness` are what solvers ask for,
+and may be computed in any way that is quicker (view by view, or in closed form). Standard uncertainties
+are taken from the exact derivatives of what is predicted, whatever those say.
 """
 
 import abc
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import equinox as eqx
@@ -20,22 +24,8 @@ from atomfit.inference.noise import AbstractNoise
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.support.errors import InputError
 
-#: Minus the logarithm of a probability, of a structure or of what an observation has for itself.
-Prior = Callable[[Any], Float[Array, ""]]
-
-
-class _Plain(eqx.Module):
-    """A function that is no part of a tree, as a compiled program needs it."""
-
-    function: Prior = eqx.field(static=True)
-
-    def __call__(self, numbers: Any) -> Float[Array, ""]:
-        return self.function(numbers)
-
-
-def as_modules(priors: Iterable[Prior]) -> tuple[Prior, ...]:
-    """Priors, of which those that are plain functions are made modules."""
-    return tuple(p if isinstance(p, eqx.Module) else _Plain(p) for p in priors)
+#: A symmetric matrix, as a function of changes of structure and nuisance.
+Product = Callable[[tuple[PyTree, PyTree]], tuple[PyTree, PyTree]]
 
 
 class AbstractObservation(eqx.Module):
@@ -69,6 +59,32 @@ class AbstractObservation(eqx.Module):
         return self.noise.negative_log_likelihood(
             self.predict(structure, nuisance), jnp.asarray(self.data), jnp.asarray(self.counted)
         )
+
+    def value_and_gradient(
+        self, structure: AbstractStructure, nuisance: PyTree
+    ) -> tuple[Float[Array, ""], tuple[PyTree, PyTree]]:
+        """How unlikely the data are, and its derivatives by the numbers of structure and nuisance."""
+
+        def cost(both: tuple[AbstractStructure, PyTree]) -> Float[Array, ""]:
+            return self.negative_log_likelihood(*both)
+
+        return eqx.filter_value_and_grad(cost)((structure, nuisance))
+
+    def steepness(self, structure: AbstractStructure, nuisance: PyTree) -> Product:
+        """JᵀWJ by the numbers of structure and nuisance, as a function of changes of these: for steps."""
+        return self.information(structure, nuisance)
+
+    def information(self, structure: AbstractStructure, nuisance: PyTree) -> Product:
+        """The same, exactly: what the data tell of these numbers, where the noise is as it should be."""
+        moving, still = eqx.partition((structure, nuisance), eqx.is_inexact_array)
+        there, push = jax.linearize(lambda numbers: self.predict(*eqx.combine(numbers, still)), moving)
+        pull = jax.linear_transpose(push, moving)
+        data, counted = jnp.asarray(self.data), jnp.asarray(self.counted)
+
+        def product(changes: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+            return pull(self.noise.weighted(push(changes), there, data, counted))[0]
+
+        return product
 
     def known(self, nuisance: PyTree) -> Float[Array, ""] | float:
         """What is known beforehand of what the observation has for itself: minus a log probability."""

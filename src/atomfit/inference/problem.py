@@ -4,7 +4,8 @@
 
 in natural units: minus the logarithm of a probability, up to a constant. `Objective` is that as a function
 of free numbers, which any solver minimises. Steps follow the Gauss-Newton matrix, JᵀWJ of each observation
-and the Hessian of the priors, which is only ever multiplied with vectors.
+and the curvature of the priors, which is only ever multiplied with vectors. Every sum is one over
+observations, each of which may compute its part in its own way (`observation`).
 
 How large a step of each number is, and the unit in which solvers see the objective, are theirs to know:
 each free number is measured where it changes the objective by about one half of that unit, which is chosen
@@ -13,6 +14,7 @@ so that for a typical atom such a step is a fraction of its width.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -22,8 +24,9 @@ import paramax
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from atomfit.inference.observation import AbstractObservation, Prior, as_modules
+from atomfit.inference.observation import AbstractObservation, Product
 from atomfit.inference.parameters import Parameters, on_host
+from atomfit.inference.priors import AbstractPrior, Prior, as_priors
 from atomfit.optimisation.parameters import Free
 from atomfit.optimisation.posterior import AbstractPosterior, Evaluation
 from atomfit.rendering.canvas import CUTOFF, MeasuringCanvas
@@ -83,8 +86,9 @@ class Problem(eqx.Module):
                     "make them alike",
                     "observations",
                 )
-        known = as_modules(self.priors)
-        return Objective(parameters, observations, known, np.asarray(1.0, np.float32)).scaled()
+        return Objective(
+            parameters, observations, as_priors(self.priors), np.asarray(1.0, np.float32)
+        ).scaled()
 
 
 class Objective(AbstractPosterior):
@@ -99,7 +103,7 @@ class Objective(AbstractPosterior):
 
     parametrisation: Parameters
     observations: tuple[AbstractObservation, ...]
-    priors: tuple[Prior, ...]
+    priors: tuple[AbstractPrior, ...]
     unit: Leaf
 
     def __call__(self, free: Free) -> Float[Array, ""]:
@@ -110,7 +114,19 @@ class Objective(AbstractPosterior):
 
     def evaluate(self, free: Free) -> Evaluation:
         """Objective and gradient."""
-        return Evaluation(*jax.value_and_grad(self._of_vector)(self.parametrisation.flat(free)))
+        at = self.parametrisation.flat(free)
+        moving, pull = jax.vjp(self._moving, at)
+        structure, nuisances = self._whole(moving, at)
+        value, (slope, slopes) = eqx.filter_value_and_grad(lambda both: self._known(*both))(
+            (structure, nuisances)
+        )
+        slopes = list(slopes)
+        for i, (o, own) in enumerate(zip(self.observations, nuisances, strict=True)):
+            cost, by = o.value_and_gradient(structure, own)
+            by_structure, by_own = jax.tree.map(lambda x: x / self.unit, by)
+            value, slope = value + cost / self.unit, _sum(slope, by_structure)
+            slopes[i] = _sum(slopes[i], by_own)
+        return Evaluation(value, pull((slope, tuple(slopes)))[0])
 
     def misfit(self, free: Free, value: Float[Array, ""] | float) -> Float[Array, ""] | float:
         return value - self._known(*self.parametrisation(free))
@@ -123,21 +139,47 @@ class Objective(AbstractPosterior):
     def curvature(
         self, free: Free
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
-        """Products with the Gauss-Newton matrix and the priors' Hessian; the diagonal is about one."""
+        """Products with the matrix that steps follow; its diagonal is about one."""
+        return self._products(free, lambda o: o.steepness), jnp.ones_like(self.parametrisation.flat(free))
+
+    def information(self, free: Free) -> Callable[[Float[Array, " k"]], Float[Array, " k"]]:
+        """Products with what observations and priors tell of the free numbers, in the objective's unit."""
+        return self._products(free, lambda o: o.information)
+
+    def _products(
+        self, free: Free, matrix: Callable[[AbstractObservation], Callable[[Any, Any], Product]]
+    ) -> Callable[[Float[Array, " k"]], Float[Array, " k"]]:
         at = self.parametrisation.flat(free)
-        unflat = self.parametrisation.unflat
-        there, push = jax.linearize(lambda vector: self.predictions(unflat(vector)), at)
+        moving, push = jax.linearize(self._moving, at)
         pull = jax.linear_transpose(push, at)
+        structure, nuisances = self._whole(moving, at)
+        pairs = list(zip(self.observations, nuisances, strict=True))
+        data = [matrix(o)(structure, own) for o, own in pairs]
+        known = [prior.curvature(structure) for prior in self.priors]
+        of_own = [AboutOwn(o).curvature(own) for o, own in pairs]
 
         def product(vector: Float[Array, " k"]) -> Float[Array, " k"]:
-            weighted = tuple(
-                o.noise.weighted(field, predicted, jnp.asarray(o.data), jnp.asarray(o.counted)) / self.unit
-                for o, field, predicted in zip(self.observations, push(vector), there, strict=True)
-            )
-            slope = jax.grad(lambda v: self._known(*self.parametrisation(unflat(v))))
-            return pull(weighted)[0] + jax.jvp(slope, (at,), (vector,))[1]
+            change, changes = push(vector)
+            total = jax.tree.map(jnp.zeros_like, change)
+            totals = [of(own) for of, own in zip(of_own, changes, strict=True)]
+            for of in known:
+                total = _sum(total, of(change))
+            for i, (of, own) in enumerate(zip(data, changes, strict=True)):
+                by_structure, by_own = of((change, own))
+                total, totals[i] = _sum(total, by_structure), _sum(totals[i], by_own)
+            return pull((total, tuple(totals)))[0] / self.unit
 
-        return product, jnp.ones_like(at)
+        return product
+
+    def _moving(self, vector: Float[Array, " k"]) -> PyTree:
+        """The numbers of structure and nuisances, at free numbers."""
+        both = self.parametrisation(self.parametrisation.unflat(vector))
+        return jax.tree.map(jnp.asarray, eqx.filter(both, eqx.is_inexact_array))
+
+    def _whole(self, moving: PyTree, at: Float[Array, " k"]) -> tuple[Any, tuple[Any, ...]]:
+        """Structure and nuisances of given numbers."""
+        both = self.parametrisation(self.parametrisation.unflat(at))
+        return eqx.combine(moving, eqx.filter(both, eqx.is_inexact_array, inverse=True))
 
     def informing(self, free: Free) -> "Objective":
         """The same whose curvature is the information at the end of a fit."""
@@ -179,13 +221,28 @@ class Objective(AbstractPosterior):
         parameters = replace(self.parametrisation, steps=steps)
         return Objective(parameters, first, self.priors, np.asarray(unit, np.float32))
 
-    def _of_vector(self, vector: Float[Array, " k"]) -> Float[Array, ""]:
-        return self(self.parametrisation.unflat(vector))
-
     def _known(self, structure: AbstractStructure, nuisances: tuple[PyTree, ...]) -> Float[Array, ""]:
         of_structure = sum((jnp.asarray(p(structure)) for p in self.priors), jnp.zeros(()))
         pairs = zip(self.observations, nuisances, strict=True)
         return sum((jnp.asarray(o.known(own)) for o, own in pairs), of_structure) / self.unit
+
+
+class AboutOwn(AbstractPrior):
+    """What is known beforehand of what an observation has for itself.
+
+    **Fields:**
+
+    - `observation`: which one.
+    """
+
+    observation: AbstractObservation
+
+    def __call__(self, structure: PyTree) -> Float[Array, ""]:
+        return jnp.asarray(self.observation.known(structure), jnp.float32)
+
+
+def _sum(first: PyTree, second: PyTree) -> PyTree:
+    return jax.tree.map(jnp.add, first, second)
 
 
 def _unit(structure: AbstractStructure, diagonal: Free) -> float:
@@ -238,8 +295,8 @@ def _diagonal(objective: Objective) -> Float[np.ndarray, " k"]:
 
 @kept
 def products(objective: Objective, free: Free, vectors: Float[Leaf, "p k"]) -> Float[Array, "p k"]:
-    """The objective's curvature times vectors."""
-    return lax.map(objective.curvature(free)[0], jnp.asarray(vectors))
+    """What is known of the free numbers, as a matrix, times vectors."""
+    return lax.map(objective.information(free), jnp.asarray(vectors))
 
 
 @kept

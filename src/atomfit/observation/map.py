@@ -23,13 +23,12 @@ from scipy.spatial import cKDTree
 from atomfit.inference.noise import AbstractNoise, SpectralNoise, WhiteNoise
 from atomfit.inference.observation import (
     AbstractObservation,
-    Prior,
-    as_modules,
     require_known,
     require_like,
     with_own,
 )
 from atomfit.inference.parameters import frozen
+from atomfit.inference.priors import AbstractPrior, Prior, as_priors
 from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.observation.background import AbstractBackground, background_of
 from atomfit.observation.overlaps import overlaps
@@ -85,7 +84,7 @@ class MapObservation(AbstractObservation):
     origin: Float[Leaf, " d"]
     plans: tuple[WindowPlan, ...] = ()
     which: Int[Leaf, " m"] | None = None
-    priors: tuple[Prior, ...] = ()
+    priors: tuple[AbstractPrior, ...] = ()
     devices: int = eqx.field(static=True, default=1)
 
     @classmethod
@@ -151,7 +150,7 @@ class MapObservation(AbstractObservation):
             spacing=np.asarray(density.grid.spacing, np.float32),
             origin=np.asarray(region.grid.origin, np.float32),
             which=which,
-            priors=as_modules(priors),
+            priors=as_priors(priors),
         )
 
     def predict(self, structure: AbstractStructure, nuisance: MapNuisance) -> Float[Array, "..."]:

@@ -23,13 +23,12 @@ from jaxtyping import Array, Float, PyTree
 from atomfit.inference.noise import AbstractNoise, WhiteNoise
 from atomfit.inference.observation import (
     AbstractObservation,
-    Prior,
-    as_modules,
     require_known,
     require_like,
     with_own,
 )
 from atomfit.inference.parameters import Follows, frozen
+from atomfit.inference.priors import AbstractPrior, Prior, as_priors
 from atomfit.projection.canvas import ViewCanvas
 from atomfit.projection.images import Camera
 from atomfit.projection.model import EachView
@@ -79,7 +78,7 @@ class SeriesObservation(AbstractObservation):
     centres: Float[Leaf, "v 2"]
     origin: Float[Leaf, " 3"]
     camera: Camera
-    priors: tuple[Prior, ...] = ()
+    priors: tuple[AbstractPrior, ...] = ()
 
     @classmethod
     def of(
@@ -143,7 +142,7 @@ class SeriesObservation(AbstractObservation):
             centres=series.views.centres.astype(np.float32),
             origin=np.asarray(series.centre, np.float32),
             camera=_camera(structure, series.pixel, series.shape, variances),
-            priors=as_modules(priors),
+            priors=as_priors(priors),
         )
 
     def predict(

@@ -111,7 +111,7 @@ def of_map(kind: str) -> Numbers:
     """At fixed free numbers."""
     density, start, options = map_of(kind)
     problem = pose(density, start, _MEAN_ATOM, _PT, **options)
-    told, free = objective(problem.posterior)
+    told, free = objective(problem.objective)
     fit = Refinement(problem, FitState(free, np.zeros(1)), told["objective"][0], Ended.CONVERGED)
     known = fit.uncertainty(_MEAN_ATOM.u, noise=options.get("noise"))
     return told | {"covariances": kept(known.covariances), "bias": kept(known.bias)}

@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float, Int
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.hyperparameters import estimate_prior
 from atomfit.fitting.pose import pose
-from atomfit.fitting.posterior import Term
 from atomfit.fitting.prior import DisplacementPrior, MapAlone
-from atomfit.fitting.refinement import FitState, Refinement, plain, refine
+from atomfit.fitting.problem import Term
+from atomfit.fitting.refinement import FitState, Refinement, plain, solve
 from atomfit.fitting.resolution import Resolution, resolve, voxel_variances
 from atomfit.gaussians.bias import natural
 from atomfit.gaussians.fitted import FittedAtoms
@@ -169,7 +169,7 @@ def fit_jointly(
     - `background`: what lies beneath the atoms, by name or as the background to start from (map units).
     - `frozen`: parts that keep their starting values.
     - `solver`: Gauss-Newton if not given.
-    - `terms`: what else a good model keeps to, as functions of the model; see `posterior`.
+    - `terms`: what else good atoms keep to: functions of them, in squared typical peaks.
     - `noise`: its spectrum; "residual" to count frequencies alike, but take uncertainties from what the fit
         leaves; white if not given.
     - `likelihood`: of a voxel, if noise is not Gaussian; spatial frequencies have no weights then.
@@ -197,7 +197,7 @@ def fit_jointly(
         devices=devices,
     )
     log.info(problem.describe())
-    run = partial(refine, solver=solver, max_iterations=max_iterations, progress=progress)
+    run = partial(solve, solver=solver, max_iterations=max_iterations, progress=progress)
     found = run(problem)
     spectrum = measured if problem.coloured else None
     inside = found.noise_left(frozen) if noise == "residual" and likelihood is None else None
@@ -248,7 +248,7 @@ def fit_jointly(
         inside,
         drawn,
         found.deviation,
-        found.problem.chi_square(found.model, found.deviation, measured),
+        found.problem.chi_square(found.state.free, found.deviation, measured),
         found.state,
         found.reason,
         problem.measurements,
@@ -300,14 +300,6 @@ def _uncertain(found: Refinement, known: Uncertainty) -> bool:
     return bool(np.median(np.where(unknown, np.inf, relative)) > _UNCERTAIN)
 
 
-def _at_bound(found: Refinement, part: float = 0.9) -> Bool[np.ndarray, " n"]:
+def _at_bound(found: Refinement) -> Bool[np.ndarray, " n"]:
     """Atoms whose position or widths have used up nearly all of what they are allowed."""
-    model, parametrisation = found.model, found.problem.parametrisation
-    start, limits = parametrisation.start, parametrisation.limits
-    moved = np.linalg.norm(np.asarray(model.atoms.positions) - np.asarray(start.atoms.positions), axis=1)
-    change = np.asarray(model.atoms.displacements.log_widths) - np.asarray(  # type: ignore[attr-defined]
-        start.atoms.displacements.log_widths  # type: ignore[attr-defined]
-    )
-    up, down = (np.asarray(limit) for limit in limits["log_widths"])
-    widened = np.max(np.where(change > 0, change / up, -change / down), axis=1)
-    return ((moved > part * float(limits["positions"])) | (widened > part))[: found.problem.n]
+    return found.model.structure.at_bound()[: found.problem.n]

@@ -6,31 +6,28 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.objective import AbstractMisfit, LeastSquares, Pointwise, SpectralLeastSquares
-from atomfit.fitting.parameters import Bounds, parametrise
-from atomfit.fitting.posterior import Posterior, Term
-from atomfit.fitting.prior import no_prior
-from atomfit.fitting.problem import JointProblem, reach_of, windows_around
+from atomfit.fitting.problem import JointProblem, Term, WeightedTerm, no_prior
 from atomfit.fitting.start import blur_around, blur_of, filled, starting_model
-from atomfit.gaussians.neighbours import neighbour_table
-from atomfit.gaussians.overlaps import natural_parameters
+from atomfit.gaussians.bounded import BoundedAtoms, Bounds, steps_of
 from atomfit.gaussians.scatterers import AbstractScattering, FormFactors, OneGaussian
+from atomfit.inference.noise import AbstractNoise, LossNoise, SpectralNoise, WhiteNoise
+from atomfit.inference.parameters import free_leaves
+from atomfit.inference.parameters import frozen as frozen_part
+from atomfit.inference.priors import as_priors
+from atomfit.inference.problem import Problem
 from atomfit.noise.likelihood import AbstractLoss
 from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.observation.background import AbstractBackground
+from atomfit.observation.map import MapNuisance, MapObservation, sampled_for_overlaps
 from atomfit.options.build import Background, Displacements, Scattering
-from atomfit.rendering import bucket
+from atomfit.structure.atoms import Leaf
 from atomfit.structure.elements import Element
-from atomfit.structure.grid import DensityMap
-from atomfit.structure.region import COLOURED_MARGIN, region_around, tapered
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.region import COLOURED_MARGIN, Region, region_around, tapered
 from atomfit.support.errors import InputError
 
 #: Voxels count out to this many of the mean atom's standard deviations.
 REGION_WIDTHS = 4.5
-#: Windows whose shortest edge is this part of the longest, or more, are cubes.
-NEARLY_ROUND = 0.9
-#: Room for atoms to widen before the windows are drawn anew, as a factor.
-WINDOW_ROOM = 1.3
 #: Largest move of an atom, in neighbour distances.
 MOVE_PER_DISTANCE = 0.22
 #: Largest standard deviation of an atom along an axis, in neighbour distances.
@@ -65,43 +62,60 @@ def pose(
     region = region_around(density, positions, radius + (COLOURED_MARGIN if coloured else 0), coloured)
     numbers = np.full(len(positions), element.number) if numbers is None else numbers
     scatterers, blur = _scatterers(scattering, mean_atom, element, numbers)
-    start = starting_model(
+    start, below = starting_model(
         density, positions, mean_atom, blur, numbers, scatterers, displacements, background, region
     )
     distance, spacing = element.neighbour_distance, density.grid.spacing
     bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
-    n, reach = len(positions), WINDOW_ROOM * reach_of(start, len(positions))
-    # Windows of nearly round atoms are cubes, so that similar maps share compiled code.
-    reach = np.where(reach > NEARLY_ROUND * np.max(reach), np.max(reach), reach)
-    values = np.asarray(region.values / mean_atom.height, np.float32)
-    edges = spacing.astype(np.float32)
-    plan = windows_around(start, region.grid, reach, devices)
-    data: AbstractMisfit
+    known: AbstractNoise = WhiteNoise(1.0)
     if likelihood is not None:
-        data = Pointwise(values=values, weights=region.mask, loss=likelihood, spacing=edges, plan=plan)
+        known = LossNoise(likelihood, known=True)
     elif noise is not None and coloured:
-        frequencies, parts, _ = (_padded(x.astype(np.float32)) for x in noise.sampled(mean_atom.u))
-        weights = noise.on(region.values.shape)
-        data = SpectralLeastSquares(
-            values=values,
-            weights=weights,
-            inside=tapered(region, positions, radius),
-            frequencies=frequencies,
-            parts=parts,
-            spacing=edges,
-            plan=plan,
+        inside, sampled = tapered(region, positions, radius), sampled_for_overlaps(noise, mean_atom.u)
+        informative = np.asarray(noise.information, np.float32)
+        known = SpectralNoise(
+            noise.on(region.values.shape), inside, 1.0, sampled=sampled, informative=informative
         )
-    else:
-        data = LeastSquares(values=values, weights=region.mask, spacing=edges, plan=plan)
-    posterior = Posterior(
-        parametrise(start, spacing, region.mask, bounds, frozenset(frozen)),
-        data,
-        no_prior(len(start.atoms), len(natural_parameters(start.atoms.ndim))),
-        terms,
-        neighbour_table(positions, mean_atom.u, len(start.atoms)),
+    observation = MapObservation(
+        data=np.asarray(region.values / mean_atom.height, np.float32),
+        counted=region.mask.astype(np.float32),
+        noise=known,
+        nuisance=MapNuisance(
+            frozen_part(below) if "background" in frozen else below,
+            scale=frozen_part(np.asarray(1.0, np.float32)),
+            blur=frozen_part(np.asarray(0.0, np.float32)),
+            own={},
+        ),
+        spacing=spacing.astype(np.float32),
+        origin=np.zeros(len(spacing), np.float32),
+        devices=devices,
     )
-    informative = noise.information if noise is not None and coloured else 1.0
-    return JointProblem(region, mean_atom.height, posterior, n, informative, reach)
+    structure = BoundedAtoms.of(start, scatterers, bounds, frozen)
+    steps: dict[str, Leaf] = {
+        f"[0].{name}": step for name, step in steps_of(start, spacing, frozen).items()
+    }
+    if "background" not in frozen:
+        steps |= _steps_of_background(below, region)
+    weight = np.asarray(1.0, np.float32)
+    priors = (
+        no_prior(len(start), start.ndim),
+        *(WeightedTerm(term, weight) for term in as_priors(terms)),
+    )
+    problem = Problem(structure, (observation,), priors)
+    return JointProblem(region, mean_atom.height, problem.objective(steps), len(positions))
+
+
+def _steps_of_background(background: AbstractBackground, region: Region) -> dict[str, Leaf]:
+    """1 / √Σf², f being what a number does to the voxels that count; zero if that is nothing."""
+    local = Grid(region.grid.shape, region.grid.spacing, np.zeros(region.grid.ndim))
+    felt = np.array([np.sum(field[region.mask] ** 2) for field in background.fields(local)])
+    steps = 1 / np.sqrt(np.where(felt > 0, felt, np.inf))
+    found: dict[str, Leaf] = {}
+    for name, leaf in free_leaves(background):
+        size = int(np.size(leaf))
+        found[f"[1][0].background{name}"] = np.asarray(steps[:size], np.float32).reshape(np.shape(leaf))
+        steps = steps[size:]
+    return found
 
 
 def _scatterers(
@@ -132,8 +146,3 @@ def _scatterers(
         "give 'gaussian', 'form-factor' or an AbstractScattering of the atoms",
         "scattering",
     )
-
-
-def _padded(x: Float[np.ndarray, "k *d"]) -> Float[np.ndarray, "size *d"]:
-    """Zeros up to the next bucket; frequencies without weight, so that similar maps share compiled code."""
-    return np.pad(x, [(0, bucket(len(x)) - len(x)), *[(0, 0)] * (x.ndim - 1)])

@@ -18,38 +18,13 @@ quadratic in them, so its curvature is P, added to the atom's block of the Gauss
 
 from dataclasses import dataclass, replace
 
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
-from atomfit.structure.atoms import Leaf, elements_of_matrices, matrices_of_elements
+from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
 
 #: Smallest part of a covariance's largest eigenvalue that its smallest one may be.
 _ROUNDING = 1e-9
-
-
-class AtomPrior(eqx.Module):
-    """Independent Gaussians for the natural parameters of each of n atoms.
-
-    **Fields:**
-
-    - `means`: position (Å), U (Å²; 11, 22, 33, 12, 13, 23), amplitude.
-    - `precisions`: inverse covariances; zero for what nothing is known of.
-    """
-
-    means: Float[Leaf, "n q"]
-    precisions: Float[Leaf, "n q q"]
-
-    def __call__(self, natural: Float[Array, "n q"]) -> Float[Array, ""]:
-        """Half the squared distance to the means."""
-        away = natural - self.means
-        return 0.5 * jnp.sum(away[:, :, None] * self.precisions * away[:, None, :])
-
-
-def no_prior(n: int, q: int) -> AtomPrior:
-    """A prior that says nothing."""
-    return AtomPrior(np.zeros((n, q), np.float32), np.zeros((n, q, q), np.float32))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,16 @@
-"""What is to be fitted: an objective, and what its numbers mean.
+"""A map's problem, ready to be solved, and what is known of it in the map's own frame and units.
 
-A `JointProblem` holds all that a fit needs and nothing of how it is solved: `joint` hands its objective
-to a solver, and a researcher's own loop takes its `posterior`, a function of a pytree of free numbers,
-and goes on with plain optax. `pose` puts one together.
+A `JointProblem` holds an objective (`inference`) of one structure and one observation, and nothing of how
+it is solved: `joint` hands it to a solver, and a researcher's own loop takes its `objective`, a function of
+a pytree of free numbers, and goes on with plain optax. `pose` puts one together.
 
 The fit works in the frame of the region around the atoms and in units of the typical peak, in
 float32; results are in the map's frame and units, in float64.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,19 +18,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atomfit.fitting.model import MapModel
-from atomfit.fitting.objective import AbstractMisfit, Pointwise, SpectralLeastSquares
-from atomfit.fitting.parameters import Parametrisation
-from atomfit.fitting.posterior import Posterior
-from atomfit.fitting.prior import no_prior
+from atomfit.gaussians.bounded import BoundedAtoms
 from atomfit.gaussians.overlaps import natural_parameters
+from atomfit.gaussians.scatterers import AbstractScattering
+from atomfit.inference.noise import AbstractNoise, LossNoise, SpectralNoise
+from atomfit.inference.parameters import Parameters, on_host
+from atomfit.inference.priors import AbstractPrior, Correlated
+from atomfit.inference.problem import Objective, predicted
+from atomfit.noise.likelihood import AbstractLoss
 from atomfit.noise.spectrum import NoiseSpectrum
+from atomfit.observation.background import AbstractBackground
+from atomfit.observation.map import MapNuisance, MapObservation
 from atomfit.optimisation.parameters import Free
-from atomfit.rendering import WindowPlan, plan_windows
-from atomfit.structure.atoms import (
-    Leaf,
-)
-from atomfit.structure.grid import Grid
+from atomfit.structure.atoms import Atoms, Leaf
 from atomfit.structure.region import Region
 from atomfit.support.compiled import kept
 
@@ -40,9 +42,53 @@ ITERATIONS = 8
 PRODUCTS_DRAWN = 10
 NUMBERS_PER_VOXEL = 7
 BYTES_OF_LIBRARIES = 6e8
-#: Windows hold this many standard deviations of the longest axis of nearly all atoms.
-WINDOW_WIDTHS = 4.0
-_WINDOW_QUANTILE = 0.95
+
+#: What else a good model keeps to: a number of its atoms, in squared typical peaks.
+Term = Callable[[BoundedAtoms], Float[Array, ""]]
+
+
+class MapModel(NamedTuple):
+    """Atoms on a background, in the frame of a region and in units of the typical peak.
+
+    **Fields:**
+
+    - `structure`: the atoms; padding is behind them.
+    - `nuisance`: what the map has for itself.
+    """
+
+    structure: BoundedAtoms
+    nuisance: MapNuisance
+
+    @property
+    def atoms(self) -> Atoms:
+        """Their displacements are all that widens them, their scattering apart."""
+        return self.structure.atoms
+
+    @property
+    def scattering(self) -> AbstractScattering:
+        """What they look like at rest."""
+        return self.structure.scattering
+
+    @property
+    def background(self) -> AbstractBackground:
+        """What lies beneath them."""
+        return self.nuisance.background
+
+
+class WeightedTerm(AbstractPrior):
+    """A term of an objective as a prior.
+
+    **Fields:**
+
+    - `term`: a function of the atoms.
+    - `weight`: one by the noise's variance (in squared typical peaks).
+    """
+
+    term: AbstractPrior
+    weight: Float[Leaf, ""]
+
+    def __call__(self, structure: BoundedAtoms) -> Float[Array, ""]:
+        return jnp.asarray(self.weight) * self.term(structure)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,55 +99,68 @@ class JointProblem:
 
     - `region`: the part of the map that counts.
     - `unit`: the typical peak (map units), in which densities are measured.
-    - `posterior`: the objective, as a function of free numbers.
+    - `objective`: what is minimised, as a function of free numbers, in squared typical peaks.
     - `n`: number of atoms; those behind them are padding.
-    - `informative`: part of the region's spatial frequencies that count.
-    - `reach`: of the windows along x, y, z (Å).
     """
 
     region: Region
     unit: float
-    posterior: Posterior
+    objective: Objective
     n: int
-    informative: float
-    reach: Float[np.ndarray, " d"]
 
     @property
-    def parametrisation(self) -> Parametrisation:
-        """The map from free numbers to a model."""
-        return self.posterior.parametrisation
+    def parametrisation(self) -> Parameters:
+        """The map from free numbers to structure and nuisance."""
+        return self.objective.parametrisation
+
+    @property
+    def observation(self) -> MapObservation:
+        """The map, in units of the typical peak."""
+        (observation,) = self.objective.observations
+        assert isinstance(observation, MapObservation)
+        return observation
+
+    @property
+    def noise(self) -> AbstractNoise:
+        """How voxels err."""
+        return self.observation.noise
 
     @property
     def coloured(self) -> bool:
         """Whether spatial frequencies have weights."""
-        return isinstance(self.posterior.data, SpectralLeastSquares)
+        return isinstance(self.noise, SpectralNoise)
+
+    @property
+    def loss(self) -> AbstractLoss | None:
+        """What a voxel's difference costs, where noise is not Gaussian."""
+        return self.noise.loss if isinstance(self.noise, LossNoise) else None
+
+    @property
+    def terms(self) -> tuple[AbstractPrior, ...]:
+        """What else the objective knows, in squared typical peaks."""
+        return tuple(prior.term for prior in self.objective.priors if isinstance(prior, WeightedTerm))
 
     @property
     def measurements(self) -> int:
         """How many independent numbers of the map count."""
-        data = self.posterior.data
-        if isinstance(data, SpectralLeastSquares):
-            return int(np.sum(np.asarray(data.inside) ** 2) * self.informative)
-        return self.region.voxels
+        return self.observation.measurements
 
     @property
     def parameters(self) -> int:
         """How many numbers are free, not counting padding."""
-        atoms, each = self.parametrisation.columns
-        return sum(step.size for step in self.parametrisation.steps.values()) - (atoms - self.n) * each
+        return self.parametrisation.size
 
     def describe(self) -> str:
         """What is about to be done, about how long it takes, and how much memory."""
-        atoms, neighbours = np.shape(self.posterior.neighbours)
-        plan = self.posterior.data.plan
+        (plan,), noise, table = self.observation.plans, self.noise, self.observation.neighbours
+        pairs = 0 if table is None else int(np.size(table))
         windows = len(plan.starts) * float(np.prod(plan.window))
-        data = self.posterior.data
-        terms = atoms * neighbours * (len(data.parts) if isinstance(data, SpectralLeastSquares) else 0)
-        work = SECONDS_PER_WINDOW_VOXEL * windows + SECONDS_PER_OVERLAP_TERM * terms
-        if isinstance(data, Pointwise):
+        sampled = len(noise.sampled[1]) if isinstance(noise, SpectralNoise) and noise.sampled else 0
+        work = SECONDS_PER_WINDOW_VOXEL * windows + SECONDS_PER_OVERLAP_TERM * pairs * sampled
+        if self.loss is not None:
             work *= PRODUCTS_DRAWN
         seconds = SECONDS_TO_COMPILE + ITERATIONS * work
-        numbers = NUMBERS_PER_VOXEL * float(np.prod(plan.shape)) + 250 * atoms * neighbours
+        numbers = NUMBERS_PER_VOXEL * float(np.prod(plan.shape)) + 250 * pairs
         memory = BYTES_OF_LIBRARIES + 4 * numbers
         minutes = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
         return (
@@ -111,20 +170,20 @@ class JointProblem:
 
     def model(self, free: Free) -> MapModel:
         """The model at given free numbers, padding included, on the host."""
-        return jax.tree.map(np.asarray, _apply(self.parametrisation, free))
+        structure, (nuisance,) = jax.tree.map(np.asarray, _apply(self.parametrisation, free))
+        return MapModel(structure, nuisance)
 
-    def noise(self, model: MapModel, value: float) -> float:
+    def deviation(self, free: Free, value: float) -> float:
         """Standard deviation of what a model leaves, for each degree of freedom (map units).
 
         **Arguments:**
 
-        - `model`: at the end of a fit.
+        - `free`: at the end of a fit.
         - `value`: the objective there.
         """
-        if isinstance(self.posterior.data, Pointwise):
-            precision = self.precision(model)
-            return float(np.sqrt(np.mean(1 / precision[self.region.mask])))
-        misfit = self._misfit(model, value)
+        if self.loss is not None:
+            return float(np.sqrt(np.mean(1 / self.precision(free)[self.region.mask])))
+        misfit = self.misfit(free, value)
         return self.unit * float(np.sqrt(2 * misfit / max(self.measurements - self.parameters, 1)))
 
     def misfit(self, free: Free, value: float) -> float:
@@ -134,15 +193,9 @@ class JointProblem:
 
         - `free`, `value`: the free numbers and the objective there.
         """
-        return self._misfit(self.model(free), value) if self._has_others else value
-
-    def _misfit(self, model: MapModel, value: float) -> float:
-        return value - float(_others(self.posterior, model)) if self._has_others else value
-
-    @property
-    def _has_others(self) -> bool:
-        """Whether there are a prior or other terms; there is nothing to compile if there are none."""
-        return bool(self.posterior.terms) or bool(np.any(self.posterior.prior.precisions))
+        # There is nothing to compile if there is nothing else.
+        known = self.terms or self.prior_information().any()
+        return float(_misfit(self.objective, free, value)) if known else value
 
     def drawn(
         self, means: Float[np.ndarray, "n s"], precision: Float[np.ndarray, "s s"], noise: float
@@ -153,65 +206,70 @@ class JointProblem:
 
         - `means`: expected displacements (Å²; 11, 22, 33, 12, 13, 23).
         - `precision`: inverse covariance about them (1/Å⁴).
-        - `noise`: of a voxel, in which the objective is measured (map units).
-        """
-        d, prior = self.region.grid.ndim, no_prior(*self.posterior.prior.means.shape)
-        prior.means[: self.n, d:-1] = means
-        prior.precisions[: self.n, d:-1, d:-1] = precision * (noise / self.unit) ** 2
-        return replace(self, posterior=eqx.tree_at(lambda p: p.prior, self.posterior, prior))
-
-    def prior_information(self, noise: float) -> Float[np.ndarray, "n q q"]:
-        """Precision of the prior for each atom, in natural parameters (map units).
-
-        **Arguments:**
-
         - `noise`: of a voxel (map units).
         """
-        unit = np.ones(self.posterior.prior.means.shape[1])
+        d, count = self.region.grid.ndim, self.parametrisation.count
+        q, variance = len(natural_parameters(d)), (noise / self.unit) ** 2
+        places, precisions = np.zeros((count, q), np.float32), np.zeros((count, q, q), np.float32)
+        places[: self.n, d:-1] = means
+        precisions[: self.n, d:-1, d:-1] = precision
+        weight = np.asarray(1 / variance, np.float32)
+        objective = self.objective
+        terms = tuple(WeightedTerm(term, weight) for term in self.terms)
+        sized = eqx.tree_at(lambda o: o.noise, self.observation, self.noise.sized(variance))
+        # Weighed against what the noise is, and still measured in squared peaks.
+        priors = (Correlated(_natural, places, precisions), *terms)
+        objective = Objective(objective.parametrisation, (sized,), priors, weight)
+        return replace(self, objective=objective)
+
+    def prior_information(self) -> Float[np.ndarray, "n q q"]:
+        """Precision of the prior for each atom, in natural parameters (map units)."""
+        q = len(natural_parameters(self.region.grid.ndim))
+        unit = np.ones(q)
         unit[-1] = self.unit
-        precisions = np.asarray(self.posterior.prior.precisions, np.float64)[: self.n]
-        return precisions * (self.unit / noise) ** 2 / np.outer(unit, unit)
+        total = np.zeros((self.n, q, q))
+        for prior in self.objective.priors:
+            if isinstance(prior, Correlated):
+                total += np.asarray(prior.precision, np.float64)[: self.n]
+        return total / np.outer(unit, unit)
 
-    def dispersion(self, model: MapModel) -> float:
+    def dispersion(self, free: Free) -> float:
         """By what the misfit is to be divided to be minus log likelihood, for a likelihood of voxels."""
-        data = self.posterior.data
-        assert isinstance(data, Pointwise)
-        return data.loss.dispersion(*self._counted(model), self.parameters, self.unit)
+        assert self.loss is not None
+        return self.loss.dispersion(*self._counted(free), self.parameters, self.unit)
 
-    def precision(self, model: MapModel) -> Float[np.ndarray, "..."]:
+    def precision(self, free: Free) -> Float[np.ndarray, "..."]:
         """Inverse variance of each voxel (1 / squared map units), for a likelihood of voxels."""
-        data = self.posterior.data
-        assert isinstance(data, Pointwise)
+        assert self.loss is not None
         precision = np.zeros(self.region.mask.shape)
-        known = data.loss.precision(*self._counted(model), self.parameters, self.unit)
+        known = self.loss.precision(*self._counted(free), self.parameters, self.unit)
         precision[self.region.mask] = known / self.unit**2
         return precision
 
-    def chi_square(self, model: MapModel, deviation: float, noise: NoiseSpectrum | None) -> float:
+    def chi_square(self, free: Free, deviation: float, noise: NoiseSpectrum | None) -> float:
         """Square of what a model leaves, per degree of freedom, in units of noise known apart from the fit.
 
         NaN if no noise is.
 
         **Arguments:**
 
-        - `model`, `deviation`: at the end of a fit, and what `noise` says of it.
+        - `free`, `deviation`: at the end of a fit, and what is said of it above.
         - `noise`: as measured.
         """
-        data = self.posterior.data
-        if isinstance(data, Pointwise):
-            density, values = self._counted(model)
+        if self.loss is not None:
+            density, values = self._counted(free)
             measured = np.nan if noise is None else noise.variance / self.unit**2
-            squares = (values - density) ** 2 / data.loss.variances(density, self.unit, measured)
+            squares = (values - density) ** 2 / self.loss.variances(density, self.unit, measured)
             return float(np.sum(squares) / max(self.measurements - self.parameters, 1))
         if noise is None:
             return float("nan")
         return deviation**2 / (noise.deviation**2 if self.coloured else noise.variance)
 
-    def _counted(self, model: MapModel) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    def _counted(self, free: Free) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
         """Density and map at the voxels that count, in units of the typical peak."""
-        data, mask = self.posterior.data, self.region.mask
-        density = np.asarray(_density(data, model), np.float64)
-        return density[mask], np.asarray(data.values, np.float64)[mask]
+        mask = self.region.mask
+        (density,) = predicted(self.objective, free)
+        return np.asarray(density, np.float64)[mask], np.asarray(self.observation.data, np.float64)[mask]
 
     def border(
         self, fields: list[Float[np.ndarray, "..."]]
@@ -220,10 +278,10 @@ class JointProblem:
 
         A background hardly changes across an atom, and shares something with its amplitude alone.
         """
-        weighted = [np.asarray(_weighted(self.posterior.data, field)) for field in fields]
-        positions = (
-            np.asarray(self.parametrisation.start.atoms.positions)[: self.n] + self.region.grid.origin
-        )
+        alone = eqx.tree_at(lambda o: o.noise, self.observation, self.noise.sized(1.0))
+        weighted = [np.asarray(_weighted(alone, np.asarray(field, np.float32))) for field in fields]
+        start = on_host(self.parametrisation.start[0]).start
+        positions = np.asarray(start.positions)[: self.n] + self.region.grid.origin
         places = tuple(self.region.grid.nearest_voxels(positions).T)
         amplitudes = np.stack([field[places] for field in weighted], axis=1)
         others = np.zeros((self.n, len(natural_parameters(self.region.grid.ndim)) - 1, len(fields)))
@@ -232,72 +290,35 @@ class JointProblem:
             np.array([[float(np.vdot(f, g)) for g in weighted] for f in fields], np.float64),
         )
 
-    def outgrown(self, model: MapModel) -> bool:
-        """Whether atoms have become too wide for their windows."""
-        return bool(np.any(reach_of(model, self.n) > 1.05 * self.reach))
 
-    def fitting(self, model: MapModel) -> "JointProblem":
-        """The same problem with windows that a model's atoms fit into."""
-        return self._redrawn(model) if self.outgrown(model) else self
+def no_prior(n: int, d: int) -> Correlated:
+    """A prior that says nothing, in whose place one may come without anything being compiled anew.
 
-    def adapted(self, model: MapModel) -> "JointProblem | None":
-        """The problem to go on with after a fit, with new windows and scales; None if the old ones do."""
-        problem = self._rescaled(model)
-        if self.outgrown(model):
-            problem = problem._redrawn(model)
-        return None if problem is self else problem
+    **Arguments:**
 
-    def _rescaled(self, model: MapModel) -> "JointProblem":
-        """The same problem with the scale of what a model leaves."""
-        data = self.posterior.data
-        if not isinstance(data, Pointwise):
-            return self
-        density, values = self._counted(model)
-        loss = data.loss.adapted(values - density, self.parameters)
-        if loss is data.loss:
-            return self
-        return replace(self, posterior=eqx.tree_at(lambda p: p.data.loss, self.posterior, loss))
-
-    def _redrawn(self, model: MapModel) -> "JointProblem":
-        """The same problem with windows around a model's atoms."""
-        reach = np.maximum(self.reach, reach_of(model, self.n))
-        plan = windows_around(model, self.region.grid, reach, self.posterior.data.plan.devices)
-        posterior = eqx.tree_at(lambda p: p.data.plan, self.posterior, plan)
-        return replace(self, posterior=posterior, reach=reach)
+    - `n`: atoms, padding included.
+    - `d`: dimensions.
+    """
+    q = len(natural_parameters(d))
+    return Correlated(_natural, np.zeros((n, q), np.float32), np.zeros((n, q, q), np.float32))
 
 
-def windows_around(
-    model: MapModel, region: Grid, reach: Float[np.ndarray, " d"], devices: int
-) -> WindowPlan:
-    """Windows of a given reach (Å) around every Gaussian, in the region's frame."""
-    points = eqx.tree_at(lambda g: g.matrices, model.gaussians, replace_fn=np.zeros_like)
-    local = Grid(region.shape, region.spacing, np.zeros(region.ndim))
-    return plan_windows(points, local, margin=reach, devices=devices)
-
-
-def reach_of(model: MapModel, n: int) -> Float[np.ndarray, " d"]:
-    """How far windows must reach along x, y, z (Å) to hold nearly all of the first n atoms."""
-    variances = np.diagonal(np.asarray(model.atoms[:n].matrices(), np.float64), axis1=1, axis2=2)
-    return WINDOW_WIDTHS * np.quantile(model.scattering[:n].widths(variances), _WINDOW_QUANTILE, axis=0)
+def _natural(structure: BoundedAtoms) -> Float[Array, "n q"]:
+    return jnp.asarray(structure.natural())
 
 
 @kept
-def _apply(parametrisation: Parametrisation, free: Free) -> MapModel:
+def _apply(parametrisation: Parameters, free: Free) -> Any:
     return parametrisation(free)
 
 
 @kept
-def _others(posterior: Posterior, model: MapModel) -> Float[Array, ""]:
-    return posterior.others(model)
+def _misfit(objective: Objective, free: Free, value: Float[Leaf, ""] | float) -> Float[Array, ""]:
+    return jnp.asarray(objective.misfit(free, jnp.asarray(value)))
 
 
 @kept
-def _density(data: AbstractMisfit, model: MapModel) -> Float[Array, "..."]:
-    return model.density(data.plan, data.spacing)
-
-
-@kept
-def _weighted(data: AbstractMisfit, field: Float[Leaf, "..."]) -> Float[Array, "..."]:
-    field = jnp.asarray(field, jnp.float32)
+def _weighted(observation: MapObservation, field: Float[Leaf, "..."]) -> Float[Array, "..."]:
     # Gaussian noise has one curvature at all densities.
-    return data.weighted(field, jnp.zeros_like(field))
+    data, counted = jnp.asarray(observation.data), jnp.asarray(observation.counted)
+    return observation.noise.weighted(jnp.asarray(field), jnp.zeros_like(data), data, counted)

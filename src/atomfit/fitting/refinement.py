@@ -1,21 +1,18 @@
-"""A problem and a solver, run to the end: what a fit has found, and how well it knows it.
+"""Where the fit of a map has ended: its atoms in the map's frame, and how well they are known.
 
-The windows that atoms are drawn in, and the scale of a robust likelihood, are fixed while a solver works.
-If atoms have outgrown them, or it has changed, the problem is adapted and the solver goes on.
+Covariances are computed in closed form, atom by atom with its neighbours (`gaussians.uncertainty`): those
+of `inference.uncertainty` take the matrix of all numbers, of which a map may have a million.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from atomfit.fitting.model import MapModel
-from atomfit.fitting.objective import Pointwise, SpectralLeastSquares
-from atomfit.fitting.problem import JointProblem
+from atomfit.fitting.problem import JointProblem, MapModel
 from atomfit.fitting.start import cast
 from atomfit.fitting.term_information import term_blocks
 from atomfit.gaussians.fitted import FittedAtoms
@@ -24,19 +21,14 @@ from atomfit.gaussians.overlaps import weighted_derivatives
 from atomfit.gaussians.pointwise import information_blocks, information_border, part_inside
 from atomfit.gaussians.scatterers import AbstractScattering, Overlap
 from atomfit.gaussians.uncertainty import Uncertainty, covariances_of_lone_atoms, uncertainty
+from atomfit.inference.fit import CHI_SQUARE_PER_ATOM, refine
+from atomfit.inference.noise import SpectralNoise
 from atomfit.noise.residual import SmoothNoise, noise_left, taper
 from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.optimisation.ended import Ended
 from atomfit.optimisation.parameters import Free
-from atomfit.optimisation.solvers import AbstractSolver, minimise
+from atomfit.optimisation.solvers import AbstractSolver
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements, matrices_of_elements
-from atomfit.support.errors import InputError
-
-#: A fit ends when a chunk of iterations lowers chi-square by less than this for each atom.
-CHI_SQUARE_PER_ATOM = 1e-2
-#: A map is not believed beyond this noise, as a part of a typical peak: float32 ends there.
-SMALLEST_NOISE = 3e-4
-_MAX_PLANS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +71,7 @@ class Refinement:
     @cached_property
     def deviation(self) -> float:
         """Standard deviation of what the model leaves, for each degree of freedom (map units)."""
-        return self.problem.noise(self.model, self.value)
+        return self.problem.deviation(self.state.free, self.value)
 
     @cached_property
     def atoms(self) -> Atoms:
@@ -129,8 +121,8 @@ class Refinement:
         basis = free_directions(grid.ndim, isotropic, frozen)
         strength = self.strength_of_noise(inside, noise)
         prior = self._beforehand(strength, basis)
-        if isinstance(problem.posterior.data, Pointwise):
-            precision = problem.precision(self.model)
+        if problem.loss is not None:
+            precision = problem.precision(self.state.free)
             return uncertainty(
                 self.fitted,
                 1.0,
@@ -157,9 +149,9 @@ class Refinement:
 
     def _inside(self) -> tuple[Float[np.ndarray, "n q q"], Float[np.ndarray, "n q q"]] | None:
         """What the region's faces leave of the information on each atom, and of what noise does to it."""
-        data, grid = self.problem.posterior.data, self.problem.region.grid
-        if isinstance(data, SpectralLeastSquares):
-            weights = np.asarray(data.inside, np.float64) ** 2
+        noise, grid = self.problem.noise, self.problem.region.grid
+        if isinstance(noise, SpectralNoise):
+            weights = np.asarray(noise.inside, np.float64) ** 2
             return part_inside(self.fitted, weights, grid), part_inside(self.fitted, weights**2, grid)
         part = part_inside(self.fitted, self.problem.region.mask.astype(np.float64), grid)
         return part, part
@@ -172,8 +164,8 @@ class Refinement:
         - `noise`: of a voxel, in which the objective is measured (map units).
         - `basis`: directions in which an atom is free.
         """
-        problem, posterior = self.problem, self.problem.posterior
-        own, terms = problem.prior_information(noise), posterior.terms
+        problem, terms = self.problem, self.problem.terms
+        own = problem.prior_information()
         if not terms and not own.any():
             return None
         unit = np.ones(own.shape[-1])
@@ -183,7 +175,7 @@ class Refinement:
             known = np.zeros((*neighbours.shape, *own.shape[1:]))
             known[:, 0] = own
             if terms:
-                of_terms = term_blocks(terms, self.model, neighbours, basis)
+                of_terms = term_blocks(terms, self.model.structure, neighbours, basis)
                 known += of_terms * (problem.unit / noise) ** 2 / np.outer(unit, unit)
             return known
 
@@ -237,8 +229,8 @@ class Refinement:
         coloured it is what was measured, at least: frequencies beyond a filter's end hold less than their
         weights reckon with (the edges of where noise is measured leave some there), and lower the mean.
         """
-        if isinstance(self.problem.posterior.data, Pointwise):
-            return self.problem.unit * float(np.sqrt(self.problem.dispersion(self.model)))
+        if self.problem.loss is not None:
+            return self.problem.unit * float(np.sqrt(self.problem.dispersion(self.state.free)))
         if noise is not None and self.problem.coloured and np.isfinite(noise.deviation):
             return max(self.deviation, noise.deviation)
         if inside is None:
@@ -247,7 +239,7 @@ class Refinement:
         return self.deviation * float(np.sqrt(inside.excess(u, d, self.deviation)))
 
 
-def refine(
+def solve(
     problem: JointProblem,
     solver: AbstractSolver,
     *,
@@ -256,7 +248,7 @@ def refine(
     max_iterations: int = 300,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
 ) -> Refinement:
-    """Solve a problem.
+    """Solve a problem; see `inference.refine`.
 
     **Arguments:**
 
@@ -268,38 +260,19 @@ def refine(
 
     **Raises:** `InputError` if the objective is no number at the start.
     """
-    free, history = problem.parametrisation.zeros(), np.zeros(0)
-    if start is not None:
-        free, history = start.free, start.history
-        problem = problem.fitting(problem.model(free))
-    for _ in range(_MAX_PLANS):
-        minimum = minimise(
-            jax.device_put(problem.posterior),
-            free,
-            solver,
-            tolerance=tolerance * problem.n / problem.measurements,
-            least=0.5 * problem.measurements * SMALLEST_NOISE**2,
-            max_iterations=max(max_iterations - len(history), 0),
-            misfit=problem.misfit,
-            progress=_counting_from(len(history), progress),
-        )
-        if not np.isfinite(minimum.value):
-            raise InputError(
-                "the objective, or its gradient, is no number where the fit begins",
-                "look at what of it is your own: terms, a likelihood, a background, scattering",
-            )
-        free = minimum.params
-        history = np.concatenate([history, minimum.history])
-        result = Refinement(problem, FitState(free, history), minimum.value, minimum.reason)
-        adapted = problem.adapted(result.model) if minimum.reason == Ended.CONVERGED and free else None
-        if adapted is None:
-            break
-        problem = adapted
-    return result
-
-
-def _counting_from(done: int, progress: Callable[[int, float], None]) -> Callable[[int, float], None]:
-    return lambda iteration, value: progress(done + iteration, value)
+    before = np.zeros(0) if start is None else start.history
+    done = len(before)
+    fit = refine(
+        problem.objective,
+        solver,
+        start=None if start is None else start.free,
+        max_iterations=max(max_iterations - done, 0),
+        tolerance=tolerance,
+        progress=lambda iteration, value: progress(done + iteration, value),
+    )
+    unit = float(problem.objective.unit)
+    state = FitState(fit.free, np.concatenate([before, fit.history / unit]))
+    return Refinement(replace(problem, objective=fit.objective), state, fit.value / unit, fit.reason)
 
 
 def plain(

@@ -8,7 +8,6 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.model import MapModel
 from atomfit.gaussians.scatterers import AbstractScattering
 from atomfit.observation.background import AbstractBackground, background_of
 from atomfit.options.build import Background, Displacements
@@ -41,8 +40,10 @@ def starting_model(
     displacements: Displacements,
     background: Background | AbstractBackground,
     region: Region,
-) -> MapModel:
-    """Mean atoms at the given places, as high as the map is there; padded to the next bucket.
+) -> tuple[Atoms, AbstractBackground]:
+    """Mean atoms at the given places, as high as the map is there, and what lies beneath.
+
+    They are padded to the next bucket.
 
     **Arguments:** those of `pose`, and
 
@@ -72,7 +73,7 @@ def starting_model(
         numbers=numbers[which],
     )
     # Numpy until it is traced: every jax operation outside a jitted function is compiled on its own.
-    return cast(MapModel(atoms, below.times(1 / mean_atom.height), scatterers), np.float32)
+    return cast((atoms, below.times(1 / mean_atom.height)), np.float32)
 
 
 def blur_of(mean_atom: MeanAtom, element: Element) -> float:

@@ -1,6 +1,6 @@
 """What terms of an objective say of atoms: blocks of their Hessian, for standard uncertainties.
 
-A term is any function of the model (`posterior`). Its second derivatives by the atoms' natural parameters
+A term is any function of the atoms (`problem`). Its second derivatives by the atoms' natural parameters
 are products with unit vectors, jvp of grad, and there are far fewer products than numbers: a vector may be
 one at many atoms at once, if no atom is a neighbour of two of them (Curtis, Powell & Reid 1974). Atoms are
 coloured so, and each product gives one column of the blocks of all atoms, however many there are.
@@ -10,7 +10,6 @@ vector, and told.
 """
 
 import logging
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,12 +18,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from atomfit.fitting.curvature import natural_of
-from atomfit.fitting.model import MapModel
-from atomfit.fitting.posterior import Term
+from atomfit.fitting.problem import Term
+from atomfit.gaussians.bounded import BoundedAtoms
 from atomfit.structure.atoms import (
     AbstractDisplacements,
     AnisotropicDisplacements,
+    Atoms,
     IsotropicDisplacements,
     Leaf,
     matrices_of_elements,
@@ -38,7 +37,7 @@ _MISSED = 0.02
 
 def term_blocks(
     terms: tuple[Term, ...],
-    model: MapModel,
+    model: BoundedAtoms,
     neighbours: Int[np.ndarray, "n m"],
     basis: Float[np.ndarray, "q p"],
 ) -> Float[np.ndarray, "n m q q"]:
@@ -46,8 +45,8 @@ def term_blocks(
 
     **Arguments:**
 
-    - `terms`: functions of the model.
-    - `model`: where they are differentiated; its atoms may be more than n.
+    - `terms`: functions of the atoms.
+    - `model`: the atoms where they are differentiated; they may be more than n.
     - `neighbours`: of each atom, itself first, padded by itself; whoever lists another is listed by it.
     - `basis`: directions in the space of natural parameters in which an atom is free.
     """
@@ -55,7 +54,7 @@ def term_blocks(
     listed = (neighbours != np.arange(n)[:, None]) | (np.arange(neighbours.shape[1]) == 0)
     blocks = np.zeros((*neighbours.shape, p, p))
     colours = _colours(neighbours)
-    directions = np.zeros((p, len(model.atoms), p), np.float32)
+    directions = np.zeros((p, len(model), p), np.float32)
     for colour in range(int(colours.max()) + 1):
         members = colours == colour
         directions[:, :n] = members[:, None] * np.eye(p, dtype=np.float32)[:, None]
@@ -76,7 +75,7 @@ def term_blocks(
 
 def _reach_farther(
     terms: tuple[Term, ...],
-    model: MapModel,
+    model: BoundedAtoms,
     neighbours: Int[np.ndarray, "n m"],
     basis: Float[np.ndarray, "q p"],
     blocks: Float[np.ndarray, "n m p p"],
@@ -86,7 +85,7 @@ def _reach_farther(
     curvature = np.abs(np.diagonal(blocks[:, 0], axis1=1, axis2=2)).mean(axis=0)
     unit = np.where(curvature > 0, 1 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), 0.0)
     vector = unit * np.random.default_rng(0).normal(size=(n, p))
-    direction = np.zeros((1, len(model.atoms), p), np.float32)
+    direction = np.zeros((1, len(model), p), np.float32)
     direction[0, :n] = vector
     whole = unit * np.asarray(_products(terms, model, basis, direction), np.float64)[0, :n]
     ours = unit * np.einsum("nmab,nmb->na", blocks, vector[neighbours])
@@ -106,7 +105,7 @@ def _colours(neighbours: Int[np.ndarray, "n m"]) -> Int[np.ndarray, " n"]:
 @eqx.filter_jit
 def _products(
     terms: tuple[Term, ...],
-    model: MapModel,
+    model: BoundedAtoms,
     basis: Float[Leaf, "q p"],
     directions: Float[Leaf, "k n p"],
 ) -> Float[Array, "k n p"]:
@@ -122,19 +121,20 @@ def _products(
     return lax.map(product, jnp.asarray(directions))
 
 
-def _changed(model: MapModel, change: Float[Array, "n q"]) -> MapModel:
-    """A model with something added to its natural parameters."""
-    natural, d = natural_of(model) + change, model.atoms.ndim
+def _changed(model: BoundedAtoms, change: Float[Array, "n q"]) -> BoundedAtoms:
+    """Atoms with something added to their natural parameters."""
+    atoms = model.atoms
+    natural, d = atoms.natural() + change, atoms.ndim
     shape: AbstractDisplacements
-    if isinstance(model.atoms.displacements, IsotropicDisplacements):
+    if isinstance(atoms.displacements, IsotropicDisplacements):
         shape = IsotropicDisplacements(0.5 * jnp.log(natural[:, d : d + 1]))
     else:
         factor = jnp.linalg.cholesky(jnp.asarray(matrices_of_elements(natural[:, d:-1])))
         widths = jnp.diagonal(factor, axis1=1, axis2=2)
         row, column = np.tril_indices(d, -1)
         shape = AnisotropicDisplacements(jnp.log(widths), factor[:, row, column] / widths[:, row])
-
-    def parts(of: Any) -> list[Any]:
-        return [of.atoms.positions, of.atoms.displacements, of.atoms.amplitudes]
-
-    return eqx.tree_at(parts, model, [natural[:, :d], shape, natural[:, -1]])
+    moved = Atoms(natural[:, :d], displacements=shape, amplitudes=natural[:, -1], numbers=atoms.numbers)
+    none = [jnp.zeros_like(x) for x in (model.moves, model.log_widths, model.shears, model.strengths)]
+    return eqx.tree_at(
+        lambda m: [m.start, m.moves, m.log_widths, m.shears, m.strengths], model, [moved, *none]
+    )

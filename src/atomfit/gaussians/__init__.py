@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.gaussians.bounded import BoundedAtoms as BoundedAtoms
+    from atomfit.gaussians.bounded import Bounds as Bounds
+    from atomfit.gaussians.curvature import Curvature as Curvature
     from atomfit.gaussians.fitted import FittedAtoms as FittedAtoms
     from atomfit.gaussians.scatterers import AbstractScattering as AbstractScattering
     from atomfit.gaussians.scatterers import FormFactors as FormFactors
@@ -20,6 +23,8 @@ else:
         __name__,
         {
             "scatterers": ["AbstractScattering", "OneGaussian", "FormFactors"],
+            "bounded": ["BoundedAtoms", "Bounds"],
+            "curvature": ["Curvature"],
             "fitted": ["FittedAtoms"],
             "uncertainty": ["Uncertainty", "uncertainty"],
         },

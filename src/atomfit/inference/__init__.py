@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from atomfit.inference.problem import Problem as Problem
     from atomfit.inference.selection import Selection as Selection
     from atomfit.inference.selection import select as select
+    from atomfit.inference.sensitivity import refined as refined
+    from atomfit.inference.sensitivity import stationary as stationary
     from atomfit.inference.uncertainty import Estimate as Estimate
     from atomfit.inference.uncertainty import Uncertainty as Uncertainty
 else:
@@ -58,6 +60,7 @@ else:
             "local": ["LocalUncertainty", "measure_local_uncertainty"],
             "empirical_bayes": ["with_empirical_spread", "EmpiricalFit"],
             "selection": ["select", "Selection"],
+            "sensitivity": ["refined", "stationary"],
             "observation": ["AbstractObservation"],
             "noise": [
                 "AbstractNoise",

@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import paramax
 from jaxtyping import Float, PyTree
 
 from atomfit.inference.observation import AbstractObservation
@@ -101,9 +100,11 @@ class Fit:
 
 
 def refine(
-    problem: Problem,
+    problem: Problem | Objective,
     solver: AbstractSolver | None = None,
     *,
+    start: Free | None = None,
+    history: Float[np.ndarray, " i"] | None = None,
     max_iterations: int = 100,
     tolerance: float = CHI_SQUARE_PER_ATOM,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
@@ -112,8 +113,10 @@ def refine(
 
     **Arguments:**
 
-    - `problem`: what is to be refined.
+    - `problem`: what is to be refined, or its objective.
     - `solver`: damped Gauss-Newton if not given.
+    - `start`: free numbers to go on from; zero if not given.
+    - `history`: the objective after each iteration before that, which count.
     - `max_iterations`: the most iterations.
     - `tolerance`: it ends when an iteration promises to lower chi-square by less than this for each atom.
     - `progress`: called with the iterations done and the objective.
@@ -121,9 +124,9 @@ def refine(
     **Raises:** `InputError` if nothing is free, or the objective is no number at the start.
     """
     solver = GaussNewton() if solver is None else solver
-    objective = problem.objective()
-    free: Any = objective.parametrisation.zeros()
-    history = np.zeros(0)
+    objective = problem if isinstance(problem, Objective) else problem.objective()
+    free: Any = objective.parametrisation.zeros() if start is None else start
+    history = np.zeros(0) if history is None else history
     # Half of what chi-square may gain, as a part of what it is.
     whole = sum(o.measurements for o in objective.observations)
     for _ in range(_ROUNDS):
@@ -131,7 +134,7 @@ def refine(
             jax.device_put(objective),
             free,
             solver,
-            tolerance=tolerance * len(paramax.unwrap(problem.structure)) / max(whole, 1),
+            tolerance=tolerance * objective.parametrisation.atoms / max(whole, 1),
             least=_ROUNDING * whole,
             max_iterations=max(max_iterations - len(history), 0),
             misfit=partial(_misfit, objective),

@@ -9,7 +9,8 @@ What is not known of the noise beforehand (its size, say) is taken from what a f
 """
 
 import abc
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -17,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from atomfit.gaussians.overlaps import derivatives_of_gaussian, weighted_derivatives
+from atomfit.gaussians.scatterers import Overlap
 from atomfit.noise.brightness import variances_by_brightness
 from atomfit.noise.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.structure.canvas import Leaf
@@ -55,6 +58,40 @@ class AbstractNoise(eqx.Module):
             return jax.grad(self.negative_log_likelihood)(predicted, data, counted)
 
         return jax.jvp(slope, (predicted,), (field,))[1]
+
+    #: Atoms whose overlaps are computed at a time.
+    atoms_at_a_time: ClassVar[int] = 1024
+
+    @property
+    def settled(self) -> bool:
+        """Whether a fit has nothing to tell of it: then it is not adapted."""
+        return False
+
+    def overlap(self) -> Overlap | None:
+        """Derivatives of gᵀ W h by the distance of two normalised Gaussians (`gaussians.overlaps`).
+
+        W is what `weighted` multiplies with, per unit of volume and for values that all count. None if
+        it is not the same at all predictions, or that is not known in closed form.
+        """
+        return None
+
+    def sized(self, variance: float) -> "AbstractNoise":
+        """The same, its size known; itself if it has one of its own.
+
+        **Arguments:**
+
+        - `variance`: of a value, or by which a likelihood's loss is to be divided.
+        """
+        return self
+
+    def independent(self, counted: Leaf) -> float:
+        """How many independent values there are.
+
+        **Arguments:**
+
+        - `counted`: how much each value counts.
+        """
+        return float(np.count_nonzero(np.asarray(counted)))
 
     def informing(self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf) -> "AbstractNoise":
         """The same at the end of a fit, on the host: its `weighted` is the Fisher information.
@@ -122,6 +159,16 @@ class WhiteNoise(AbstractPixelNoise):
     ) -> Float[Array, "..."]:
         return self._precision * jnp.asarray(counted) * field
 
+    @property
+    def settled(self) -> bool:
+        return self.known
+
+    def overlap(self) -> Overlap:
+        return partial(_times, derivatives_of_gaussian, self._precision)
+
+    def sized(self, variance: float) -> "WhiteNoise":
+        return WhiteNoise(np.sqrt(variance))
+
     def adapted(
         self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf, free: float
     ) -> "WhiteNoise":
@@ -180,10 +227,12 @@ class LossNoise(AbstractPixelNoise):
 
     - `loss`: of single values, up to a factor.
     - `dispersion`: by which it is to be divided to be minus the logarithm of the likelihood.
+    - `known`: whether that was given.
     """
 
     loss: AbstractLoss
     dispersion: Float[Leaf, ""] = eqx.field(default_factory=lambda: np.asarray(1.0, np.float32))
+    known: bool = eqx.field(static=True, default=False)
 
     def cost(self, predicted: Float[Array, "..."], data: Float[Leaf, "..."]) -> Float[Array, "..."]:
         return self.loss.value(predicted, data) / jnp.asarray(self.dispersion)
@@ -208,7 +257,12 @@ class LossNoise(AbstractPixelNoise):
         kept = np.asarray(counted) > 0
         density, values = np.asarray(predicted, np.float64)[kept], np.asarray(data, np.float64)[kept]
         loss = self.loss.adapted(values - density, int(free))
+        if self.known:
+            return LossNoise(loss, self.dispersion, True)
         return LossNoise(loss, np.asarray(loss.dispersion(density, values, int(free), 1.0), np.float32))
+
+    def sized(self, variance: float) -> "LossNoise":
+        return LossNoise(self.loss, np.asarray(variance, np.float32), True)
 
 
 def count_noise(data: Float[np.ndarray, "..."], gain: float | None = None) -> LossNoise:
@@ -257,17 +311,57 @@ class SpectralNoise(AbstractNoise):
     - `inside`: which part of each value counts: 1 near the atoms, falling smoothly to 0 at the faces.
     - `deviation`: root of that factor; None to take it from what a fit leaves.
     - `known`: whether it was given.
+    - `sampled`: frequencies (1/Å) and the part of each that overlaps are summed over; None if they are not
+        known in closed form.
+    - `informative`: part of the frequencies that tell something; those of any weight if None.
     """
 
     weights: Float[Leaf, "..."]
     inside: Float[Leaf, "..."]
     deviation: Float[Leaf, ""] | None
     known: bool = eqx.field(static=True)
+    sampled: tuple[Float[Leaf, "k d"], Float[Leaf, " k"]] | None
+    informative: Float[Leaf, ""] | None
+    atoms_at_a_time: ClassVar[int] = 32
 
-    def __init__(self, weights: Any, inside: Any, deviation: Any = None, known: bool | None = None) -> None:
+    def __init__(
+        self,
+        weights: Any,
+        inside: Any,
+        deviation: Any = None,
+        known: bool | None = None,
+        sampled: tuple[Any, Any] | None = None,
+        informative: Any = None,
+    ) -> None:
         self.weights, self.inside = np.asarray(weights, np.float32), np.asarray(inside, np.float32)
         self.deviation = None if deviation is None else np.asarray(deviation, np.float32)
         self.known = deviation is not None if known is None else known
+        self.sampled, self.informative = sampled, informative
+
+    @property
+    def _precision(self) -> Any:
+        return 1.0 if self.deviation is None else 1 / jnp.asarray(self.deviation) ** 2
+
+    @property
+    def settled(self) -> bool:
+        return self.known
+
+    def overlap(self) -> Overlap | None:
+        if self.sampled is None:
+            return None
+        frequencies, parts = self.sampled
+        single = partial(weighted_derivatives, frequencies=frequencies, parts=parts)
+        return partial(_times, single, self._precision)
+
+    def sized(self, variance: float) -> "SpectralNoise":
+        return self._of(np.sqrt(variance), True)
+
+    def independent(self, counted: Leaf) -> float:
+        told = np.asarray(self.weights) > 0 if self.informative is None else np.asarray(self.informative)
+        return float(np.mean(told)) * float(np.sum((np.asarray(self.inside) * np.asarray(counted)) ** 2))
+
+    def _of(self, deviation: Any, known: bool) -> "SpectralNoise":
+        return SpectralNoise(self.weights, self.inside, deviation, known, self.sampled, self.informative)
 
     def negative_log_likelihood(
         self, predicted: Float[Array, "..."], data: Float[Leaf, "..."], counted: Leaf
@@ -282,7 +376,7 @@ class SpectralNoise(AbstractNoise):
         axes = tuple(range(-np.ndim(self.weights), 0))
         of_field = jnp.asarray(self.weights) * jnp.fft.rfftn(inside * field, axes=axes)
         filtered = jnp.fft.irfftn(of_field, s=[field.shape[axis] for axis in axes], axes=axes)
-        return inside * filtered / (1.0 if self.deviation is None else jnp.asarray(self.deviation) ** 2)
+        return inside * filtered * self._precision
 
     def adapted(
         self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf, free: float
@@ -290,10 +384,10 @@ class SpectralNoise(AbstractNoise):
         if self.known:
             return self
         residual = np.asarray(data, np.float64) - predicted
-        alone = SpectralNoise(self.weights, self.inside, None, False)
+        alone = self._of(None, False)
         squares = 2 * float(alone.negative_log_likelihood(jnp.zeros_like(residual), residual, counted))
-        informative = float(np.mean(np.asarray(self.weights) > 0))
-        effective = informative * float(np.sum((np.asarray(self.inside) * np.asarray(counted)) ** 2))
-        return SpectralNoise(
-            self.weights, self.inside, np.sqrt(squares / max(effective - free, 1)), known=False
-        )
+        return self._of(np.sqrt(squares / max(self.independent(counted) - free, 1)), False)
+
+
+def _times(single: Overlap, factor: Leaf, *args: Any, **kwargs: Any) -> Leaf:
+    return factor * single(*args, **kwargs)

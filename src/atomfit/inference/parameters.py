@@ -192,8 +192,16 @@ class Parameters(AbstractParametrisation):
 
     @property
     def size(self) -> int:
-        """How many numbers are free."""
-        return sum(int(np.size(step)) for step in self.steps.values())
+        """How many numbers are free: those without a step (padding) are not."""
+        return sum(int(np.count_nonzero(step)) for step in self.steps.values())
+
+    @property
+    def atoms(self) -> int:
+        """How many atoms have free numbers of their own; all if none has."""
+        if not self.rows:
+            return self.count
+        moving = [np.any(np.asarray(self.steps[name]).reshape(self.count, -1), 1) for name in self.rows]
+        return int(np.count_nonzero(np.any(moving, axis=0)))
 
     def __call__(self, free: Free) -> tuple[AbstractStructure, tuple[PyTree, ...]]:
         changes = {name: jnp.asarray(self.steps[name]) * number for name, number in free.items()}

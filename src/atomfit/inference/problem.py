@@ -68,15 +68,20 @@ class Problem(eqx.Module):
                 "structure",
             )
 
-    def objective(self) -> "Objective":
+    def objective(self, steps: dict[str, Leaf] | None = None) -> "Objective":
         """As solvers see it: windows planned, steps and unit measured.
+
+        **Arguments:**
+
+        - `steps`: of all free numbers by name, if they are known: then they are not measured, and the unit
+            is one.
 
         **Raises:** `InputError` if nothing is free, or a prediction is not like its data.
         """
         structure = on_host(self.structure)
         observations = tuple(o.planned(structure, on_host(o.nuisance)) for o in self.observations)
         parameters = Parameters.of(self.structure, tuple(o.nuisance for o in observations))
-        if not parameters.size:
+        if steps is None and not parameters.size:
             raise InputError("nothing is free", "leave something unfrozen", "structure")
         for i, o in enumerate(observations):
             shape = eqx.filter_eval_shape(o.predict, structure, paramax.unwrap(o.nuisance)).shape
@@ -86,9 +91,11 @@ class Problem(eqx.Module):
                     "make them alike",
                     "observations",
                 )
-        return Objective(
-            parameters, observations, as_priors(self.priors), np.asarray(1.0, np.float32)
-        ).scaled()
+        priors = as_priors(self.priors)
+        if steps is None:
+            return Objective(parameters, observations, priors).scaled()
+        assert steps.keys() == parameters.steps.keys(), (sorted(steps), sorted(parameters.steps))
+        return Objective(replace(parameters, steps=steps), observations, priors)
 
 
 class Objective(AbstractPosterior):
@@ -104,7 +111,7 @@ class Objective(AbstractPosterior):
     parametrisation: Parameters
     observations: tuple[AbstractObservation, ...]
     priors: tuple[AbstractPrior, ...]
-    unit: Leaf
+    unit: Leaf = eqx.field(default_factory=lambda: np.asarray(1.0, np.float32))
 
     def __call__(self, free: Free) -> Float[Array, ""]:
         structure, nuisances = self.parametrisation(free)
@@ -192,26 +199,30 @@ class Objective(AbstractPosterior):
     def adapted(self, free: Free) -> "Objective | None":
         """The same with noise as a fit has left it, and windows for its atoms; None if nothing changed."""
         structure, nuisances = on_host(self.parametrisation.moved(free))
-        whole = sum(o.measurements for o in self.observations)
-        observations = []
-        for o, own, p in zip(self.observations, nuisances, predicted(self, free), strict=True):
-            share = self.parametrisation.size * o.measurements / whole
-            noise = o.noise.adapted(np.asarray(p, np.float64), o.data, o.counted, share)
-            observations.append(eqx.tree_at(lambda o: o.noise, o, noise).planned(structure, own))
-        if eqx.tree_equal(tuple(observations), self.observations, rtol=0.02):
+        observations = tuple(
+            o.planned(structure, own)
+            for o, own in zip(self._with_noise(free).observations, nuisances, strict=True)
+        )
+        if eqx.tree_equal(observations, self.observations, rtol=0.02):
             return None
+        return replace(self, observations=observations)
+
+    def _with_noise(self, free: Free, fitted: bool = True) -> "Objective":
+        """The same with noise as free numbers leave it; `fitted` if they were fitted to the data."""
+        if all(o.noise.settled for o in self.observations):
+            return self
+        size, whole = self.parametrisation.size, sum(o.measurements for o in self.observations)
+        observations = []
+        for o, p in zip(self.observations, predicted(self, free), strict=True):
+            share = size * o.measurements / whole if fitted else 0
+            noise = o.noise.adapted(np.asarray(p, np.float64), o.data, o.counted, share)
+            observations.append(eqx.tree_at(lambda o: o.noise, o, noise))
         return replace(self, observations=tuple(observations))
 
     def scaled(self) -> "Objective":
         """The same with steps and unit measured where it begins."""
         free = self.parametrisation.zeros()
-        first = tuple(
-            eqx.tree_at(
-                lambda o: o.noise, o, o.noise.adapted(np.asarray(p, np.float64), o.data, o.counted, 0)
-            )
-            for o, p in zip(self.observations, predicted(self, free), strict=True)
-        )
-        alone = replace(self, observations=first, unit=np.asarray(1.0, np.float32))
+        alone = replace(self._with_noise(free, fitted=False), unit=np.asarray(1.0, np.float32))
         diagonal = self.parametrisation.unflat(jnp.asarray(_diagonal(alone)))
         unit = _unit(on_host(self.parametrisation.start[0]), diagonal)
         steps: dict[str, Leaf] = {
@@ -219,7 +230,7 @@ class Objective(AbstractPosterior):
             for name, d in diagonal.items()
         }
         parameters = replace(self.parametrisation, steps=steps)
-        return Objective(parameters, first, self.priors, np.asarray(unit, np.float32))
+        return Objective(parameters, alone.observations, self.priors, np.asarray(unit, np.float32))
 
     def _known(self, structure: AbstractStructure, nuisances: tuple[PyTree, ...]) -> Float[Array, ""]:
         of_structure = sum((jnp.asarray(p(structure)) for p in self.priors), jnp.zeros(()))

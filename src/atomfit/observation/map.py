@@ -8,7 +8,7 @@ each needs a scale of its own, and a resolution of its own. Other parts of the s
 altogether (`own`): then positions alone are in common, say.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from typing import Any
 
@@ -17,12 +17,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import paramax
+from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 from scipy.spatial import cKDTree
 
+from atomfit.gaussians.curvature import curvature_of_atoms
+from atomfit.gaussians.neighbours import neighbour_table
+from atomfit.gaussians.scatterers import OneGaussian
 from atomfit.inference.noise import AbstractNoise, SpectralNoise, WhiteNoise
 from atomfit.inference.observation import (
     AbstractObservation,
+    Product,
     require_known,
     require_like,
     with_own,
@@ -33,8 +39,8 @@ from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.observation.background import AbstractBackground, background_of
 from atomfit.observation.overlaps import overlaps
 from atomfit.options.build import Background
-from atomfit.rendering import MeasuringCanvas, VoxelCanvas, WindowPlan
-from atomfit.rendering.canvas import holds
+from atomfit.rendering import MeasuringCanvas, VoxelCanvas, WindowPlan, bucket
+from atomfit.rendering.canvas import CUTOFF, holds
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.region import COLOURED_MARGIN, Region, region_around, tapered
@@ -73,6 +79,7 @@ class MapObservation(AbstractObservation):
     - `plans`: windows of the structure's calls to a canvas.
     - `which`: indices of the atoms that it shows; all if None.
     - `priors`: of its nuisances, each minus the logarithm of a probability.
+    - `neighbours`: which atoms overlap, where steps may follow the matrix of their overlaps (`gaussians`).
     - `devices`: how many of JAX's devices draw.
     """
 
@@ -85,6 +92,7 @@ class MapObservation(AbstractObservation):
     plans: tuple[WindowPlan, ...] = ()
     which: Int[Leaf, " m"] | None = None
     priors: tuple[AbstractPrior, ...] = ()
+    neighbours: Int[Leaf, "m k"] | None = None
     devices: int = eqx.field(static=True, default=1)
 
     @classmethod
@@ -158,6 +166,63 @@ class MapObservation(AbstractObservation):
         atoms = nuisance.scale * with_own(structure, nuisance.own, self.which).draw(canvas)
         return atoms + nuisance.background.density(self.data.shape, self.spacing)
 
+    def steepness(self, structure: AbstractStructure, nuisance: MapNuisance) -> Product:
+        overlap = self.noise.overlap()
+        if self.neighbours is None or overlap is None:
+            return super().steepness(structure, nuisance)
+        moving, still = eqx.partition((structure, nuisance), eqx.is_inexact_array)
+        seen, push = jax.linearize(lambda numbers: self._natural(*eqx.combine(numbers, still)), moving)
+        pull = jax.linear_transpose(push, moving)
+        at_rest, table = structure.at_rest or OneGaussian(), jnp.asarray(self.neighbours)
+        atoms = curvature_of_atoms(seen, at_rest, table, overlap, self.noise.atoms_at_a_time)
+        volume = jnp.prod(jnp.asarray(self.spacing))
+        shares, corner, unravel = self._shares_of_background(nuisance.background, seen)
+
+        def product(changes: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+            natural, below = push(changes), ravel_pytree(changes[1].background)[0]
+            # A background hardly changes across an atom, and shares nothing but with its amplitude.
+            pulled = (atoms.product(natural).at[:, -1].add(below @ shares)) / volume
+            by_structure, by_own = pull(pulled)[0]
+            beneath = unravel(shares @ natural[:, -1] / volume + corner @ below)
+            return by_structure, eqx.tree_at(lambda own: own.background, by_own, beneath)
+
+        return product
+
+    def _natural(self, structure: AbstractStructure, nuisance: MapNuisance) -> Float[Array, "m q"]:
+        """Natural parameters of the atoms as the map shows them."""
+        d = len(self.spacing)
+        natural = jnp.asarray(with_own(structure, nuisance.own, self.which).natural())
+        natural = natural.at[:, d : 2 * d].add(nuisance.blur)
+        return natural.at[:, -1].multiply(nuisance.scale)
+
+    def _shares_of_background(
+        self, background: AbstractBackground, natural: Float[Array, "m q"]
+    ) -> tuple[Float[Array, "b m"], Float[Array, "b b"], Callable[[Array], Any]]:
+        """Weighted density of each of the background's numbers at the atoms, and its share in others.
+
+        Each is drawn when it is needed: memory is that of the map, however many there are.
+        """
+        moving, still = eqx.partition(background, eqx.is_inexact_array)
+        numbers, unravel = ravel_pytree(moving)
+        shape, data, counted = self.data.shape, jnp.asarray(self.data), jnp.asarray(self.counted)
+
+        def drawn(numbers: Float[Array, " b"]) -> Float[Array, "..."]:
+            whole = eqx.combine(unravel(numbers), still)
+            return jnp.broadcast_to(whole.density(shape, self.spacing), shape)
+
+        places = (natural[:, : len(shape)] - jnp.asarray(self.origin)) / jnp.asarray(self.spacing)
+        places = jnp.clip(jnp.round(places).astype(int)[:, ::-1], 0, np.array(shape) - 1)
+        if not numbers.size:
+            return jnp.zeros((0, len(natural))), jnp.zeros((0, 0)), unravel
+        there, push = jax.linearize(drawn, numbers)
+        pull = jax.linear_transpose(push, numbers)
+
+        def of_one(direction: Float[Array, " b"]) -> tuple[Float[Array, " m"], Float[Array, " b"]]:
+            weighted = self.noise.weighted(push(direction), there, data, counted)
+            return weighted[tuple(places.T)], pull(weighted)[0]
+
+        return *lax.map(of_one, jnp.eye(len(numbers))), unravel
+
     def known(self, nuisance: MapNuisance) -> Float[Array, ""] | float:
         return sum((jnp.asarray(p(nuisance)) for p in self.priors), jnp.zeros(()))
 
@@ -166,7 +231,21 @@ class MapObservation(AbstractObservation):
         needed = measured.plans(self.grid)
         if len(needed) == len(self.plans) and all(map(holds, self.plans, needed)):
             return self
-        return replace(self, plans=measured.plans(self.grid, _ROOM, self.devices))
+        table = self.neighbours
+        if table is None and self.noise.overlap() is not None:
+            table = self._table(with_own(structure, jax.tree.map(np.asarray, nuisance.own), self.which))
+        return replace(self, plans=measured.plans(self.grid, _ROOM, self.devices), neighbours=table)
+
+    def _table(self, structure: AbstractStructure) -> Int[np.ndarray, "m k"] | None:
+        """Which atoms overlap; None if these have no closed form. Padding has no amplitude, and none."""
+        natural = structure.natural()
+        if natural is None or not len(natural):
+            return None
+        d, size = len(self.spacing), len(natural)
+        natural = np.asarray(natural, np.float64)[np.asarray(structure.amplitudes) != 0]
+        variance = np.median(natural[:, d : 2 * d].mean(axis=1))
+        width = (structure.at_rest or OneGaussian())[:1].widths(np.full((1, d), variance))
+        return neighbour_table(natural[:, :d], float(np.mean(width**2)), size)
 
     def interacting(self, structure: AbstractStructure) -> Bool[np.ndarray, "n n"]:
         n = len(structure)
@@ -192,6 +271,10 @@ class MapObservation(AbstractObservation):
         return overlaps(self, structure, nuisance, tangents, pairs)
 
     @property
+    def measurements(self) -> int:
+        return int(self.noise.independent(self.counted))
+
+    @property
     def grid(self) -> Grid:
         """Of the region."""
         return Grid(
@@ -213,7 +296,28 @@ def _spectral(
 ) -> SpectralNoise:
     """Weights on the region's own frequencies."""
     deviation: Any = noise.deviation if np.isfinite(noise.deviation) else None
-    return SpectralNoise(noise.on(region.values.shape), tapered(region, positions, radius), deviation)
+    inside = tapered(region, positions, radius)
+    sampled = sampled_for_overlaps(noise, (radius / CUTOFF) ** 2)
+    return SpectralNoise(noise.on(region.values.shape), inside, deviation, sampled=sampled)
+
+
+def sampled_for_overlaps(
+    noise: NoiseSpectrum, u: float
+) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"]]:
+    """Frequencies that overlaps are summed over, and their parts, padded so that maps share compiled code.
+
+    **Arguments:**
+
+    - `noise`: its spectrum.
+    - `u`: variance of a typical atom (Å²).
+    """
+
+    def padded(x: Float[np.ndarray, "k *d"]) -> Float[np.ndarray, "size *d"]:
+        rest = [(0, 0)] * (x.ndim - 1)
+        return np.pad(x.astype(np.float32), [(0, bucket(len(x)) - len(x)), *rest])
+
+    frequencies, parts, _ = noise.sampled(u)
+    return padded(frequencies), padded(parts)
 
 
 def _known(noise: NoiseSpectrum) -> float | None:

@@ -150,6 +150,11 @@ class Atoms(AbstractStructure):
     def draw(self, canvas: AbstractCanvas) -> Float[Array, "..."]:
         return canvas.gaussians(self.positions, self.displacements.spreads(self.ndim), self.amplitudes)
 
+    def natural(self) -> Float[Leaf, "n q"]:
+        xp = self.positions.__array_namespace__()
+        elements = elements_of_matrices(self.matrices())
+        return xp.concatenate([self.positions, elements, self.amplitudes[:, None]], axis=1)
+
     @property
     def ndim(self) -> int:
         """Number of dimensions."""

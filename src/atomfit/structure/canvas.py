@@ -104,3 +104,15 @@ class AbstractStructure(eqx.Module):
     @abc.abstractmethod
     def draw(self, canvas: AbstractCanvas) -> Float[Array, "..."]:
         """The atoms on a canvas."""
+
+    @property
+    def at_rest(self) -> Any:
+        """What each atom is without what widens it (`gaussians.scatterers`); None for points."""
+        return None
+
+    def natural(self) -> Float[Leaf, "n q"] | None:
+        """Position (Å), variances (Å²; 11, 22, 33, 12, 13, 23) and amplitude of each atom.
+
+        None where they do not say what is drawn: then nothing of the atoms is known in closed form.
+        """
+        return None

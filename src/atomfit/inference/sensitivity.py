@@ -1,4 +1,4 @@
-"""The minimum as a differentiable function of the map, and of everything else in the objective.
+"""The minimum as a differentiable function of the data, and of everything else in the objective.
 
 How far does an atom move if a voxel changes, or if a restraint becomes stiffer? A fit takes the free
 numbers x to where the gradient g(x, θ) of the objective vanishes, θ being whatever the objective depends
@@ -10,8 +10,8 @@ however it was found: no iteration is differentiated or remembered. `stationary`
 returns x and has this derivative, forwards and backwards.
 
 H is the Hessian of the whole objective, not Gauss-Newton's part of it. It is only ever multiplied with
-vectors, by differentiating the gradient. In the units of `parameters` it is close to the unit matrix, so
-conjugate gradients need no preconditioner. First derivatives are exact; H counts as a constant in those
+vectors, by differentiating the gradient. In units of standard uncertainties it is close to the unit matrix,
+so conjugate gradients need no preconditioner. First derivatives are exact; H counts as a constant in those
 of higher order. Where H⁻¹ times a vector is not found (the place is no minimum, or hardly one along some
 direction) the derivative is NaN.
 """
@@ -25,9 +25,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
-from atomfit.fitting.posterior import Posterior
 from atomfit.optimisation.newton import Damping, GaussNewton, conjugate_gradients
 from atomfit.optimisation.parameters import Free
+from atomfit.optimisation.posterior import AbstractPosterior
 from atomfit.optimisation.solvers import moved
 
 _MAX_ITERATIONS = 50
@@ -42,7 +42,7 @@ Product = Callable[[Float[Array, " k"]], Float[Array, " k"]]
 
 
 def refined(
-    posterior: Posterior,
+    posterior: AbstractPosterior,
     start: Free,
     solver: GaussNewton | None = None,
     *,
@@ -66,7 +66,7 @@ def refined(
 
 
 @eqx.filter_jit
-def stationary(posterior: Posterior, minimum: Free) -> Free:
+def stationary(posterior: AbstractPosterior, minimum: Free) -> Free:
     """The free numbers of a known minimum, as a differentiable function of the posterior.
 
     **Arguments:**
@@ -79,25 +79,25 @@ def stationary(posterior: Posterior, minimum: Free) -> Free:
 
 
 @eqx.filter_custom_jvp
-def _stationary(posterior: Posterior, at: Float[Array, " k"]) -> Float[Array, " k"]:
+def _stationary(posterior: AbstractPosterior, at: Float[Array, " k"]) -> Float[Array, " k"]:
     return at
 
 
 @_stationary.def_jvp
 def _stationary_jvp(
-    primals: tuple[Posterior, Float[Array, " k"]], tangents: tuple[PyTree, None]
+    primals: tuple[AbstractPosterior, Float[Array, " k"]], tangents: tuple[PyTree, None]
 ) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
     posterior, at = primals
     slope = eqx.filter_jvp(lambda p: _gradient(p, at), (posterior,), (tangents[0],))[1]
     return at, -_solution(_held(posterior), at, slope)
 
 
-def _gradient(posterior: Posterior, at: Float[Array, " k"]) -> Float[Array, " k"]:
+def _gradient(posterior: AbstractPosterior, at: Float[Array, " k"]) -> Float[Array, " k"]:
     return jax.grad(lambda v: posterior(posterior.parametrisation.unflat(v)))(at)
 
 
 def _solution(
-    posterior: Posterior, at: Float[Array, " k"], right: Float[Array, " k"]
+    posterior: AbstractPosterior, at: Float[Array, " k"], right: Float[Array, " k"]
 ) -> Float[Array, " k"]:
     """H⁻¹ times a vector."""
 
@@ -112,7 +112,7 @@ def _solution(
 
 
 @eqx.filter_jit
-def _minimum(posterior: Posterior, start: Free, solver: GaussNewton, tolerance: float) -> Free:
+def _minimum(posterior: AbstractPosterior, start: Free, solver: GaussNewton, tolerance: float) -> Free:
     """The loop of `minimise`, as one that can be a part of compiled code, and one step of Newton's method.
 
     The loop ends where float32 cannot tell whether the objective falls; the gradient still can.

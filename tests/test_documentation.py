@@ -91,7 +91,7 @@ def test_programs_of_the_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     own = names["model"].atoms.positions[: problem.n] + problem.region.grid.origin
     # The loop has no springs, which hold the atoms of `fit`, and ends at the truth.
     assert match(own, case.positions).rmsd < 0.5 * match(fit.atoms.positions, case.positions).rmsd
-    values = jnp.asarray(problem.posterior.data.values)
+    values = jnp.asarray(problem.observation.data)
     upper, lower = (float(size(values, strength)) for strength in (10.5, 9.5))
     np.testing.assert_allclose(names["slopes"][1], upper - lower, rtol=0.02)
     assert names["slopes"][0].shape == values.shape

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from atomfit.fitting import block_solver
+from atomfit.gaussians import block_solver
 from atomfit.gaussians.block_solver import solve
 from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.gaussians.information import Information

@@ -5,29 +5,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import paramax
 import pytest
 
 from atomfit.detection.detect import Detection, detect
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.model import MapModel
-from atomfit.fitting.objective import LeastSquares
-from atomfit.fitting.parameters import Bounds, parametrise
-from atomfit.observation.background import (
-    AbstractBackground,
-    ConstantBackground,
-    LinearBackground,
-    NoBackground,
-)
+from atomfit.gaussians.bounded import BoundedAtoms, Bounds, steps_of
+from atomfit.gaussians.scatterers import OneGaussian
+from atomfit.inference.noise import WhiteNoise
+from atomfit.inference.parameters import on_host
+from atomfit.inference.problem import Problem
+from atomfit.observation.background import AbstractBackground, LinearBackground
+from atomfit.observation.map import MapObservation
 from atomfit.optimisation.first_order import LBFGS, Adam, Optax
 from atomfit.optimisation.solvers import AbstractSolver, minimise
-from atomfit.rendering import plan_windows, render_map
+from atomfit.rendering import Gaussians, render_map
 from atomfit.simulation import Simulation, simulate
 from atomfit.structure.atoms import AnisotropicDisplacements, Atoms
 from atomfit.structure.elements import element
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.matching import match
-from atomfit.structure.region import region_around, region_mask
+from atomfit.structure.region import region_mask
 
 PT = element("Pt")
 
@@ -254,62 +253,43 @@ def test_scale_of_intensity_only_scales_amplitudes(
     np.testing.assert_allclose(scaled.atoms.amplitudes, scale * plain.atoms.amplitudes, rtol=1e-3)
 
 
+def some_atoms(positions: np.ndarray, u: float = 0.25) -> Atoms:
+    n = len(positions)
+    shape = AnisotropicDisplacements.from_variances(np.full(n, u))
+    atoms = Atoms(positions, shape, np.full(n, (2 * np.pi * u) ** 1.5), np.full(n, 78))
+    return jax.tree.map(lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x, atoms)
+
+
 def test_bounds_hold_whatever_the_free_numbers(rng: np.random.Generator) -> None:
-    n = 6
-    atoms = Atoms(
-        rng.normal(size=(n, 3)),
-        AnisotropicDisplacements.from_variances(np.full(n, 0.25)),
-        np.ones(n),
-        np.full(n, 78),
-    )
-    model = MapModel(atoms, ConstantBackground(np.array(0.0)))
+    atoms = some_atoms(rng.normal(size=(6, 3)))
     bounds = Bounds(move=0.6, widest=0.8)
-    parametrisation = parametrise(model, np.full(3, 0.3), np.ones((10, 10, 10), bool), bounds)
+    structure = on_host(BoundedAtoms.of(atoms, OneGaussian(), bounds))
+    names = ("moves", "log_widths", "shears", "strengths")
     for size in (1.0, 1e3, 1e8):
-        zeros = parametrisation.zeros()
-        free = {k: np.asarray(size * rng.normal(size=v.shape), np.float32) for k, v in zeros.items()}
-        moved = parametrisation(free)
-        shift = np.asarray(moved.atoms.positions - atoms.positions)
+        changes = [size * rng.normal(size=np.shape(getattr(structure, name))) for name in names]
+        moved = eqx.tree_at(lambda s: [getattr(s, name) for name in names], structure, changes).atoms
+        shift = np.asarray(moved.positions - atoms.positions)
         assert np.linalg.norm(shift, axis=1).max() <= 0.6 * (1 + 1e-5)
-        widths = np.exp(np.asarray(moved.atoms.displacements.log_widths))
+        widths = np.exp(np.asarray(moved.displacements.log_widths))
         assert widths.max() <= 0.8 * (1 + 1e-5)
         assert widths.min() >= 0.5 / bounds.width_factor * (1 - 1e-5)
-        assert np.asarray(moved.atoms.amplitudes).min() > 0
-        assert np.linalg.eigvalsh(np.asarray(moved.atoms.matrices())).min() > 0
-
-
-def lone_atom() -> tuple[LeastSquares, MapModel]:
-    grid = Grid((24, 24, 24), np.full(3, 0.3), np.zeros(3))
-    atoms = Atoms(
-        grid.centre[None],
-        AnisotropicDisplacements.from_variances(np.array([0.25])),
-        np.array([(2 * np.pi * 0.25) ** 1.5]),
-        np.array([78]),
-    )
-    gaussians = MapModel(atoms, NoBackground()).gaussians
-    values = render_map(gaussians, grid, 7.0)
-    plan = plan_windows(gaussians, grid, 7.0)
-    return (
-        LeastSquares(values, np.ones(grid.shape, np.float32), grid.spacing.astype(np.float32), plan),
-        MapModel(
-            jax.tree.map(lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x, atoms),
-            ConstantBackground(np.array(0.0, np.float32)),
-        ),
-    )
+        assert np.asarray(moved.amplitudes).min() > 0
+        assert np.linalg.eigvalsh(np.asarray(moved.matrices())).min() > 0
 
 
 def test_hessian_of_a_lone_atom_is_the_unit_matrix() -> None:
     """The reason for the parametrisation: in its units the first L-BFGS step is a Newton step."""
-    objective, model = lone_atom()
-    parametrisation = parametrise(
-        model,
-        np.full(3, 0.3),
-        np.ones((24, 24, 24), bool),
-        Bounds(move=0.6, widest=1.2),
-        frozenset({"background"}),
+    grid = Grid((24, 24, 24), np.full(3, 0.3), np.zeros(3))
+    atoms = some_atoms(grid.centre[None])
+    density = DensityMap(
+        render_map(Gaussians(grid.centre[None], atoms.matrices(), atoms.amplitudes), grid), grid
     )
-    flat, unravel = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, parametrisation.zeros()))
-    gradient = jax.grad(lambda x: objective(parametrisation(unravel(x))))
+    structure = BoundedAtoms.of(atoms, OneGaussian(), Bounds(move=0.6, widest=1.2))
+    observation = MapObservation.of(density, atoms, background="none", noise=WhiteNoise(1.0))
+    steps = {f"[0].{name}": step for name, step in steps_of(atoms, grid.spacing).items()}
+    objective = Problem(structure, (observation,)).objective(steps)
+    flat = jnp.zeros(10)
+    gradient = jax.grad(lambda x: objective(objective.parametrisation.unflat(x)))
     along = jax.jit(lambda basis: jax.jvp(gradient, (flat,), (basis,))[1])
     columns = [along(basis) for basis in jnp.eye(len(flat))]
     np.testing.assert_allclose(np.stack(columns), np.eye(len(flat)), atol=0.02)
@@ -368,41 +348,28 @@ def test_any_transformation_of_optax_is_a_solver(given: optax.GradientTransforma
     assert values[-1] < 0.1 * values[0]
 
 
-def test_plain_optax_on_the_modules_works(small: Simulation) -> None:
-    """A researcher's own loop: the atoms are a pytree, and the objective is a function."""
-    detection = detect(small.map, PT)
-    region = region_around(small.map, detection.positions, 1.5)
-    atoms = Atoms(
-        jnp.asarray(detection.positions - region.grid.origin, jnp.float32),
-        jax.tree.map(
-            lambda x: jnp.asarray(x, jnp.float32),
-            AnisotropicDisplacements.from_variances(np.full(len(detection), 0.2)),
-        ),
-        jnp.full(len(detection), 1.0, jnp.float32),
-        jnp.full(len(detection), 78),
-    )
-    model = MapModel(atoms, ConstantBackground(jnp.zeros(())))
-    local = Grid(region.grid.shape, region.grid.spacing, np.zeros(3))
-    plan = plan_windows(MapModel(atoms, NoBackground()).gaussians, local, margin=0.5)
-    objective = LeastSquares(
-        jnp.asarray(region.values),
-        jnp.asarray(region.mask, jnp.float32),
-        jnp.asarray(region.grid.spacing, jnp.float32),
-        plan,
-    )
+def test_plain_optax_on_the_modules_works(small: Simulation, detection: Detection) -> None:
+    """A researcher's own loop: atoms and background are pytrees, and the likelihood is a function."""
+    atoms = some_atoms(detection.positions, 0.2)
+    observation = MapObservation.of(small.map, atoms, noise=WhiteNoise(1.0))
     optimiser = optax.adam(0.02)
-    state = optimiser.init(eqx.filter(model, eqx.is_inexact_array))
+    observation = observation.planned(atoms, on_host(observation.nuisance))
+    both = jax.tree.map(jnp.asarray, (atoms, observation.nuisance.background))
+    state = optimiser.init(eqx.filter(both, eqx.is_inexact_array))
 
     @eqx.filter_jit
-    def step(model: MapModel, state: optax.OptState) -> tuple:
-        value, gradient = eqx.filter_value_and_grad(objective)(model)
+    def step(both: tuple, state: optax.OptState) -> tuple:
+        def cost(both: tuple) -> jax.Array:
+            own = eqx.tree_at(lambda own: own.background, paramax.unwrap(observation.nuisance), both[1])
+            return observation.negative_log_likelihood(both[0], own)
+
+        value, gradient = eqx.filter_value_and_grad(cost)(both)
         updates, state = optimiser.update(gradient, state)
-        return eqx.apply_updates(model, updates), state, value
+        return eqx.apply_updates(both, updates), state, value
 
     values = []
     for _ in range(60):
-        model, state, value = step(model, state)
+        both, state, value = step(both, state)
         values.append(float(value))
     assert values[-1] < 0.5 * values[0]
-    u = np.asarray(model.atoms.matrices())
-    assert np.linalg.eigvalsh(u).min() > 0
+    assert np.linalg.eigvalsh(np.asarray(both[0].matrices())).min() > 0

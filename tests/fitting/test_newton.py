@@ -11,10 +11,11 @@ from scipy.spatial import cKDTree
 
 from atomfit.detection.detect import detect
 from atomfit.fitting.joint import JointFit, fit_jointly
-from atomfit.fitting.model import MapModel
 from atomfit.fitting.pose import pose
+from atomfit.gaussians.bounded import BoundedAtoms
 from atomfit.gaussians.neighbours import neighbour_table
 from atomfit.gaussians.overlaps import derivatives_of_gaussian, multi_indices, natural_blocks
+from atomfit.inference.problem import Objective
 from atomfit.optimisation.first_order import LBFGS, Adam
 from atomfit.optimisation.newton import GaussNewton, conjugate_gradients
 from atomfit.optimisation.parameters import AbstractParametrisation, Free
@@ -69,27 +70,25 @@ def test_blocks_against_a_sum_over_voxels(d: int, rng: np.random.Generator) -> N
 
 
 def test_matrix_against_a_dense_one() -> None:
-    """Every column of JᵀJ by differentiation, for atoms whose voxels all count."""
+    """Columns of the closed form against those by differentiation, for atoms whose voxels all count."""
     case = simulate(shape="icosahedron", size=2, noise=0.02, u_core=0.2, u_surface=0.2, rotate="random")
     detection = detect(case.map, PT)
-    posterior = pose(case.map, detection.positions, detection.mean_atom, PT, region_widths=5.0).posterior
-    model = posterior.parametrisation
+    problem = pose(case.map, detection.positions, detection.mean_atom, PT, region_widths=5.0)
+    parameters = problem.parametrisation
     rng = np.random.default_rng(0)
-    flat = model.flat(model.zeros())
+    flat = parameters.flat(parameters.zeros())
     flat = flat + 0.3 * rng.normal(size=flat.shape).astype(np.float32)
-    matrix = eqx.filter_jit(lambda p, f: p.information(f))(posterior, model.unflat(flat))
     columns = np.concatenate([np.arange(13 * 10), [len(flat) - 1]])
-    density = jax.jit(lambda v: model(model.unflat(v)).density(posterior.data.plan, posterior.data.spacing))
-    push = jax.jit(lambda e: jax.jvp(density, (flat,), (e,))[1])
     basis = np.eye(len(flat), dtype=np.float32)[columns]
-    weights = np.sqrt(np.asarray(posterior.data.weights))
-    jacobian = np.array([(weights * np.asarray(push(e))).ravel() for e in basis])
-    product = eqx.filter_jit(matrix.product)
-    ours = np.array([np.asarray(product(e))[columns] for e in basis])
-    dense = jacobian @ jacobian.T
-    np.testing.assert_allclose(ours, ours.T, atol=1e-5)
-    np.testing.assert_allclose(ours, dense, atol=0.01 * dense.max())
-    np.testing.assert_allclose(matrix.diagonal()[columns], np.diag(ours), rtol=1e-4)
+
+    @eqx.filter_jit
+    def both(objective: Objective, free: Free) -> tuple[jax.Array, jax.Array]:
+        products = objective.curvature(free)[0], objective.information(free)
+        return tuple(jax.lax.map(product, jnp.asarray(basis)) for product in products)
+
+    closed, dense = (np.asarray(x)[:, columns] for x in both(problem.objective, parameters.unflat(flat)))
+    np.testing.assert_allclose(closed, closed.T, atol=1e-5)
+    np.testing.assert_allclose(closed, dense, atol=0.01 * dense.max())
 
 
 @pytest.mark.parametrize("width", [0.2, pytest.param(0.55, marks=pytest.mark.slow)])
@@ -116,7 +115,7 @@ def test_a_restraint_in_ten_lines() -> None:
         length: float
         strength: float
 
-        def __call__(self, model: MapModel) -> jax.Array:
+        def __call__(self, model: BoundedAtoms) -> jax.Array:
             a, b = (jnp.asarray(model.atoms.positions)[self.pairs[:, k]] for k in (0, 1))
             return 0.5 * self.strength * jnp.sum((jnp.linalg.norm(a - b, axis=1) - self.length) ** 2)
 
@@ -205,7 +204,7 @@ class Constant(eqx.Module):
 
     value: np.ndarray
 
-    def __call__(self, model: MapModel) -> jax.Array:
+    def __call__(self, model: BoundedAtoms) -> jax.Array:
         return 0 * jnp.sum(jnp.asarray(model.atoms.positions)) + self.value
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting import noise_sources
 from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.noise import sources
 from atomfit.noise.sources import (
     louder_than_halves,
     measure_noise,
@@ -204,7 +204,7 @@ def test_noise_of_a_large_map_is_measured_in_parts(monkeypatch: pytest.MonkeyPat
     grid = Grid((88, 80, 96), np.full(3, 0.4), np.zeros(3))
     density = DensityMap(noise_map(grid, 1.0, 0.5, seed=1).astype(np.float32), grid)
     whole = measure_noise(density, grid.centre[None], 0.2)
-    monkeypatch.setattr(noise_sources, "_LARGEST_EDGE", 50)
+    monkeypatch.setattr(sources, "_LARGEST_EDGE", 50)
     parts = measure_noise(density, grid.centre[None], 0.2)
     assert whole is not None
     assert parts is not None

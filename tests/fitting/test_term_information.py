@@ -10,12 +10,13 @@ import pytest
 
 from atomfit.detection.detect import detect
 from atomfit.fitting.joint import fit_jointly
-from atomfit.fitting.model import MapModel
 from atomfit.fitting.pose import pose
 from atomfit.fitting.term_information import term_blocks
+from atomfit.gaussians.bounded import BoundedAtoms, Bounds
 from atomfit.gaussians.information import closed, free_directions
 from atomfit.gaussians.neighbours import neighbour_table
-from atomfit.observation.background import NoBackground
+from atomfit.gaussians.scatterers import OneGaussian
+from atomfit.inference.parameters import on_host
 from atomfit.simulation import simulate
 from atomfit.structure.atoms import (
     AnisotropicDisplacements,
@@ -28,7 +29,7 @@ from atomfit.structure.elements import element
 N, PADDED = 27, 32
 
 
-def some_atoms(rng: np.random.Generator, isotropic: bool = False) -> MapModel:
+def some_atoms(rng: np.random.Generator, isotropic: bool = False) -> BoundedAtoms:
     """A block of 3 x 3 x 3 atoms and padding, in float32."""
     sites = 2.8 * np.stack(np.meshgrid(*[np.arange(3.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
     positions = np.concatenate([sites, np.tile(sites[:1], (PADDED - N, 1))])
@@ -41,8 +42,8 @@ def some_atoms(rng: np.random.Generator, isotropic: bool = False) -> MapModel:
     )
     amplitudes = np.where(np.arange(PADDED) < N, rng.uniform(1, 2, PADDED), 0.0)
     atoms = Atoms(positions, shape, amplitudes, np.full(PADDED, 78))
-    model = MapModel(atoms, NoBackground())
-    return jax.tree.map(lambda x: np.asarray(x, np.float32) if x.dtype.kind == "f" else x, model)
+    atoms = jax.tree.map(lambda x: np.asarray(x, np.float32) if x.dtype.kind == "f" else x, atoms)
+    return on_host(BoundedAtoms.of(atoms, OneGaussian(), Bounds(0.6, 0.8)))
 
 
 class Bonds(eqx.Module):
@@ -55,13 +56,13 @@ class Bonds(eqx.Module):
         springs = (jnp.linalg.norm(x[i] - x[j], axis=1) - 2.5) ** 2 * a[i] * a[j]
         return 0.5 * jnp.sum(springs) + 3 * jnp.sum((u[i] - u[j]) ** 2) + jnp.sum(jnp.log(u[:N, :3]))
 
-    def __call__(self, model: MapModel) -> jax.Array:
+    def __call__(self, model: BoundedAtoms) -> jax.Array:
         atoms = model.atoms
         u = elements_of_matrices(jnp.asarray(atoms.matrices()))
         return self.of(jnp.asarray(atoms.positions), u, jnp.asarray(atoms.amplitudes))
 
 
-def table_of(model: MapModel) -> np.ndarray:
+def table_of(model: BoundedAtoms) -> np.ndarray:
     return closed(neighbour_table(np.asarray(model.atoms.positions[:N], float), 0.25, N)[:, :19])
 
 
@@ -90,7 +91,7 @@ def test_isotropic_atoms_have_one_width(rng: np.random.Generator) -> None:
     model = some_atoms(rng, isotropic=True)
     basis = free_directions(3, True, ())
 
-    def of_widths(model: MapModel) -> jax.Array:
+    def of_widths(model: BoundedAtoms) -> jax.Array:
         return jnp.sum(jnp.asarray(model.atoms.matrices())[:N, 0, 0] ** 2)
 
     blocks = term_blocks((of_widths,), model, table_of(model), basis)
@@ -119,7 +120,7 @@ class Tethers(eqx.Module):
     places: np.ndarray
     strength: float
 
-    def __call__(self, model: MapModel) -> jax.Array:
+    def __call__(self, model: BoundedAtoms) -> jax.Array:
         away = jnp.asarray(model.atoms.positions)[: len(self.places)] - self.places
         return 0.5 * self.strength * jnp.sum(away**2)
 

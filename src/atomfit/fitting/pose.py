@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -99,7 +100,7 @@ def pose(
     weight = np.asarray(1.0, np.float32)
     priors = (
         no_prior(len(start), start.ndim),
-        *(WeightedTerm(term, weight) for term in as_priors(terms)),
+        *(WeightedTerm(t if isinstance(t, eqx.Module) else as_priors([t])[0], weight) for t in terms),
     )
     problem = Problem(structure, (observation,), priors)
     return JointProblem(region, mean_atom.height, problem.objective(steps), len(positions))

@@ -84,7 +84,7 @@ class WeightedTerm(AbstractPrior):
     - `weight`: one by the noise's variance (in squared typical peaks).
     """
 
-    term: AbstractPrior
+    term: Term
     weight: Float[Leaf, ""]
 
     def __call__(self, structure: BoundedAtoms) -> Float[Array, ""]:
@@ -136,7 +136,7 @@ class JointProblem:
         return self.noise.loss if isinstance(self.noise, LossNoise) else None
 
     @property
-    def terms(self) -> tuple[AbstractPrior, ...]:
+    def terms(self) -> tuple[Term, ...]:
         """What else the objective knows, in squared typical peaks."""
         return tuple(prior.term for prior in self.objective.priors if isinstance(prior, WeightedTerm))
 

@@ -21,6 +21,7 @@ right step.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -102,40 +103,40 @@ class BoundedAtoms(AbstractStructure):
             "shears": (_single(bounds.shear), _single(bounds.shear)),
             "strengths": _single(np.log(bounds.amplitude_factor)),
         }
-        free = {"positions", "displacements", "amplitudes"} - set(frozen)
-
-        def zeros(like: Leaf, part: str) -> PyTree:
-            none = np.zeros(np.shape(like), np.float32)
-            return none if part in free and none.size else paramax.non_trainable(none)
-
-        return cls(  # type: ignore[call-arg]
-            moves=zeros(start.positions, "positions"),
-            log_widths=zeros(widths, "displacements"),
-            shears=zeros(shears, "displacements"),
-            strengths=zeros(start.amplitudes, "amplitudes"),
-            start=paramax.non_trainable(start),
-            scattering=paramax.non_trainable(scattering),
-            limits=paramax.non_trainable(limits),
-            held="amplitudes" not in free,
+        parts = {
+            "moves": ("positions", start.positions),
+            "log_widths": ("displacements", widths),
+            "shears": ("displacements", shears),
+            "strengths": ("amplitudes", start.amplitudes),
+        }
+        zeros = {name: np.zeros(np.shape(x), np.float32) for name, (_, x) in parts.items()}
+        atoms = cls(**zeros, start=start, scattering=scattering, limits=limits, held="amplitudes" in frozen)
+        held = [name for name, (part, x) in parts.items() if part in frozen or not np.size(x)]
+        return eqx.tree_at(
+            lambda s: [getattr(s, name) for name in (*held, "start", "scattering", "limits")],
+            atoms,
+            replace_fn=paramax.non_trainable,
         )
 
     @property
     def atoms(self) -> Atoms:
         """As they are now."""
         start, limits = self.start, self.limits
-        log_widths = _bounded(self.log_widths, *limits["log_widths"])
+        xp = _namespace(self.moves, self.log_widths, self.shears, self.strengths, start.amplitudes)
+        log_widths = _bounded(xp, self.log_widths, *limits["log_widths"])
         amplitudes = start.amplitudes
         if not self.held:
-            limit, xp = limits["strengths"], log_widths.__array_namespace__()
-            log = _bounded(self.strengths, limit, limit)
+            log = _bounded(xp, self.strengths, limits["strengths"], limits["strengths"])
             log = log + 0.5 * (start.ndim // log_widths.shape[1]) * xp.sum(log_widths, axis=-1)
             amplitudes = amplitudes + amplitudes * xp.expm1(log)
         widths = start.displacements.log_widths + log_widths  # type: ignore[attr-defined]
-        shape: AbstractDisplacements = IsotropicDisplacements(widths)
+        shape: AbstractDisplacements
         if isinstance(start.displacements, AnisotropicDisplacements):
-            shears = start.displacements.shears + _bounded(self.shears, *limits["shears"])
+            shears = start.displacements.shears + _bounded(xp, self.shears, *limits["shears"])
             shape = AnisotropicDisplacements(widths, shears)
-        positions = start.positions + _bounded_length(self.moves, limits["moves"])
+        else:
+            shape = IsotropicDisplacements(widths)
+        positions = start.positions + _bounded_length(xp, self.moves, limits["moves"])
         return Atoms(positions, displacements=shape, amplitudes=amplitudes, numbers=start.numbers)
 
     @property  # type: ignore[misc]
@@ -214,14 +215,17 @@ def _single(x: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
     return np.asarray(x, np.float32)
 
 
-def _bounded(change: Leaf, up: Leaf, down: Leaf) -> Leaf:
+def _namespace(*arrays: Leaf) -> Any:
+    """That of jax if any array is of it: one that is frozen may be of numpy."""
+    return next((x.__array_namespace__() for x in arrays if not isinstance(x, np.ndarray)), np)
+
+
+def _bounded(xp: Any, change: Leaf, up: Leaf, down: Leaf) -> Leaf:
     """A change that approaches its limits smoothly."""
-    xp = change.__array_namespace__()
     limit = xp.where(change > 0, up, down)
     return change / xp.sqrt(1 + (change / limit) ** 2)
 
 
-def _bounded_length(change: Leaf, limit: Leaf) -> Leaf:
+def _bounded_length(xp: Any, change: Leaf, limit: Leaf) -> Leaf:
     """A vector (along the last axis) whose length approaches a limit smoothly."""
-    xp = change.__array_namespace__()
     return change / xp.sqrt(1 + xp.sum(change**2, axis=-1, keepdims=True) / limit**2)

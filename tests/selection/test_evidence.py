@@ -76,7 +76,8 @@ def test_the_tail_of_decoys_is_found(scale: float) -> None:
         assert decoys.scale == pytest.approx(scale, rel=0.2)
         expected += float(decoys.expected(high))
         found += np.sum(heights > high)
-    assert expected == pytest.approx(found, rel=0.1)
+    # Maxima of voxels are a little lower than those of the field, of which the law is.
+    assert expected == pytest.approx(found, rel=0.15)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])

@@ -35,6 +35,7 @@ from atomfit.structure.atoms import (
     Atoms,
     IsotropicDisplacements,
     Leaf,
+    namespace,
 )
 from atomfit.structure.canvas import AbstractCanvas, AbstractStructure
 
@@ -122,7 +123,7 @@ class BoundedAtoms(AbstractStructure):
     def atoms(self) -> Atoms:
         """As they are now."""
         start, limits = self.start, self.limits
-        xp = _namespace(self.moves, self.log_widths, self.shears, self.strengths, start.amplitudes)
+        xp = namespace(self.moves, self.log_widths, self.shears, self.strengths, start.amplitudes)
         log_widths = _bounded(xp, self.log_widths, *limits["log_widths"])
         amplitudes = start.amplitudes
         if not self.held:
@@ -213,11 +214,6 @@ def steps_of(
 
 def _single(x: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
     return np.asarray(x, np.float32)
-
-
-def _namespace(*arrays: Leaf) -> Any:
-    """That of jax if any array is of it: one that is frozen may be of numpy."""
-    return next((x.__array_namespace__() for x in arrays if not isinstance(x, np.ndarray)), np)
 
 
 def _bounded(xp: Any, change: Leaf, up: Leaf, down: Leaf) -> Leaf:

@@ -16,6 +16,7 @@ where an origin far from zero must not cost digits; both kinds go through the sa
 """
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -51,6 +52,11 @@ def matrices_of_elements(elements: Float[Leaf, "... s"]) -> Float[Leaf, "... d d
     place = np.diag(np.arange(d))
     place[np.triu_indices(d, 1)] = d + np.arange(d * (d - 1) // 2)
     return elements[..., np.maximum(place, place.T)]
+
+
+def namespace(*arrays: Leaf) -> Any:
+    """The functions for arrays of which some may be jax's: what is frozen stays one of numpy."""
+    return next((x.__array_namespace__() for x in arrays if not isinstance(x, np.ndarray)), np)
 
 
 class AbstractDisplacements(eqx.Module):
@@ -151,8 +157,8 @@ class Atoms(AbstractStructure):
         return canvas.gaussians(self.positions, self.displacements.spreads(self.ndim), self.amplitudes)
 
     def natural(self) -> Float[Leaf, "n q"]:
-        xp = self.positions.__array_namespace__()
         elements = elements_of_matrices(self.matrices())
+        xp = namespace(self.positions, elements, self.amplitudes)
         return xp.concatenate([self.positions, elements, self.amplitudes[:, None]], axis=1)
 
     @property

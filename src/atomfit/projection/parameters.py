@@ -1,6 +1,6 @@
 """What moves when atoms are refined against images, and in which units.
 
-As in `fitting.parameters`, free numbers are zero at the start and measured so that a step of one changes
+As in `gaussians.bounded`, free numbers are zero at the start and measured so that a step of one changes
 the objective by about one half: for a lone atom of peak p and width w seen in V views of pixel area a,
 
     position  √2 w / (p √(C V))     log width  1 / (p √(C V))     strength  1 / (p √(C V)),   C = π w² / a

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from atomfit.detection.denoise import denoise
+from atomfit.detection.limits import LIMITS
 from atomfit.detection.peaks import local_maxima
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.scattering import GaussianMixture
 
 _FIRST_GUESS = 0.18
-#: Extremes of one sign must exceed those of the other by this factor to decide the contrast.
-_DECISIVE = 1.2
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,13 @@ class Contrast:
     @property
     def inverted(self) -> bool:
         """Whether the atoms are dark."""
-        return self.deepest > _DECISIVE * self.highest and self.minima >= self.maxima
+        return self.deepest > LIMITS.contrast * self.highest and self.minima >= self.maxima
 
     @property
     def decided(self) -> bool:
         """Whether extremes of one sign stand out at all; in pure noise they do not."""
         low, high = sorted((self.highest, self.deepest))
-        return high > _DECISIVE * low
+        return high > LIMITS.contrast * low
 
 
 def measure_contrast(density: DensityMap, element: Element) -> Contrast:
@@ -54,7 +53,7 @@ def measure_contrast(density: DensityMap, element: Element) -> Contrast:
     denoised = denoise(density, GaussianMixture(np.ones(1), np.array([u])))
     negated = denoised.with_values(-denoised.values)
     highest, deepest = float(denoised.values.max()), float(negated.values.max())
-    level = 0.5 * max(highest, deepest)
-    separation = 0.6 * element.neighbour_distance
+    level = LIMITS.contrast_level * max(highest, deepest)
+    separation = LIMITS.closest * element.neighbour_distance
     counts = [len(local_maxima(m, level, separation)) for m in (denoised, negated)]
     return Contrast(highest, deepest, counts[0], counts[1])

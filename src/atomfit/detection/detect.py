@@ -16,7 +16,8 @@ from jaxtyping import Float
 
 from atomfit.detection.contrast import measure_contrast
 from atomfit.detection.denoise import SLOW, denoise, without_slow_changes
-from atomfit.detection.mean_atom import CLOSEST, MeanAtom, measure_mean_atom, otsu_threshold
+from atomfit.detection.limits import LIMITS
+from atomfit.detection.mean_atom import MeanAtom, measure_mean_atom, otsu_threshold
 from atomfit.detection.noise_floor import noise_floor
 from atomfit.detection.peaks import local_maxima
 from atomfit.detection.pieces import Pieces, find_pieces
@@ -37,13 +38,6 @@ from atomfit.rendering import Gaussians, render_map
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.scattering import GaussianMixture, matched_to_width
-
-#: Radius of the sphere in which an atom is validated, in theoretical atomic radii (paper, Methods).
-VALIDATION_RADII = 1.5
-#: A map that atoms describe better than this, by its correlation with them, is not looked at twice.
-WELL_DESCRIBED = 0.8
-#: What is slow counts as background if the atoms describe the rest so much better: an alloy gains 0.09.
-MUCH_BETTER = 0.12
 
 log = logging.getLogger("atomfit")
 
@@ -76,7 +70,7 @@ class Detection:
 
     def occupied(self, element: Element) -> Float[np.ndarray, "n d"]:
         """Where there are atoms, or may be some (Å): noise is measured elsewhere."""
-        bright = local_maxima(self.denoised, self.floor, CLOSEST * element.neighbour_distance)
+        bright = local_maxima(self.denoised, self.floor, LIMITS.closest * element.neighbour_distance)
         return np.concatenate([self.positions, self.denoised.grid.positions_of(bright)])
 
 
@@ -119,10 +113,10 @@ def detect(
         faintest=faintest,
     )
     found = tried(density)
-    if _described(found) < WELL_DESCRIBED:
+    if _described(found) < LIMITS.well_described:
         slow = SLOW * element.neighbour_distance
         flat = tried(density.with_values(without_slow_changes(density, slow)))
-        if _described(flat) > _described(found) + MUCH_BETTER:
+        if _described(flat) > _described(found) + LIMITS.much_better:
             log.info("the background is uneven: atoms are looked for in the map without its slow changes")
             found = flat
     return found
@@ -156,7 +150,7 @@ def _detect_in(
         find_pieces,
         density,
         denoised,
-        separation=CLOSEST * element.neighbour_distance,
+        separation=LIMITS.closest * element.neighbour_distance,
         reach=1.5 * element.radius,
         background=mean_atom.background,
     )
@@ -191,7 +185,7 @@ def correlations_with_identical_atoms(
     n, d = positions.shape
     identical = Gaussians(positions, np.broadcast_to(mean_atom.u * np.eye(d), (n, d, d)), np.ones(n))
     simulated = density.with_values(render_map(identical, density.grid))
-    radius = VALIDATION_RADII * element.radius
+    radius = LIMITS.validation_radii * element.radius
     return validation_correlations(density, simulated, positions, radius)
 
 

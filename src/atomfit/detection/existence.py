@@ -11,7 +11,7 @@ blurred map, has nothing left there but noise. How narrow is best depends on the
 tried.
 
 The test is of all atoms together. Surrogates of a few atoms are too different from one another to say
-anything: fewer than `FEWEST_ATOMS` are not judged.
+anything: fewer than `existence_atoms` (`limits`) are not judged.
 """
 
 from collections.abc import Iterable
@@ -26,14 +26,12 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
 from atomfit.detection.denoise import SLOW, frequencies
-from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.limits import LIMITS
 from atomfit.detection.peaks import local_maxima
 from atomfit.detection.surrogates import Texture
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.scattering import GaussianMixture
 
-#: Fewer atoms are not judged.
-FEWEST_ATOMS = 5
 #: If it is by more or less than these, no more surrogates are made.
 _CLEAR, _HOPELESS = 10.0, 1.5
 #: Surrogates, at least and at most.
@@ -42,8 +40,6 @@ _FEWEST, _MOST = 6, 16
 _FILTERS = (1.0, 0.25, 0.05)
 #: The map is judged in a box of at most so many voxels along an edge, in the middle of its atoms.
 _LARGEST_EDGE = 112
-#: It is loud where it is louder than this part of what it is at the typical atom.
-_LOUD = 0.5
 #: The region reaches so far from the atoms, in distances between neighbours.
 _REACH = 1.5
 
@@ -99,7 +95,7 @@ def existence(
     - `distance`: between neighbours (Å).
     """
     density, positions = _middle(density, positions)
-    if len(positions) < FEWEST_ATOMS or np.ptp(density.values) == 0:
+    if len(positions) < LIMITS.existence_atoms or np.ptp(density.values) == 0:
         return None
     scales = [_Scale(density.grid, u, part * u, distance) for part in _FILTERS]
     outline = _outline(scales[1].filtered(_transform(density.values)), density.grid, positions, distance)
@@ -142,7 +138,7 @@ class _Scale:
 
         Sums over atoms in place of maps of atoms, as in `detection.threshold`, one atom after the other.
         """
-        crests = local_maxima(DensityMap(field, self.grid), 0.0, CLOSEST * self.distance)
+        crests = local_maxima(DensityMap(field, self.grid), 0.0, LIMITS.closest * self.distance)
         total = float(np.sum(np.square(field, dtype=np.float64)))
         if not len(crests) or total == 0:
             return 0.0
@@ -191,7 +187,7 @@ def _outline(
     """Where a filtered map is about as loud as at its atoms."""
     power = gaussian_filter(filtered**2, distance / grid.spacing[::-1], mode="nearest")
     typical = float(np.median(power[tuple(grid.nearest_voxels(positions).T)]))
-    return power > _LOUD**2 * typical
+    return power > LIMITS.loud**2 * typical
 
 
 def _near(grid: Grid, positions: Float[np.ndarray, "n d"], reach: float) -> Bool[np.ndarray, "..."]:

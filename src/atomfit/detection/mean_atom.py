@@ -17,16 +17,15 @@ from jaxtyping import Float
 from scipy.optimize import least_squares
 
 from atomfit.detection.denoise import denoise
+from atomfit.detection.limits import LIMITS
 from atomfit.detection.noise_floor import noise_floor
 from atomfit.detection.peaks import local_maxima
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.scattering import GaussianMixture, fit_profile
 
-#: Widths (standard deviations) are looked for between these parts of the neighbour distance.
-NARROWEST, WIDEST = 0.05, 0.32
-#: Two atoms are never closer than this part of the neighbour distance.
-CLOSEST = 0.6
+#: As given, for what looks at images; see `limits`.
+CLOSEST = LIMITS.closest
 _FIRST_GUESS = 0.18
 _MAX_ROUNDS = 5
 _MAX_PEAKS = 2000
@@ -81,7 +80,7 @@ def measure_mean_atom(density: DensityMap, element: Element) -> MeanAtom:
     - `element`: whose distance says how far apart its maxima are.
     """
     distance = element.neighbour_distance
-    low, high = (part * distance for part in (NARROWEST, WIDEST))
+    low, high = (part * distance for part in (LIMITS.narrowest, LIMITS.widest))
     low = max(low, 0.4 * float(density.grid.spacing.min()))
     guess = (_FIRST_GUESS * distance) ** 2
     mean = MeanAtom(0.0, guess, 0.0, guess * np.eye(density.grid.ndim), 0)
@@ -89,7 +88,7 @@ def measure_mean_atom(density: DensityMap, element: Element) -> MeanAtom:
         denoised = denoise(density, mean.gaussian)
         floor = noise_floor(density, denoised, mean.gaussian, 2 * distance)
         above = max(otsu_threshold(denoised), floor)
-        peaks = local_maxima(denoised, above, CLOSEST * distance)
+        peaks = local_maxima(denoised, above, LIMITS.closest * distance)
         # Some of many, high and low ones alike: the highest are narrower than the typical atom.
         peaks = peaks[:: 1 + len(peaks) // _MAX_PEAKS]
         if len(peaks) == 0:

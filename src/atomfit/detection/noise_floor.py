@@ -21,14 +21,10 @@ from scipy import fft
 from scipy.optimize import brentq
 
 from atomfit.detection.denoise import frequencies
+from atomfit.detection.limits import LIMITS
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.scattering import GaussianMixture
 
-#: Expected number of noise maxima above the floor, in the whole box.
-EXPECTED_FALSE = 0.5
-_QUIET_PERCENTILE = 10
-#: A box has an empty part if its quiet blocks vary less than this part of its loud ones.
-_EMPTY_RATIO = 0.6
 _HIGH_FREQUENCY_RESPONSE = 1e-3
 
 
@@ -48,9 +44,9 @@ def noise_floor(
     deviations = deviations[deviations > 1e-6 * np.max(deviations, initial=0)]
     if deviations.size == 0:
         return 0.0
-    quiet = float(np.percentile(deviations, _QUIET_PERCENTILE))
+    quiet = float(np.percentile(deviations, LIMITS.quiet_percentile))
     loud = float(np.percentile(deviations, 99))
-    if quiet >= _EMPTY_RATIO * loud:
+    if quiet >= LIMITS.empty_ratio * loud:
         quiet = min(quiet, _white_noise_deviation(density, atom))
     return quiet * expected_crest(denoised, atom)
 
@@ -63,7 +59,7 @@ def quiet_part(denoised: DensityMap, block_edge: float) -> float:
     deviations = _block_deviations(denoised, block_edge)
     if deviations.size == 0:
         return float("nan")
-    quiet, loud = np.percentile(deviations, [_QUIET_PERCENTILE, 99])
+    quiet, loud = np.percentile(deviations, [LIMITS.quiet_percentile, 99])
     return float(quiet / loud) if loud > 0 else float("nan")
 
 
@@ -76,7 +72,7 @@ def expected_crest(denoised: DensityMap, atom: GaussianMixture) -> float:
 
     def excess(u: float) -> float:
         density = (4 * np.log(2)) ** 1.5 / (2 * np.pi) ** 2 * (u**2 - 1) * np.exp(-(u**2) / 2)
-        return resolution_elements * density - EXPECTED_FALSE
+        return resolution_elements * density - LIMITS.expected_false
 
     # E(u) is largest at u = √3; a box of a few resolution elements is below the mark everywhere.
     low = np.sqrt(3.0)

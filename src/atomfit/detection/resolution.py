@@ -20,18 +20,12 @@ from scipy import fft
 from scipy.signal.windows import tukey
 
 from atomfit.detection.denoise import frequencies
+from atomfit.detection.limits import LIMITS
 from atomfit.structure.grid import DensityMap, Grid
 
-#: Fourier shell correlation of half-maps at the resolution, and the ratio of power to noise that it means.
-SHELL_CORRELATION = 0.143
-_ABOVE_NOISE = 1 + 1 / 3
-#: Standard errors by which a shell of few waves must be above; fading out makes neighbouring waves alike.
-_ERRORS = 5.0
 #: Part of each axis that is faded out, and edges of the box's corners in its own.
 _FADED = 0.25
 _CORNER = 0.3
-#: Corners are empty if they vary by less than this part of the whole.
-_QUIET = 0.5
 
 Source = Literal["half-maps", "spectrum"]
 
@@ -54,7 +48,7 @@ class MapResolution:
     def describe(self) -> str:
         """What it is, in a sentence without its end."""
         how = (
-            f"Fourier shell correlation of the half-maps falls below {SHELL_CORRELATION}"
+            f"Fourier shell correlation of the half-maps falls below {LIMITS.shell_correlation}"
             if self.source == "half-maps"
             else "power spectrum reaches the noise"
         )
@@ -80,11 +74,15 @@ def measure_resolution(
         waves, (first, second, cross) = _shells(grid, *(half.values for half in half_maps))
         with np.errstate(invalid="ignore", divide="ignore"):
             correlation = cross / np.sqrt(first * second)
-        above = correlation > np.maximum(SHELL_CORRELATION, _ERRORS / np.sqrt(np.maximum(waves, 1)))
+        above = correlation > np.maximum(
+            LIMITS.shell_correlation, LIMITS.resolution_errors / np.sqrt(np.maximum(waves, 1))
+        )
         return MapResolution(_last(above, grid), finest, "half-maps")
     waves, (power,) = _shells(grid, density.values)
     noise = np.maximum(_floor(waves, power, grid), _outside(density, len(power)))
-    limit = noise * np.maximum(_ABOVE_NOISE, 1 + _ERRORS / np.sqrt(np.maximum(waves, 1)))
+    limit = noise * np.maximum(
+        LIMITS.power_above_noise, 1 + LIMITS.resolution_errors / np.sqrt(np.maximum(waves, 1))
+    )
     return MapResolution(_last(power > limit, grid), finest, "spectrum")
 
 
@@ -143,7 +141,7 @@ def _outside(density: DensityMap, shells: int) -> Float[np.ndarray, " s"]:
     for end in ends.tolist():
         part = tuple(slice(0, s) if e == 0 else slice(-s, None) for e, s in zip(end, size, strict=True))
         corners.append(values[part])
-    if np.median([c.var() for c in corners]) > _QUIET * values.var():
+    if np.median([c.var() for c in corners]) > LIMITS.empty_corners * values.var():
         return none
     box = Grid(corners[0].shape, grid.spacing, grid.origin)
     found = [_shells(box, corner)[1][0] for corner in corners]

@@ -6,8 +6,8 @@ more than two standard deviations below the mean, which by construction discards
 perfect model; the published program discards those below the median by twice the median absolute
 deviation, but none above 0.7 and all below 0.3. At a noise of 15 % of a core atom's peak, sound
 surface atoms correlate by 0.5. The default here is therefore only to discard atoms that no statistic
-can defend: those far below the rest (`AUTOMATIC_DEVIATIONS` robust standard deviations) that do not
-reach `AUTOMATIC_LIMIT` either.
+can defend: those far below the rest (`automatic_deviations` of `limits`) that do not reach
+`automatic_limit` either.
 
 **Coordination number.** An atom with fewer than three neighbours is discarded, unless most atoms are
 like that: a single atom, a dimer or a chain is then what the map shows.
@@ -18,13 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atomfit.detection.limits import LIMITS
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.neighbours import find_neighbours
 
-#: Robust standard deviations below the median at which the automatic rule discards an atom.
-AUTOMATIC_DEVIATIONS = 5.0
-#: The automatic rule keeps whatever correlates by more than this.
-AUTOMATIC_LIMIT = 0.5
 _CHUNK = 4096
 
 #: A number, or "auto", "paper" or "off".
@@ -93,7 +90,7 @@ def least_correlation(values: Float[np.ndarray, " n"], rule: CorrelationRule) ->
     if rule == "auto":
         median = float(np.median(known))
         deviation = 1.4826 * float(np.median(np.abs(known - median)))
-        return min(median - AUTOMATIC_DEVIATIONS * deviation, AUTOMATIC_LIMIT)
+        return min(median - LIMITS.automatic_deviations * deviation, LIMITS.automatic_limit)
     return float(rule)
 
 
@@ -107,4 +104,4 @@ def few_neighbours(
     if least <= 0 or len(positions) == 0:
         return np.zeros(len(positions), bool)
     few = find_neighbours(positions, cutoff, typical).coordination_numbers < least
-    return few if few.mean() < 0.5 else np.zeros(len(positions), bool)
+    return few if few.mean() < LIMITS.lone else np.zeros(len(positions), bool)

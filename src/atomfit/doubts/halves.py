@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.ndimage import shift
 
 from atomfit.detection.denoise import SLOW, denoise, without_slow_changes
+from atomfit.doubts.limits import LIMITS
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.scattering import GaussianMixture
@@ -19,11 +20,8 @@ from atomfit.support.errors import Doubt
 
 #: Standard deviation of an atom, in distances of neighbours.
 _WIDTH = 0.18
-#: Part of the voxels that is looked at, and the least correlation there.
-_STRONGEST, _ALIKE = 0.01, 0.8
-#: Half-maps lie apart if by this part of the distance of neighbours and half a voxel, and if they then
-#: correlate by so many times what they do, and by this at least, in this part of the voxels.
-_APART, _TIMES, _CLEARLY, _STRONG = 0.05, 1.1, 0.5, 0.05
+#: Part of the voxels that is looked at, and that shows whether half-maps lie apart.
+_STRONGEST, _STRONG = 0.01, 0.05
 
 Halves = tuple[DensityMap, DensityMap]
 
@@ -47,10 +45,10 @@ def half_map_doubts(density: DensityMap, halves: Halves, element: Element) -> li
         ]
     of_map, *of_halves = _strongest(density, halves, element)
     alike = [_cosine(of_map, half) for half in of_halves]
-    if min(alike) >= _ALIKE:
+    if min(alike) >= LIMITS.halves_alike:
         return []
     which = "the second half-map" if alike[1] < alike[0] else "the first half-map"
-    if max(alike) < _ALIKE:
+    if max(alike) < LIMITS.halves_alike:
         which = "both half-maps"
     found = " and ".join(f"{one:.2f}" for one in alike)
     return [
@@ -70,12 +68,14 @@ def _displacement(halves: Halves, element: Element) -> Float[np.ndarray, " d"] |
     first, second = (_seen(half, element).astype(np.float64) for half in halves)
     moves, *_ = phase_cross_correlation(first, second, upsample_factor=10, normalization=None)
     found = np.asarray(moves)[::-1] * grid.spacing
-    if np.linalg.norm(found) < max(_APART * element.neighbour_distance, 0.5 * grid.spacing.min()):
+    if np.linalg.norm(found) < max(
+        LIMITS.halves_apart * element.neighbour_distance, 0.5 * grid.spacing.min()
+    ):
         return None
     moved = shift(second, moves, order=1, mode="nearest")
     kept = np.abs(first) >= np.quantile(np.abs(first), 1 - _STRONG)
     before, then = (_cosine(first[kept], x[kept]) for x in (second, moved))
-    return found if then > max(_CLEARLY, _TIMES * before) else None
+    return found if then > max(LIMITS.halves_clearly, LIMITS.halves_times * before) else None
 
 
 def scale_of_halves(density: DensityMap, halves: Halves, element: Element) -> float:

@@ -9,18 +9,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter
 
+from atomfit.doubts.limits import LIMITS
 from atomfit.doubts.sections import image_doubts
 from atomfit.doubts.values import fill_doubts, hot_pixels, sharpest
 from atomfit.support.errors import Doubt
 
 #: Views whose contrast is looked at, at most.
 _VIEWS = 9
-#: Atoms are dark if what is sharp in the images, and the middle against the edges, are skewed by this.
-_SKEWED = 0.1
 #: Widths of what is sharp, in neighbour distances.
 _SHARP, _SLOW = 0.18, 0.7
-#: A part of the pixels this large that has one value was hardly measured.
-_CONSTANT = 0.02
 
 
 def pixel_doubts(
@@ -93,7 +90,7 @@ def _dark(
         skewed.append(float(np.mean(sharp**3) / max(float(np.mean(sharp**2)) ** 1.5, 1e-300)))
         edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
         middles.append((image.mean() - float(np.median(edges))) / max(float(image.std()), 1e-300))
-    return bool(np.median(skewed) < -_SKEWED and np.median(middles) < -_SKEWED)
+    return bool(np.median(skewed) < -LIMITS.images_skewed and np.median(middles) < -LIMITS.images_skewed)
 
 
 def _constant(
@@ -102,7 +99,7 @@ def _constant(
     """A warning if many pixels are exactly zero, and are no counts."""
     values = images[counted]
     zeros = float(np.mean(values == 0))
-    if zeros < _CONSTANT or np.all(values % 1 == 0):
+    if zeros < LIMITS.images_zero or np.all(values % 1 == 0):
         return []
     return [
         f"{100 * zeros:.0f} % of the pixels are exactly zero: if these were not measured, say so with "

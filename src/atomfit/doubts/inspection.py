@@ -14,6 +14,7 @@ from atomfit.detection.contrast import Contrast, measure_contrast
 from atomfit.detection.existence import Existence
 from atomfit.detection.mean_atom import MeanAtom, measure_mean_atom
 from atomfit.detection.resolution import MapResolution, measure_resolution
+from atomfit.doubts.limits import LIMITS
 from atomfit.doubts.noise import beside_noise, noise_doubts
 from atomfit.doubts.sections import map_doubts
 from atomfit.doubts.shape import shape_doubts
@@ -24,23 +25,8 @@ from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.support.errors import Doubt, InputError
 
-#: Voxels must be smaller than this part of the neighbour distance for atoms to be resolved.
-COARSEST_VOXEL = 0.5
-_COARSE_VOXEL = 0.25
-#: Voxels below these parts of it are none at all, or unlikely (0.07 Å for Pt; the finest maps have 0.2).
-_FINEST_VOXEL, _FINE_VOXEL = 0.007, 0.025
-#: A box with a shorter edge, in neighbour distances, holds no atom, or few.
-_NO_ATOM, _FEW_ATOMS = 0.5, 2.0
-#: Values that differ by less or more leave the range in which 32-bit floats can be squared ...
+#: Values that differ by less or more leave the range in which 32-bit floats can be squared.
 _RANGE = (1e-30, 1e30)
-#: ... and those that differ by less than this part of their size leave them few digits.
-_FEW_DIGITS = 1e-5
-#: A part of the voxels this large that has one value was masked, clipped or padded.
-_CONSTANT = 0.05
-
-
-#: If so many voxels have the lowest value, the map was cut there.
-_CUT = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,32 +123,32 @@ def require_resolving_voxels(grid: Grid, element: Element) -> tuple[list[Doubt],
     distance, symbol = element.neighbour_distance, element.symbol
     coarsest, finest, shortest = grid.spacing.max(), grid.spacing.min(), float(grid.extent.min())
     box = " x ".join(f"{edge:.3g}" for edge in grid.extent)
-    if coarsest > COARSEST_VOXEL * distance:
+    if coarsest > LIMITS.voxel_coarsest * distance:
         raise InputError(
             f"voxels of {coarsest:.4g} Å cannot resolve {symbol} atoms, which are {distance:.2f} Å apart",
             "check the unit, and give the voxel size in Å with --voxel-size",
         )
-    if finest < _FINEST_VOXEL * distance:
+    if finest < LIMITS.voxel_finest * distance:
         raise InputError(
             f"voxels of {finest:.4g} Å are far smaller than atoms",
             "check the unit (nm?), and give the voxel size in Å with --voxel-size",
         )
-    if shortest < _NO_ATOM * distance:
+    if shortest < LIMITS.box_of_no_atom * distance:
         raise InputError(
             f"a box of {box} Å (voxels of {finest:.4g} Å) is smaller than an atom",
             "check the voxel size (in nm?), or give the whole particle",
         )
     doubts, warnings = [], []
-    if finest < _FINE_VOXEL * distance:
+    if finest < LIMITS.voxel_fine * distance:
         doubts.append(
             Doubt(
                 f"voxels of {finest:.4g} Å are unusually small for {symbol} atoms, {distance:.2f} Å apart",
                 "check the unit (nm?), and give the voxel size in Å with --voxel-size",
             )
         )
-    if coarsest > _COARSE_VOXEL * distance:
+    if coarsest > LIMITS.voxel_coarse * distance:
         warnings.append(f"voxels of {coarsest:.3g} Å are coarse for {symbol} atoms")
-    if shortest < _FEW_ATOMS * distance:
+    if shortest < LIMITS.box_of_few * distance:
         warnings.append(
             f"a box of {box} Å holds few {symbol} atoms, and little beside them that tells the noise: "
             "check the voxel size, or give the whole particle"
@@ -217,7 +203,7 @@ def oddities(density: DensityMap, around: Unmeasured | None = None, offset: floa
             f"{100 * around.part:.0f} % of the voxels, around all others, are exactly {around.value:g}: "
             "the map was masked or padded there, and these voxels do not count"
         )
-    elif constant > _CONSTANT and not counts:
+    elif constant > LIMITS.constant and not counts:
         how = "clipped" if outside in (low, high) else "masked or padded"
         what = "zero" if outside == 0 else f"{outside:g}"
         warnings.append(
@@ -225,7 +211,7 @@ def oddities(density: DensityMap, around: Unmeasured | None = None, offset: floa
             "nothing of its noise there"
         )
     rounded = 0.5 * float(np.spacing(np.float32(abs(offset))))
-    if high - low < _FEW_DIGITS * abs(offset) and np.all(values % rounded == 0):
+    if high - low < LIMITS.few_digits * abs(offset) and np.all(values % rounded == 0):
         warnings.append(
             f"values differ by {high - low:.2g} only beside their size of {offset:.4g}: few digits are left"
         )
@@ -290,7 +276,7 @@ def _doubts_of_atoms(
     density: DensityMap, element: Element, mean: MeanAtom, resolution: MapResolution, known: bool
 ) -> tuple[list[Doubt], list[str], Existence | None]:
     """Whether what stands out has the shape and the distances of atoms, and is more than noise."""
-    cut = float(np.mean(density.values == density.values.min())) > _CUT
+    cut = float(np.mean(density.values == density.values.min())) > LIMITS.cut
     found = shape_doubts(mean, edge_level(density), resolution, density.grid, element, cut)
     shape, odd = [one.doubt for one in found], list[str]()
     if found and found[0].grain:

@@ -21,20 +21,11 @@ The same is asked of the views of a tilt series: they must agree on atoms better
 
 from atomfit.detection.existence import Existence, existence
 from atomfit.detection.noise_floor import quiet_part
+from atomfit.doubts.limits import LIMITS
 from atomfit.doubts.spacing import WIDTH, liveliest, maxima
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.neighbours import in_order
 from atomfit.support.errors import Doubt
-
-#: Pairs that tell whether neighbours are in order.
-_FEWEST_PAIRS = 9
-#: Outside it is silent if the quietest blocks, of a neighbour distance, are below this part of the loudest.
-#: Particles that noise has put out of order have 0.24 and more.
-_SILENT = 0.2
-#: Standard deviations below which there is no telling atoms from noise, and from which on there is.
-ENOUGH, CLEAR = 5.0, 7.0
-#: The same for views, whose highest crests scatter to the high side.
-AGREED = 6.0
 
 
 def beside_noise(density: DensityMap, distance: float) -> Existence | None:
@@ -47,19 +38,20 @@ def beside_noise(density: DensityMap, distance: float) -> Existence | None:
     """
     density = liveliest(density)
     denoised, places = maxima(density, distance)
-    if in_order(places, _FEWEST_PAIRS) or not quiet_part(denoised, distance) < _SILENT:
+    if in_order(places, LIMITS.noise_pairs) or not quiet_part(denoised, distance) < LIMITS.noise_silent:
         return None
     return existence(density, places, (WIDTH * distance) ** 2, distance)
 
 
 def noise_doubts(found: Existence | None) -> list[Doubt]:
     """Doubts about a map in which noise of its own kind would have as good atoms."""
-    if found is None or found.deviations > ENOUGH:
+    if found is None or found.deviations > LIMITS.noise_enough:
         return []
     return [
         Doubt(
             "what stands out may be noise: atoms describe it no better than noise of the same colour and "
-            f"outline (by {max(found.deviations, 0.0):.1f} standard deviations; {ENOUGH:g} would tell)",
+            f"outline (by {max(found.deviations, 0.0):.1f} standard deviations; "
+            f"{LIMITS.noise_enough:g} would tell)",
             "look at the map, and give it as it was before it was masked, clipped or smoothed",
         )
     ]
@@ -67,12 +59,13 @@ def noise_doubts(found: Existence | None) -> list[Doubt]:
 
 def disagreeing_views(found: Existence | None) -> list[Doubt]:
     """Doubts about a series whose views agree on atoms no better than if they had nothing in common."""
-    if found is None or found.deviations > AGREED:
+    if found is None or found.deviations > LIMITS.noise_views:
         return []
     return [
         Doubt(
             "the images may show noise, or other views than were given: they agree on atoms no better than "
-            f"by chance (by {max(found.deviations, 0.0):.1f} standard deviations; {AGREED:g} would tell)",
+            f"by chance (by {max(found.deviations, 0.0):.1f} standard deviations; "
+            f"{LIMITS.noise_views:g} would tell)",
             "look at the images, check tilts and alignment, or give atoms to start from (--start)",
         )
     ]

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from atomfit.doubts.limits import LIMITS
 from atomfit.projection.agreement import (
     ENOUGH,
     WIDTHS,
@@ -24,8 +25,6 @@ from atomfit.projection.agreement import (
 from atomfit.projection.views import TiltSeries
 from atomfit.support.errors import Doubt
 
-#: Part of the images that change places that must gain clearly.
-_MOST = 0.5
 #: Images that are named.
 _NAMED = 4
 
@@ -48,7 +47,7 @@ def order_doubts(series: TiltSeries, positions: Float[np.ndarray, "n 3"], distan
         views = linear_sum_assignment(gain, maximize=True)[1]
         clear = gain[each, views] > 0
         agreeing = float(np.mean(table[each, views])) > enough
-        if agreeing and clear.sum() > 1 and clear.sum() > _MOST * np.sum(views != each):
+        if agreeing and clear.sum() > 1 and clear.sum() > LIMITS.images_exchanged * np.sum(views != each):
             return [_doubt(np.flatnonzero(clear), views)]
     return []
 

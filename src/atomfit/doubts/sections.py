@@ -10,31 +10,25 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
+from atomfit.doubts.limits import LIMITS
 from atomfit.support.errors import Doubt
 
 #: Part of the sections along an axis that are its ends.
 _END = 0.1
-#: Sections are lively if they vary by this part of what the liveliest do, and empty below the other.
-_LIVELY, _EMPTY = 0.4, 0.2
 #: Fine detail is what a mean over so many pixels (standard deviation) does not keep.
 _FINE = 3.0
-#: Sections of a map, also of a part of one, correlate with the next as rows and columns do, but for this
-#: factor: 1.3 at most in such parts, 1.7 and more in series.
-_AS_ROWS = 1.4
-#: By how much less sections of a stack correlate with the next than rows and columns do.
-_CHANGES = 0.1
 
 
 def map_doubts(values: Float[np.ndarray, "z y x"]) -> tuple[list[Doubt], list[str]]:
     """Doubts about a map that may be a stack of images, and warnings where it may be a wire along z."""
     first, *others = liveliness(values)
-    if min(first) < _LIVELY or max(max(_ends(of)) for of in others) > _EMPTY:
+    if min(first) < LIMITS.sections_lively or max(max(_ends(of)) for of in others) > LIMITS.sections_empty:
         return [], []
     told = f"all {len(first)} sections are alike in what they hold, and empty at their edges"
     between, *within = alikeness(values)
-    if 0 < max(between, *within) < _AS_ROWS * min(between, *within):
+    if 0 < max(between, *within) < LIMITS.sections_as_rows * min(between, *within):
         return [], []
-    if between > min(within) - _CHANGES:
+    if between > min(within) - LIMITS.sections_change:
         return [], [f"{told}: if this is a stack of images, it is no map"]
     return [
         Doubt(
@@ -48,9 +42,9 @@ def map_doubts(values: Float[np.ndarray, "z y x"]) -> tuple[list[Doubt], list[st
 def image_doubts(images: Float[np.ndarray, "v rows columns"]) -> list[Doubt]:
     """Doubts about images that may be the sections of a map."""
     first, *others = liveliness(images)
-    if max(_ends(first)) > _EMPTY:
+    if max(_ends(first)) > LIMITS.sections_empty:
         return []
-    along = next((k for k, of in enumerate(others, 1) if min(of) > _LIVELY), None)
+    along = next((k for k, of in enumerate(others, 1) if min(of) > LIMITS.sections_lively), None)
     if along is not None:
         return [
             Doubt(
@@ -59,7 +53,7 @@ def image_doubts(images: Float[np.ndarray, "v rows columns"]) -> list[Doubt]:
                 f"give [view, row, column] (numpy.moveaxis(images, {along}, 0))",
             )
         ]
-    if max(max(_ends(of)) for of in others) > _EMPTY:
+    if max(max(_ends(of)) for of in others) > LIMITS.sections_empty:
         return []
     return [
         Doubt(

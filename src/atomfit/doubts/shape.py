@@ -8,22 +8,14 @@ not resolved it is as wide as neighbours are apart.
 
 from dataclasses import dataclass
 
-from atomfit.detection.mean_atom import WIDEST, MeanAtom
+from atomfit.detection.limits import LIMITS as DETECTION
+from atomfit.detection.mean_atom import MeanAtom
 from atomfit.detection.resolution import MapResolution
+from atomfit.doubts.limits import LIMITS
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import Grid
 from atomfit.support.errors import Doubt
 from atomfit.support.units import fwhm_from_u
-
-#: The mean atom has come to the widest that is looked for; voxels (in distances of neighbours) that are no
-#: reason for that.
-_WIDE, _SMALL_VOXEL = 0.99 * WIDEST, 0.25
-#: A spot that is both narrower than this part of the distance between neighbours, and than of a voxel.
-_NARROW, _ONE_VOXEL = 0.1, 0.8
-#: What lies beneath the maxima, in their heights.
-_BENEATH = 1.5
-#: Resolution, in distances of neighbours, that explains it.
-_LOW = 0.8
 
 
 @dataclass(frozen=True)
@@ -65,13 +57,14 @@ def shape_doubts(
         return []
     distance, voxel = element.neighbour_distance, float(grid.spacing.max())
     width, beneath = mean.u**0.5, (mean.background - level) / mean.height
-    coarse = resolution.value > _LOW * distance
+    widest = LIMITS.shape_widest * DETECTION.widest * distance
+    coarse = resolution.value > LIMITS.shape_low_resolution * distance
     apart = f"where {element.symbol} atoms are {distance:.2f} Å apart"
     low = (
         "the resolution is too low for single atoms, or voxel size (--voxel-size) or element are wrong",
         f"its resolution is {resolution.value:.2g} Å",
     )
-    if width > _WIDE * distance and voxel < _SMALL_VOXEL * distance:
+    if width > widest and voxel < LIMITS.shape_small_voxel * distance:
         problem = f"what stands out is {fwhm_from_u(mean.u):.1f} Å wide or more, {apart}; {low[1]}"
         if coarse:
             return [ShapeDoubt("resolution", Doubt(problem, low[0]), grain=False)]
@@ -80,13 +73,13 @@ def shape_doubts(
             "voxel size (--voxel-size) or element are wrong"
         )
         return [ShapeDoubt("no-shape", Doubt(problem, remedy), grain=False)]
-    if beneath > _BENEATH:
+    if beneath > LIMITS.shape_beneath:
         problem = f"what stands out rises by {1 / beneath:.1%} only above what lies beneath it"
         if coarse:
             return [ShapeDoubt("resolution", Doubt(f"{problem}, {apart}; {low[1]}", low[0]))]
         remedy = "it is no more than grain, not atoms: look at the map"
         return [ShapeDoubt("no-shape", Doubt(problem, remedy))]
-    if not cut and width < _NARROW * distance and width < _ONE_VOXEL * voxel:
+    if not cut and width < LIMITS.shape_narrow * distance and width < LIMITS.shape_one_voxel * voxel:
         problem = (
             f"what stands out is {fwhm_from_u(mean.u):.2f} Å wide, no more than voxels of {voxel:.2g} Å are"
         )

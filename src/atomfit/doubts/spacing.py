@@ -21,6 +21,7 @@ from atomfit.detection.denoise import denoise
 from atomfit.detection.mean_atom import otsu_threshold
 from atomfit.detection.noise_floor import noise_floor
 from atomfit.detection.peaks import local_maxima
+from atomfit.doubts.limits import LIMITS
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.neighbours import in_order, nearest_distances
@@ -29,16 +30,6 @@ from atomfit.support.errors import Doubt
 
 #: Width of the atoms looked for, and least distance between maxima, in distances of neighbours.
 WIDTH, _SEPARATION = 0.18, 0.5
-#: A scale agrees with distances that are this many times as long.
-_AGREES = (0.8, 1.2)
-#: Distances whose lower part (tenth percentile) is below this many medians are those of noise.
-_EVEN = 0.68
-#: Fewer maxima tell nothing; a finer scale must find so many times as many.
-_FEWEST, _MORE = 6, 3
-#: Pairs that tell whether maxima are in order.
-_PAIRS = 40
-#: Factors between distances and the element's that are odd, and that no material explains.
-_ODD, _WRONG = 1.25, 1.45
 #: Scales that are tried, as parts of the element's distance.
 _SCALES = 2.0 ** (np.arange(-14, 9) / 2)
 #: Voxels of the part that is judged.
@@ -56,7 +47,7 @@ def measured_distance(density: DensityMap, element: Element) -> float | None:
     density = liveliest(density)
     expected = element.neighbour_distance
     here, finer = (_found(density, part * expected) for part in (1.0, 0.5))
-    merged = finer.agrees and len(finer.places) > _MORE * len(here.places)
+    merged = finer.agrees and len(finer.places) > LIMITS.spacing_more * len(here.places)
     # Noise has more maxima at a finer scale, too; but what is in order has not been merged.
     if here.agrees and (not merged or here.in_order):
         return here.distance
@@ -82,11 +73,11 @@ def spacing_doubts(
     if distance is None:
         return [], []
     ratio = distance / element.neighbour_distance
-    if 1 / _ODD < ratio < _ODD:
+    if 1 / LIMITS.spacing_odd < ratio < LIMITS.spacing_odd:
         return [], []
     expected = f"{element.symbol} atoms {element.neighbour_distance:.3g}"
     told = f"bright maxima are {distance:.3g} Å apart, but {expected}"
-    if 1 / _WRONG < ratio < _WRONG:
+    if 1 / LIMITS.spacing_wrong < ratio < LIMITS.spacing_wrong:
         return [], [f"{told}: check the voxel size and the element"]
     size = ", ".join(f"{edge:.3g}" for edge in np.unique((spacing / ratio).round(4)))
     times = f"{ratio if ratio > 1 else 1 / ratio:.2g} times too {'large' if ratio > 1 else 'small'}"
@@ -125,15 +116,18 @@ class _Found:
     @property
     def agrees(self) -> bool:
         """Whether they are as far apart as the scale takes them to be, and evenly."""
-        if len(self.places) < _FEWEST:
+        if len(self.places) < LIMITS.spacing_fewest:
             return False
         low, median = np.percentile(self._distances, [10, 50])
-        return bool(_AGREES[0] * self.scale < median < _AGREES[1] * self.scale and low > _EVEN * median)
+        return bool(
+            LIMITS.spacing_agrees[0] * self.scale < median < LIMITS.spacing_agrees[1] * self.scale
+            and low > LIMITS.spacing_even * median
+        )
 
     @property
     def in_order(self) -> bool:
         """Whether they have a distance of their own."""
-        return in_order(self.places, _PAIRS)
+        return in_order(self.places, LIMITS.spacing_pairs)
 
 
 def _found(density: DensityMap, scale: float) -> _Found:

@@ -9,6 +9,7 @@ import logging
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.doubts.limits import LIMITS
 from atomfit.projection.agreement import mean_correlation
 from atomfit.projection.misreadings import AS_GIVEN, Agreement, Reading, agreement, size_of_images
 from atomfit.projection.views import TiltSeries
@@ -18,8 +19,6 @@ from atomfit.support.errors import Doubt, InputError
 
 log = logging.getLogger("atomfit")
 
-#: Nearest atoms below this part of the element's distance are in another unit; beyond these it is odd.
-_NO_DISTANCE, _ODD = 0.4, (0.7, 1.8)
 #: A tenth, about: nm for Å.
 _TENTH = (0.07, 0.14)
 #: A model that is in no image fits into them below this size, if they agree by so much more.
@@ -33,10 +32,10 @@ def require_distances(positions: Float[np.ndarray, "n 3"], element: Element) -> 
     distance, expected = float(np.median(nearest_distances(positions))), element.neighbour_distance
     told = f"nearest atoms are {distance:.3g} Å apart, and {element.symbol} atoms {expected:.3g}"
     ratio = distance / expected
-    if ratio < _NO_DISTANCE:
+    if ratio < LIMITS.start_no_distance:
         cause = "coordinates in nm?" if _TENTH[0] < ratio < _TENTH[1] else "another unit, or atoms twice?"
         raise InputError(f"{told} ({cause})", "give the model in Å")
-    if not _ODD[0] < ratio < _ODD[1]:
+    if not LIMITS.start_odd[0] < ratio < LIMITS.start_odd[1]:
         log.warning("%s: check the unit of the start, and the element", told)
 
 

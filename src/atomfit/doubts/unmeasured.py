@@ -18,19 +18,10 @@ from jaxtyping import Bool, Shaped
 from scipy.ndimage import binary_dilation, label, maximum_filter, minimum_filter
 from scipy.stats import mannwhitneyu
 
-#: Least part of the box that was not measured, and of those voxels of one value that lie together.
-_LEAST, _TOGETHER = 0.01, 0.8
-#: Least part of the values beside the edge that lie on either side of the number, ...
-_BOTH_SIDES = 0.02
-#: ... and how much nearer than the median the nearest (5 %) come to it: those of quantised values do not.
-_CONTINUOUS = 0.25
-#: Greatest probability that a value beside the edge is below one elsewhere, in what was no level set.
-_LOWER = 0.7
+from atomfit.doubts.limits import LIMITS
+
 #: At most so many values are compared.
 _COMPARED = 20_000
-#: A number that is farther from the values beside the edge than this, in what these scatter by, is no level
-#: of an empty surrounding.
-_FAR = 4.0
 #: Standard deviations in a median absolute deviation of Gaussian noise.
 _PER_MEDIAN = 1.4826
 
@@ -60,7 +51,7 @@ class Unmeasured:
     @property
     def foreign(self) -> bool:
         """Whether the value is none that an empty surrounding could have."""
-        return abs(self.value - self.beside) > _FAR * self.scatter
+        return abs(self.value - self.beside) > LIMITS.unmeasured_far * self.scatter
 
 
 def find_unmeasured(values: Shaped[np.ndarray, "..."]) -> Unmeasured | None:
@@ -73,10 +64,10 @@ def find_unmeasured(values: Shaped[np.ndarray, "..."]) -> Unmeasured | None:
     found, counts = np.unique(faces(values), return_counts=True)
     outside = found[np.argmax(counts)]
     alike = values == outside
-    if np.mean(alike) < _LEAST:
+    if np.mean(alike) < LIMITS.unmeasured_least:
         return None
     around = _reaching_the_faces(alike)
-    if np.mean(around) < max(_LEAST, _TOGETHER * float(np.mean(alike))):
+    if np.mean(around) < max(LIMITS.unmeasured_least, LIMITS.unmeasured_together * float(np.mean(alike))):
         return None
     edge = binary_dilation(around) & ~alike
     beside, elsewhere = (
@@ -109,14 +100,14 @@ def _reaching_the_faces(alike: Bool[np.ndarray, "..."]) -> Bool[np.ndarray, "...
 
 def _crosses(beside: Shaped[np.ndarray, " n"]) -> bool:
     """Whether values beside an edge run through the number there, which a cut of values cannot do."""
-    if min(np.mean(beside < 0), np.mean(beside > 0)) < _BOTH_SIDES:
+    if min(np.mean(beside < 0), np.mean(beside > 0)) < LIMITS.unmeasured_both_sides:
         return False
     nearest, middle = np.quantile(np.abs(beside), [0.05, 0.5])
-    return bool(nearest < _CONTINUOUS * middle)
+    return bool(nearest < LIMITS.unmeasured_continuous * middle)
 
 
 def _lower(beside: Shaped[np.ndarray, " n"], elsewhere: Shaped[np.ndarray, " m"]) -> bool:
     """Whether values beside an edge are nearer to the number there than those elsewhere are."""
     some, others = (np.abs(x[:: 1 + len(x) // _COMPARED]) for x in (beside, elsewhere))
     pairs = len(some) * len(others)
-    return bool(mannwhitneyu(others, some).statistic > _LOWER * pairs)
+    return bool(mannwhitneyu(others, some).statistic > LIMITS.unmeasured_lower * pairs)

@@ -14,21 +14,12 @@ by several times, is none. Many such pixels are no defects of a detector but sin
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from atomfit.doubts.limits import LIMITS
 from atomfit.doubts.unmeasured import Unmeasured
 from atomfit.support.errors import Doubt
 
-#: How far zero must be from all others, in what these are from each other, to stand for something.
-_ZERO = 4.0
-#: A hot pixel exceeds its neighbours by at least this factor, everything else by the second.
-_ISOLATED, _HIGHER = 4.0, 3.0
-#: So many of the farthest values are looked at, and at most this many, or this part of all, are defects.
-_CANDIDATES, _FEW, _FEW_PART = 2000, 10, 1e-4
-#: How much higher than the rest a pixel of whole numbers must be: counts scatter.
-_COUNTS = 10.0
-#: Neighbours that may be as hot, as a cosmic ray leaves them.
-_COMPANY = 3
-#: Standard deviation of the narrowest atoms, in distances of neighbours.
-_NARROWEST = 0.12
+#: So many of the farthest values are looked at.
+_CANDIDATES = 2000
 
 
 def fill_doubts(values: Float[np.ndarray, " n"], what: str, remedy: str) -> list[Doubt]:
@@ -47,7 +38,7 @@ def fill_doubts(values: Float[np.ndarray, " n"], what: str, remedy: str) -> list
             continue
         low, high = float(rest.min()), float(rest.max())
         gap = low - float(extreme) if extreme < low else float(extreme) - high
-        if gap > (_ZERO if extreme == 0 else 1.0) * (high - low) > 0:
+        if gap > (LIMITS.fill_far_zero if extreme == 0 else LIMITS.fill_far) * (high - low) > 0:
             value = f"{float(extreme):g}"
             problem = (
                 f"{count} of {len(values)} {what} are exactly {value}, far from all others ({low:g} to "
@@ -84,7 +75,10 @@ def sharpest(distance: float, pixel: float) -> float:
     - `distance`: of neighbouring atoms (Å).
     - `pixel`: edge of a pixel or voxel (Å).
     """
-    return max(_ISOLATED, 1.5 * float(np.exp(0.5 * min(pixel / (_NARROWEST * distance), 10) ** 2)))
+    return max(
+        LIMITS.hot_isolated,
+        1.5 * float(np.exp(0.5 * min(pixel / (LIMITS.narrowest_atom * distance), 10) ** 2)),
+    )
 
 
 def hot_pixels(
@@ -113,9 +107,9 @@ def hot_pixels(
     alone = own > factor * _beside(off, farthest)
     # What is beside a hot pixel, and as hot, is told by the same neighbourhood.
     highest = own[~alone].max(initial=0.0)
-    counts = _COUNTS if np.all(values[: len(values) // 8 + 1] % 1 == 0) else 0.0
-    hot = farthest[alone & (own > _HIGHER * highest + counts)]
-    return hot if len(hot) <= max(_FEW, _FEW_PART * values.size) else hot[:0]
+    counts = LIMITS.hot_counts if np.all(values[: len(values) // 8 + 1] % 1 == 0) else 0.0
+    hot = farthest[alone & (own > LIMITS.hot_higher * highest + counts)]
+    return hot if len(hot) <= max(LIMITS.hot_few, LIMITS.hot_few_part * values.size) else hot[:0]
 
 
 def hot_doubts(values: Float[np.ndarray, "z y x"], factor: float) -> list[Doubt]:
@@ -143,4 +137,4 @@ def _beside(off: Float[np.ndarray, "..."], places: Int[np.ndarray, "n d"]) -> Fl
     # At the edge of the box a neighbour is the place itself, which is none.
     inside = np.all(around == places[:, None] + steps, axis=-1)
     found = np.where(inside, off[tuple(np.moveaxis(around, -1, 0))], 0)
-    return np.sort(found, axis=1)[:, -1 - _COMPANY].astype(np.float64)
+    return np.sort(found, axis=1)[:, -1 - LIMITS.hot_company].astype(np.float64)

@@ -9,23 +9,19 @@ that direction than across it (for tilts from -a to a, about √3 / a).
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.doubts.limits import LIMITS
 from atomfit.support.errors import Doubt
-
-#: Fewer views than this cannot tell atoms from the crossings of others' rays.
-_FEWEST = 3
-#: How many times worse depth may be known than what is across, before it is odd, or hardly known at all.
-_ODD, _WRONG = 4.0, 15.0
 
 
 def view_doubts(rotations: Float[np.ndarray, "v 3 3"]) -> tuple[list[Doubt], list[str]]:
     """Doubts and warnings about the directions of views."""
     remedy = "check the views, or give more of them"
-    if len(rotations) < _FEWEST:
+    if len(rotations) < LIMITS.views_fewest:
         return [Doubt(f"{len(rotations)} views do not tell where atoms are in depth", remedy)], []
     beams = rotations[:, 2]
     values, vectors = np.linalg.eigh(beams.T @ beams / len(beams))
     worse = 1 / np.sqrt(max(1 - float(values[-1]), 1e-12))
-    if worse < _ODD:
+    if worse < LIMITS.views_odd:
         return [], []
     span = 2 * np.degrees(np.arccos(np.clip(np.abs(beams @ vectors[:, -1]).min(), 0, 1)))
     if span < 0.05:
@@ -34,4 +30,4 @@ def view_doubts(rotations: Float[np.ndarray, "v 3 3"]) -> tuple[list[Doubt], lis
         f"views span {span:.3g} degrees only, so that depth is known {worse:.2g} times worse than what is "
         "across the beam"
     )
-    return ([Doubt(told, remedy)], []) if worse > _WRONG else ([], [told])
+    return ([Doubt(told, remedy)], []) if worse > LIMITS.views_wrong else ([], [told])

@@ -16,15 +16,11 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from atomfit.detection.peaks import local_maxima
-from atomfit.selection.evidence import LOWEST
+from atomfit.selection.limits import LIMITS
 from atomfit.structure.grid import DensityMap
 
 #: Places by which volumes are measured.
 _PLACES = 40_000
-#: Far is farther from every atom than this, in distances at which atoms are neighbours.
-_FAR = 1.5
-#: Bumps and hollows far from all atoms that are needed to tell how many there are.
-_FEWEST = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +59,7 @@ class Vacancy:
         places, scores = self._hollows
         found = scores[self._allowed(places, beside)]
         far = sum(int(np.count_nonzero(self._far(some))) for some, _ in (self._bumps, self._hollows))
-        if far < _FEWEST:
+        if far < LIMITS.fewest_far:
             return found, float(len(found))
         inside = int(np.count_nonzero(self._allowed(self._sample, beside)))
         outside = int(np.count_nonzero(self._far(self._sample)))
@@ -79,7 +75,7 @@ class Vacancy:
 
     def _maxima(self, sign: int) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]:
         field = self.field.with_values(sign * self.field.values)
-        voxels = local_maxima(field, LOWEST, self.apart)
+        voxels = local_maxima(field, LIMITS.lowest, self.apart)
         return field.grid.positions_of(voxels), field.at(voxels).astype(np.float64)
 
     @cached_property
@@ -99,7 +95,7 @@ class Vacancy:
 
     def _far(self, places: Float[np.ndarray, "m d"]) -> Bool[np.ndarray, " m"]:
         """Which places no atom has to do with."""
-        return np.asarray(self._tree.query(places)[0]) > _FAR * self.cutoff
+        return np.asarray(self._tree.query(places)[0]) > LIMITS.far * self.cutoff
 
     @cached_property
     def _tree(self) -> cKDTree:

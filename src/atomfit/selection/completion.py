@@ -30,13 +30,12 @@ from scipy.spatial import cKDTree
 from atomfit.detection.validation import Rejected
 from atomfit.optimisation.ended import Ended
 from atomfit.selection.judgement import Judgement
+from atomfit.selection.limits import LIMITS
 
 log = logging.getLogger("atomfit")
 
 #: Fits of a stage after its first, at most.
 MOST_ROUNDS = 10
-#: A change may make chi-square larger by so many times what was promised, and by this much.
-_PROMISED, _ANYWAY = 1.5, 10.0
 
 
 @runtime_checkable
@@ -290,7 +289,7 @@ class _Change:
     def promised(self) -> float:
         """By how much chi-square may be larger after it."""
         lost = np.nan_to_num(np.maximum(self.removed.scores, 0.0))
-        return _PROMISED * float(np.sum(lost**2)) + _ANYWAY
+        return LIMITS.promised * float(np.sum(lost**2)) + LIMITS.anyway
 
     def describe(self) -> str:
         parts = []

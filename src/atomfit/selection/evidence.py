@@ -30,7 +30,7 @@ one the doubtful are taken if they are more often right than wrong.
 
 **Without an outside.** Where atoms fill the map, or it was clipped at zero, the residual has bumps but
 hardly a hollow, and what the model lacks is not noise. There atoms are judged by each other: one is as
-strong as most are (`judgement.FAINTEST_IN_DISORDER`), and those fainter are the decoys from which λ is
+strong as most are (`limits`: `faintest_in_disorder`), and those fainter are the decoys from which λ is
 extrapolated to the others.
 """
 
@@ -43,21 +43,15 @@ from scipy.ndimage import gaussian_filter1d
 
 from atomfit.gaussians.uncertainty import Uncertainty
 from atomfit.selection import maxima
+from atomfit.selection.limits import LIMITS
 
-#: t₀: candidates and decoys score more (standard deviations).
-LOWEST = 2.5
-#: Part of the atoms that may have any score, and the scatter of a score.
-_UNLIKE_OTHERS = 1e-3
+#: As given, for what looks at images; see `limits`.
+LOWEST = LIMITS.lowest
+#: Scatter of a score.
 _SCATTER = 1.0
 #: Steps in which densities of scores are reckoned; those above the highest are as good as that.
 _STEP, _BINS = 0.05, 800
-#: What noise is not expected to have so many of is an atom to begin with.
-_CLEAR = 0.01
-#: By how many standard deviations a density of few scores is taken to be smaller.
-_CAUTION = 1.5
 _ROUNDS = 50
-#: As many decoys of Gaussian noise are added to those that there are, for s.
-_EXPECTED_OF_GAUSSIAN = 5.0
 
 
 def likelihood_ratios(amplitudes: Float[np.ndarray, " n"], known: Uncertainty) -> Float[np.ndarray, " n"]:
@@ -87,7 +81,7 @@ class Decoys:
 
     **Fields:**
 
-    - `count`: N, above `LOWEST`.
+    - `count`: N, above t₀.
     - `scale`: s.
     - `source`: hollows of the residual, or what is too faint for an atom.
     """
@@ -100,24 +94,25 @@ class Decoys:
     def of_hollows(cls, scores: Float[np.ndarray, " k"], count: float) -> "Decoys":
         """Of the scores of all hollows, and how many of them noise is expected to make."""
         # No fit takes more from the highest hollows than from others.
-        return cls(count, max(_scale(scores[scores > LOWEST]), 1.0), "hollows")
+        return cls(count, max(_scale(scores[scores > LIMITS.lowest]), 1.0), "hollows")
 
     @classmethod
     def of_faint(cls, scores: Float[np.ndarray, " m"]) -> "Decoys":
         """Of what is too faint for an atom."""
-        high = scores[scores > LOWEST]
+        high = scores[scores > LIMITS.lowest]
         return cls(float(len(high)), _scale(high), "faint")
 
     def expected(self, score: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
         """λ: how many maxima noise has above a score; one decoy is reckoned with if there is none."""
-        height = np.maximum(np.asarray(score, np.float64), LOWEST) / self.scale
+        height = np.maximum(np.asarray(score, np.float64), LIMITS.lowest) / self.scale
         return np.asarray(
-            max(self.count, 1) * np.exp(maxima.log_number(height) - maxima.log_number(LOWEST / self.scale))
+            max(self.count, 1)
+            * np.exp(maxima.log_number(height) - maxima.log_number(LIMITS.lowest / self.scale))
         )
 
     def clear(self, scores: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         """Which scores noise is not expected to reach."""
-        return self.expected(np.nan_to_num(scores, nan=LOWEST)) < _CLEAR
+        return self.expected(np.nan_to_num(scores, nan=LIMITS.lowest)) < LIMITS.expected_clear
 
     def probabilities(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " bins"]:
         """How probable it is that what has a score is an atom, in steps of the score.
@@ -126,33 +121,33 @@ class Decoys:
 
         - `scores`: of atoms and candidates.
         """
-        grid = LOWEST + _STEP * np.arange(_BINS)
+        grid = LIMITS.lowest + _STEP * np.arange(_BINS)
         height = grid / self.scale
         false = (
             self.expected(grid)
             * np.exp(maxima.log_density(height) - maxima.log_number(height))
             / self.scale
         )
-        known = scores[np.isfinite(scores) & (scores >= LOWEST)]
+        known = scores[np.isfinite(scores) & (scores >= LIMITS.lowest)]
         count = np.bincount(_bins(known), minlength=_BINS)
         # From those that are clear down to those that they make probable, not the other way round.
-        probable = (self.expected(grid) < _CLEAR).astype(np.float64)
+        probable = (self.expected(grid) < LIMITS.expected_clear).astype(np.float64)
         for _ in range(_ROUNDS):
-            spread = _UNLIKE_OTHERS * max(float(count @ probable), 1.0) / (_STEP * _BINS)
+            spread = LIMITS.unlike_others * max(float(count @ probable), 1.0) / (_STEP * _BINS)
             others = gaussian_filter1d(count * probable, _SCATTER / _STEP, mode="constant") / _STEP
             # No score speaks for itself.
             others -= np.minimum(count, 1) * probable / (_SCATTER * np.sqrt(2 * np.pi))
             # Nor do two or three: so many standard deviations of those under the kernel are taken off.
             others = np.maximum(others, 0)
             error = np.sqrt(others / (2 * np.sqrt(np.pi) * _SCATTER))
-            sure = np.maximum(others - _CAUTION * error, 0)
+            sure = np.maximum(others - LIMITS.caution * error, 0)
             probable = 1 / (1 + false / (sure + spread))
         return probable
 
     def even(self, scores: Float[np.ndarray, " n"]) -> float:
         """The score at which an atom is as likely as not, if atoms and candidates have these scores."""
-        doubtful = np.flatnonzero(self.probabilities(scores) < 0.5)
-        return float(LOWEST + _STEP * (doubtful[-1] + 1)) if len(doubtful) else LOWEST
+        doubtful = np.flatnonzero(self.probabilities(scores) < LIMITS.even)
+        return float(LIMITS.lowest + _STEP * (doubtful[-1] + 1)) if len(doubtful) else LIMITS.lowest
 
     def q_values(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """The least false-discovery rate at which each of some atoms and candidates is taken.
@@ -171,15 +166,15 @@ class Decoys:
         known = np.sort(scores[np.isfinite(scores)])[::-1]
         q = self.q_values(known)
         taken = known[q <= rate]
-        return float(max(taken.min(), LOWEST)) if len(taken) else self.even(known)
+        return float(max(taken.min(), LIMITS.lowest)) if len(taken) else self.even(known)
 
 
 def _scale(scores: Float[np.ndarray, " k"]) -> float:
-    """s, from maxima above `LOWEST`."""
-    excess = float(np.sum(scores**2 - LOWEST**2)) / 2
-    excess += _EXPECTED_OF_GAUSSIAN * float(maxima.mean_excess(LOWEST))
-    return maxima.scale(excess / (len(scores) + _EXPECTED_OF_GAUSSIAN), LOWEST)
+    """s, from maxima above t₀."""
+    excess = float(np.sum(scores**2 - LIMITS.lowest**2)) / 2
+    excess += LIMITS.gaussian_decoys * float(maxima.mean_excess(LIMITS.lowest))
+    return maxima.scale(excess / (len(scores) + LIMITS.gaussian_decoys), LIMITS.lowest)
 
 
 def _bins(scores: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    return np.clip(np.rint((scores - LOWEST) / _STEP), 0, _BINS - 1).astype(np.int64)
+    return np.clip(np.rint((scores - LIMITS.lowest) / _STEP), 0, _BINS - 1).astype(np.int64)

@@ -15,23 +15,15 @@ from jaxtyping import Bool, Float
 from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
 
-from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.limits import LIMITS as DETECTION
 from atomfit.fitting.joint import JointFit
 from atomfit.selection.candidates import Vacancy
-from atomfit.selection.evidence import LOWEST, Decoys, likelihood_ratios
+from atomfit.selection.evidence import Decoys, likelihood_ratios
+from atomfit.selection.limits import LIMITS
 from atomfit.selection.scores import Scores, scores
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.neighbours import find_neighbours
-
-#: No atom is fainter than this part of the typical one: where noise is nothing, the model's own small
-#: errors stand out from it.
-FAINTEST = 0.05
-#: Nor than this one, where noise cannot be measured and what the model lacks is no noise. Chosen with all
-#: three parts of the tantalum film in view.
-FAINTEST_IN_DISORDER = 0.6
-#: There this score is enough for a trial.
-GENEROUS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +104,7 @@ def judge(
         fit.positions,
         likelihood_ratios(fit.fitted.amplitudes, fit.uncertainty),
         element,
-        parts=_parts(fit, CLOSEST * element.neighbour_distance),
+        parts=_parts(fit, DETECTION.closest * element.neighbour_distance),
         noise_known=fit.inside is None,
         rate=rate,
         generous=generous,
@@ -148,11 +140,11 @@ def judge_scores(
     - `noise_known`: whether scores are in units of noise; otherwise atoms are judged by each other.
     - `apart`: least distance of two atoms (Å); that of real ones if not given.
     """
-    apart = CLOSEST * element.neighbour_distance if apart is None else apart
+    apart = DETECTION.closest * element.neighbour_distance if apart is None else apart
     if parts is None:
         parts = np.full((len(positions), 2, positions.shape[1]), np.nan)
     neighbours = find_neighbours(positions, cutoff, element.neighbour_distance)
-    if np.mean(neighbours.coordination_numbers < min_coordination) >= 0.5:
+    if np.mean(neighbours.coordination_numbers < min_coordination) >= DETECTION.lone:
         min_coordination = 0
 
     vacancy = Vacancy(found.field, positions, apart, neighbours.cutoff, min_coordination)
@@ -164,16 +156,16 @@ def judge_scores(
         together = np.concatenate([standing, heights])
         decoys = Decoys.of_hollows(*vacancy.decoys(np.ones(len(positions), bool)))
         decoys = Decoys.of_hollows(*vacancy.decoys(decoys.clear(standing)))
-        cut = max(decoys.even(together), FAINTEST * typical)
+        cut = max(decoys.even(together), LIMITS.faintest * typical)
     else:
         together = np.concatenate([standing, heights])
-        cut = FAINTEST_IN_DISORDER * faintest_kind(standing, kinds)
+        cut = LIMITS.faintest_in_disorder * faintest_kind(standing, kinds)
         decoys = Decoys.of_faint(together[together < cut])
     q = decoys.q_values(together)
     if generous and not noise_known:
-        cut = GENEROUS
+        cut = LIMITS.generous
     elif rate is not None:
-        cut = max(decoys.cut(together, rate), FAINTEST * typical)
+        cut = max(decoys.cut(together, rate), LIMITS.faintest * typical)
     return Judgement(
         standing,
         evidence,
@@ -190,7 +182,7 @@ def judge_scores(
 
 def faintest_kind(standing: Float[np.ndarray, " n"], kinds: int) -> float:
     """The typical score of the atoms that are of the faintest kind."""
-    known = standing[standing > LOWEST]
+    known = standing[standing > LIMITS.lowest]
     if kinds == 1 or len(known) < kinds:
         return float(np.nanmedian(standing))
     begin = np.log(np.quantile(known, (np.arange(kinds) + 0.5) / kinds))

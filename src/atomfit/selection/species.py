@@ -29,6 +29,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
+from atomfit.selection.limits import LIMITS
 from atomfit.structure.elements import Element, symbol_of
 
 #: Numbers of classes that are tried.
@@ -40,13 +41,6 @@ _TOLERANCE = 1e-6
 #: Smallest variance of a logarithm, and the least frequency of a class.
 _LEAST_VARIANCE = 1e-6
 _LEAST_FREQUENCY = 1e-3
-#: A smaller information criterion must be smaller by this (Kass & Raftery 1995: "very strong").
-_DECIDED = 10.0
-#: Least distance of two classes in their standard deviation, and the least part of the contrast that atomic
-#: numbers let expect.
-_APART, _PART_OF_CONTRAST = 2.0, 1 / 3
-#: Atoms for each class, at least.
-_FEWEST = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +68,7 @@ class Species:
         """How many classes the map supports."""
         best = 1
         for k, criterion in enumerate(self.criteria, start=1):
-            if criterion < self.criteria[best - 1] - _DECIDED:
+            if criterion < self.criteria[best - 1] - LIMITS.classes_decided:
                 best = k
         return best
 
@@ -121,7 +115,11 @@ def assign(
         np.stack([lacking, widths - (widths.mean() if len(widths) else 0.0)], axis=1),
     )
     most = max(MOST_CLASSES, len(ordered))
-    mixtures = {k: _Mixture.fit(data, trends, k) for k in range(1, most + 1) if _FEWEST * k <= len(data)}
+    mixtures = {
+        k: _Mixture.fit(data, trends, k)
+        for k in range(1, most + 1)
+        if LIMITS.fewest_in_class * k <= len(data)
+    }
     given = tuple(e.number for e in ordered)
     ordered = _told_apart(ordered, mixtures, bond)
     mixture = mixtures.get(len(ordered)) or _Mixture.fit(data, trends, len(ordered))
@@ -149,7 +147,7 @@ def _told_apart(elements: list[Element], mixtures: dict[int, "_Mixture"], bond: 
         steps = np.diff(np.sort(mixture.means))
         sets = list(combinations(elements, k))
         best = sets[int(np.argmin([np.sum((expected(some) - steps) ** 2) for some in sets]))]
-        if np.all(steps > _PART_OF_CONTRAST * expected(best)):
+        if np.all(steps > LIMITS.part_of_contrast * expected(best)):
             return list(best)
     if len(elements) > 1 and np.isfinite(bond):
         misfits = [abs(np.log(e.shell_distance / bond)) for e in elements]
@@ -169,7 +167,7 @@ class _Mixture:
     @property
     def apart(self) -> bool:
         """Whether no two classes are so near that there is no gap between them."""
-        return bool(np.all(np.diff(np.sort(self.means)) >= _APART * self.deviation))
+        return bool(np.all(np.diff(np.sort(self.means)) >= LIMITS.classes_apart * self.deviation))
 
     @classmethod
     def fit(cls, data: Float[np.ndarray, " n"], trends: Float[np.ndarray, "n t"], k: int) -> "_Mixture":

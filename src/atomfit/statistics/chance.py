@@ -28,7 +28,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from scipy.special import rel_entr
 
-from atomfit.statistics.likeliest import NEAR, near_pairs
+from atomfit.statistics.likeliest import near_pairs
+from atomfit.statistics.limits import LIMITS
 from atomfit.statistics.registration import typical_spacing
 
 #: Places that are tried, fewer of large models: so many atoms in all, but some.
@@ -74,7 +75,7 @@ def by_chance(
     spacing = np.nanmin([typical_spacing(a), typical_spacing(b), np.inf])
     if not 0 < spacing < np.inf:
         spacing = distance
-    tolerance, n = NEAR * spacing, min(len(a), len(b))
+    tolerance, n = LIMITS.near * spacing, min(len(a), len(b))
     middle, rng = b.mean(axis=0), np.random.default_rng(seed)
     common = near = 0.0
     places = int(np.clip(_ATOMS // max(len(a), len(b)), _FEWEST, _PLACES))

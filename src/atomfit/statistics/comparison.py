@@ -29,6 +29,7 @@ from jaxtyping import Bool, Float, Int
 
 from atomfit.options.compare import PAPER_DISTANCE
 from atomfit.statistics.chance import Chance, by_chance
+from atomfit.statistics.limits import LIMITS
 from atomfit.statistics.magnification import Magnification, magnification
 from atomfit.statistics.registration import Registration, mahalanobis, register, typical_spacing
 from atomfit.statistics.rigid import residual_covariances
@@ -48,8 +49,6 @@ from atomfit.structure.neighbours import CUTOFF_PER_DISTANCE
 
 Status = Literal["common", "displaced", "lost", "gained"]
 STATUSES: tuple[Status, ...] = ("common", "displaced", "lost", "gained")
-#: How far an atom may have moved, in neighbour distances.
-_REACH = 1.2
 #: Numbers that turn with the frame, or are compared as positions.
 _TURNING = {"x", "y", "z", "u11", "u22", "u33", "u12", "u13", "u23"}
 
@@ -214,7 +213,7 @@ def compare(
     c_a, c_b = a.covariances(), b.covariances()
     registration = register(a.positions, b.positions, c_a, c_b, move)
     moved_b = registration.motion(b.positions)
-    reach = max(distance, _REACH * np.nan_to_num(typical_spacing(a.positions)))
+    reach = max(distance, LIMITS.displaced * np.nan_to_num(typical_spacing(a.positions)))
     first, second, statuses = _paired(a.positions, moved_b, distance, reach)
     n, pair = len(first), (first >= 0) & (second >= 0)
     i, j = first[pair], second[pair]

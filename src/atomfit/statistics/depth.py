@@ -22,11 +22,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
+from atomfit.statistics.limits import LIMITS
+
 #: Depths of the kink that are tried, and how often, between the best one's neighbours.
 _STEPS = 40
 _ROUNDS = 2
-#: Fewer atoms are not fitted.
-_FEWEST = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ def fit_depth(
     known = np.isfinite(values) & np.isfinite(depth)
     d, y = depth[known], values[known]
     n = len(d)
-    if n < _FEWEST or np.ptp(d) == 0:
+    if n < LIMITS.depth_atoms or np.ptp(d) == 0:
         return None
     low, high = np.quantile(d, [0.02, 0.98])
     for _ in range(_ROUNDS):

@@ -16,15 +16,13 @@ from atomfit.statistics.crystals import CRYSTALS, Crystal
 from atomfit.statistics.depth import Depths, centre_of, measure_depths
 from atomfit.statistics.grains import Grains, find_grains
 from atomfit.statistics.lattice import Lattice, fit_lattices
+from atomfit.statistics.limits import LIMITS
 from atomfit.statistics.strain import Strain, measure_strain
-from atomfit.statistics.structure import INSIDE, local_structure
+from atomfit.statistics.structure import local_structure
 from atomfit.statistics.twins import TwinPlane, find_twins
 from atomfit.structure.elements import Element, bulk_structure
 
 log = logging.getLogger("atomfit")
-
-#: One lattice describes a particle if so many of the atoms inside it lie on it.
-_ONE_LATTICE = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +62,7 @@ class Geometry:
         edges, errors = first.edges
         text = ", ".join(f"{x:.3f}({1000 * e:.0f})" for x, e in zip(edges, errors, strict=True))
         lattice = f"{first.crystal.name} lattice, a, b, c = {text} Å"
-        if self.inside >= _ONE_LATTICE and len(self.lattices) == 1:
+        if self.inside >= LIMITS.one_lattice and len(self.lattices) == 1:
             return f"one {lattice}"
         return (
             f"one lattice does not describe the particle: {len(self.grains.grains)} grains, "
@@ -95,7 +93,9 @@ def measure_geometry(
     on_lattice = np.full(len(positions), -1)
     for number, lattice in enumerate(lattices):
         on_lattice[lattice.atoms] = number
-    deep = bonds.coordination_numbers >= (INSIDE if grains.crystal is None else _bulk(grains.crystal))
+    deep = bonds.coordination_numbers >= (
+        LIMITS.inside if grains.crystal is None else _bulk(grains.crystal)
+    )
     centre = centre_of(positions)
     strain = measure_strain(positions, lattices, centre)
     bulk = np.nan if grains.crystal is None else grains.crystal.constant(element.neighbour_distance)
@@ -118,4 +118,4 @@ def measure_geometry(
 
 def _bulk(crystal: Crystal) -> int:
     """Neighbours from which on an atom is inside."""
-    return crystal.coordination - (2 if crystal.coordination >= INSIDE else 0)
+    return crystal.coordination - (2 if crystal.coordination >= LIMITS.inside else 0)

@@ -20,26 +20,10 @@ from scipy.sparse.csgraph import connected_components
 
 from atomfit.statistics.bonds import Bonds
 from atomfit.statistics.crystals import CRYSTALS, Crystal
-from atomfit.statistics.structure import INSIDE
+from atomfit.statistics.limits import LIMITS
 
-#: A bond is a crystal's if it ends so near to where that one does, in bond lengths.
-TOLERANCE = 0.2
-LOOSE = 0.35
-#: A grain explains an atom if so many of its bonds are the grain's; a twin plane's atoms have 9 of 12.
-EXPLAINED = 0.8
-#: A structure is taken before others that explain more, up to this part of theirs.
-WORTH = 0.1
-#: Fewer make no grain.
-FEWEST_ATOMS = 4
-#: Of many atoms, grains hold at least this part: a glass has fragments of crystals without end.
-SMALLEST_PART = 0.005
-#: An open network has fragments of a crystal as large as this part of it: four bonds are soon alike (15 %
-#: in amorphous silicon of 208 atoms, which was in view).
-FRAGMENT = 0.2
 #: Structures with at least so many bonds are no open networks.
 _PACKED = 6
-#: Bonds of a proposing atom are off by less than this, in bond lengths (root mean square).
-_MISFIT = 0.15
 _PROPOSALS = 30
 #: Atoms that no grain explains join one so many shells around it.
 _SHELLS = 4
@@ -90,7 +74,7 @@ def find_grains(bonds: Bonds, names: tuple[str, ...] = tuple(CRYSTALS), seed: in
     """
     n = len(bonds.coordination_numbers)
     everyone, rng = np.ones(n, bool), np.random.default_rng(seed)
-    all_inside = bonds.coordination_numbers >= INSIDE
+    all_inside = bonds.coordination_numbers >= LIMITS.inside
     found: dict[str, Grain] = {}
     for name in names:
         grain = _next_grain(CRYSTALS[name], bonds, everyone, rng)
@@ -102,7 +86,7 @@ def find_grains(bonds: Bonds, names: tuple[str, ...] = tuple(CRYSTALS), seed: in
     if not found:
         return Grains(None, (), np.full(n, -1))
     inside = {name: _inside(CRYSTALS[name], bonds, grain.explained) for name, grain in found.items()}
-    name = next(name for name in found if inside[name] >= WORTH * max(inside.values()))
+    name = next(name for name in found if inside[name] >= LIMITS.grain_worth * max(inside.values()))
     crystal, grain = CRYSTALS[name], found[name]
     grains, left = [grain], ~_around(crystal, bonds, grain)
     while len(grains) < _MOST_GRAINS:
@@ -112,14 +96,14 @@ def find_grains(bonds: Bonds, names: tuple[str, ...] = tuple(CRYSTALS), seed: in
         grains.append(more)
         left &= ~_around(crystal, bonds, more)
     grains.sort(key=lambda grain: -int(grain.explained.sum()))
-    if crystal.coordination < _PACKED and np.mean(grains[0].explained) < FRAGMENT:
+    if crystal.coordination < _PACKED and np.mean(grains[0].explained) < LIMITS.grain_fragment:
         return Grains(None, (), np.full(n, -1))
     return Grains(crystal, tuple(grains), _membership(crystal, bonds, grains))
 
 
 def _around(crystal: Crystal, bonds: Bonds, grain: Grain) -> Bool[np.ndarray, " n"]:
     """A grain's atoms, and those beside it that are its own but for errors of position."""
-    loosely = matched_part(crystal, bonds, grain.map, LOOSE) >= EXPLAINED
+    loosely = matched_part(crystal, bonds, grain.map, LIMITS.grain_loose) >= LIMITS.grain_explained
     return grain.explained | (loosely & (bonds.sum_at(grain.explained[bonds.end]) > 0))
 
 
@@ -142,9 +126,10 @@ def matches(
     bonds: Bonds,
     map: Float[np.ndarray, "3 3"],
     site: int = 0,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
 ) -> Int[np.ndarray, " b"]:
     """Which bond of the crystal each bond is, for atoms at a kind of site; -1 for none."""
+    tolerance = LIMITS.grain_tolerance if tolerance is None else tolerance
     wanted = crystal.bonds[site] @ map.T
     lengths = np.linalg.norm(wanted, axis=1)
     # |v|² - what makes |v - w|² smallest.
@@ -156,7 +141,7 @@ def matches(
 
 
 def matched_part(
-    crystal: Crystal, bonds: Bonds, map: Float[np.ndarray, "3 3"], tolerance: float = TOLERANCE
+    crystal: Crystal, bonds: Bonds, map: Float[np.ndarray, "3 3"], tolerance: float | None = None
 ) -> Float[np.ndarray, " n"]:
     """Which part of each atom's bonds is a grain's, at the kind of site that suits it best."""
     cn = np.maximum(bonds.coordination_numbers, 1)
@@ -176,7 +161,7 @@ def _next_grain(
 ) -> Grain | None:
     """The grain that explains most of what is left; None if nothing is one."""
     few, left = _some_of(bonds, rng), left.copy()
-    fewest = max(FEWEST_ATOMS, int(SMALLEST_PART * len(left)))
+    fewest = max(LIMITS.grain_atoms, int(LIMITS.grain_part * len(left)))
     while np.count_nonzero(left) >= fewest:
         asked, maps = _proposals(crystal, bonds, left, rng)
         if not len(asked):
@@ -225,7 +210,7 @@ def _some_of(bonds: Bonds, rng: np.random.Generator) -> tuple[Bonds, Int[np.ndar
 
 
 def _explained(crystal: Crystal, bonds: Bonds, map: Float[np.ndarray, "3 3"]) -> Bool[np.ndarray, " n"]:
-    return (matched_part(crystal, bonds, map) >= EXPLAINED) & (bonds.coordination_numbers > 0)
+    return (matched_part(crystal, bonds, map) >= LIMITS.grain_explained) & (bonds.coordination_numbers > 0)
 
 
 def _refined(
@@ -279,7 +264,7 @@ def _fitted(
         return None
     map = np.linalg.lstsq(template, vectors[pairs], rcond=None)[0].T
     rest = vectors[pairs] - template @ map.T
-    return map if np.sqrt(np.mean(np.sum(rest**2, axis=1))) < _MISFIT * length else None
+    return map if np.sqrt(np.mean(np.sum(rest**2, axis=1))) < LIMITS.grain_misfit * length else None
 
 
 def _frame(u: Float[np.ndarray, " 3"], v: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:

@@ -26,14 +26,13 @@ from scipy.sparse.csgraph import breadth_first_order
 from atomfit.statistics.bonds import Bonds
 from atomfit.statistics.crystals import Crystal
 from atomfit.statistics.grains import Grains, matches
+from atomfit.statistics.limits import LIMITS
 
 #: Beyond so many robust standard deviations an atom does not count.
 _TUKEY = 4.685
 #: Weighted mean square of normal errors under these weights, in their variance.
 _SEEN = 0.8143
 _ROUNDS = 10
-#: Fewer atoms determine no lattice with errors.
-_FEWEST = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +124,10 @@ def fit_lattices(positions: Float[np.ndarray, "n 3"], bonds: Bonds, grains: Grai
     for number, grain in enumerate(grains.grains):
         members = np.flatnonzero(grains.membership == number)
         atoms, sites = _sites(grains.crystal, bonds, grain.map, members, grain.explained)
-        if len(atoms) >= _FEWEST and np.linalg.matrix_rank(sites - sites.mean(axis=0), tol=1e-3) == 3:
+        if (
+            len(atoms) >= LIMITS.lattice_atoms
+            and np.linalg.matrix_rank(sites - sites.mean(axis=0), tol=1e-3) == 3
+        ):
             found.append(_fit(grains.crystal, positions, atoms, sites))
     return tuple(found)
 

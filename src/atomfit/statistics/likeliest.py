@@ -17,16 +17,13 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from scipy.stats import chi2
 
+from atomfit.statistics.limits import LIMITS
 from atomfit.statistics.rigid import STILL, Motion
 
-#: Pairs lie nearer than this, in neighbour distances.
-NEAR = 0.3
 #: Least noise along an axis (Å): models without any are compared too.
 LEAST_NOISE = 1e-3
 #: Part of the atoms that lie anywhere.
 _ANYWHERE = 0.1
-#: Differences of logarithms, and of noise in its standard errors, up to which candidates are equal.
-_EQUAL, _EQUAL_NOISE = 3.0, 2.5
 _MEDIAN = float(chi2.ppf(0.5, 3))
 
 
@@ -39,7 +36,7 @@ def likeliest(
 
     - `a`, `b`: positions of two models (Å).
     - `motions`: candidates, at least one, each settled.
-    - `tolerance`: largest distance of a near pair (Å), `NEAR` of a neighbour distance.
+    - `tolerance`: largest distance of a near pair (Å), `near` (`limits`) of a neighbour distance.
     """
     pairs = [near_pairs(a, motion(b), tolerance) for motion in motions]
     counts = np.array([len(i) for i, _, _ in pairs])
@@ -48,7 +45,7 @@ def likeliest(
         return STILL, 0, None
     noise = max(float(np.median(pairs[first][2])) / _MEDIAN**0.5, LEAST_NOISE)
     # The volume of an atom in a close packing, in which it would lie anywhere.
-    volume = (tolerance / NEAR) ** 3 / 2**0.5
+    volume = (tolerance / LIMITS.near) ** 3 / 2**0.5
     by_place = np.log((1 - _ANYWHERE) / _ANYWHERE * volume / (2 * np.pi * noise**2) ** 1.5)
     gains = np.zeros((len(motions), len(a)))
     for row, (i, _, distances) in zip(gains, pairs, strict=True):
@@ -71,7 +68,9 @@ def _as_good(gains: Float[np.ndarray, " n"], best: Float[np.ndarray, " n"]) -> b
     """Whether a candidate cannot be told from the best; see the head of this module."""
     both, lost = (gains > 0) & (best > 0), best - gains
     by_noise, error = lost[both].sum(), np.std(lost[both]) * both.sum() ** 0.5 if both.any() else 0.0
-    return bool(lost[~both].sum() <= _EQUAL and by_noise <= _EQUAL_NOISE * max(error, 1.0))
+    return bool(
+        lost[~both].sum() <= LIMITS.equal_atoms and by_noise <= LIMITS.equal_noise * max(error, 1.0)
+    )
 
 
 def _alike(one: Motion, other: Motion) -> bool:

@@ -19,15 +19,11 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.statistics.chance import Chance, by_chance
+from atomfit.statistics.limits import LIMITS
 from atomfit.statistics.registration import register
 from atomfit.structure.matching import match
 from atomfit.structure.neighbours import shell_distance
 from atomfit.support.errors import InputError
-
-#: Ratios of neighbours' distances below which no other size need be tried, and that atoms can lie apart by.
-_WORTH = 0.02
-#: Pairs that a ratio follows from.
-_FEWEST = 4
 
 
 @dataclass(frozen=True)
@@ -70,11 +66,11 @@ def magnification(
     neighbours = shell_distance(a), shell_distance(b)
     guess = neighbours[0] / neighbours[1] if neighbours[1] > 0 else np.nan
     size = 1.0
-    if guess > 0 and abs(np.log(guess)) > _WORTH:
+    if guess > 0 and abs(np.log(guess)) > LIMITS.size_worth:
         again = _laid(a, b * guess, how)
         if again is not None:
             then = by_chance(a, again[0], again[1], distance)
-            if then.log_probability < min(chance.log_probability, np.log(1e-3)):
+            if then.log_probability < min(chance.log_probability, np.log(LIMITS.size_chance)):
                 laid, size, chance = again[0], guess, then
     pairs = match(a, laid, distance)
     ratio, esd = _ratio(a[pairs.found], laid[pairs.known])
@@ -93,7 +89,7 @@ def _laid(
 
 def _ratio(a: Float[np.ndarray, "k 3"], b: Float[np.ndarray, "k 3"]) -> tuple[float, float]:
     """How much larger b is than a, and its standard uncertainty."""
-    if len(a) < _FEWEST:
+    if len(a) < LIMITS.size_pairs:
         return np.nan, np.nan
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     square = float(np.sum(a * a))

@@ -18,20 +18,17 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2
 
-from atomfit.statistics.likeliest import LEAST_NOISE, NEAR, likeliest, near_pairs
+from atomfit.statistics.likeliest import LEAST_NOISE, likeliest, near_pairs
+from atomfit.statistics.limits import LIMITS
 from atomfit.statistics.orientations import candidate_motions
 from atomfit.statistics.rigid import STILL, FittedMotion, Motion, fit_motion, superpose, unfitted
 from atomfit.structure.neighbours import nearest_distances
 from atomfit.support.errors import InputError
 from atomfit.support.units import odd_unit
 
-#: Frames agree if so many of the smaller model's atoms are near one of the other.
-_AGREE = 0.5
-#: Neighbour distances of one particle do not differ by this factor.
-_UNLIKE = 1.8
 _ROUNDS = 20
-#: Chi-square, of three degrees of freedom, that one atom in a thousand exceeds; and the median.
-_LARGEST, _MEDIAN = float(chi2.ppf(0.999, 3)), float(chi2.ppf(0.5, 3))
+#: Median of chi-square of three degrees of freedom.
+_MEDIAN = float(chi2.ppf(0.5, 3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +90,10 @@ def register(
         none = np.zeros(0, int)
         return Registration(unfitted(STILL), "given", (none, none), np.nan, 0, None, 0)
     spacing = _one_spacing(a, b)
-    tolerance = NEAR * spacing
+    tolerance = LIMITS.near * spacing
     start, equals, following, how = STILL, 0, None, "agreed"
     # Before anything is moved: a crystal that is far off settles into a wrong orientation as well.
-    if len(near_pairs(a, b, tolerance)[0]) < max(3.0, _AGREE * min(len(a), len(b))):
+    if len(near_pairs(a, b, tolerance)[0]) < max(3.0, LIMITS.frames_agree * min(len(a), len(b))):
         motions = [_settled(a, b, motion, tolerance) for motion in candidate_motions(a, b, spacing)]
         start, equals, following = likeliest(a, b, motions, tolerance)
         how = "found"
@@ -129,7 +126,7 @@ def _one_spacing(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"]) -> fl
             "leave out atoms that are there twice, or add --no-register",
             goes_on=("--no-register",),
         )
-    if more > _UNLIKE * less:
+    if more > LIMITS.spacing_unlike * less:
         raise InputError(
             f"nearest atoms are {less:.3g} Å apart in one model and {more:.3g} Å in the other, "
             f"{more / less:.3g} times as far ({odd_unit(more / less)}?)",
@@ -184,7 +181,7 @@ def _refined(
 
 def _largest_allowed(squares: Float[np.ndarray, " k"], scale: float) -> Bool[np.ndarray, " k"]:
     """Pairs that noise explains; three at least."""
-    kept = squares <= _LARGEST * scale
+    kept = squares <= float(chi2.ppf(1 - LIMITS.by_noise, 3)) * scale
     kept[np.argsort(squares, kind="stable")[:3]] = True
     return kept
 

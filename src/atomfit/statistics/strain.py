@@ -11,7 +11,7 @@ within a bond length is not seen. Radial strain is rᵀ ε r with r the directio
 ∂u_R/∂R of the paper.
 
 An error follows from the scatter about the local fit, which holds noise and disorder alike. Where too few
-atoms, or atoms on one side only, would make it larger than `LARGEST_ERROR`, there is no strain.
+atoms, or atoms on one side only, would make it larger than `strain_error` (`limits`), there is no strain.
 """
 
 from dataclasses import dataclass, replace
@@ -22,16 +22,13 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from atomfit.statistics.lattice import Lattice
+from atomfit.statistics.limits import LIMITS
 
 StrainReference = Literal["fitted", "bulk"]
 
 #: Width of the kernel, in bond lengths, and where it ends, in widths.
 KERNEL = 1.0
 _REACH = 2.6
-#: Strain that is known worse than this is not given.
-LARGEST_ERROR = 0.02
-#: Atoms that determine a linear field with an error.
-_FEWEST = 8
 #: Determinant of the scaled normal matrix below which atoms lie in a plane.
 _FLAT = 1e-4
 #: Pooled scatter counts as so many residuals of an atom's own.
@@ -131,7 +128,7 @@ def _local_fields(
         normal = (weights[:, None] * design).T @ design
         scale = np.sqrt(np.diag(normal))
         if (
-            len(near) < _FEWEST
+            len(near) < LIMITS.strain_atoms
             or scale.min() == 0
             or np.linalg.det(normal / np.outer(scale, scale)) < _FLAT
         ):
@@ -160,6 +157,6 @@ def _local_fields(
     )
     radial = np.einsum("mi,mij,mj->m", out, strain, out)
     radial_errors = np.sqrt(np.einsum("mi,mij,mj->m", out, known, out))
-    bad = ~(errors.max(axis=1) < LARGEST_ERROR)
+    bad = ~(errors.max(axis=1) < LIMITS.strain_error)
     tensors[bad], errors[bad], radial[bad], radial_errors[bad] = np.nan, np.nan, np.nan, np.nan
     return tensors, errors, radial, radial_errors

@@ -20,9 +20,8 @@ import numpy as np
 from jaxtyping import Int
 
 from atomfit.statistics.bonds import Bonds
+from atomfit.statistics.limits import LIMITS
 
-#: Atoms with fewer neighbours are at the surface.
-INSIDE = 10
 #: Neighbours of an atom that are looked at.
 _WIDTH = 18
 #: Bonds whose neighbours are compared at a time.
@@ -56,7 +55,7 @@ def local_structure(bonds: Bonds) -> np.ndarray:
         for kind, count in pattern.items():
             is_this &= counts[kind] == count
         found[is_this] = name
-    for i in np.flatnonzero(cn < INSIDE):
+    for i in np.flatnonzero(cn < LIMITS.inside):
         found[i] = f"surface_{cn[i]}" if cn[i] >= _FEWEST_NAMED else "surface_few"
     return found
 

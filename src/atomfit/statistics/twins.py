@@ -14,11 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.statistics.bonds import Bonds
 from atomfit.statistics.grains import Grains
+from atomfit.statistics.limits import LIMITS
 
-#: Grains touch if so many bonds cross from one to the other.
-_FEWEST_BONDS = 6
-#: A turn is that of a twin if it differs from it by no more (degrees).
-_TOLERANCE = 8.0
 #: Structures that have these twins.
 _CUBIC = ("fcc", "diamond")
 
@@ -62,7 +59,7 @@ def find_twins(bonds: Bonds, grains: Grains) -> tuple[TwinPlane, ...]:
         settings = crystal.rotations[:, None] @ between @ crystal.rotations
         away = np.arccos(np.clip((np.einsum("abij,ij->ab", settings, twin) - 1) / 2, -1, 1))
         a, b = np.unravel_index(int(np.argmin(away)), away.shape)
-        if count >= _FEWEST_BONDS and np.degrees(away[a, b]) < _TOLERANCE:
+        if count >= LIMITS.twin_bonds and np.degrees(away[a, b]) < LIMITS.twin_tolerance:
             turn = Rotation.from_matrix(settings[a, b]).as_rotvec()
             # The axis is in the setting's frame; the first grain's is turned from it.
             axis = turns[first] @ crystal.rotations[a].T @ (turn / np.linalg.norm(turn))

@@ -10,9 +10,8 @@ from atomfit.selection.completion import Selection
 from atomfit.structure.elements import Element, typical
 from atomfit.structure.neighbours import shell_distance
 from atomfit.support.errors import Doubt
-from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding
-from atomfit.verdict.limits import level_above, level_outside, part
+from atomfit.verdict.limits import LIMITS, level_above, level_outside, part
 
 
 def bond_ratio(positions: Float[np.ndarray, "n d"], element: Element) -> float:
@@ -38,14 +37,14 @@ def bonds(ratio: float, atoms: int, elements: Sequence[Element], size: str, opti
     ordered = sorted(elements, key=lambda one: one.shell_distance)
     expected = float(np.clip(measured, ordered[0].shell_distance, ordered[-1].shell_distance))
     ratio = measured / expected
-    low, high = limits.BONDS_DOUBTFUL
+    low, high = LIMITS.bonds_doubtful
     # A mean of few bonds is uncertain.
-    slack = limits.BONDS_OF_ONE / max(atoms, 1) ** 0.5
-    level = level_outside(ratio, (low - slack, high + slack), limits.BONDS_BAD)
+    slack = LIMITS.bonds_of_one / max(atoms, 1) ** 0.5
+    level = level_outside(ratio, (low - slack, high + slack), LIMITS.bonds_bad)
     if level == "good":
         return []
     # So few may have no neighbours.
-    scattered = ratio > limits.BONDS_BAD[1] and atoms <= limits.BONDS_NEED
+    scattered = ratio > LIMITS.bonds_bad[1] and atoms <= LIMITS.bonds_need
     kind = ordered[-1 if ratio > 1 else 0].symbol
     return [
         Finding(
@@ -70,10 +69,10 @@ def disorder(gap: float, esd: float, element: Element) -> list[Finding]:
     - `esd`: median standard uncertainty of positions (Å).
     - `element`: that was given.
     """
-    level = level_above(gap, limits.GAP_DOUBTFUL, limits.GAP_BAD)
+    level = level_above(gap, LIMITS.gap_doubtful, LIMITS.gap_bad)
     if level == "good":
         return []
-    if np.sqrt(2) * esd > limits.GAP_FILLED * element.shell_distance:
+    if np.sqrt(2) * esd > LIMITS.gap_filled * element.shell_distance:
         level = "doubtful"
     return [
         Finding(
@@ -97,8 +96,8 @@ def removal(removed: float, atoms: int, clear: float) -> list[Finding]:
 
     However many maxima of noise were looked at: what noise is not expected to reach is an atom.
     """
-    level = level_above(removed, limits.REMOVED_DOUBTFUL, limits.REMOVED_BAD)
-    if level == "good" or clear > 1 - limits.UNSUPPORTED_DOUBTFUL:
+    level = level_above(removed, LIMITS.removed_doubtful, LIMITS.removed_bad)
+    if level == "good" or clear > 1 - LIMITS.unsupported_doubtful:
         return []
     return [
         Finding(
@@ -119,7 +118,7 @@ def unsupported(share: float, atoms: int, data: str) -> list[Finding]:
     - `share`, `atoms`: part of the atoms, and how many there are.
     - `data`: "map" or "images".
     """
-    level = level_above(share, limits.UNSUPPORTED_DOUBTFUL, limits.UNSUPPORTED_BAD)
+    level = level_above(share, LIMITS.unsupported_doubtful, LIMITS.unsupported_bad)
     if level == "good":
         return []
     return [
@@ -134,7 +133,7 @@ def unsupported(share: float, atoms: int, data: str) -> list[Finding]:
 
 def undetermined(share: float, atoms: int) -> list[Finding]:
     """Whether there are atoms of whose place the data say nothing."""
-    level = level_above(share, limits.UNDETERMINED_DOUBTFUL, limits.UNDETERMINED_BAD)
+    level = level_above(share, LIMITS.undetermined_doubtful, LIMITS.undetermined_bad)
     if level == "good":
         return []
     return [
@@ -178,7 +177,7 @@ def uncertain(median: float, element: Element) -> list[Finding]:
     - `element`: that was given.
     """
     ratio = median / element.neighbour_distance
-    level = level_above(ratio, limits.UNCERTAIN_DOUBTFUL, limits.UNCERTAIN_BAD)
+    level = level_above(ratio, LIMITS.uncertain_doubtful, LIMITS.uncertain_bad)
     if level == "good":
         return []
     return [

@@ -6,54 +6,124 @@ plausible: what they mean is known beforehand (a factor of noise, the width of a
 element's.
 """
 
+from dataclasses import dataclass
+from typing import final
+
 from atomfit.verdict.findings import Level
 
-#: Mean distance of the first shell in that of the bulk: 0.99 to 1.038 in right maps, 1.033 in icosahedra.
-BONDS_DOUBTFUL = (0.955, 1.045)
-#: Added for the bonds of one atom, less for more: two standard deviations of bonds that scatter by 4 %.
-BONDS_OF_ONE = 0.04
-BONDS_BAD = (0.85, 1.15)
-#: So many atoms or fewer, far from each other, may stand alone.
-BONDS_NEED = 3
-#: What lengths of two models may differ by. Heat expands metals by 2 to 3 % before they melt, hydrogen does
-#: palladium by 3.5 %; crystals that grow on each other differ by up to 5 %; voxel sizes are wrong by any
-#: factor. Noise of 0.3 Å in one of two models makes 1.2 % at most (tests/statistics/test_magnification.py).
-SIZES_DOUBTFUL, SIZES_BAD = 0.03, 0.06
-#: Part of the common pairs of two models that are of two elements.
-ELEMENTS_DOUBTFUL, ELEMENTS_BAD = 0.1, 0.5
-#: Brightness of light atoms in that of heavier ones: images by electrons that were scattered far have them
-#: fainter, by 10 % even for neighbours among the elements of a period.
-LIGHT_BRIGHTER = (1.05, 1.3)
-#: Density of pairs between the first two shells in that of the first.
-GAP_DOUBTFUL, GAP_BAD = 0.45, 0.55
-#: Standard uncertainty of a distance, in that of the first shell, with which real atoms fill that gap.
-GAP_FILLED = 0.06
-#: Pearson's correlation of model and denoised map around the atoms.
-CORRELATION_DOUBTFUL, CORRELATION_BAD = 0.7, 0.4
-#: The same of model and images, where what is left is no noise; below the last it is nothing at all.
-IMAGES_DOUBTFUL, IMAGES_BAD, CORRELATION_NONE = 0.6, 0.4, 0.1
-#: What a model leaves beside noise of a gain that was given, in squares.
-GAIN_DOUBTFUL, GAIN_BAD = (0.7, 1.5), (0.4, 3.0)
-#: Part of the atoms that the data speak against, and that are kept.
-UNSUPPORTED_DOUBTFUL, UNSUPPORTED_BAD = 0.1, 0.5
-#: Part of the atoms that are as bright as those of another element.
-OF_ANOTHER_BAD = 0.3
-#: Part of the atoms that went to the limit of their move or width.
-AT_BOUND_DOUBTFUL, AT_BOUND_BAD = 0.1, 0.5
-#: Part of the atoms that were taken away again as noise.
-REMOVED_DOUBTFUL, REMOVED_BAD = 0.6, 0.9
-#: Median standard uncertainty of positions in distances between neighbours.
-UNCERTAIN_DOUBTFUL, UNCERTAIN_BAD = 0.1, 0.25
-#: Part of the atoms without a standard uncertainty of their position, where others have one.
-UNDETERMINED_DOUBTFUL, UNDETERMINED_BAD = 0.02, 0.3
-#: Standard deviation of an atom's image in distances between neighbours: 0.06 to 0.27 in series that were
-#: tried, 1.2 in that of a ball; those of neighbours have one maximum from 0.5 on.
-WIDTH_DOUBTFUL, WIDTH_BAD = 0.4, 0.6
-#: Part of the atoms that the edge of what was measured cuts through.
-CUT_DOUBTFUL = 0.03
-#: Drift that was not allowed for: what it moves atoms by in their standard uncertainty, and itself in
-#: distances between neighbours.
-DRIFT_DOUBTFUL, DRIFT_BAD = 0.5, 0.2
+
+@final
+@dataclass(frozen=True)
+class VerdictLimits:
+    """Thresholds of verdicts; a pair of names is for what is doubtful, and for what is bad.
+
+    **Fields:**
+
+    - `bonds_doubtful`, `bonds_bad`: mean distance of the first shell in that of the bulk: 0.99 to 1.038 in
+        right maps, 1.033 in icosahedra.
+    - `bonds_of_one`: added for the bonds of one atom, less for more: two standard deviations of bonds that
+        scatter by 4 %.
+    - `bonds_need`: so many atoms or fewer, far from each other, may stand alone.
+    - `light_brighter`: brightness of light atoms in that of heavier ones: images by electrons that were
+        scattered far have them fainter, by 10 % even for neighbours among the elements of a period.
+    - `of_another_sure`, `of_another_bad`: how probable it must be that an atom is of another element, and
+        the part of the atoms that are.
+    - `gap_doubtful`, `gap_bad`: density of pairs between the first two shells in that of the first.
+    - `gap_filled`: standard uncertainty of a distance, in that of the first shell, with which real atoms
+        fill that gap.
+    - `correlation_doubtful`, `correlation_bad`: Pearson's correlation of model and denoised map around the
+        atoms.
+    - `images_doubtful`, `images_bad`: the same of model and images, where what is left is no noise;
+    - `correlation_none`: below this it is nothing at all.
+    - `gain_doubtful`, `gain_bad`: what a model leaves beside noise of a gain that was given, in squares.
+    - `unsupported_doubtful`, `unsupported_bad`: part of the atoms that the data speak against, and that are
+        kept.
+    - `at_bound_doubtful`, `at_bound_bad`: part of the atoms that went to the limit of their move or width.
+    - `removed_doubtful`, `removed_bad`: part of the atoms that were taken away again as noise.
+    - `uncertain_doubtful`, `uncertain_bad`: median standard uncertainty of positions in distances between
+        neighbours.
+    - `undetermined_doubtful`, `undetermined_bad`: part of the atoms without a standard uncertainty of their
+        position, where others have one.
+    - `width_doubtful`, `width_bad`: standard deviation of an atom's image in distances between neighbours:
+        0.06 to 0.27 in series that were tried, 1.2 in that of a ball; those of neighbours have one maximum
+        from 0.5 on.
+    - `cut_doubtful`: part of the atoms that the edge of what was measured cuts through.
+    - `drift_doubtful`, `drift_bad`: drift that was not allowed for: what it moves atoms by in their
+        standard uncertainty, and itself in distances between neighbours.
+    - `turned_medians`, `turned_least`, `turned_wrong`: a view was turned far if by so many medians of all
+        (of normal turns about three axes, six deviations of one) and by at least the second (degrees),
+        which mechanics may have; none is off by the third.
+    - `sizes_doubtful`, `sizes_bad`: what lengths of two models may differ by. Heat expands metals by 2 to 3
+        % before they melt, hydrogen does palladium by 3.5 %; crystals that grow on each other differ by up
+        to 5 %; voxel sizes are wrong by any factor. Noise of 0.3 Å in one of two models makes 1.2 % at most
+        (tests/statistics/test_magnification.py).
+    - `elements_doubtful`, `elements_bad`: part of the common pairs of two models that are of two elements.
+    - `common_few`, `common_hardly_any`: fewer common atoms, of the smaller model's, are hardly those of one
+        particle; still fewer are not. Of the larger model's, fewer than the second say nothing of it, and
+        any piece of a crystal lies on another one.
+    - `chance`: models that chance lays on each other as well with this probability are any two models.
+    - `chance_atoms`: fewer atoms may be those of one particle, and cannot show it.
+    - `copy`: displacements so much smaller than their error bars are those of a copy, by rounding.
+    - `excess`, `excess_errors`: the logarithm of what error bars are wrong by exceeds the first, and so
+        many standard uncertainties.
+    - `together`, `errors`: neighbours share this part of their displacements, and so many standard
+        uncertainties, if atoms moved.
+    - `one_factor`: below this probability chi-squares do not scatter as one wrong factor would have it.
+    """
+
+    bonds_doubtful: tuple[float, float] = (0.955, 1.045)
+    bonds_bad: tuple[float, float] = (0.85, 1.15)
+    bonds_of_one: float = 0.04
+    bonds_need: int = 3
+    light_brighter: tuple[float, float] = (1.05, 1.3)
+    of_another_sure: float = 0.99
+    of_another_bad: float = 0.3
+    gap_doubtful: float = 0.45
+    gap_bad: float = 0.55
+    gap_filled: float = 0.06
+    correlation_doubtful: float = 0.7
+    correlation_bad: float = 0.4
+    images_doubtful: float = 0.6
+    images_bad: float = 0.4
+    correlation_none: float = 0.1
+    gain_doubtful: tuple[float, float] = (0.7, 1.5)
+    gain_bad: tuple[float, float] = (0.4, 3.0)
+    unsupported_doubtful: float = 0.1
+    unsupported_bad: float = 0.5
+    at_bound_doubtful: float = 0.1
+    at_bound_bad: float = 0.5
+    removed_doubtful: float = 0.6
+    removed_bad: float = 0.9
+    uncertain_doubtful: float = 0.1
+    uncertain_bad: float = 0.25
+    undetermined_doubtful: float = 0.02
+    undetermined_bad: float = 0.3
+    width_doubtful: float = 0.4
+    width_bad: float = 0.6
+    cut_doubtful: float = 0.03
+    drift_doubtful: float = 0.5
+    drift_bad: float = 0.2
+    turned_medians: float = 4.0
+    turned_least: float = 3.0
+    turned_wrong: float = 10.0
+
+    sizes_doubtful: float = 0.03
+    sizes_bad: float = 0.06
+    elements_doubtful: float = 0.1
+    elements_bad: float = 0.5
+    common_few: float = 0.5
+    common_hardly_any: float = 0.2
+    chance: float = 0.01
+    chance_atoms: int = 4
+    copy: float = 1e-6
+    excess: float = 0.1
+    excess_errors: float = 3.0
+    together: float = 0.2
+    errors: float = 4.0
+    one_factor: float = 1e-3
+
+
+LIMITS = VerdictLimits()
 
 
 def part(count: float, of: int) -> float:

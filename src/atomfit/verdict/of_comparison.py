@@ -16,25 +16,11 @@ import numpy as np
 from atomfit.statistics.comparison import Comparison, Model
 from atomfit.structure.elements import UNKNOWN, element
 from atomfit.support.units import odd_unit
-from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding, Verdict
-from atomfit.verdict.limits import level_above, part
+from atomfit.verdict.limits import LIMITS, level_above, part
 
-#: Fewer common atoms, of the smaller model's, are hardly those of one particle; still fewer are not. Of the
-#: larger model's, fewer than the second say nothing of it, and any piece of a crystal lies on another one.
-FEW, HARDLY_ANY = 0.5, 0.2
-#: Models that chance lays on each other as well with this probability are any two models.
-_AT_RANDOM = 0.01
-#: Fewer atoms may be those of one particle, and cannot show it.
-_TELLING = 4
 #: Lengths of two models that are so nearly in the ratio of two elements' may be those of these.
 _OF_ELEMENTS = 0.015
-#: Displacements so much smaller than their error bars are those of a copy, by rounding.
-COPY = 1e-6
-#: Neighbours share this part of their displacements, and so many standard uncertainties, if atoms moved.
-_TOGETHER, _ERRORS = 0.2, 4.0
-#: Below this probability chi-squares do not scatter as one wrong factor would have it.
-_UNLIKELY = 1e-3
 
 Cause = Literal["too large", "atoms moved together", "some atoms moved", "either"]
 
@@ -78,20 +64,20 @@ def _few(c: Comparison, explained: bool) -> list[Finding]:
     - `explained`: whether their size is found to be another.
     """
     common, smaller, larger = c.count("common"), *sorted((len(c.a), len(c.b)))
-    if _share(c) < FEW:
+    if _share(c) < LIMITS.common_few:
         here, there = c.magnification.neighbours
         apart = f" (neighbours are {here:.3g} Å apart in {c.a.name}, and {there:.3g} in {c.b.name})"
-        unlike = min(here, there) > 0 and abs(np.log(there / here)) > limits.SIZES_BAD
+        unlike = min(here, there) > 0 and abs(np.log(there / here)) > LIMITS.sizes_bad
         told = apart if unlike and not explained else ""
         return [
             Finding(
                 "few-common",
-                "bad" if _share(c) < HARDLY_ANY else "doubtful",
+                "bad" if _share(c) < LIMITS.common_hardly_any else "doubtful",
                 f"only {common} of {smaller} atoms are common",
                 f"are they one particle? check the units of both{told}, and which atoms were left out",
             )
         ]
-    if common < HARDLY_ANY * larger:
+    if common < LIMITS.common_hardly_any * larger:
         return [
             Finding(
                 "few-common",
@@ -105,12 +91,12 @@ def _few(c: Comparison, explained: bool) -> list[Finding]:
 
 def _chance(c: Comparison) -> list[Finding]:
     """Whether any two models agree as well."""
-    if c.chance.probability <= _AT_RANDOM or _share(c) < HARDLY_ANY:
+    if c.chance.probability <= LIMITS.chance or _share(c) < LIMITS.common_hardly_any:
         return []
     return [
         Finding(
             "chance",
-            "bad" if min(len(c.a), len(c.b)) >= _TELLING else "doubtful",
+            "bad" if min(len(c.a), len(c.b)) >= LIMITS.chance_atoms else "doubtful",
             f"{_share(c):.0%} of {min(len(c.a), len(c.b))} atoms are common, and {c.chance.common:.0%} "
             "would be if the models were laid on each other at random; they lie no nearer than so",
             "nothing shows that they are models of one particle: check both",
@@ -136,8 +122,12 @@ def _size(c: Comparison) -> list[Finding]:
     """Whether one model is the other at another size."""
     found = c.magnification
     off = abs(np.log(found.ratio)) if found.ratio > 0 else 0.0
-    level = level_above(off, limits.SIZES_DOUBTFUL, limits.SIZES_BAD)
-    if level == "good" or off < _ERRORS * found.esd / found.ratio or found.chance.probability > _AT_RANDOM:
+    level = level_above(off, LIMITS.sizes_doubtful, LIMITS.sizes_bad)
+    if (
+        level == "good"
+        or off < LIMITS.errors * found.esd / found.ratio
+        or found.chance.probability > LIMITS.chance
+    ):
         return []
     here, there = found.neighbours
     kinds = [_main_element(model) for model in (c.a, c.b)]
@@ -172,7 +162,7 @@ def _unlike(c: Comparison) -> int:
 def _elements(c: Comparison) -> list[Finding]:
     """Whether atoms that are common are of one element."""
     pairs, unlike = sum(c.elements.values()), _unlike(c)
-    level = level_above(part(unlike, pairs), limits.ELEMENTS_DOUBTFUL, limits.ELEMENTS_BAD)
+    level = level_above(part(unlike, pairs), LIMITS.elements_doubtful, LIMITS.elements_bad)
     if level == "good":
         return []
     return [
@@ -196,14 +186,14 @@ def changes_of_element(c: Comparison, most: int = 3) -> str:
 def cause_of_excess(c: Comparison) -> Cause | None:
     """Why displacements are not as large as error bars say; None if they are, or nothing was tested."""
     value, esd = c.scale.value, c.scale.esd
-    if not value >= COPY or abs(np.log(value)) <= 3 * esd / value + 0.1:
+    if not value >= LIMITS.copy or abs(np.log(value)) <= LIMITS.excess_errors * esd / value + LIMITS.excess:
         return None
     if value < 1:
         return "too large"
     shared, error = c.coherence
-    if shared > max(_TOGETHER, _ERRORS * error):
+    if shared > max(LIMITS.together, LIMITS.errors * error):
         return "atoms moved together"
-    return "some atoms moved" if c.one_factor < _UNLIKELY else "either"
+    return "some atoms moved" if c.one_factor < LIMITS.one_factor else "either"
 
 
 def _error_bars(c: Comparison, cause: Cause) -> Finding:

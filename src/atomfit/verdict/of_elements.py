@@ -13,12 +13,11 @@ from jaxtyping import Float, Int
 
 from atomfit.selection.species import assign
 from atomfit.structure.elements import Element, symbol_of
-from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding
-from atomfit.verdict.limits import level_above
+from atomfit.verdict.limits import LIMITS, level_above
 
-#: How probable it must be that an atom is of another element; how many are named.
-_SURE, _NAMED = 0.99, 10
+#: How many atoms are named.
+_NAMED = 10
 
 
 def lacking_elements(elements: Sequence[Element], numbers: Int[np.ndarray, " n"]) -> list[Finding]:
@@ -57,7 +56,7 @@ def bright_for_light(
     means = [float(np.median(amplitudes[numbers == one.number])) for one in there]
     findings = []
     for (light, less), (heavy, more) in pairwise(zip(there, means, strict=True)):
-        level = level_above(less / more if more > 0 else 1.0, *limits.LIGHT_BRIGHTER)
+        level = level_above(less / more if more > 0 else 1.0, *LIMITS.light_brighter)
         if level != "good":
             findings.append(
                 Finding(
@@ -88,7 +87,7 @@ def of_another_element(
     """
     alike = np.ones(len(numbers))
     found = assign(brightness, alike, alike, elements)
-    others = np.flatnonzero((found.numbers != numbers) & (found.probabilities > _SURE))
+    others = np.flatnonzero((found.numbers != numbers) & (found.probabilities > LIMITS.of_another_sure))
     if found.lacking or not len(others):
         return []
     named = ", ".join(
@@ -99,7 +98,7 @@ def of_another_element(
     return [
         Finding(
             "elements",
-            level_above(len(others) / len(numbers), 0.0, limits.OF_ANOTHER_BAD),
+            level_above(len(others) / len(numbers), 0.0, LIMITS.of_another_bad),
             f"{len(others)} of {len(numbers)} atoms are as bright as those of another element: atom "
             f"{named}{more}",
             "correct their elements in the start, and fit again",

@@ -15,7 +15,6 @@ from atomfit.selection.completion import Selection
 from atomfit.structure.elements import Element, typical
 from atomfit.structure.neighbours import shell_gap
 from atomfit.support.errors import Doubt
-from atomfit.verdict import limits
 from atomfit.verdict.common import (
     bond_ratio,
     bonds,
@@ -31,7 +30,7 @@ from atomfit.verdict.common import (
     unsupported,
 )
 from atomfit.verdict.findings import Finding, Verdict
-from atomfit.verdict.limits import level_above, level_outside, part
+from atomfit.verdict.limits import LIMITS, level_above, level_outside, part
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ def judge_images(
 
 
 def _resolved(width: float) -> list[Finding]:
-    level = level_above(width, limits.WIDTH_DOUBTFUL, limits.WIDTH_BAD)
+    level = level_above(width, LIMITS.width_doubtful, LIMITS.width_bad)
     if level == "good":
         return []
     return [
@@ -191,7 +190,7 @@ def contradicted(expectations: Iterable[Expectation], coupled: bool = False) -> 
     return [
         Finding(
             "known",
-            level_above(one.against, 0.0, limits.UNSUPPORTED_BAD) if one.against else "doubtful",
+            level_above(one.against, 0.0, LIMITS.unsupported_bad) if one.against else "doubtful",
             f"the images contradict what was said to be known of {one.kind}: chi-square of that is "
             f"{one.ratio:.3g} times what it should be, and {one.against:.0%} of them contradict it alone",
             f"what was known is wrong or too narrow: {otherwise[one.kind]}",
@@ -220,7 +219,7 @@ def _chi_square(images: Float[np.ndarray, "v rows columns"], fit: TiltFit) -> fl
 
 def _gain(chi_square: float) -> list[Finding]:
     """Whether noise is as large as a gain that was given makes it: error bars are as wrong as it is."""
-    level = level_outside(chi_square, limits.GAIN_DOUBTFUL, limits.GAIN_BAD)
+    level = level_outside(chi_square, LIMITS.gain_doubtful, LIMITS.gain_bad)
     if level == "good":
         return []
     problem = f"what the model leaves has {chi_square:.3g} times the variance of noise of the gain given"
@@ -232,10 +231,10 @@ def _agreement(measures: ImageMeasures, excess: float) -> list[Finding]:
 
     It is hardly any where a few atoms stand out clearly from large images of noise.
     """
-    least = 0.0 if measures.clear > 1 - limits.UNSUPPORTED_DOUBTFUL else limits.CORRELATION_NONE
+    least = 0.0 if measures.clear > 1 - LIMITS.unsupported_doubtful else LIMITS.correlation_none
     if excess <= COLOURED and measures.correlation > least:
         return []
-    level = level_above(-measures.correlation, -limits.IMAGES_DOUBTFUL, -limits.IMAGES_BAD)
+    level = level_above(-measures.correlation, -LIMITS.images_doubtful, -LIMITS.images_bad)
     if level == "good":
         return []
     return [

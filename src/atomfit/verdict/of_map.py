@@ -10,7 +10,8 @@ from atomfit.detection.detect import Detection
 from atomfit.detection.existence import Existence
 from atomfit.detection.resolution import MapResolution
 from atomfit.doubts.inspection import edge_level
-from atomfit.doubts.noise import CLEAR, noise_doubts
+from atomfit.doubts.limits import LIMITS as DOUBTS
+from atomfit.doubts.noise import noise_doubts
 from atomfit.doubts.shape import shape_doubts
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.resolution import NARROWER
@@ -23,7 +24,6 @@ from atomfit.structure.grid import DensityMap
 from atomfit.structure.neighbours import shell_gap
 from atomfit.structure.region import region_mask
 from atomfit.support.errors import Doubt
-from atomfit.verdict import limits
 from atomfit.verdict.common import (
     bond_ratio,
     bonds,
@@ -39,7 +39,7 @@ from atomfit.verdict.common import (
     unsupported,
 )
 from atomfit.verdict.findings import Finding, Verdict
-from atomfit.verdict.limits import level_above, part
+from atomfit.verdict.limits import LIMITS, level_above, part
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ def judge_map(built: BuiltAtoms) -> Verdict:
 
 def _cut(m: MapMeasures) -> list[Finding]:
     """Whether a mask or pad goes through the particle, beyond which there may be more of it."""
-    level = level_above(m.cut, limits.CUT_DOUBTFUL, 1.0)
+    level = level_above(m.cut, LIMITS.cut_doubtful, 1.0)
     if level == "good":
         return []
     return [
@@ -240,7 +240,7 @@ def _shape(built: BuiltAtoms) -> list[Finding]:
 
 def _noise(existence: Existence | None) -> list[Finding]:
     """Whether noise like the map would have as good atoms."""
-    if existence is None or existence.deviations > CLEAR:
+    if existence is None or existence.deviations > DOUBTS.noise_clear:
         return []
     doubts = noise_doubts(existence)
     if doubts:
@@ -257,7 +257,7 @@ def _noise(existence: Existence | None) -> list[Finding]:
 
 
 def _agreement(m: MapMeasures) -> list[Finding]:
-    level = level_above(-m.denoised_correlation, -limits.CORRELATION_DOUBTFUL, -limits.CORRELATION_BAD)
+    level = level_above(-m.denoised_correlation, -LIMITS.correlation_doubtful, -LIMITS.correlation_bad)
     if level == "good":
         return []
     return [
@@ -293,7 +293,7 @@ def _elements(built: BuiltAtoms) -> list[Finding]:
 
 def _bounded(m: MapMeasures) -> list[Finding]:
     findings = []
-    level = level_above(m.at_bound, limits.AT_BOUND_DOUBTFUL, limits.AT_BOUND_BAD)
+    level = level_above(m.at_bound, LIMITS.at_bound_doubtful, LIMITS.at_bound_bad)
     if level != "good":
         findings.append(
             Finding(

@@ -11,13 +11,9 @@ from jaxtyping import Bool, Float
 
 from atomfit.projection.unrefined import Unrefined
 from atomfit.projection.verdict import far_below, listed
-from atomfit.verdict import limits
 from atomfit.verdict.findings import Finding
-from atomfit.verdict.limits import level_above
+from atomfit.verdict.limits import LIMITS, level_above
 
-#: A view was turned far if by so many medians of all (of normal turns about three axes, six deviations of
-#: one) and by at least this (degrees), which mechanics may have; none is off by the last.
-_MEDIANS, _LEAST, _WRONG = 4.0, 3.0, 10.0
 _CHECK = "check their angles and centres and the order of images, or leave them out"
 
 
@@ -26,7 +22,7 @@ def undescribed(correlations: Float[np.ndarray, " v"]) -> list[Finding]:
     views = far_below(correlations)
     if not len(views):
         return []
-    none = bool(np.all(correlations[views] < limits.CORRELATION_NONE))
+    none = bool(np.all(correlations[views] < LIMITS.correlation_none))
     told, whole = ("does not describe", " at all") if none else ("disagrees with", "")
     return [
         Finding(
@@ -49,8 +45,8 @@ def turned(turns: Float[np.ndarray, "v 3"], fitted: Bool[np.ndarray, " v"]) -> l
     """
     sizes = np.where(fitted, np.linalg.norm(turns, axis=1), 0.0)
     median = float(np.median(sizes[fitted])) if fitted.any() else 0.0
-    far = np.flatnonzero(sizes > max(_LEAST, _MEDIANS * median))
-    if not np.any(sizes[far] > _WRONG):
+    far = np.flatnonzero(sizes > max(LIMITS.turned_least, LIMITS.turned_medians * median))
+    if not np.any(sizes[far] > LIMITS.turned_wrong):
         return []
     first = ", ".join(f"{k} ({sizes[k]:.1f}°)" for k in far[:10])
     more = f" and {len(far) - 10} more" if len(far) > 10 else ""
@@ -78,12 +74,12 @@ def drifted(shifts: Unrefined, views: int, error: float, distance: float) -> lis
     - `distance`: of neighbours (Å).
     """
     moved = shifts.rms * (2 / max(views, 1)) ** 0.5
-    if not shifts.clear or not moved > limits.DRIFT_DOUBTFUL * error:
+    if not shifts.clear or not moved > LIMITS.drift_doubtful * error:
         return []
     return [
         Finding(
             "drift",
-            level_above(shifts.rms / distance, 0.0, limits.DRIFT_BAD),
+            level_above(shifts.rms / distance, 0.0, LIMITS.drift_bad),
             f"images have drifted by {shifts.rms:.2g} Å (root mean square), and shifts were not refined: "
             f"atoms are off by about {moved:.2g} Å, and their error bars say {error:.2g} Å",
             "refine shifts as well (--refine shifts), or align the images",

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.detect import Detection, correlations_with_identical_atoms
-from atomfit.detection.mean_atom import CLOSEST, MeanAtom
+from atomfit.detection.limits import LIMITS
+from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.joint import JointFit
 from atomfit.optimisation.ended import Ended
 from atomfit.options.build import BuildOptions
@@ -118,7 +119,7 @@ def select_atoms(
     judged_only = replace(own, rounds=0)
 
     def completed(fit: JointFit, *stages: Stage[JointFit]) -> tuple[np.ndarray, JointFit, Selection]:
-        apart = CLOSEST * ready.element.neighbour_distance
+        apart = LIMITS.closest * ready.element.neighbour_distance
         return complete(detection.positions, fit, apart, stages, detection.rejected)
 
     # Shapes that a map does not determine may wander without end; those of one shape for all do not.

@@ -1,0 +1,59 @@
+"""Where selection says yes or no: its thresholds, in one place.
+
+Scores are in standard deviations of what noise makes. `experiments/thresholds` tells what each of them
+moves; one without a source was set when its test was made.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+
+@final
+@dataclass(frozen=True)
+class SelectionLimits:
+    """Thresholds of selection.
+
+    **Fields:**
+
+    - `lowest`: t₀, the score that candidates and decoys exceed.
+    - `even`: probability of being an atom at the cut.
+    - `unlike_others`: part of the atoms that may have any score.
+    - `expected_clear`: what noise is not expected to have so many of is an atom to begin with.
+    - `caution`: standard deviations by which a density of few scores is taken to be smaller.
+    - `gaussian_decoys`: decoys of Gaussian noise that are added to those found, for the scale of noise.
+    - `faintest`: no atom has a score below this part of the typical one: where noise is nothing, the
+        model's own small errors stand out from it.
+    - `faintest_in_disorder`: nor below this one, where noise cannot be measured and what the model lacks is
+        no noise. Chosen with all three parts of the tantalum film in view.
+    - `generous`: there this score is enough for a trial.
+    - `far`: a place is far from all atoms beyond this, in distances at which atoms are neighbours.
+    - `fewest_far`: bumps and hollows far from all atoms that are needed to tell how many there are.
+    - `promised`, `anyway`: a change may make chi-square larger by so many times what was promised, and by
+        this much (squared scores).
+    - `classes_decided`: by how much an information criterion must be smaller (Kass & Raftery 1995: "very
+        strong").
+    - `classes_apart`: least distance of two classes in their standard deviation (Ashman, Bird & Zepf 1994).
+    - `part_of_contrast`: least part of the contrast that atomic numbers let expect (of logarithms).
+    - `fewest_in_class`: atoms for each class, at least.
+    """
+
+    lowest: float = 2.5
+    even: float = 0.5
+    unlike_others: float = 1e-3
+    expected_clear: float = 0.01
+    caution: float = 1.5
+    gaussian_decoys: float = 5.0
+    faintest: float = 0.05
+    faintest_in_disorder: float = 0.6
+    generous: float = 3.0
+    far: float = 1.5
+    fewest_far: int = 20
+    promised: float = 1.5
+    anyway: float = 10.0
+    classes_decided: float = 10.0
+    classes_apart: float = 2.0
+    part_of_contrast: float = 1 / 3
+    fewest_in_class: int = 6
+
+
+LIMITS = SelectionLimits()

@@ -1,0 +1,87 @@
+"""Where statistics say yes or no: their thresholds, in one place.
+
+How wide a kernel is, or how much a far atom counts, are no thresholds and stay with what they are used for.
+`experiments/thresholds` tells what each of these moves; one without a source was set when its test was
+made.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+
+@final
+@dataclass(frozen=True)
+class StatisticsLimits:
+    """Thresholds of statistics.
+
+    **Fields:**
+
+    Structure, grains and lattices:
+
+    - `inside`: atoms with fewer neighbours are at the surface.
+    - `grain_tolerance`, `grain_loose`: a bond is a crystal's if it ends so near to where that one does, in
+        bond lengths; and beside a grain.
+    - `grain_explained`: a grain explains an atom if so many of its bonds are the grain's; a twin plane's
+        atoms have 9 of 12.
+    - `grain_misfit`: bonds of a proposing atom are off by less, in bond lengths (root mean square).
+    - `grain_worth`: a structure is taken before others that explain more, up to this part of theirs.
+    - `grain_atoms`: fewer make no grain.
+    - `grain_part`: of many atoms, grains hold at least this part: a glass has fragments without end.
+    - `grain_fragment`: an open network has fragments of a crystal as large as this part of it (15 % in
+        amorphous silicon of 208 atoms, which was in view).
+    - `twin_bonds`: grains touch if so many bonds cross from one to the other.
+    - `twin_tolerance`: a turn is that of a twin if it differs by no more (degrees).
+    - `lattice_atoms`: fewer determine no lattice with errors.
+    - `one_lattice`: one describes a particle if so large a part of the atoms inside lies on it.
+
+    Strain and depth:
+
+    - `strain_error`: strain that is known worse is not given.
+    - `strain_atoms`: fewer determine no linear field with an error.
+    - `depth_atoms`: fewer are not fitted.
+
+    Models compared:
+
+    - `frames_agree`: frames agree if so large a part of the smaller model's atoms is near one of the other.
+    - `spacing_unlike`: neighbour distances of one particle do not differ by this factor.
+    - `near`: pairs lie nearer than this, in neighbour distances.
+    - `by_noise`: a pair whose displacement noise has with less probability is left out of the motion.
+    - `equal_atoms`, `equal_noise`: differences of logarithms, and of noise in its standard errors, up to
+        which orientations are equal (Vuong 1989).
+    - `displaced`: how far an atom may have moved, in neighbour distances.
+    - `size_worth`: logarithm of a ratio of neighbours' distances below which no other size is tried.
+    - `size_chance`: models of another size lie on each other by chance with less probability.
+    - `size_pairs`: pairs that a ratio follows from, at least.
+    """
+
+    inside: int = 10
+    grain_tolerance: float = 0.2
+    grain_loose: float = 0.35
+    grain_explained: float = 0.8
+    grain_misfit: float = 0.15
+    grain_worth: float = 0.1
+    grain_atoms: int = 4
+    grain_part: float = 0.005
+    grain_fragment: float = 0.2
+    twin_bonds: int = 6
+    twin_tolerance: float = 8.0
+    lattice_atoms: int = 8
+    one_lattice: float = 0.9
+
+    strain_error: float = 0.02
+    strain_atoms: int = 8
+    depth_atoms: int = 20
+
+    frames_agree: float = 0.5
+    spacing_unlike: float = 1.8
+    near: float = 0.3
+    by_noise: float = 1e-3
+    equal_atoms: float = 3.0
+    equal_noise: float = 2.5
+    displaced: float = 1.2
+    size_worth: float = 0.02
+    size_chance: float = 1e-3
+    size_pairs: int = 4
+
+
+LIMITS = StatisticsLimits()

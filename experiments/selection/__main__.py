@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from atomfit.detection.detect import detect
-from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.limits import LIMITS
 from atomfit.detection.peaks import local_maxima
 from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.io.mrc import read_map
@@ -116,7 +116,7 @@ def ladder() -> Iterator[str]:
 def _f1s(case: Simulation) -> tuple[float, float, float]:
     mine, paper = (build(case.map, "Pt", **options) for options in ({}, PAPER | {"fit": "log"}))
     detection = detect(case.map, PT)
-    voxels = local_maxima(detection.denoised, 0.0, CLOSEST * PT.neighbour_distance)
+    voxels = local_maxima(detection.denoised, 0.0, LIMITS.closest * PT.neighbour_distance)
     picks = case.map.grid.positions_of(voxels)
     return (
         match(mine.positions, case.positions).f1,

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from atomfit.detection.existence import FEWEST_ATOMS, Existence, existence
+from atomfit.detection.existence import Existence, existence
+from atomfit.detection.limits import LIMITS as DETECTION
 from atomfit.detection.surrogates import Texture
 from atomfit.doubts.inspection import inspect
-from atomfit.doubts.noise import CLEAR, beside_noise
+from atomfit.doubts.limits import LIMITS
+from atomfit.doubts.noise import beside_noise
 from atomfit.doubts.spacing import maxima
 from atomfit.report.check import describe
 from atomfit.simulation import Simulation
@@ -107,7 +109,7 @@ def test_atoms_without_order_are_told_from_noise_like_them() -> None:
     density = as_map(values)
     found = beside_noise(density, PT.neighbour_distance)
     assert found is not None
-    assert found.deviations > CLEAR
+    assert found.deviations > LIMITS.noise_clear
     assert inspect(density, PT).usable
 
 
@@ -120,7 +122,7 @@ def test_noise_that_can_be_measured_is_left_to_the_fit(small: Simulation) -> Non
 
 
 def test_a_few_atoms_are_not_judged(small: Simulation) -> None:
-    few = small.positions[: FEWEST_ATOMS - 1]
+    few = small.positions[: DETECTION.existence_atoms - 1]
     assert existence(small.map, few, 0.25, PT.neighbour_distance) is None
     empty = small.map.with_values(np.zeros_like(small.map.values))
     assert existence(empty, small.positions, 0.25, PT.neighbour_distance) is None

@@ -7,7 +7,7 @@ import pytest
 
 from atomfit import build
 from atomfit.detection.detect import Detection, detect
-from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.limits import LIMITS
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.selection.completion import Selection, Stage, complete
 from atomfit.selection.evidence import Decoys
@@ -17,7 +17,7 @@ from atomfit.structure.elements import element
 from atomfit.structure.matching import match
 
 PT = element("Pt")
-APART = CLOSEST * PT.neighbour_distance
+APART = LIMITS.closest * PT.neighbour_distance
 
 
 @pytest.fixture(scope="module")

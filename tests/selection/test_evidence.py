@@ -8,7 +8,8 @@ import pytest
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.joint import JointFit, fit_jointly
 from atomfit.gaussians.overlaps import derivatives_of_gaussian
-from atomfit.selection.evidence import LOWEST, Decoys, likelihood_ratios
+from atomfit.selection.evidence import Decoys, likelihood_ratios
+from atomfit.selection.limits import LIMITS
 from atomfit.simulation import simulate
 from atomfit.structure.elements import element
 from noise_maxima import heights_of_maxima
@@ -22,9 +23,9 @@ def _field() -> np.ndarray:
 
 
 def maxima(rng: np.random.Generator, n: int, scale: float = 1.0) -> np.ndarray:
-    """Heights of so many maxima of noise above `LOWEST`, of a field that is so loud."""
+    """Heights of so many maxima of noise above t₀, of a field that is so loud."""
     heights = scale * _field()
-    return rng.choice(heights[heights > LOWEST], n)
+    return rng.choice(heights[heights > LIMITS.lowest], n)
 
 
 @pytest.mark.slow
@@ -68,7 +69,7 @@ def test_frozen_amplitudes_have_no_evidence() -> None:
 @pytest.mark.parametrize("scale", [1.0, 1.5, 3.0])
 def test_the_tail_of_decoys_is_found(scale: float) -> None:
     """Over forty fields of 400 maxima: the tail of one holds about forty, too few to judge by."""
-    high = LOWEST + scale
+    high = LIMITS.lowest + scale
     expected = found = 0.0
     for seed in range(40):
         heights = maxima(np.random.default_rng(seed), 400, scale)
@@ -87,7 +88,7 @@ def test_rates_are_what_was_asked_for(rate: float) -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         atoms, noise = rng.normal(4.5, 1, 300), maxima(rng, 80)
-        found = np.concatenate([atoms[atoms > LOWEST], noise])
+        found = np.concatenate([atoms[atoms > LIMITS.lowest], noise])
         decoys = Decoys.of_hollows(maxima(rng, 80), 80.0)
         cut = decoys.cut(found, rate)
         false += int(np.sum(noise >= cut))
@@ -113,7 +114,7 @@ def test_the_cut_lies_between_atoms_and_noise() -> None:
     assert clear < 10
     # Among atoms that are hardly louder than noise more is risked.
     faint = decoys.even(np.concatenate([rng.normal(5, 1, 300), noise]))
-    assert LOWEST < faint < clear
+    assert LIMITS.lowest < faint < clear
 
 
 @pytest.mark.parametrize("scale", [1.5, 2.2])
@@ -136,6 +137,6 @@ def test_what_is_too_faint_tells_how_much_of_the_rest_is_false(scale: float) -> 
 
 def test_no_decoys_is_no_certainty() -> None:
     none = Decoys.of_hollows(np.zeros(0), 0.0)
-    assert float(none.expected(LOWEST)) == 1
+    assert float(none.expected(LIMITS.lowest)) == 1
     assert np.isfinite(none.even(np.array([3.0, 10.0])))
     assert np.isfinite(none.cut(np.zeros(0), 0.01))

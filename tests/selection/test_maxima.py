@@ -5,7 +5,8 @@ import pytest
 from scipy.integrate import quad
 
 from atomfit.selection import maxima
-from atomfit.selection.evidence import LOWEST, Decoys
+from atomfit.selection.evidence import Decoys
+from atomfit.selection.limits import LIMITS
 from noise_maxima import EDGE, heights_of_maxima
 
 #: Width of the filter, and how far apart atoms are, in voxels that miss little of the tops.
@@ -15,8 +16,8 @@ FIELDS = 24
 
 @pytest.fixture(scope="module")
 def heights() -> np.ndarray:
-    """Of maxima above `LOWEST` in fields of white noise behind a Gaussian filter."""
-    return np.concatenate([heights_of_maxima(seed, WIDTH, APART, LOWEST) for seed in range(FIELDS)])
+    """Of maxima above t₀ in fields of white noise behind a Gaussian filter."""
+    return np.concatenate([heights_of_maxima(seed, WIDTH, APART, LIMITS.lowest) for seed in range(FIELDS)])
 
 
 @pytest.mark.parametrize("height", [0.5, 1.5, 2.5, 3.5])
@@ -42,16 +43,16 @@ def test_what_is_low_tells_of_maxima_far_up(heights: np.ndarray, source: str) ->
 
 
 def test_noise_has_the_scale_of_noise(heights: np.ndarray) -> None:
-    excess = float(np.mean(heights**2 - LOWEST**2)) / 2
-    assert maxima.scale(excess, LOWEST) == pytest.approx(1.0, abs=0.03)
+    excess = float(np.mean(heights**2 - LIMITS.lowest**2)) / 2
+    assert maxima.scale(excess, LIMITS.lowest) == pytest.approx(1.0, abs=0.03)
     # Were the number exp(-t²/2s²), s would be the root of that.
     assert excess > 1.2
 
 
 @pytest.mark.parametrize("s", [0.4, 1.0, 3.0, 20.0])
 def test_the_scale_of_an_excess_has_that_excess(s: float) -> None:
-    excess = s**2 * float(maxima.mean_excess(LOWEST / s))
-    assert maxima.scale(excess, LOWEST) == pytest.approx(s, rel=1e-3)
+    excess = s**2 * float(maxima.mean_excess(LIMITS.lowest / s))
+    assert maxima.scale(excess, LIMITS.lowest) == pytest.approx(s, rel=1e-3)
 
 
 @pytest.mark.parametrize("u", [0.3, 2.0, 4.6, 5.0, 7.0])

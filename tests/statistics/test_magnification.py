@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.simulation.particles import particle
 from atomfit.statistics.comparison import Model, compare
-from atomfit.verdict import limits
+from atomfit.verdict.limits import LIMITS
 
 SITES = particle("sphere", "Pt", 201, 0, 3.92)
 
@@ -23,7 +23,7 @@ def test_noise_of_one_model_changes_no_size(noise: float, largest: float) -> Non
         noisy = SITES + np.random.default_rng(seed).normal(0, noise, SITES.shape)
         found = compare(model(SITES), model(noisy)).magnification
         off.append((found.ratio - 1) / found.esd)
-        assert abs(found.ratio - 1) < largest < limits.SIZES_DOUBTFUL
+        assert abs(found.ratio - 1) < largest < LIMITS.sizes_doubtful
     assert np.sqrt(np.mean(np.square(off))) == pytest.approx(1, abs=0.8)
 
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import atomfit
 from atomfit.cli import app
 from atomfit.files.build import _viewable_map
+from atomfit.files.thresholds import thresholds
 from atomfit.io.models import read_model
 from atomfit.io.mrc import read_map, write_map
 from atomfit.io.tables import COLUMNS, REJECTED_COLUMNS
@@ -183,6 +184,7 @@ def test_summary_and_run_record(run: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     assert record["versions"]["atomfit"] == atomfit.__version__
     assert record["options"]["element"] == "Pt"
+    assert record["thresholds"] == json.loads(json.dumps(thresholds()))
     assert record["device"]["platform"] == "cpu"
     assert len(record["input"]["sha256"]) == 64
     assert list(record["seconds"]) == [

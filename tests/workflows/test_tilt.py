@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import atomfit
 from atomfit.cli import app
+from atomfit.files.thresholds import thresholds
 from atomfit.files.tilt import PROBE_COLUMNS, TILT_COLUMNS
 from atomfit.io.image_stacks import write_images
 from atomfit.io.models import read_model
@@ -147,6 +148,7 @@ def test_the_summary_tells_of_views_that_were_held_out(run: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     # All atoms were drawn alike, and the images say so.
     assert record["options"]["displacements"] == "shared"
+    assert record["thresholds"] == json.loads(json.dumps(thresholds()))
     assert len(record["input"]["images"]["sha256"]) == 64
     assert {"images", "views", "start"} <= record["input"].keys()
     assert set(record["options"]) >= {field.name for field in fields(TiltOptions)}

@@ -12,6 +12,7 @@ import numpy as np
 from atomfit.detection.threshold import ThresholdSearch
 from atomfit.figures import load_matplotlib, require_matplotlib
 from atomfit.files.columns import depth_table, particle, rejected_table, table
+from atomfit.files.thresholds import thresholds
 from atomfit.gaussians.fitted import region_correlation
 from atomfit.io.json_files import write_json
 from atomfit.io.manifest import is_copied
@@ -221,13 +222,14 @@ def _elements(result: "BuildResult") -> str | list[str]:
 
 
 def run_record(result: "BuildResult", writing: float) -> dict[str, Any]:
-    """How the result was made: versions, options, input, device and timings."""
+    """How the result was made: versions, options, thresholds, input, device and timings."""
     import jax
 
     device = jax.devices()[0]
     return {
         **made_by(LIBRARIES),
         "options": {"element": _elements(result)} | asdict(result.options),
+        "thresholds": thresholds(),
         "input": {
             "path": None if result.source.path is None else str(result.source.path.absolute()),
             "sha256": result.source.sha256,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from atomfit.files.columns import geometry_table, rejected_table
+from atomfit.files.thresholds import thresholds
 from atomfit.io.image_stacks import write_images
 from atomfit.io.json_files import write_json
 from atomfit.io.model_files import write_structures
@@ -308,7 +309,7 @@ def _quality(result: "TiltResult", which: np.ndarray) -> dict[str, float]:
 
 
 def run_record(result: "TiltResult", writing: float) -> dict[str, Any]:
-    """How the result was made: versions, options, inputs, device and timings."""
+    """How the result was made: versions, options, thresholds, inputs, device and timings."""
     import jax
 
     device, stack, options = jax.devices()[0], result.prepared.stack, result.options
@@ -321,6 +322,7 @@ def run_record(result: "TiltResult", writing: float) -> dict[str, Any]:
     return {
         **made_by(LIBRARIES),
         "options": {"element": [one.symbol for one in result.prepared.elements]} | asdict(options),
+        "thresholds": thresholds(),
         "input": {
             "images": {
                 "path": None if stack.path is None else str(stack.path.absolute()),

@@ -1,0 +1,24 @@
+"""The thresholds of all stages, as a run's record has them: another value would be another result."""
+
+from dataclasses import asdict
+from typing import Any
+
+from atomfit.detection import limits as detection
+from atomfit.doubts import limits as doubts
+from atomfit.selection import limits as selection
+from atomfit.statistics import limits as statistics
+from atomfit.verdict import limits as verdict
+
+#: Of each stage, as code reads them.
+STAGES: dict[str, Any] = {
+    "detection": detection.LIMITS,
+    "selection": selection.LIMITS,
+    "doubts": doubts.LIMITS,
+    "statistics": statistics.LIMITS,
+    "verdict": verdict.LIMITS,
+}
+
+
+def thresholds() -> dict[str, dict[str, Any]]:
+    """Their values, by stage and name."""
+    return {stage: asdict(limits) for stage, limits in STAGES.items()}

@@ -13,8 +13,8 @@ from atomfit.io.image_stacks import read_images
 from atomfit.io.models import read_model
 from atomfit.io.views import read_views
 from atomfit.options.tilt import ProbeKind
-from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries
+from atomfit.series.refinement import refine_against
 from atomfit.structure.elements import element
 from experiments.recording import markdown, record
 

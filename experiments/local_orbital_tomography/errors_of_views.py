@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.half_sets import compare_half_sets
-from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
+from atomfit.series.refinement import refine_against
 from atomfit.simulation.particles import particle
 from atomfit.structure.elements import element
 from experiments.local_orbital_tomography.__main__ import read_series

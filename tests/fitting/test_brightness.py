@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomfit.noise.brightness import weights_by_brightness
-from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries
+from atomfit.series.refinement import refine_against
 from simulated_series import PIXEL, planted
 
 

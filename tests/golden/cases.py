@@ -32,11 +32,11 @@ from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import measure_uncertainty
 from atomfit.projection.model import EachView, TiltModel
 from atomfit.projection.probe import make_probe
-from atomfit.projection.refinement import refine_against
-from atomfit.projection.result import result_of
-from atomfit.projection.stages import Run, Stage
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.rendering import Gaussians
+from atomfit.series.refinement import refine_against
+from atomfit.series.result import result_of
+from atomfit.series.stages import Run, Stage
 from atomfit.simulation import simulate
 from atomfit.simulation.series import projected
 from atomfit.structure.elements import element
@@ -198,13 +198,13 @@ def of_series(kind: str) -> Numbers:
         probe = make_probe(kind, run.reach, convergence=25.0)  # type: ignore[arg-type]
         model = eqx.tree_at(lambda m: m.probe, model, probe)
     if kind == "matrices":
-        from atomfit.projection.refinement import _with_matrices
+        from atomfit.series.refinement import _with_matrices
 
         model = _with_matrices(model)
     stage = Stage(kind, frozenset(every), frozenset(own), adjusted=kind in ("direct", "known"))
     posterior = run.posterior(model, stage, noise=0.01)
     told, free = objective(posterior)
-    ended: TiltModel = jax.tree.map(np.asarray, posterior.parametrisation(free))
+    ended: TiltModel = jax.tree.map(np.asarray, posterior.parametrisation.model(free))
     fit = result_of(run, ended, Minimum(free, told["objective"][0], np.zeros(1), Ended.CONVERGED))
     known = measure_uncertainty(FittedSeries.of(series, fit))
     return told | {

@@ -8,12 +8,11 @@ import pytest
 
 from atomfit.noise.likelihood import PoissonLoss
 from atomfit.projection.adjustment import adjustment
-from atomfit.projection.images import Camera
+from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import EachView, TiltModel, single
-from atomfit.projection.objective import series_of
 from atomfit.projection.probe import Probe, make_probe
-from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
+from atomfit.series.refinement import refine_against
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 
 SHAPE = (64, 64)

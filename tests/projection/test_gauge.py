@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from atomfit.projection.gauge import in_gauge
-from atomfit.projection.images import Camera
+from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import EachView, TiltModel, single
-from atomfit.projection.objective import series_of
 from atomfit.projection.probe import Probe
 from atomfit.structure.atoms import AnisotropicDisplacements, Atoms
 

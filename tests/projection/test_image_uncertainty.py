@@ -10,10 +10,10 @@ from atomfit.options.tilt import TiltDisplacements
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import measure_uncertainty
-from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.rendering import Gaussians
 from atomfit.selection.image_scores import scores_of_images
+from atomfit.series.refinement import refine_against
 from atomfit.simulation.series import projected
 from atomfit.structure.grid import Grid
 from atomfit.structure.scattering import GaussianMixture

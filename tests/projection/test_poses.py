@@ -7,9 +7,10 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import EachView, TiltModel, single
-from atomfit.projection.objective import Seen
-from atomfit.projection.poses import better_turns
 from atomfit.projection.probe import make_probe
+from atomfit.projection.views import Views
+from atomfit.series.objective import observed
+from atomfit.series.poses import better_turns
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 
 SHAPE, PIXEL = (40, 40), 0.5
@@ -38,13 +39,9 @@ def test_a_view_that_is_stuck_is_turned() -> None:
         rotation = rotations[k].as_matrix().astype(np.float32)
         images.append(np.asarray(draw_view(drawn, view, rotation, middle, camera)))
     noisy = np.stack(images) + np.std(images) * rng.normal(size=(views, *SHAPE))
-    seen = Seen(
-        noisy.astype(np.float32),
-        np.ones((views, *SHAPE), np.float32),
-        rotations.as_matrix().astype(np.float32),
-        np.tile(middle, (views, 1)),
-    )
-    turns, changed = better_turns(model, seen, camera)
+    views_given = Views(rotations.as_matrix(), np.tile(middle, (views, 1)))
+    seen = observed(noisy, np.ones((views, *SHAPE)), views_given, camera, model)
+    turns, changed = better_turns(model, seen)
     assert changed == 1
     np.testing.assert_array_equal(turns[[0, 1, 3]], 0)
     left = Rotation.from_rotvec(turns[2]) * Rotation.from_rotvec(off[2]).inv()

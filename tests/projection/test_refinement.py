@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from atomfit.inference.problem import Objective
 from atomfit.noise.likelihood import StudentLoss
 from atomfit.projection.images import Camera, draw_view
+from atomfit.projection.images import series_of as images_of
 from atomfit.projection.model import Drawn, EachView, TiltModel
-from atomfit.projection.objective import Seen, TiltPosterior
-from atomfit.projection.objective import series_of as images_of
-from atomfit.projection.parameters import parametrise
 from atomfit.projection.probe import make_probe
-from atomfit.projection.refinement import refine_against
 from atomfit.projection.views import TiltSeries, Views
+from atomfit.series.objective import objective_of, observed
+from atomfit.series.parameters import parametrise
+from atomfit.series.refinement import refine_against
 from atomfit.simulation.particles import particle
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 from atomfit.support.errors import InputError
@@ -64,7 +65,7 @@ def rmsd(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.sum((a - b) ** 2, axis=1))))
 
 
-def posterior_of(series: TiltSeries, positions: np.ndarray) -> TiltPosterior:
+def posterior_of(series: TiltSeries, positions: np.ndarray) -> Objective:
     n, v = len(positions), len(series)
     atoms = Atoms(
         positions.astype(np.float32),
@@ -81,22 +82,10 @@ def posterior_of(series: TiltSeries, positions: np.ndarray) -> TiltPosterior:
     )
     parameters = parametrise(model, names, frozenset({"positions", "strengths"}), np.zeros(n, int), PIXEL)
     count = len(parameters.flat(parameters.zeros()))
-    counted = series.counted.astype(np.float32)
-    seen = Seen(
-        series.images,
-        counted,
-        *(np.asarray(x, np.float32) for x in (series.views.rotations, series.views.centres)),
-    )
     camera = Camera.for_widths(PIXEL, SHAPE, 0.3, np.asarray(model.probe.variances))
-    rng = np.random.default_rng(0)
-    return TiltPosterior(
-        parameters,
-        seen,
-        None,
-        rng.uniform(0, 1, count).astype(np.float32),
-        np.zeros(count, np.float32),
-        camera,
-    )
+    seen = observed(series.images, series.counted, series.views, camera, model)
+    precisions = np.random.default_rng(0).uniform(0, 1, count).astype(np.float32)
+    return objective_of(parameters, seen, np.zeros(count, np.float32), precisions)
 
 
 def test_gradient_and_gauss_newton_products_are_those_of_finite_differences(truth: np.ndarray) -> None:
@@ -112,9 +101,10 @@ def test_gradient_and_gauss_newton_products_are_those_of_finite_differences(trut
     assert float(jnp.vdot(found.gradient, along)) == pytest.approx(slope, rel=0.01)
     # Where nothing is left, the Gauss-Newton matrix is that of second derivatives.
     draw = eqx.filter_jit(images_of)
-    seen = posterior.seen
-    drawn = draw(parameters(parameters.unflat(at)), seen.rotations, seen.centres, posterior.camera)
-    met = eqx.tree_at(lambda p: p.seen.images, posterior, drawn)
+    seen = posterior.observations[0]
+    model = parameters.model(parameters.unflat(at))  # type: ignore[attr-defined]
+    drawn = draw(model, seen.rotations, seen.centres, seen.camera)  # type: ignore[attr-defined]
+    met = eqx.tree_at(lambda p: p.observations[0].data, posterior, drawn)
     up, down = (evaluate(met, at + step * along) for step in (0.02, -0.02))
     product = eqx.filter_jit(lambda posterior, at, x: posterior.curvature(parameters.unflat(at))[0](x))
     wanted = (up.gradient - down.gradient) / 0.04

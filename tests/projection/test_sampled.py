@@ -6,10 +6,10 @@ import pytest
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import measure_uncertainty
-from atomfit.projection.refinement import refine_against
-from atomfit.projection.sampled import sampled_excess
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.rendering import Gaussians
+from atomfit.series.refinement import refine_against
+from atomfit.series.sampled import sampled_excess
 from atomfit.simulation.series import projected
 
 PIXEL, SHAPE, CENTRE, U = 0.4, (28, 28), np.zeros(3), 0.35

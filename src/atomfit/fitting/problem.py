@@ -111,7 +111,7 @@ class JointProblem:
     @property
     def parametrisation(self) -> Parameters:
         """The map from free numbers to structure and nuisance."""
-        return self.objective.parametrisation
+        return self.objective.parameters
 
     @property
     def observation(self) -> MapObservation:

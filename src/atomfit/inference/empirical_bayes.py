@@ -108,6 +108,6 @@ def spreads_of(
 
 def known_of_atoms(fit: Fit) -> LocalUncertainty:
     """Covariances of single atoms, by the whole matrix where that is small."""
-    if fit.objective.parametrisation.size > _SMALL:
+    if fit.objective.parameters.size > _SMALL:
         return measure_local_uncertainty(fit.objective, fit.free)
     return LocalUncertainty.of_all(fit.uncertainty)

@@ -57,7 +57,7 @@ class Fit:
     @cached_property
     def wrapped(self) -> tuple[PyTree, tuple[PyTree, ...]]:
         """Structure and nuisances with their wrappers, in float64: where another problem may go on."""
-        return self.objective.parametrisation.moved(self.free)
+        return self.objective.parameters.moved(self.free)
 
     @cached_property
     def structure(self) -> AbstractStructure:
@@ -134,7 +134,7 @@ def refine(
             jax.device_put(objective),
             free,
             solver,
-            tolerance=tolerance * objective.parametrisation.atoms / max(whole, 1),
+            tolerance=tolerance * objective.parameters.atoms / max(whole, 1),
             least=_ROUNDING * whole,
             max_iterations=max(max_iterations - len(history), 0),
             misfit=partial(_misfit, objective),

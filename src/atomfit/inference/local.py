@@ -187,7 +187,7 @@ class _Solver:
 
 def _information(objective: Objective, free: Free) -> tuple[_Blocks, np.ndarray, np.ndarray]:
     """Of atoms, of what they share with all (the border), and of that itself."""
-    parameters = objective.parametrisation
+    parameters = objective.parameters
     n, p = parameters.columns
     structure, nuisances = jax.tree.map(np.asarray, parameters(free))
     meet = np.zeros((n, n), bool)
@@ -224,7 +224,7 @@ def _nearest(meet: Bool[np.ndarray, "n n"], places: np.ndarray) -> list[np.ndarr
 
 def _units(objective: Objective) -> Float[np.ndarray, "p k"]:
     """Each of the atoms' numbers, of all atoms at once."""
-    (n, p), size = objective.parametrisation.columns, objective.parametrisation.size
+    (n, p), size = objective.parametrisation.columns, objective.parameters.size
     return np.pad(np.tile(np.eye(p, dtype=np.float32), n), ((0, 0), (0, size - n * p)))
 
 
@@ -248,7 +248,7 @@ def _of_priors(objective: Objective, free: Free) -> Float[np.ndarray, "n p p"]:
 
 @kept
 def _bent_priors(objective: Objective, free: Free, vectors: Array | np.ndarray) -> Float[Array, "q k"]:
-    parameters = objective.parametrisation
+    parameters = objective.parameters
 
     def known(vector: Array) -> Array:
         structure = parameters(parameters.unflat(vector))[0]
@@ -260,7 +260,7 @@ def _bent_priors(objective: Objective, free: Free, vectors: Array | np.ndarray) 
 
 def _tangents(objective: Objective, free: Free) -> Any:
     """Of the structure's numbers by each of the atoms' free ones, of all atoms at once."""
-    parameters = objective.parametrisation
+    parameters = objective.parameters
 
     def numbers(vector: Array) -> Any:
         return eqx.filter(parameters(parameters.unflat(vector))[0], eqx.is_inexact_array)
@@ -276,7 +276,7 @@ def _of_structure(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
 
 def _value_and_slopes(objective: Objective, free: Free, function: Callable[[Any], Any]) -> Any:
     """A function of atoms, and its derivatives by their own numbers."""
-    parameters = objective.parametrisation
+    parameters = objective.parameters
 
     def of_vector(vector: Array) -> Array:
         return jnp.asarray(function(parameters(parameters.unflat(vector))[0]))

@@ -61,6 +61,8 @@ class AbstractNoise(eqx.Module):
 
     #: Atoms whose overlaps are computed at a time.
     atoms_at_a_time: ClassVar[int] = 1024
+    #: Whether values err independently of each other, so that images may be looked at one by one.
+    single: ClassVar[bool] = False
 
     @property
     def settled(self) -> bool:
@@ -117,6 +119,8 @@ class AbstractNoise(eqx.Module):
 
 class AbstractPixelNoise(AbstractNoise):
     """Values that err independently of each other."""
+
+    single: ClassVar[bool] = True
 
     @abc.abstractmethod
     def cost(self, predicted: Float[Array, "..."], data: Float[Leaf, "..."]) -> Float[Array, "..."]:

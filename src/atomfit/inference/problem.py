@@ -12,6 +12,7 @@ each free number is measured where it changes the objective by about one half of
 so that for a typical atom such a step is a fraction of its width.
 """
 
+import abc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -27,7 +28,7 @@ from jaxtyping import Array, Float, PyTree
 from atomfit.inference.observation import AbstractObservation, Product
 from atomfit.inference.parameters import Parameters, on_host
 from atomfit.inference.priors import AbstractPrior, Prior, as_priors
-from atomfit.optimisation.parameters import Free
+from atomfit.optimisation.parameters import AbstractParametrisation, Free
 from atomfit.optimisation.posterior import AbstractPosterior, Evaluation
 from atomfit.rendering.canvas import CUTOFF, MeasuringCanvas
 from atomfit.structure.canvas import AbstractStructure, Leaf
@@ -98,6 +99,42 @@ class Problem(eqx.Module):
         return Objective(replace(parameters, steps=steps), observations, priors)
 
 
+class AbstractTerm(eqx.Module):
+    """A part of an objective that is a function of its free numbers, in the objective's unit."""
+
+    @abc.abstractmethod
+    def __call__(self, parametrisation: AbstractParametrisation, free: Free) -> Float[Array, ""]:
+        """Its value."""
+
+    @abc.abstractmethod
+    def curvature(
+        self, parametrisation: AbstractParametrisation, free: Free
+    ) -> Callable[[Float[Array, " k"]], Float[Array, " k"]]:
+        """Products with what steps take for its second derivatives; they must not be negative."""
+
+
+class KnownNumbers(AbstractTerm):
+    """Free numbers that are known beforehand.
+
+    **Fields:**
+
+    - `values`: what they are expected to be, in the order of `flat`.
+    - `precisions`: inverse variances about that.
+    """
+
+    values: Float[Leaf, " k"]
+    precisions: Float[Leaf, " k"]
+
+    def __call__(self, parametrisation: AbstractParametrisation, free: Free) -> Float[Array, ""]:
+        off = parametrisation.flat(free) - jnp.asarray(self.values)
+        return 0.5 * jnp.vdot(off, jnp.asarray(self.precisions) * off)
+
+    def curvature(
+        self, parametrisation: AbstractParametrisation, free: Free
+    ) -> Callable[[Float[Array, " k"]], Float[Array, " k"]]:
+        return lambda vector: jnp.asarray(self.precisions) * vector
+
+
 class Objective(AbstractPosterior):
     """The objective as a function of free numbers.
 
@@ -105,19 +142,25 @@ class Objective(AbstractPosterior):
 
     - `parametrisation`: of these.
     - `observations`, `priors`: of the problem.
-    - `unit`: by which it is divided.
+    - `unit`: by which all of these are divided.
+    - `others`: what else is in it, as functions of the free numbers.
+    - `preconditioner`: about the diagonal of its curvature, of the objective and free numbers; one if None.
     """
 
-    parametrisation: Parameters
+    parametrisation: AbstractParametrisation
     observations: tuple[AbstractObservation, ...]
     priors: tuple[AbstractPrior, ...]
     unit: Leaf = eqx.field(default_factory=lambda: np.asarray(1.0, np.float32))
+    others: tuple[AbstractTerm, ...] = ()
+    preconditioner: Callable[["Objective", Free], Float[Array, " k"]] | None = eqx.field(
+        static=True, default=None
+    )
 
     def __call__(self, free: Free) -> Float[Array, ""]:
         structure, nuisances = self.parametrisation(free)
         pairs = zip(self.observations, nuisances, strict=True)
         data = sum((o.negative_log_likelihood(structure, own) for o, own in pairs), jnp.zeros(()))
-        return data / self.unit + self._known(structure, nuisances)
+        return data / self.unit + self._known(structure, nuisances) + self._of_free(free)
 
     def evaluate(self, free: Free) -> Evaluation:
         """Objective and gradient."""
@@ -133,10 +176,14 @@ class Objective(AbstractPosterior):
             by_structure, by_own = jax.tree.map(lambda x: x / self.unit, by)
             value, slope = value + cost / self.unit, _sum(slope, by_structure)
             slopes[i] = _sum(slopes[i], by_own)
-        return Evaluation(value, pull((slope, tuple(slopes)))[0])
+        gradient = pull((slope, tuple(slopes)))[0]
+        if self.others:
+            more, by_free = jax.value_and_grad(lambda v: self._of_free(self.parametrisation.unflat(v)))(at)
+            value, gradient = value + more, gradient + by_free
+        return Evaluation(value, gradient)
 
     def misfit(self, free: Free, value: Float[Array, ""] | float) -> Float[Array, ""] | float:
-        return value - self._known(*self.parametrisation(free))
+        return value - self._known(*self.parametrisation(free)) - self._of_free(free)
 
     def predictions(self, free: Free) -> tuple[Float[Array, "..."], ...]:
         """What each observation would be without noise."""
@@ -147,7 +194,10 @@ class Objective(AbstractPosterior):
         self, free: Free
     ) -> tuple[Callable[[Float[Array, " k"]], Float[Array, " k"]], Float[Array, " k"]]:
         """Products with the matrix that steps follow; its diagonal is about one."""
-        return self._products(free, lambda o: o.steepness), jnp.ones_like(self.parametrisation.flat(free))
+        product = self._products(free, lambda o: o.steepness)
+        if self.preconditioner is None:
+            return product, jnp.ones_like(self.parametrisation.flat(free))
+        return product, self.preconditioner(self, free)
 
     def information(self, free: Free) -> Callable[[Float[Array, " k"]], Float[Array, " k"]]:
         """Products with what observations and priors tell of the free numbers, in the objective's unit."""
@@ -174,7 +224,8 @@ class Objective(AbstractPosterior):
             for i, (of, own) in enumerate(zip(data, changes, strict=True)):
                 by_structure, by_own = of((change, own))
                 total, totals[i] = _sum(total, by_structure), _sum(totals[i], by_own)
-            return pull((total, tuple(totals)))[0] / self.unit
+            found = pull((total, tuple(totals)))[0] / self.unit
+            return sum((term.curvature(self.parametrisation, free)(vector) for term in self.others), found)
 
         return product
 
@@ -188,6 +239,12 @@ class Objective(AbstractPosterior):
         both = self.parametrisation(self.parametrisation.unflat(at))
         return eqx.combine(moving, eqx.filter(both, eqx.is_inexact_array, inverse=True))
 
+    @property
+    def parameters(self) -> Parameters:
+        """The free numbers of a problem."""
+        assert isinstance(self.parametrisation, Parameters)
+        return self.parametrisation
+
     def informing(self, free: Free) -> "Objective":
         """The same whose curvature is the information at the end of a fit."""
         observations = tuple(
@@ -198,7 +255,7 @@ class Objective(AbstractPosterior):
 
     def adapted(self, free: Free) -> "Objective | None":
         """The same with noise as a fit has left it, and windows for its atoms; None if nothing changed."""
-        structure, nuisances = on_host(self.parametrisation.moved(free))
+        structure, nuisances = on_host(self.parameters.moved(free))
         observations = tuple(
             o.planned(structure, own)
             for o, own in zip(self._with_noise(free).observations, nuisances, strict=True)
@@ -211,7 +268,7 @@ class Objective(AbstractPosterior):
         """The same with noise as free numbers leave it; `fitted` if they were fitted to the data."""
         if all(o.noise.settled for o in self.observations):
             return self
-        size, whole = self.parametrisation.size, sum(o.measurements for o in self.observations)
+        size, whole = self.parameters.size, sum(o.measurements for o in self.observations)
         observations = []
         for o, p in zip(self.observations, predicted(self, free), strict=True):
             share = size * o.measurements / whole if fitted else 0
@@ -224,13 +281,16 @@ class Objective(AbstractPosterior):
         free = self.parametrisation.zeros()
         alone = replace(self._with_noise(free, fitted=False), unit=np.asarray(1.0, np.float32))
         diagonal = self.parametrisation.unflat(jnp.asarray(_diagonal(alone)))
-        unit = _unit(on_host(self.parametrisation.start[0]), diagonal)
+        unit = _unit(on_host(self.parameters.start[0]), diagonal)
         steps: dict[str, Leaf] = {
             name: np.asarray(np.sqrt(np.where(d > 0, unit / np.where(d > 0, d, 1.0), 0.0)), np.float32)
             for name, d in diagonal.items()
         }
-        parameters = replace(self.parametrisation, steps=steps)
+        parameters = replace(self.parameters, steps=steps)
         return Objective(parameters, alone.observations, self.priors, np.asarray(unit, np.float32))
+
+    def _of_free(self, free: Free) -> Float[Array, ""]:
+        return sum((term(self.parametrisation, free) for term in self.others), jnp.zeros(()))
 
     def _known(self, structure: AbstractStructure, nuisances: tuple[PyTree, ...]) -> Float[Array, ""]:
         of_structure = sum((jnp.asarray(p(structure)) for p in self.priors), jnp.zeros(()))

@@ -170,7 +170,7 @@ def measure_uncertainty(objective: Objective, free: Free) -> Uncertainty:
 
     **Raises:** `InputError` if more numbers are free than can be inverted together.
     """
-    size = objective.parametrisation.size
+    size = objective.parameters.size
     if size > MOST:
         raise InputError(
             f"{size} numbers are free, and covariances are those of {MOST} at most",
@@ -214,7 +214,7 @@ def _inverse(
 
 def _information(objective: Objective, free: Free) -> Float[np.ndarray, "k k"]:
     """The information on all free numbers, in the objective's unit."""
-    parameters = objective.parametrisation
+    parameters = objective.parameters
     n, size = parameters.columns[0], parameters.size
     structure = jax.tree.map(np.asarray, parameters(free)[0])
     meet = np.zeros((n, n), bool)
@@ -231,7 +231,7 @@ def _information(objective: Objective, free: Free) -> Float[np.ndarray, "k k"]:
 
 def _assembled(objective: Objective, free: Free, meet: Bool[np.ndarray, "n n"]) -> Float[np.ndarray, "k k"]:
     """The same from products with vectors of many atoms at once, if only those that meet are coupled."""
-    parameters = objective.parametrisation
+    parameters = objective.parameters
     (_, p), size = parameters.columns, parameters.size
     n = len(meet)
     colours = _colours(meet)
@@ -274,7 +274,7 @@ def _value_and_slopes(
     objective: Objective, free: Free, function: Function
 ) -> tuple[Float[Array, "..."], Float[Array, "... k"]]:
     """A function of what was refined, and its derivatives by all free numbers."""
-    parameters = objective.parametrisation
+    parameters = objective.parameters
 
     def of_vector(vector: Array) -> tuple[Array, Array]:
         value = jnp.asarray(function(*parameters(parameters.unflat(vector))))
@@ -287,7 +287,7 @@ def _value_and_slopes(
 @kept
 def curved(objective: Objective, free: Free, directions: Leaf, function: Function) -> Float[Array, "..."]:
     """½ Σ C_kl ∂_k ∂_l of a function of what was refined."""
-    parameters = objective.parametrisation
+    parameters = objective.parameters
 
     def of_vector(vector: Array) -> Array:
         return jnp.asarray(function(*parameters(parameters.unflat(vector))))
@@ -298,7 +298,7 @@ def curved(objective: Objective, free: Free, directions: Leaf, function: Functio
 @kept
 def pulled(objective: Objective, free: Free, directions: Leaf) -> Float[Array, " k"]:
     """JᵀW of the mean curvature of predictions over the noise, in the objective's unit."""
-    parameters = objective.parametrisation
+    parameters = objective.parameters
     at = parameters.flat(free)
 
     def of_vector(vector: Array) -> tuple[Array, ...]:

@@ -10,8 +10,9 @@ of the atoms would undo is none. So views are free in what they differ by only, 
 where the atoms are (`placed`): a map beside the series, say, or a prior.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import fields, replace
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,6 +24,7 @@ from jaxtyping import Array, Float, PyTree
 from atomfit.inference.noise import AbstractNoise, WhiteNoise
 from atomfit.inference.observation import (
     AbstractObservation,
+    Product,
     require_known,
     require_like,
     with_own,
@@ -57,6 +59,16 @@ class SeriesNuisance(eqx.Module):
     scale: PyTree
     blur: PyTree
     own: dict[str, PyTree]
+
+
+class OneView(NamedTuple):
+    """What was measured of one view, and from where."""
+
+    noise: AbstractNoise
+    data: Float[Array, "rows columns"]
+    counted: Float[Array, "rows columns"]
+    rotation: Float[Array, "3 3"]
+    centre: Float[Array, " 2"]
 
 
 class SeriesObservation(AbstractObservation):
@@ -148,17 +160,99 @@ class SeriesObservation(AbstractObservation):
     def predict(
         self, structure: AbstractStructure, nuisance: SeriesNuisance
     ) -> Float[Array, "v rows columns"]:
-        atoms, probe = with_own(structure, nuisance.own), jax.tree.map(jnp.asarray, nuisance.probe)
+        atoms = with_own(structure, nuisance.own)
 
         # Drawn anew for derivatives: nothing that grows with the number of views is kept.
         @jax.checkpoint
         def draw(one: tuple[EachView, Array, Array]) -> Array:
-            view, rotation, centre = one
-            canvas = ViewCanvas(view, rotation, centre, self.origin, probe, self.camera, nuisance.blur)
-            return view.gains * nuisance.scale * atoms.draw(canvas) + view.backgrounds
+            return self._image(atoms, nuisance, *one)
 
         views = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), nuisance.views)
         return lax.map(draw, (views, jnp.asarray(self.rotations), jnp.asarray(self.centres)))
+
+    def value_and_gradient(
+        self, structure: AbstractStructure, nuisance: SeriesNuisance
+    ) -> tuple[Float[Array, ""], tuple[PyTree, PyTree]]:
+        if not self.noise.single:
+            return super().value_and_gradient(structure, nuisance)
+        shared, views, seen = self.parts(structure, nuisance)
+
+        def cost(shared: PyTree, view: EachView, one: OneView) -> Float[Array, ""]:
+            return one.noise.negative_log_likelihood(seen(shared, view, one), one.data, one.counted)
+
+        def add(total: Any, both: tuple[EachView, OneView]) -> Any:
+            value, (by_shared, by_view) = jax.value_and_grad(cost, (0, 1))(shared, *both)
+            return jax.tree.map(jnp.add, total, (value, by_shared)), by_view
+
+        none = jnp.zeros(()), jax.tree.map(jnp.zeros_like, shared)
+        (value, by_shared), by_views = self.through_views(add, none, views)
+        return value, _with_views(by_shared, by_views)
+
+    def information(self, structure: AbstractStructure, nuisance: SeriesNuisance) -> Product:
+        if not self.noise.single:
+            return super().information(structure, nuisance)
+        shared, views, seen = self.parts(structure, nuisance)
+
+        def product(changes: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+            along = eqx.tree_at(lambda c: c[1].views, changes, None)
+
+            def add(total: PyTree, both: tuple[tuple[EachView, EachView], OneView]) -> Any:
+                (view, change), one = both
+                drawn, field = jax.jvp(lambda s, v: seen(s, v, one), (shared, view), (along, change))
+                _, back = jax.vjp(lambda s, v: seen(s, v, one), shared, view)
+                by_shared, by_view = back(one.noise.weighted(field, drawn, one.data, one.counted))
+                return jax.tree.map(jnp.add, total, by_shared), by_view
+
+            none = jax.tree.map(jnp.zeros_like, shared)
+            return _with_views(*self.through_views(add, none, (views, changes[1].views)))
+
+        return product
+
+    def parts(
+        self, structure: AbstractStructure, nuisance: SeriesNuisance
+    ) -> tuple[PyTree, EachView, Callable[[PyTree, EachView, "OneView"], Array]]:
+        """Numbers that views share, numbers of each, and the image of one by both."""
+        views = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), nuisance.views)
+        both = structure, eqx.tree_at(lambda n: n.views, nuisance, None)
+        shared, still = eqx.partition(both, eqx.is_inexact_array)
+        shared = jax.tree.map(jnp.asarray, shared)
+
+        def seen(shared: PyTree, view: EachView, one: OneView) -> Array:
+            structure, own = eqx.combine(shared, still)
+            return self._image(with_own(structure, own.own), own, view, one.rotation, one.centre)
+
+        return shared, views, seen
+
+    def through_views(self, add: Any, start: Any, views: Any) -> Any:
+        """A sum over views, one after the other: nothing that grows with their number is kept.
+
+        **Arguments:**
+
+        - `add`: of a total, and of numbers and measurements of a view: the next total, and what is kept.
+        - `start`: the first total.
+        - `views`: numbers of each view.
+        """
+        shape = np.shape(self.data)
+        of_each, of_all = eqx.partition(self.noise, lambda x: np.shape(x) == shape)
+        each = jax.tree.map(jnp.asarray, (of_each, self.data, self.counted, self.rotations, self.centres))
+
+        def one_by_one(total: Any, both: Any) -> Any:
+            numbers, (noise, *rest) = both
+            return add(total, (numbers, OneView(eqx.combine(noise, of_all), *rest)))
+
+        return lax.scan(one_by_one, start, (views, each))
+
+    def _image(
+        self,
+        atoms: AbstractStructure,
+        nuisance: SeriesNuisance,
+        view: EachView,
+        rotation: Float[Array, "3 3"],
+        centre: Float[Array, " 2"],
+    ) -> Float[Array, "rows columns"]:
+        probe = jax.tree.map(jnp.asarray, nuisance.probe)
+        canvas = ViewCanvas(view, rotation, centre, self.origin, probe, self.camera, nuisance.blur)
+        return view.gains * nuisance.scale * atoms.draw(canvas) + view.backgrounds
 
     def known(self, nuisance: SeriesNuisance) -> Float[Array, ""] | float:
         return sum((jnp.asarray(p(nuisance)) for p in self.priors), jnp.zeros(()))
@@ -177,6 +271,11 @@ class SeriesObservation(AbstractObservation):
     def volume(self) -> float:
         """Of a ball that fills most of an image."""
         return 4 / 3 * np.pi * (0.5 * self.camera.pixel * min(self.camera.shape)) ** 3
+
+
+def _with_views(by_both: tuple[PyTree, PyTree], by_views: EachView) -> tuple[PyTree, PyTree]:
+    """Derivatives by what views share, with those by what each has."""
+    return eqx.tree_at(lambda b: b[1].views, by_both, by_views, is_leaf=lambda x: x is None)
 
 
 def _views(

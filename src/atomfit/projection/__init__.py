@@ -1,7 +1,7 @@
-"""The same atoms against images: views, probe, forward model, refinement.
+"""The same atoms against images: views, probe, forward model, and what images say of atoms.
 
-`refine_against` fits atoms to a `TiltSeries`, whose `Views` say from where each image was taken. It imports
-`atomfit.inference` and what lies below.
+A `TiltSeries` holds images, and its `Views` say from where each was taken. It imports `atomfit.inference`
+and what lies below.
 """
 
 from typing import TYPE_CHECKING
@@ -24,14 +24,10 @@ if TYPE_CHECKING:
     from atomfit.projection.model import EachView as EachView
     from atomfit.projection.model import TiltModel as TiltModel
     from atomfit.projection.model import refined_views as refined_views
-    from atomfit.projection.objective import Seen as Seen
-    from atomfit.projection.objective import TiltPosterior as TiltPosterior
-    from atomfit.projection.parameters import TiltParametrisation as TiltParametrisation
     from atomfit.projection.probe import Probe as Probe
     from atomfit.projection.probe import make_probe as make_probe
     from atomfit.projection.probe import wavelength as wavelength
     from atomfit.projection.reconstruction import reconstruct as reconstruct
-    from atomfit.projection.refinement import refine_against as refine_against
     from atomfit.projection.start import Start as Start
     from atomfit.projection.views import TiltSeries as TiltSeries
     from atomfit.projection.views import Views as Views
@@ -40,7 +36,6 @@ else:
         __name__,
         {
             "views": ["Views", "TiltSeries"],
-            "refinement": ["refine_against"],
             "fit": ["TiltFit"],
             "start": ["Start"],
             "misreadings": ["Reading", "Agreement"],
@@ -48,8 +43,6 @@ else:
             "probe": ["Probe", "make_probe", "wavelength"],
             "images": ["Camera", "draw_view"],
             "model": ["TiltModel", "refined_views", "Drawn", "EachView"],
-            "parameters": ["TiltParametrisation"],
-            "objective": ["TiltPosterior", "Seen"],
             "information": ["ImageUncertainty", "measure_uncertainty"],
             "reconstruction": ["reconstruct"],
             "half_sets": ["HalfSets", "compare_half_sets"],

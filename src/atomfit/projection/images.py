@@ -22,7 +22,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, mlir
 from jaxtyping import Array, Float, Int
 
-from atomfit.projection.model import Drawn, EachView, turned
+from atomfit.projection.model import Drawn, EachView, TiltModel, turned
 from atomfit.rendering.gaussians import inverse_and_determinant
 from atomfit.rendering.windows import add_windows, fill_windows
 from atomfit.structure.atoms import Leaf
@@ -202,3 +202,27 @@ def _oblique_windows(
         peaks = weights[:, k] / (2 * np.pi * jnp.sqrt(jnp.asarray(determinants)))
         values += fill_windows(window, offsets + middle, jnp.asarray(precisions), peaks)
     return values
+
+
+def series_of(
+    model: TiltModel,
+    rotations: Float[Leaf, "v 3 3"],
+    centres: Float[Leaf, "v 2"],
+    camera: Camera,
+) -> Float[Array, "v rows columns"]:
+    """A model's images, of all views.
+
+    **Arguments:**
+
+    - `model`: atoms, probe and views.
+    - `rotations`, `centres`: of the views.
+    - `camera`: how they are drawn.
+    """
+    drawn = model.drawn()
+    each = jax.tree.map(lambda leaf: jnp.asarray(leaf, np.float32), model.views)
+
+    def draw(view: tuple[EachView, Array, Array]) -> Array:
+        corrections, rotation, centre = view
+        return draw_view(drawn, corrections, rotation, centre, camera)
+
+    return lax.map(draw, (each, jnp.asarray(rotations), jnp.asarray(centres)))

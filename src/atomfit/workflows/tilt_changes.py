@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from atomfit.projection.model import TiltModel
-from atomfit.projection.stages import log_widths
 from atomfit.projection.start import Start
 from atomfit.selection.scores import Scores, between_voxels
+from atomfit.series.stages import log_widths
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 
 #: Directions along which an atom may be two.

@@ -1,6 +1,6 @@
 """From options to a fit of atoms to images.
 
-The fit itself knows no options (`projection.refinement`); here it is told what a user asked for: of all
+The fit itself knows no options (`series.refinement`); here it is told what a user asked for: of all
 views, or of halves of them where rotations have to prove themselves.
 """
 
@@ -18,12 +18,12 @@ from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.half_sets import HalfSets, compare_half_sets
-from atomfit.projection.refinement import refine_against
-from atomfit.projection.stages import Run
 from atomfit.projection.start import Start
 from atomfit.projection.unrefined import Unrefined, widths_left
 from atomfit.projection.views import TiltSeries
 from atomfit.results.series import PreparedSeries
+from atomfit.series.refinement import refine_against
+from atomfit.series.stages import Run
 
 log = logging.getLogger("atomfit")
 Progress = Callable[[str, int, float], None]

@@ -40,8 +40,6 @@ from atomfit.options.tilt import TiltOptions
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.model import TiltModel
-from atomfit.projection.result import result_of
-from atomfit.projection.stages import Run, Stage
 from atomfit.projection.start import Start
 from atomfit.results.series import PreparedSeries
 from atomfit.selection.completion import Discarded
@@ -50,6 +48,8 @@ from atomfit.selection.image_scores import scores_of_images
 from atomfit.selection.judgement import Judgement, faintest_kind, judge_scores
 from atomfit.selection.scores import Scores
 from atomfit.selection.trials import Trials
+from atomfit.series.result import result_of
+from atomfit.series.stages import Run, Stage
 from atomfit.workflows.tilt_changes import longest, weaker_of_two, with_atoms, with_width
 from atomfit.workflows.tilt_refining import Progress, run_of
 

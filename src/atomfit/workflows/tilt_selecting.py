@@ -21,8 +21,6 @@ from atomfit.options.tilt import TiltOptions
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
-from atomfit.projection.result import without_atoms
-from atomfit.projection.sampled import sampled_excess
 from atomfit.projection.start import Start
 from atomfit.projection.verdict import COLOURED
 from atomfit.results.series import PreparedSeries
@@ -31,6 +29,8 @@ from atomfit.selection.evidence import LOWEST, Decoys
 from atomfit.selection.image_scores import scores_of_images
 from atomfit.selection.judgement import Judgement, judge_scores
 from atomfit.selection.scores import Scores
+from atomfit.series.result import without_atoms
+from atomfit.series.sampled import sampled_excess
 from atomfit.workflows.tilt_refining import Progress, refine_start
 from atomfit.workflows.tilt_search import CLOSE, HALF, MARGIN, search
 

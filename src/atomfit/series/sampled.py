@@ -27,15 +27,16 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 from scipy.spatial import cKDTree
 
+from atomfit.inference.problem import Objective
 from atomfit.optimisation.newton import Damping, GaussNewton
 from atomfit.optimisation.solvers import moved
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import width_of
-from atomfit.projection.images import Camera
+from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import TiltModel, single
-from atomfit.projection.objective import Seen, TiltPosterior, series_of
-from atomfit.projection.parameters import Free, TiltParametrisation, parametrise
 from atomfit.projection.views import TiltSeries
+from atomfit.series.objective import objective_of, observed
+from atomfit.series.parameters import Free, TiltParametrisation, parametrise
 from atomfit.structure.atoms import Leaf
 from atomfit.support.compiled import kept
 
@@ -119,10 +120,9 @@ def sampled_excess(
     for _ in range(min(int(np.ceil(_SQUARES / (3 * _neighbours(n)))), _MOST)):
         images = drawn + deviations * rng.standard_normal(drawn.shape, np.float32)
         prior = rng.standard_normal(len(flat)) / np.sqrt(np.where(flat > 0, flat, np.inf))
-        seen = Seen(images, weights, rotations, centres)
-        posterior = TiltPosterior(
-            parametrisation, seen, None, np.float32(noise**2) * flat, prior.astype(np.float32), camera
-        )
+        seen = observed(images, weights, series.views, camera, model)
+        precisions = np.float32(noise**2) * flat
+        posterior = objective_of(parametrisation, seen, prior.astype(np.float32), precisions)
         found = {name: np.asarray(x, np.float64) for name, x in _refitted(posterior, free).items()}
         moves = found["positions"] * np.asarray(steps["positions"], np.float64)
         of_places.append(np.einsum("ni,nij,nj->n", moves, inverse, moves) / 3)
@@ -180,7 +180,7 @@ def _drawn(
 
 
 @kept
-def _refitted(posterior: TiltPosterior, free: Free) -> Free:
+def _refitted(posterior: Objective, free: Free) -> Free:
     """Where a few steps lead."""
 
     def go_on(_: Array, at: tuple[Free, Damping]) -> tuple[Free, Damping]:

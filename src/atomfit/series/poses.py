@@ -13,9 +13,9 @@ from jax import lax
 from jaxtyping import Array, Float
 from scipy.spatial.transform import Rotation
 
+from atomfit.observation.series import SeriesObservation
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
-from atomfit.projection.objective import Seen
 from atomfit.structure.atoms import Leaf
 from atomfit.support.compiled import kept
 
@@ -25,28 +25,34 @@ _STEP, _RADIUS = 2.5, 12.5
 _LIKELIER = 8.0
 
 
-def better_turns(model: TiltModel, seen: Seen, camera: Camera) -> tuple[Float[np.ndarray, "v 3"], int]:
+def better_turns(model: TiltModel, seen: SeriesObservation) -> tuple[Float[np.ndarray, "v 3"], int]:
     """Turns of the views with those replaced that are likelier elsewhere, and how many these are.
 
     **Arguments:**
 
     - `model`: atoms and views, refined once.
     - `seen`: the images.
-    - `camera`: how they are drawn.
     """
     before = np.asarray(model.views.turns, np.float64)
     tried = _directions()
     drawn = jax.tree.map(jnp.asarray, model.drawn())
     turns, changed = before.copy(), 0
     for k in range(len(before)):
-        weights = np.asarray(seen.weights[k])
+        weights = np.asarray(seen.counted[k])
         if not weights.any():
             continue
         candidates = (tried * Rotation.from_rotvec(before[k])).as_rotvec().astype(np.float32)
         view = jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k], np.float32), model.views)
         found = np.asarray(
             _correlations(
-                drawn, view, candidates, seen.images[k], weights, seen.rotations[k], seen.centres[k], camera
+                drawn,
+                view,
+                candidates,
+                seen.data[k],
+                weights,
+                seen.rotations[k],
+                seen.centres[k],
+                seen.camera,
             ),
             np.float64,
         )

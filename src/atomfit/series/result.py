@@ -13,11 +13,11 @@ from atomfit.optimisation.ended import Ended
 from atomfit.optimisation.solvers import Minimum
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import EachView, TiltModel
-from atomfit.projection.parameters import Free
 from atomfit.projection.probe import make_probe
-from atomfit.projection.stages import Run
 from atomfit.projection.verdict import correlation, r_factor
 from atomfit.projection.views import TiltSeries
+from atomfit.series.parameters import Free
+from atomfit.series.stages import Run
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 
 

@@ -20,9 +20,9 @@ from atomfit.options.tilt import Amplitudes, ProbeKind, TiltDisplacements
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.probe import Probe, make_probe
-from atomfit.projection.result import result_of
-from atomfit.projection.stages import ROUGH, WIDE, Progress, Run, Stage, log_widths
 from atomfit.projection.views import TiltSeries
+from atomfit.series.result import result_of
+from atomfit.series.stages import ROUGH, WIDE, Progress, Run, Stage, log_widths
 from atomfit.structure.atoms import AnisotropicDisplacements, IsotropicDisplacements
 
 #: Standard deviations of the atoms in the first stages, in neighbour distances.

@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from atomfit.observation.series import SeriesNuisance
 from atomfit.optimisation.parameters import AbstractParametrisation, Free
 from atomfit.projection.model import TiltModel
-from atomfit.structure.atoms import AnisotropicDisplacements, Leaf
+from atomfit.structure.atoms import AnisotropicDisplacements, Atoms, Leaf
 
 #: Free numbers of atoms, in the order in which `flat` has them.
 OF_ATOMS = ("positions", "log_widths", "shears", "strengths")
@@ -54,7 +55,17 @@ class TiltParametrisation(AbstractParametrisation):
         """Names of the free numbers that each atom has for itself, in the order of `flat`."""
         return tuple(name for name in OF_ATOMS if name in self.steps and name in self.own)
 
-    def __call__(self, free: Free) -> TiltModel:
+    def __call__(self, free: Free) -> tuple[Atoms, tuple[SeriesNuisance]]:
+        model = self.model(free)
+        return model.atoms, (nuisance_of(model),)
+
+    def model(self, free: Free) -> TiltModel:
+        """Atoms, probe and views.
+
+        **Arguments:**
+
+        - `free`: the free numbers.
+        """
         changes = {}
         for name, number in free.items():
             change = jnp.asarray(self.steps[name]) * number
@@ -73,6 +84,12 @@ class TiltParametrisation(AbstractParametrisation):
 
         new = [old + change for old, change in zip(changed(self.start), changes.values(), strict=True)]
         return eqx.tree_at(changed, self.start, new) if new else self.start
+
+
+def nuisance_of(model: TiltModel) -> SeriesNuisance:
+    """What a series has for itself in a model."""
+    one, none = np.asarray(1.0, np.float32), np.asarray(0.0, np.float32)
+    return SeriesNuisance(model.views, model.probe, one, none, {})
 
 
 #: Which leaf of a model each kind of free number changes.

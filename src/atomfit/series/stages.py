@@ -7,7 +7,7 @@ the user's units and frame.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import equinox as eqx
@@ -16,20 +16,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from atomfit.inference.problem import Objective
 from atomfit.noise.brightness import weights_by_brightness
 from atomfit.noise.likelihood import AbstractLoss
+from atomfit.observation.series import SeriesObservation
 from atomfit.optimisation.newton import GaussNewton
+from atomfit.optimisation.parameters import Free
 from atomfit.optimisation.solvers import Minimum, minimise
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.drift import drifts
 from atomfit.projection.gauge import in_gauge
-from atomfit.projection.images import Camera
+from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import EachView, TiltModel, single, spot
-from atomfit.projection.objective import Seen, TiltPosterior, series_of
-from atomfit.projection.parameters import Free, parametrise
-from atomfit.projection.poses import better_turns
 from atomfit.projection.probe import make_probe
 from atomfit.projection.views import TiltSeries
+from atomfit.series.objective import about_diagonal, objective_of, observed
+from atomfit.series.parameters import TiltParametrisation, parametrise
+from atomfit.series.poses import better_turns
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements, Leaf
 from atomfit.support.compiled import kept
 
@@ -179,17 +182,19 @@ class Run:
 
     def _minimised(self, model: TiltModel, stage: Stage, noise: float) -> tuple[TiltModel, Minimum[Free]]:
         posterior = self.posterior(model, stage, noise)
+        parametrisation = posterior.parametrisation
+        assert isinstance(parametrisation, TiltParametrisation)
         rough = stage.tolerance > FINE or stage.loose is not None
         found = minimise(
             posterior,
-            posterior.parametrisation.zeros(),
+            parametrisation.zeros(),
             _SOLVER,
-            tolerance=self.tolerance(posterior.parametrisation.start, stage),
+            tolerance=self.tolerance(parametrisation.start, stage),
             max_iterations=_MOST_ROUGH if rough else _MOST,
             misfit=lambda free, value: float(posterior.misfit(free, value)),
             progress=lambda iteration, value: self.progress(stage.name, iteration, value),
         )
-        model = jax.tree.map(np.asarray, posterior.parametrisation(found.params))
+        model = jax.tree.map(np.asarray, parametrisation.model(found.params))
         log.info("%s: %s after %d iterations", stage.name, found.reason, found.iterations)
         return model, found
 
@@ -213,7 +218,7 @@ class Run:
         """The same with views that were stuck in a wrong direction, refined again; at most a few times."""
         alike = self.weights(model, weighted=False)
         for _ in range(_MOST_SEARCHES):
-            turns, changed = better_turns(model, self.seen(alike), self.camera(model))
+            turns, changed = better_turns(model, self.observed(model, alike))
             log.info("%d views are likelier in other directions", changed)
             if not changed:
                 break
@@ -223,7 +228,7 @@ class Run:
                 break
         return model, found
 
-    def posterior(self, model: TiltModel, stage: Stage, noise: float) -> TiltPosterior:
+    def posterior(self, model: TiltModel, stage: Stage, noise: float) -> Objective:
         """The objective of a stage.
 
         **Arguments:**
@@ -237,31 +242,28 @@ class Run:
         )
         free = parametrisation.zeros()
         weights = self.weights(model, stage.weighted)
-        precisions, expected = self._expected(parametrisation.steps, model, stage, noise)
-        posterior = TiltPosterior(
-            parametrisation,
-            self.seen(weights),
-            None if self.loss is None else self.loss.adapted(self._left(model)[1], 0),
-            np.asarray(parametrisation.flat(free | precisions)),
-            np.asarray(parametrisation.flat(free | expected)),
-            self.camera(model),
-        )
+        known, off = self._expected(parametrisation.steps, model, stage, noise)
+        loss = None if self.loss is None else self.loss.adapted(self._left(model)[1], 0)
+        values, precisions = (np.asarray(parametrisation.flat(free | x)) for x in (off, known))
+        series = self.observed(model, weights, loss)
         if not stage.adjusted:
-            return posterior
-        followed = np.float32(noise) * self._free_shares(posterior)
-        return replace(posterior, followed=followed)
+            return objective_of(parametrisation, series, values, precisions)
+        shares = self._free_shares(objective_of(parametrisation, series, values, precisions), precisions)
+        return objective_of(parametrisation, series, values, precisions, np.float32(noise) * shares)
 
-    def _free_shares(self, posterior: TiltPosterior) -> Float[np.ndarray, " n"]:
+    def _free_shares(
+        self, objective: Objective, precisions: Float[np.ndarray, " k"]
+    ) -> Float[np.ndarray, " n"]:
         """How much of where each atom is was told by the images, from 0 to 1."""
         shares = np.ones(len(self.positions), np.float32)
         if self.frozen is not None:
             shares[self.frozen] = 0
         if self.known[0] is None:
             return shares
-        of_all = posterior.curvature(posterior.parametrisation.zeros())[1]
-        unflat = posterior.parametrisation.unflat
+        parametrisation = objective.parametrisation
+        of_all = about_diagonal(objective, parametrisation.zeros())
         known, both = (
-            np.asarray(unflat(jnp.asarray(x))["positions"]) for x in (posterior.precisions, of_all)
+            np.asarray(parametrisation.unflat(jnp.asarray(x))["positions"]) for x in (precisions, of_all)
         )
         return shares * (1 - known / np.maximum(both, 1e-30)).mean(axis=1)
 
@@ -346,11 +348,15 @@ class Run:
             found[fitted] = loss.precision(drawn, drawn + left, free, self.unit)
         return found / np.float32(self.unit) ** 2
 
-    def seen(self, weights: Float[np.ndarray, "v rows columns"]) -> Seen:
+    def observed(
+        self,
+        model: TiltModel,
+        weights: Float[np.ndarray, "v rows columns"],
+        loss: AbstractLoss | None = None,
+    ) -> SeriesObservation:
         """The images in units of a peak, with what each pixel counts."""
         images = np.where(self.series.counted, self.series.images / self.unit, 0.0)
-        views = self.series.views
-        return Seen(*(np.asarray(x, np.float32) for x in (images, weights, views.rotations, views.centres)))
+        return observed(images, weights, self.series.views, self.camera(model), model, loss)
 
     def camera(self, model: TiltModel) -> Camera:
         """Windows for a model's atoms, with room to grow."""

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -52,6 +53,7 @@ def test_images_stay(seed: int, knots: int, turn: float, shift: float, placed: b
     before, after = (np.asarray(DRAWN(m, rotations.astype(np.float32), centres)) for m in (model, moved))
     np.testing.assert_allclose(after, before, atol=2e-5 * np.abs(before).max())
     np.testing.assert_allclose(np.mean(np.asarray(moved.views.gains)[fitted]), 1, rtol=1e-6)
+    assert np.sum(moved.probe.table + moved.probe.profile, axis=1).mean() == pytest.approx(1, rel=1e-5)
 
 
 def test_what_views_have_in_common_is_the_atoms() -> None:

@@ -5,6 +5,9 @@ views have in common. Gains are one on average, of the views that are fitted, an
 rest. What the numbers of all views have in common therefore means nothing: after a fit it is moved to where
 it belongs, and the images stay as they are.
 
+A probe of free weights can be brighter where amplitudes are less: its integral is one on average of all
+depths, and amplitudes are integrals of images.
+
 Shifts are along the axes of the views as they are turned. They move atoms along the beam as well, which a
 probe that changes with depth tells apart: seen through such a one, they have nothing in common that is the
 atoms', and stay.
@@ -40,12 +43,24 @@ def in_gauge(
             turns = Rotation.from_rotvec(np.asarray(model.views.turns, np.float64)).as_matrix()
             model = _without_common_shift(model, turns @ rotations, fitted)
     gains = np.asarray(model.views.gains, np.float64)
-    mean = float(np.mean(gains[fitted]))
+    mean, integral = float(np.mean(gains[fitted])), _integral(model)
     return eqx.tree_at(
-        lambda m: (m.views.gains, m.atoms.amplitudes),
+        lambda m: (m.views.gains, m.probe.table, m.probe.profile, m.atoms.amplitudes),
         model,
-        ((gains / mean).astype(np.float32), np.asarray(model.atoms.amplitudes) * np.float32(mean)),
+        (
+            (gains / mean).astype(np.float32),
+            np.asarray(model.probe.table) / np.float32(integral),
+            np.asarray(model.probe.profile) / np.float32(integral),
+            np.asarray(model.atoms.amplitudes) * np.float32(mean * integral),
+        ),
     )
+
+
+def _integral(model: TiltModel) -> float:
+    """Of the probe, on average of all depths; one if it is none."""
+    weights = np.asarray(model.probe.table, np.float64) + np.asarray(model.probe.profile, np.float64)
+    integral = float(weights.sum(axis=1).mean())
+    return integral if np.isfinite(integral) and integral > 0 else 1.0
 
 
 def _without_common_shift(

@@ -83,7 +83,8 @@ def posterior_of(series: TiltSeries, positions: np.ndarray) -> Objective:
     parameters = parametrise(model, names, frozenset({"positions", "strengths"}), np.zeros(n, int), PIXEL)
     count = len(parameters.flat(parameters.zeros()))
     camera = Camera.for_widths(PIXEL, SHAPE, 0.3, np.asarray(model.probe.variances))
-    seen = observed(series.images, series.counted, series.views, camera, model)
+    counted = series.counted.astype(np.float32)
+    seen = observed(series.images, counted, series.views, camera, model)
     precisions = np.random.default_rng(0).uniform(0, 1, count).astype(np.float32)
     return objective_of(parameters, seen, np.zeros(count, np.float32), precisions)
 

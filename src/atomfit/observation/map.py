@@ -46,8 +46,9 @@ from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.region import COLOURED_MARGIN, Region, region_around, tapered
 from atomfit.support.errors import InputError
 
-#: Windows are so much larger than atoms need, for these to move and widen in.
-_ROOM = 1.3
+#: Windows are so much larger than atoms need, for these to move and widen in; planned anew if they are
+#: smaller than this part of it (at 3.6 standard deviations an atom has 0.2 % of its peak).
+_ROOM, _LEAST_ROOM = 1.3, 0.9
 #: Atoms share data up to this many times the reach of one.
 _TOGETHER = 1.6
 
@@ -228,7 +229,7 @@ class MapObservation(AbstractObservation):
 
     def planned(self, structure: AbstractStructure, nuisance: MapNuisance) -> "MapObservation":
         measured = self._measured(structure, nuisance)
-        needed = measured.plans(self.grid)
+        needed = measured.plans(self.grid, _LEAST_ROOM)
         if len(needed) == len(self.plans) and all(map(holds, self.plans, needed)):
             return self
         table = self.neighbours

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from atomfit.inference.fit import Fit as Fit
     from atomfit.inference.fit import fit_at as fit_at
     from atomfit.inference.fit import refine as refine
+    from atomfit.inference.held_out import Validation as Validation
+    from atomfit.inference.held_out import held_out as held_out
+    from atomfit.inference.held_out import validate as validate
     from atomfit.inference.local import LocalUncertainty as LocalUncertainty
     from atomfit.inference.local import measure_local_uncertainty as measure_local_uncertainty
     from atomfit.inference.noise import AbstractNoise as AbstractNoise
@@ -59,6 +62,7 @@ else:
             "uncertainty": ["Uncertainty", "Estimate"],
             "local": ["LocalUncertainty", "measure_local_uncertainty"],
             "empirical_bayes": ["with_empirical_spread", "EmpiricalFit"],
+            "held_out": ["held_out", "validate", "Validation"],
             "selection": ["select", "Selection"],
             "sensitivity": ["refined", "stationary"],
             "observation": ["AbstractObservation"],

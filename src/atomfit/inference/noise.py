@@ -63,6 +63,8 @@ class AbstractNoise(eqx.Module):
     atoms_at_a_time: ClassVar[int] = 1024
     #: Whether values err independently of each other, so that images may be looked at one by one.
     single: ClassVar[bool] = False
+    #: Whether it says something of values that it was not adapted to.
+    elsewhere: ClassVar[bool] = True
 
     @property
     def settled(self) -> bool:
@@ -205,6 +207,8 @@ class KnownPrecision(AbstractPixelNoise):
 
 class BrightnessNoise(KnownPrecision):
     """Gaussian noise that grows with brightness, as what a fit leaves tells (`noise.brightness`)."""
+
+    elsewhere: ClassVar[bool] = False
 
     def __init__(self, precision: Any) -> None:
         self.precision = np.asarray(precision, np.float32)

@@ -118,6 +118,11 @@ class AbstractObservation(eqx.Module):
         )
 
     @property
+    def groups(self) -> Int[np.ndarray, "..."]:
+        """Which values may err together, by the number of a group; each by itself if none do."""
+        return np.arange(np.size(self.data)).reshape(np.shape(self.data))
+
+    @property
     def measurements(self) -> int:
         """How many values count."""
         return int(np.count_nonzero(np.asarray(self.counted)))
@@ -126,6 +131,18 @@ class AbstractObservation(eqx.Module):
     def volume(self) -> float:
         """In which atoms may be found (Å³, of a map of two dimensions Å²); NaN if it cannot tell."""
         return float("nan")
+
+
+def blocks(shape: tuple[int, ...], edge: int) -> Int[np.ndarray, "..."]:
+    """Which block of neighbouring values each belongs to.
+
+    **Arguments:**
+
+    - `shape`: of the values.
+    - `edge`: of the blocks, in values.
+    """
+    counts = [-(-n // edge) for n in shape]
+    return np.ravel_multi_index(tuple(np.indices(shape) // edge), counts).astype(np.int64)
 
 
 def require_known(asked: Collection[str], known: Collection[str], option: str) -> None:

@@ -29,6 +29,7 @@ from atomfit.inference.noise import AbstractNoise, SpectralNoise, WhiteNoise
 from atomfit.inference.observation import (
     AbstractObservation,
     Product,
+    blocks,
     require_known,
     require_like,
     with_own,
@@ -49,6 +50,8 @@ from atomfit.support.errors import InputError
 #: Windows are so much larger than atoms need, for these to move and widen in; planned anew if they are
 #: smaller than this part of it (at 3.6 standard deviations an atom has 0.2 % of its peak).
 _ROOM, _LEAST_ROOM = 1.3, 0.9
+#: Edge of the blocks that may be held out (Å).
+_BLOCK = 2.0
 #: Atoms share data up to this many times the reach of one.
 _TOGETHER = 1.6
 
@@ -270,6 +273,11 @@ class MapObservation(AbstractObservation):
         if self.which is not None or nuisance.own or len(self.plans) != 1:
             return super().overlaps(structure, nuisance, tangents, pairs)
         return overlaps(self, structure, nuisance, tangents, pairs)
+
+    @property
+    def groups(self) -> Int[np.ndarray, "..."]:
+        """Blocks of about one atom's width."""
+        return blocks(np.shape(self.data), max(round(_BLOCK / float(np.mean(self.spacing))), 2))
 
     @property
     def measurements(self) -> int:

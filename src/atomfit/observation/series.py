@@ -19,12 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from atomfit.inference.noise import AbstractNoise, WhiteNoise
 from atomfit.inference.observation import (
     AbstractObservation,
     Product,
+    blocks,
     require_known,
     require_like,
     with_own,
@@ -40,6 +41,8 @@ from atomfit.rendering import MeasuringCanvas
 from atomfit.rendering.canvas import CUTOFF
 from atomfit.structure.canvas import AbstractStructure, Leaf
 
+#: Edge of the blocks of a single image that may be held out (Å).
+_BLOCK = 2.0
 #: Variances that windows have room for, in those of nearly the widest atoms.
 _ROOM = 1.3
 
@@ -266,6 +269,14 @@ class SeriesObservation(AbstractObservation):
         if same and all(a[1] <= b[1] for a, b in pairs):
             return self
         return replace(self, camera=_camera(structure, self.camera.pixel, self.camera.shape, variances))
+
+    @property
+    def groups(self) -> Int[np.ndarray, "v rows columns"]:
+        """Views; blocks of a single image."""
+        v, *shape = np.shape(self.data)
+        if v == 1:
+            return blocks((v, *shape), max(round(_BLOCK / self.camera.pixel), 2))
+        return np.broadcast_to(np.arange(v)[:, None, None], (v, *shape))
 
     @property
     def volume(self) -> float:

@@ -88,7 +88,7 @@ def row(atoms: int, seed: int, dose: float) -> str:
 
 def oracle(images: np.ndarray, views: Views, truth: Float[np.ndarray, "n 3"]) -> float:
     """F1 of the maxima of a filtered back-projection above the threshold that is best for it."""
-    from atomfit.detection.mean_atom import CLOSEST
+    from atomfit.detection.limits import LIMITS
     from atomfit.detection.peaks import local_maxima
     from atomfit.projection.reconstruction import reconstruct
     from atomfit.projection.views import TiltSeries
@@ -97,7 +97,7 @@ def oracle(images: np.ndarray, views: Views, truth: Float[np.ndarray, "n 3"]) ->
     distance = element("Si").neighbour_distance
     counts = TiltSeries(images, np.ones(images.shape, bool), PIXEL, views, np.zeros(3))
     density = reconstruct(counts, 0.17 * distance, 0.15 * distance)
-    voxels = local_maxima(density, 0.0, CLOSEST * distance)
+    voxels = local_maxima(density, 0.0, LIMITS.closest * distance)
     heights = density.at(voxels)
     places = density.grid.positions_of(voxels)[np.argsort(-heights)]
     best = 0.0

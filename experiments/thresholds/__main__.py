@@ -12,7 +12,7 @@ from atomfit.files.thresholds import STAGES
 from atomfit.support.limits import changed
 from experiments.recording import markdown, record
 from experiments.thresholds.asked import other, reading
-from experiments.thresholds.built import BUILT, quiet
+from experiments.thresholds.built import BUILT, DETECTED, JUDGED, quiet
 from experiments.thresholds.inputs import INPUTS, shared
 from experiments.thresholds.models import GEOMETRIES, PAIRS, SERIES, SOME
 
@@ -23,7 +23,10 @@ def cases_of(stage: str) -> list[Case]:
     """Cases of a stage: their names, and what gives an outcome in words."""
     match stage:
         case "detection":
-            return [(one.name, one.detected) for one in BUILT]
+            return [
+                *((one.name, one.detected) for one in BUILT),
+                *((one.name, one.found) for one in DETECTED),
+            ]
         case "selection":
             return [(one.name, one.selected) for one in BUILT]
         case "doubts":
@@ -32,7 +35,7 @@ def cases_of(stage: str) -> list[Case]:
             return [*GEOMETRIES.items(), *((name, PAIRS[name].compared) for name in SOME)]
         case _:
             return [
-                *((one.name, one.judged) for one in BUILT),
+                *((one.name, one.judged) for one in (*BUILT, *JUDGED)),
                 *((name, one.judged) for name, one in SERIES.items()),
                 *((name, one.judged) for name, one in PAIRS.items()),
             ]

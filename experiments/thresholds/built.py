@@ -9,9 +9,11 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from atomfit.detection.detect import Detection
 from atomfit.options.build import BuildOptions
+from atomfit.rendering import Gaussians, render_map
 from atomfit.results.build import BuildResult
 from atomfit.simulation import simulate
 from atomfit.structure.grid import DensityMap, Grid
@@ -20,6 +22,7 @@ from atomfit.verdict.findings import Verdict
 from atomfit.verdict.of_map import BuiltAtoms, judge_map
 from atomfit.workflows import preparation
 from atomfit.workflows.preparation import PreparedMap, prepare
+from experiments.noise_only.maps import MAPS
 
 job = importlib.import_module("atomfit.workflows.build")
 VOXEL = 0.5
@@ -99,6 +102,16 @@ class Built:
             told = self.told(job.build(ready, self.element, self.options))
         return f"{doubts} doubts; {len(now)} detected; {told}"
 
+    def found(self) -> str:
+        """What is detected, without a fit."""
+        ready, doubts = self.prepared()
+        detection = job._detect(ready, self.options)
+        pairs = match(detection.positions, self.data[1])
+        return (
+            f"{doubts} doubts; {len(pairs.found)} detected, {pairs.missing} missed, {pairs.false} false, "
+            f"{len(detection.rejected.reasons)} rejected; resolution {ready.resolution.value:.2f} Å"
+        )
+
     def judged(self) -> str:
         """The verdict on the same fit."""
         return said(judge_map(self.known.judged))
@@ -176,8 +189,6 @@ def nothing() -> tuple[DensityMap, np.ndarray]:
 
 def alloy() -> tuple[DensityMap, np.ndarray]:
     """55 atoms, of which every third is brighter by a third."""
-    from atomfit.rendering import Gaussians, render_map
-
     one = simulate(rotate="random", seed=20, voxel_size=VOXEL, size=55, noise=0.08)
     heavy = np.arange(55) % 3 == 0
     more = render_map(Gaussians(one.positions, one.matrices, 0.35 * one.amplitudes * heavy), one.map.grid)
@@ -188,7 +199,60 @@ BUILT = (
     Built("55 atoms, noise 3 %", simulated(size=55, noise=0.03)),
     Built("55 atoms, noise 20 %", simulated(size=55, noise=0.2)),
     Built("19 atoms, noise 28 %", simulated(size=19, noise=0.28)),
+    Built(
+        "55 atoms, noise 20 %, taken from what is left",
+        simulated(size=55, noise=0.2),
+        options=replace(OPTIONS, noise="residual"),
+    ),
     Built("noise alone", nothing),
     Built("55 atoms, voxels told 30 % too large", simulated(1.3, size=55, noise=0.05)),
     Built("alloy of 55, noise 8 %", alloy, ("Ag", "Pt")),
+)
+
+
+def masked() -> tuple[DensityMap, np.ndarray]:
+    """Atoms of which a mask cuts some."""
+    density, places = simulated(size=55, noise=0.05)()
+    axes = np.indices(density.values.shape) - (np.array(density.values.shape)[:, None, None, None] - 1) / 2
+    inside = np.sqrt((axes**2).sum(axis=0)) * VOXEL < 7.0
+    return density.with_values(np.where(inside, density.values, np.float32(0))), places
+
+
+def noise_in_a_mask() -> tuple[DensityMap, np.ndarray]:
+    """Noise as coloured as atoms are wide, masked and clipped at zero."""
+    return MAPS[7].map(1), np.zeros((0, 3))
+
+
+def uneven() -> tuple[DensityMap, np.ndarray]:
+    """Atoms on a background that changes over some bonds."""
+    density, places = simulated(size=55, noise=0.05)()
+    more = gaussian_filter(np.random.default_rng(20).normal(size=density.values.shape), 3.0 / VOXEL)
+    return density.with_values((density.values + 0.5 * more / more.std()).astype(np.float32)), places
+
+
+def chain() -> tuple[DensityMap, np.ndarray]:
+    """Seven atoms in a row: none has three neighbours."""
+    density, _ = simulated(size=19, noise=0.05)()
+    places = density.grid.centre + np.linspace(-8.3, 8.3, 7)[:, None] * [1.0, 0.0, 0.0]
+    atoms = Gaussians(places, np.tile(0.25 * np.eye(3), (7, 1, 1)), np.full(7, (2 * np.pi * 0.25) ** 1.5))
+    noise = 0.05 * np.random.default_rng(20).normal(size=density.values.shape)
+    return density.with_values((render_map(atoms, density.grid) + noise).astype(np.float32)), places
+
+
+#: Of which detection only is looked at.
+DETECTED = (
+    Built("55 atoms on an uneven background", uneven),
+    Built("seven atoms in a row", chain),
+    Built("noise in a mask", noise_in_a_mask),
+    Built("55 atoms, noise 30 %", simulated(size=55, noise=0.3)),
+)
+#: Of which the verdict only is looked at.
+JUDGED = (
+    Built("55 atoms cut by a mask", masked),
+    Built("noise in a mask, insisted on", noise_in_a_mask),
+    Built(
+        "19 atoms, noise 28 %, all that is detected",
+        simulated(size=19, noise=0.28),
+        options=replace(OPTIONS, selection="paper"),
+    ),
 )

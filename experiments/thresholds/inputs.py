@@ -116,13 +116,16 @@ def _halves(apart: float, unlike: float) -> Callable[[], str]:
                 for seed in (20, 21)
             )
             rng = np.random.default_rng(20)
-            first = one.values + 0.3 * rng.normal(size=one.values.shape)
+            first = one.values + 0.1 * rng.normal(size=one.values.shape)
             second = (
-                (1 - unlike) * one.values + unlike * two.values + 0.3 * rng.normal(size=one.values.shape)
+                (1 - unlike) * one.values + unlike * two.values + 0.1 * rng.normal(size=one.values.shape)
             )
             second = shift(second, (0, 0, apart / 0.45), order=1)
             pair = tuple(one.with_values(x.astype(np.float32)) for x in (first, second))
-            kept.append((one.with_values((0.5 * (first + second)).astype(np.float32)), (pair[0], pair[1])))
+            whole = one.with_values(
+                first.astype(np.float32) if unlike else (0.5 * (first + second)).astype(np.float32)
+            )
+            kept.append((whole, (pair[0], pair[1])))
         return _told(halves.half_map_doubts(*kept[0], PT), [])
 
     return look
@@ -222,7 +225,9 @@ INPUTS = (
     Input("noise with the distances of atoms", _map(lambda: MAPS[17].map(1))),
     Input("half-maps", _halves(0.0, 0.0)),
     Input("half-maps 0.25 Å apart", _halves(0.25, 0.0)),
-    Input("half-maps, one half of another particle", _halves(0.0, 0.5)),
+    Input("half-maps 0.6 Å apart", _halves(0.6, 0.0)),
+    Input("half-maps, one to 60 % of another particle", _halves(0.0, 0.6)),
+    Input("half-maps, one to 85 % of another particle", _halves(0.0, 0.85)),
     Input("images", _images(lambda x: x)),
     Input("dark images", _images(np.negative)),
     Input("images, 3 % of the pixels zero", _images(_zeros(0.03))),

@@ -226,7 +226,7 @@ def noise_in_a_mask() -> tuple[DensityMap, np.ndarray]:
 def uneven() -> tuple[DensityMap, np.ndarray]:
     """Atoms on a background that changes over some bonds."""
     density, places = simulated(size=55, noise=0.05)()
-    more = gaussian_filter(np.random.default_rng(20).normal(size=density.values.shape), 3.0 / VOXEL)
+    more = gaussian_filter(np.random.default_rng(20).normal(size=density.values.shape), 8.0 / VOXEL)
     return density.with_values((density.values + 0.5 * more / more.std()).astype(np.float32)), places
 
 

@@ -27,13 +27,16 @@ demo: $(VENV)/ready-to-run
 	$(BIN)/python experiments/score.py $(DEMO)/particle/truth.csv $(DEMO)/result/atoms.csv
 	@echo "report: $(DEMO)/result/report.html (atoms: $(DEMO)/result/atoms.csv)"
 
-# Two processes, each file in one of them: most of the time is compilation, which uses one core.
+# Two processes, each file in one of them: most of the time is compilation, which uses one core. What is run only
+# once or twice is done sooner if it is not optimised.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
 test: $(VENV)/ready-to-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
-# The same with the tests that take longest.
+# The same with the tests that take longest, and compiled as users have it.
 test-all: $(VENV)/ready-to-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 lint: $(VENV)/ready-to-lint
 	$(BIN)/ruff check --output-format concise .

@@ -1,10 +1,27 @@
-"""Two CPU devices, shapes and types checked at run time, and the small particle that most tests share."""
+"""Two CPU devices, shapes and types checked at run time, and the small particle that most tests share.
 
+Most of the time is compilation. What XLA has made of a program is kept for the session, for its workers and
+for what they start, as many files compile what others have (and for the next session, if
+JAX_COMPILATION_CACHE_DIR says where). `make test` leaves out most of XLA's optimisations, as few tests run
+long enough to gain by them, but for files that are marked `optimised`; `make test-all` and plain pytest
+compile as users do.
+"""
+
+import atexit
 import os
+import shutil
+import tempfile
 
-# Before anything imports jax.
+# Before anything imports jax, and in the workers' parent, whose environment they have.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# As the command line does: threads of several processes wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="atomfit-tests-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 from jaxtyping import install_import_hook
 
@@ -25,7 +42,28 @@ from atomfit.workflows.build import build
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 
-REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+TESTS = Path(__file__).parent
+#: Files that take longer than twenty seconds, the longest first.
+LONG = (
+    "inference/test_problem.py",
+    "test_documentation.py",
+    "fitting/test_joint.py",
+    "workflows/test_build.py",
+    "workflows/test_tilt.py",
+    "inference/test_own_parts.py",
+    "fitting/test_newton.py",
+    "test_interruptions.py",
+    "io/test_checkpoint.py",
+    "report/test_page.py",
+    "rendering/test_rendering.py",
+)
+REAL_DATA = TESTS.parents[1] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take long come first: the last to end is waited for."""
+    order = {TESTS / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path, len(LONG)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -62,9 +100,14 @@ def small_result(small: Simulation) -> BuildResult:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _programs_go() -> Generator[None, None, None]:
-    """Compiled programs of one file are of no use to the next, and add up to several GB."""
+def _programs_go(request: pytest.FixtureRequest) -> Generator[None, None, None]:
+    """Programs in memory add up to several GB; what the next file needs of one's is on disk."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    if request.node.get_closest_marker("optimised"):
+        jax.config.update(name, False)
     yield
+    jax.config.update(name, before)
     jax.clear_caches()
 
 

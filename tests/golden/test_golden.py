@@ -6,6 +6,8 @@ import pytest
 
 from golden.cases import CASES, VALUES, differences
 
+pytestmark = pytest.mark.optimised
+
 #: Of float32 on another processor or with another release of JAX, relative to a vector's norm.
 TOLERANCE = 2e-3
 #: The others are looked at by `make test-all`: each compiles programs of its own.

@@ -13,6 +13,8 @@ from atomfit.rendering import Gaussians, plan_windows, render, render_map, rende
 from atomfit.rendering.windows import BLOCK, _add_one_by_one, _add_together
 from atomfit.structure.grid import Grid
 
+pytestmark = pytest.mark.optimised
+
 GRID = Grid((22, 26, 30), np.array([0.41, 0.36, 0.33]), np.array([5.0, -3.0, 100.0]))
 
 

@@ -13,8 +13,9 @@ from functools import cached_property, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from atomfit.inference.observation import AbstractObservation
 from atomfit.inference.parameters import on_host
@@ -24,7 +25,8 @@ from atomfit.optimisation.ended import Ended
 from atomfit.optimisation.newton import GaussNewton
 from atomfit.optimisation.parameters import Free
 from atomfit.optimisation.solvers import AbstractSolver, minimise
-from atomfit.structure.canvas import AbstractStructure
+from atomfit.structure.canvas import AbstractStructure, Leaf
+from atomfit.support.compiled import kept
 from atomfit.support.errors import InputError
 
 #: A fit ends when it promises to lower chi-square by less than this for each atom.
@@ -155,7 +157,12 @@ def refine(
 
 
 def _misfit(objective: Objective, free: Free, value: float) -> float:
-    return float(objective.misfit(free, value))
+    return float(_less_known(objective, free, np.asarray(value, np.float32)))
+
+
+@kept
+def _less_known(objective: Objective, free: Free, value: Float[Leaf, ""]) -> Float[Array, ""]:
+    return jnp.asarray(objective.misfit(free, jnp.asarray(value)))
 
 
 def _counting_from(done: int, progress: Callable[[int, float], None], iteration: int, value: float) -> None:

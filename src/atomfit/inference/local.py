@@ -24,6 +24,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import bsr_array
 from scipy.sparse.linalg import LinearOperator, cg
 
+from atomfit.inference.parameters import on_host
 from atomfit.inference.problem import Objective, products
 from atomfit.inference.uncertainty import Estimate, Uncertainty, curved, pulled
 from atomfit.optimisation.parameters import Free
@@ -189,7 +190,7 @@ def _information(objective: Objective, free: Free) -> tuple[_Blocks, np.ndarray,
     """Of atoms, of what they share with all (the border), and of that itself."""
     parameters = objective.parameters
     n, p = parameters.columns
-    structure, nuisances = jax.tree.map(np.asarray, parameters(free))
+    structure, nuisances = on_host(parameters.moved(free))
     meet = np.zeros((n, n), bool)
     for o in objective.observations:
         meet |= o.interacting(structure)
@@ -209,7 +210,7 @@ def _information(objective: Objective, free: Free) -> tuple[_Blocks, np.ndarray,
     border[:, n * p :] = np.eye(len(border))
     images = border.astype(np.float64)
     if len(border):
-        images = float(objective.unit) * np.asarray(products(objective, free, border), np.float64)
+        images = float(objective.unit) * products(objective, free, border).astype(np.float64)
     return _Blocks(blocks, pairs, between, near), images[:, : n * p], images[:, n * p :]
 
 

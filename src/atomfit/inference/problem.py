@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import paramax
 from jax import lax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from atomfit.inference.observation import AbstractObservation, Product
 from atomfit.inference.parameters import Parameters, on_host
@@ -41,6 +41,8 @@ _STRENGTH = 5.0
 #: Probes of each diagonal, and how far one may lie from the median of alike numbers.
 _PROBES, _SPREAD = 2, 25.0
 _SIGNS = np.array([-1, 1], np.float32)
+#: Vectors that are multiplied in one call.
+_AT_A_TIME = 256
 
 
 class Problem(eqx.Module):
@@ -280,7 +282,7 @@ class Objective(AbstractPosterior):
         """The same with steps and unit measured where it begins."""
         free = self.parametrisation.zeros()
         alone = replace(self._with_noise(free, fitted=False), unit=np.asarray(1.0, np.float32))
-        diagonal = self.parametrisation.unflat(jnp.asarray(_diagonal(alone)))
+        diagonal = self.parametrisation.unflat(_diagonal(alone).astype(np.float32))
         unit = _unit(on_host(self.parameters.start[0]), diagonal)
         steps: dict[str, Leaf] = {
             name: np.asarray(np.sqrt(np.where(d > 0, unit / np.where(d > 0, d, 1.0), 0.0)), np.float32)
@@ -352,7 +354,7 @@ def _diagonal(objective: Objective) -> Float[np.ndarray, " k"]:
             flat = np.asarray(parameters.flat(ones | {name: one}))
             probes += [flat * rng.choice(_SIGNS, flat.shape) for _ in range(_PROBES)]
             masks.append(flat > 0)
-    images = np.asarray(products(objective, parameters.zeros(), np.array(probes)), np.float64)
+    images = products(objective, parameters.zeros(), np.array(probes)).astype(np.float64)
     each = np.mean((images * probes).reshape(len(masks), _PROBES, -1), axis=1)
     found = np.zeros(each.shape[1])
     for mask, values in zip(masks, each, strict=True):
@@ -364,10 +366,30 @@ def _diagonal(objective: Objective) -> Float[np.ndarray, " k"]:
     return found
 
 
-@kept
-def products(objective: Objective, free: Free, vectors: Float[Leaf, "p k"]) -> Float[Array, "p k"]:
+def products(
+    objective: Objective, free: Free, vectors: Float[np.ndarray, "p k"]
+) -> Float[np.ndarray, "p k"]:
     """What is known of the free numbers, as a matrix, times vectors."""
-    return lax.map(objective.information(free), jnp.asarray(vectors))
+    images = [np.zeros((0, vectors.shape[1]), np.float32)]
+    for first in range(0, len(vectors), _AT_A_TIME):
+        some = np.zeros((_AT_A_TIME, vectors.shape[1]), np.float32)
+        count = len(vectors[first : first + _AT_A_TIME])
+        some[:count] = vectors[first : first + count]
+        images.append(np.asarray(_products(objective, free, some, np.asarray(count, np.int32)))[:count])
+    return np.concatenate(images)
+
+
+@kept
+def _products(
+    objective: Objective, free: Free, vectors: Float[Leaf, "p k"], count: Int[Leaf, ""]
+) -> Float[Array, "p k"]:
+    """Of the first of them: one program for any number."""
+    product, given = objective.information(free), jnp.asarray(vectors)
+
+    def with_one(i: Int[Array, ""], images: Float[Array, "p k"]) -> Float[Array, "p k"]:
+        return images.at[i].set(product(given[i]))
+
+    return lax.fori_loop(0, count, with_one, jnp.zeros_like(given))
 
 
 @kept

@@ -31,6 +31,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 from scipy.linalg import cholesky, solve_triangular
 
+from atomfit.inference.parameters import on_host
 from atomfit.inference.problem import Objective, products
 from atomfit.optimisation.parameters import Free
 from atomfit.structure.canvas import AbstractStructure, Leaf
@@ -44,8 +45,6 @@ MOST = 12_000
 _UNDETERMINED = 1e-5
 #: Products that differ by more than this part have been assembled from too few.
 _MISSED = 0.01
-#: Columns that are computed in one call.
-_AT_A_TIME = 256
 
 Function = Callable[[Any, Any], Any]
 
@@ -216,13 +215,13 @@ def _information(objective: Objective, free: Free) -> Float[np.ndarray, "k k"]:
     """The information on all free numbers, in the objective's unit."""
     parameters = objective.parameters
     n, size = parameters.columns[0], parameters.size
-    structure = jax.tree.map(np.asarray, parameters(free)[0])
+    structure = on_host(parameters.moved(free)[0])
     meet = np.zeros((n, n), bool)
     for o in objective.observations:
         meet |= o.interacting(structure)
     found = _assembled(objective, free, meet)
     vector = np.random.default_rng(0).standard_normal((1, size)).astype(np.float32)
-    whole = np.asarray(products(objective, free, vector), np.float64)[0]
+    whole = products(objective, free, vector)[0].astype(np.float64)
     # A prior may couple atoms that share no data.
     if np.linalg.norm(whole - found @ vector[0]) > _MISSED * np.linalg.norm(whole):
         found = _assembled(objective, free, np.ones((n, n), bool))
@@ -240,10 +239,7 @@ def _assembled(objective: Objective, free: Free, meet: Bool[np.ndarray, "n n"]) 
     for atom, colour in enumerate(colours):
         vectors[colour * p + np.arange(p), atom * p + np.arange(p)] = 1.0
     vectors[len(vectors) - len(shared) + np.arange(len(shared)), shared] = 1.0
-    chunks = (vectors[i : i + _AT_A_TIME] for i in range(0, len(vectors), _AT_A_TIME))
-    images = np.concatenate(
-        [np.asarray(products(objective, free, _filled(some)), np.float64)[: len(some)] for some in chunks]
-    )
+    images = products(objective, free, vectors).astype(np.float64)
     found = np.zeros((size, size))
     found[shared] = images[len(vectors) - len(shared) :]
     found[:, shared] = found[shared].T
@@ -252,11 +248,6 @@ def _assembled(objective: Objective, free: Free, meet: Bool[np.ndarray, "n n"]) 
         rows = np.flatnonzero(reach[atom])
         found[atom * p : (atom + 1) * p, rows] = images[colour * p : (colour + 1) * p][:, rows]
     return 0.5 * (found + found.T)
-
-
-def _filled(vectors: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "c k"]:
-    """Zeros up to a power of two, so that there are few programs."""
-    return np.pad(vectors, ((0, 2 ** int(np.ceil(np.log2(len(vectors)))) - len(vectors)), (0, 0)))
 
 
 def _colours(meet: Bool[np.ndarray, "n n"]) -> Int[np.ndarray, " n"]:

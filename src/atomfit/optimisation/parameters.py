@@ -58,8 +58,8 @@ class AbstractParametrisation(eqx.Module):
         rows = jnp.concatenate(parts, axis=1) if parts else jnp.zeros((atoms, count))
         return jnp.concatenate([rows.ravel(), *(jnp.ravel(free[name]) for name in self._others)])
 
-    def unflat(self, vector: Float[Array, " k"]) -> Free:
-        """The inverse of `flat`."""
+    def unflat(self, vector: Float[Leaf, " k"]) -> Free:
+        """The inverse of `flat`, also of a vector of numpy, and then in its arrays."""
         atoms, count = self.columns
         rows, rest = vector[: atoms * count].reshape(atoms, count), vector[atoms * count :]
         free: Free = {}

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from atomfit.fitting.problem import MapModel as MapModel
     from atomfit.fitting.refinement import FitState as FitState
     from atomfit.fitting.resolution import Resolution as Resolution
+    from atomfit.fitting.settings import MapSettings as MapSettings
 else:
     export(
         __name__,
         {
             "joint": ["JointFit", "fit_jointly"],
             "refinement": ["FitState"],
+            "settings": ["MapSettings"],
             "pose": ["pose"],
             "problem": ["JointProblem", "MapModel"],
             "prior": ["DisplacementPrior", "MapAlone"],

@@ -6,33 +6,29 @@ of the field (`logfit`) cannot do.
 """
 
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.hyperparameters import estimate_prior
 from atomfit.fitting.pose import pose
 from atomfit.fitting.prior import DisplacementPrior, MapAlone
-from atomfit.fitting.problem import Term
 from atomfit.fitting.refinement import FitState, Refinement, plain, solve
 from atomfit.fitting.resolution import Resolution, resolve, voxel_variances
+from atomfit.fitting.settings import MapSettings
 from atomfit.gaussians.bias import natural
 from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.gaussians.scatterers import AbstractScattering
 from atomfit.gaussians.uncertainty import Uncertainty
-from atomfit.noise.likelihood import AbstractLoss
 from atomfit.noise.residual import SmoothNoise
 from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.observation.background import AbstractBackground
 from atomfit.optimisation.ended import Ended
 from atomfit.optimisation.newton import GaussNewton
-from atomfit.optimisation.solvers import AbstractSolver
-from atomfit.options.build import Background, Displacements, Prior, Scattering, Voxels
 from atomfit.structure.atoms import (
     AbstractDisplacements,
     AnisotropicDisplacements,
@@ -134,22 +130,8 @@ def fit_jointly(
     positions: Float[np.ndarray, "n d"],
     mean_atom: MeanAtom,
     element: Element,
-    *,
-    numbers: Int[np.ndarray, " n"] | None = None,
-    displacements: Displacements = "anisotropic",
-    scattering: Scattering | AbstractScattering = "gaussian",
-    u_mean: float | None = None,
-    voxels: Voxels = "point",
-    background: Background | AbstractBackground = "constant",
-    frozen: Collection[str] = (),
-    solver: AbstractSolver | None = None,
-    terms: tuple[Term, ...] = (),
-    noise: NoiseSpectrum | Literal["residual"] | None = None,
-    likelihood: AbstractLoss | None = None,
-    prior: Prior = "none",
-    max_iterations: int = 300,
-    devices: int = 1,
-    progress: Callable[[int, float], None] = lambda iteration, value: None,
+    settings: MapSettings | None = None,
+    **changes: Any,
 ) -> JointFit:
     """Refine all atoms of a map together.
 
@@ -159,55 +141,25 @@ def fit_jointly(
     - `positions`: where the atoms were found (Å); at least one.
     - `mean_atom`: what all atoms look like at the start.
     - `element`: what they are, or the one that `mean_atom` is of.
-    - `numbers`: atomic numbers, where there are several elements.
-    - `displacements`: one number an atom, or a matrix.
-    - `scattering`: what atoms look like at rest: "gaussian" leaves that to their displacements,
-        "form-factor" takes it from their elements; or densities of one's own, of each atom.
-    - `u_mean`: mean displacement (Å²), if it is known; with form factors it tells displacements from
-        resolution, see `resolution`.
-    - `voxels`: what a voxel holds: the density at its centre, or its mean over the voxel.
-    - `background`: what lies beneath the atoms, by name or as the background to start from (map units).
-    - `frozen`: parts that keep their starting values.
-    - `solver`: Gauss-Newton if not given.
-    - `terms`: what else good atoms keep to: functions of them, in squared typical peaks.
-    - `noise`: its spectrum; "residual" to count frequencies alike, but take uncertainties from what the fit
-        leaves; white if not given.
-    - `likelihood`: of a voxel, if noise is not Gaussian; spatial frequencies have no weights then.
-    - `prior`: "empirical" draws displacements towards those of the other atoms, as far as the map supports
-        (see `prior`); "auto" does so if the map alone leaves them uncertain.
-    - `max_iterations`: the most iterations, those before `start` included.
-    - `devices`: how many of JAX's devices draw the atoms.
-    - `progress`: called with iterations done and the objective.
+    - `settings`: how; `changes`, further keyword arguments, replace single fields of it.
     """
-    solver = GaussNewton() if solver is None else solver
+    wanted = replace(settings or MapSettings(), **changes)
+    frozen, noise = wanted.frozen, wanted.noise
     measured = noise if isinstance(noise, NoiseSpectrum) else None
-    problem = pose(
-        density,
-        positions,
-        mean_atom,
-        element,
-        numbers=numbers,
-        displacements=displacements,
-        scattering=scattering,
-        background=background,
-        frozen=frozen,
-        terms=terms,
-        noise=measured,
-        likelihood=likelihood,
-        devices=devices,
-    )
+    problem = pose(density, positions, mean_atom, element, wanted)
     log.info(problem.describe())
-    run = partial(solve, solver=solver, max_iterations=max_iterations, progress=progress)
+    solver = wanted.solver or GaussNewton()
+    run = partial(solve, solver=solver, max_iterations=wanted.max_iterations, progress=wanted.progress)
     found = run(problem)
     spectrum = measured if problem.coloured else None
-    inside = found.noise_left(frozen) if noise == "residual" and likelihood is None else None
+    inside = found.noise_left(frozen) if noise == "residual" and wanted.likelihood is None else None
     known = partial(Refinement.uncertainty, u=mean_atom.u, noise=spectrum, inside=inside, frozen=frozen)
     neighbours = find_neighbours(found.fitted.positions, typical=element.neighbour_distance)
     coordination = neighbours.coordination_numbers.astype(float)
     uncertainty, drawn = known(found), None
     alone = _map_alone(found, uncertainty, None, coordination)
-    wanted = prior == "empirical" or (prior == "auto" and _uncertain(found, uncertainty))
-    for _ in range(_ROUNDS if wanted and "displacements" not in frozen else 0):
+    drawing = wanted.prior == "empirical" or (wanted.prior == "auto" and _uncertain(found, uncertainty))
+    for _ in range(_ROUNDS if drawing and "displacements" not in frozen else 0):
         if found.reason != Ended.CONVERGED:
             break
         of_lone = partial(
@@ -223,8 +175,8 @@ def fit_jointly(
         drawn = estimate
         log.info(drawn.describe())
         strength = found.strength_of_noise(inside, spectrum)
-        drawing = found.problem.drawn(*drawn.of_matrices(coordination, density.grid.ndim), strength)
-        found = run(drawing, start=found.state, tolerance=_TOLERANCE)
+        posed = found.problem.drawn(*drawn.of_matrices(coordination, density.grid.ndim), strength)
+        found = run(posed, start=found.state, tolerance=_TOLERANCE)
         # What the prior has put in can only be taken out of the very curvature that it is a part of.
         alone = _map_alone(found, known(found, curvature_only=True), drawn, coordination)
     if drawn is not None:
@@ -232,10 +184,10 @@ def fit_jointly(
     at_bound, atoms = _at_bound(found), _moved(found.atoms, natural(found.fitted) - uncertainty.bias)
     shapes = np.asarray(atoms.matrices())
     blur, resolution = np.zeros_like(shapes[0]), None
-    if voxels == "integrated":
+    if wanted.voxels == "integrated":
         blur = voxel_variances(density.grid.spacing)
-    if scattering != "gaussian" and "resolution" not in frozen:
-        resolution = resolve(shapes - blur, uncertainty, ~at_bound, u_mean)
+    if wanted.scattering != "gaussian" and "resolution" not in frozen:
+        resolution = resolve(shapes - blur, uncertainty, ~at_bound, wanted.u_mean)
         blur = blur + resolution.s * np.eye(len(blur))
     return JointFit(
         atoms,

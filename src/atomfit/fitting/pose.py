@@ -1,13 +1,15 @@
 """A problem put together: region, start, bounds, windows, noise."""
 
-from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.problem import JointProblem, Term, WeightedTerm, no_prior
+from atomfit.fitting.problem import JointProblem, WeightedTerm, no_prior
+from atomfit.fitting.settings import MapSettings
 from atomfit.fitting.start import blur_around, blur_of, filled, starting_model
 from atomfit.gaussians.bounded import BoundedAtoms, Bounds, steps_of
 from atomfit.gaussians.scatterers import AbstractScattering, FormFactors, OneGaussian
@@ -16,19 +18,16 @@ from atomfit.inference.parameters import free_leaves
 from atomfit.inference.parameters import frozen as frozen_part
 from atomfit.inference.priors import as_priors
 from atomfit.inference.problem import Problem
-from atomfit.noise.likelihood import AbstractLoss
 from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.observation.background import AbstractBackground
 from atomfit.observation.map import MapNuisance, MapObservation, sampled_for_overlaps
-from atomfit.options.build import Background, Displacements, Scattering
+from atomfit.options.build import Scattering
 from atomfit.structure.atoms import Leaf
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.region import COLOURED_MARGIN, Region, region_around, tapered
 from atomfit.support.errors import InputError
 
-#: Voxels count out to this many of the mean atom's standard deviations.
-REGION_WIDTHS = 4.5
 #: Largest move of an atom, in neighbour distances.
 MOVE_PER_DISTANCE = 0.22
 #: Largest standard deviation of an atom along an axis, in neighbour distances.
@@ -40,32 +39,23 @@ def pose(
     positions: Float[np.ndarray, "n d"],
     mean_atom: MeanAtom,
     element: Element,
-    *,
-    numbers: Int[np.ndarray, " n"] | None = None,
-    displacements: Displacements = "anisotropic",
-    background: Background | AbstractBackground = "constant",
-    scattering: Scattering | AbstractScattering = "gaussian",
-    frozen: Collection[str] = (),
-    terms: tuple[Term, ...] = (),
-    noise: NoiseSpectrum | None = None,
-    likelihood: AbstractLoss | None = None,
-    region_widths: float = REGION_WIDTHS,
-    devices: int = 1,
+    settings: MapSettings | None = None,
+    **changes: Any,
 ) -> JointProblem:
     """Put a problem together.
 
-    **Arguments:** those of `fit_jointly`, and
-
-    - `region_widths`: how far from an atom voxels count, in widths of the mean atom.
+    **Arguments:** those of `fit_jointly`.
     """
+    wanted = replace(settings or MapSettings(), **changes)
+    likelihood, frozen = wanted.likelihood, wanted.frozen
+    noise = wanted.noise if isinstance(wanted.noise, NoiseSpectrum) else None
     coloured = likelihood is None and noise is not None and not noise.white
-    radius = region_widths * float(np.sqrt(mean_atom.u))
+    radius = wanted.region_widths * float(np.sqrt(mean_atom.u))
     region = region_around(density, positions, radius + (COLOURED_MARGIN if coloured else 0), coloured)
+    numbers = wanted.numbers
     numbers = np.full(len(positions), element.number) if numbers is None else numbers
-    scatterers, blur = _scatterers(scattering, mean_atom, element, numbers)
-    start, below = starting_model(
-        density, positions, mean_atom, blur, numbers, scatterers, displacements, background, region
-    )
+    scatterers, blur = _scatterers(wanted.scattering, mean_atom, element, numbers)
+    start, below = starting_model(density, positions, mean_atom, blur, numbers, scatterers, region, wanted)
     distance, spacing = element.neighbour_distance, density.grid.spacing
     bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
     known: AbstractNoise = WhiteNoise(1.0)
@@ -89,7 +79,7 @@ def pose(
         ),
         spacing=spacing.astype(np.float32),
         origin=np.zeros(len(spacing), np.float32),
-        devices=devices,
+        devices=wanted.devices,
     )
     structure = BoundedAtoms.of(start, scatterers, bounds, frozen)
     steps: dict[str, Leaf] = {
@@ -100,7 +90,10 @@ def pose(
     weight = np.asarray(1.0, np.float32)
     priors = (
         no_prior(len(start), start.ndim),
-        *(WeightedTerm(t if isinstance(t, eqx.Module) else as_priors([t])[0], weight) for t in terms),
+        *(
+            WeightedTerm(t if isinstance(t, eqx.Module) else as_priors([t])[0], weight)
+            for t in wanted.terms
+        ),
     )
     problem = Problem(structure, (observation,), priors)
     return JointProblem(region, mean_atom.height, problem.objective(steps), len(positions))

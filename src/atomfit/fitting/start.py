@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
 from atomfit.detection.mean_atom import MeanAtom
+from atomfit.fitting.settings import MapSettings
 from atomfit.gaussians.scatterers import AbstractScattering
 from atomfit.observation.background import AbstractBackground, background_of
-from atomfit.options.build import Background, Displacements
 from atomfit.rendering import bucket
 from atomfit.structure.atoms import (
     AbstractDisplacements,
@@ -37,9 +37,8 @@ def starting_model(
     blur: float,
     numbers: Int[np.ndarray, " n"],
     scatterers: AbstractScattering,
-    displacements: Displacements,
-    background: Background | AbstractBackground,
     region: Region,
+    settings: MapSettings,
 ) -> tuple[Atoms, AbstractBackground]:
     """Mean atoms at the given places, as high as the map is there, and what lies beneath.
 
@@ -52,14 +51,14 @@ def starting_model(
     n, d = positions.shape
     which = filled(np.arange(n))
     size = len(which)
-    below = background_of(background, mean_atom.background, d)
+    below = background_of(settings.background, mean_atom.background, d)
     places = density.grid.nearest_voxels(positions)
     beneath = np.broadcast_to(below.on(density.grid, region.grid), density.grid.shape)
     height = density.at(places) - beneath[tuple(places.T)]
     relative = np.clip(height / mean_atom.height, 0.1, None)
     relative = np.where(np.arange(size) < n, relative[which], 0.0)
     shape: AbstractDisplacements
-    if displacements == "isotropic":
+    if settings.displacements == "isotropic":
         shape = IsotropicDisplacements.from_variances(np.full(size, blur))
     else:
         matrix = mean_atom.matrix * (blur / mean_atom.u)

@@ -11,11 +11,13 @@ from atomfit.support.lazy import export
 if TYPE_CHECKING:
     from atomfit.series.parameters import TiltParametrisation as TiltParametrisation
     from atomfit.series.refinement import refine_against as refine_against
+    from atomfit.series.settings import SeriesSettings as SeriesSettings
 else:
     export(
         __name__,
         {
             "refinement": ["refine_against"],
+            "settings": ["SeriesSettings"],
             "parameters": ["TiltParametrisation"],
         },
     )

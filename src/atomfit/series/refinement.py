@@ -7,22 +7,21 @@ much the same: first its shape common to all depths (`profile`) with its change 
 has it, then, if asked for, the whole table together with each atom's amplitude.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from atomfit.noise.likelihood import AbstractLoss
-from atomfit.options.tilt import Amplitudes, ProbeKind, TiltDisplacements
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.probe import Probe, make_probe
 from atomfit.projection.views import TiltSeries
 from atomfit.series.result import result_of
-from atomfit.series.stages import ROUGH, WIDE, Progress, Run, Stage, log_widths
+from atomfit.series.settings import SeriesSettings
+from atomfit.series.stages import ROUGH, WIDE, Run, Stage, log_widths
 from atomfit.structure.atoms import AnisotropicDisplacements, IsotropicDisplacements
 
 #: Standard deviations of the atoms in the first stages, in neighbour distances.
@@ -36,25 +35,8 @@ def refine_against(
     positions: Float[np.ndarray, "n 3"],
     numbers: Int[np.ndarray, " n"],
     neighbour_distance: float,
-    *,
-    probe: ProbeKind = "direct",
-    voltage: float = 300.0,
-    convergence: float = 25.0,
-    defocus: float = 0.0,
-    spherical: float = 0.0,
-    amplitudes: Amplitudes = "auto",
-    displacements: TiltDisplacements = "shared",
-    free_views: Collection[str] = ("backgrounds",),
-    anneal: bool = True,
-    frozen: Bool[np.ndarray, " n"] | None = None,
-    likelihood: AbstractLoss | None = None,
-    by_brightness: bool = True,
-    held_out: Bool[np.ndarray, " v"] | None = None,
-    known_positions: float | Float[np.ndarray, "n 3"] | None = None,
-    expected: Float[np.ndarray, "n 3"] | None = None,
-    known_amplitudes: float | None = None,
-    known_turns: float | None = None,
-    progress: Progress = lambda stage, iteration, value: None,
+    settings: SeriesSettings | None = None,
+    **changes: Any,
 ) -> TiltFit:
     """Refine atoms against images.
 
@@ -63,35 +45,12 @@ def refine_against(
     - `series`: the images.
     - `positions`, `numbers`: where the atoms are thought to be (Å), and their elements.
     - `neighbour_distance`: typical distance of neighbours (Å).
-    - `probe`, `voltage`, `convergence`, `defocus`, `spherical`: see `make_probe`.
-    - `amplitudes`: one each "element", or each "atom"; "auto": each atom with an adaptive probe.
-    - `displacements`: "shared" by an element's atoms, "isotropic" or "anisotropic" for each atom.
-    - `free_views`: what is refined of each view: backgrounds, gains, shifts, turns.
-    - `anneal`: whether atoms are drawn wide at first; not needed where they are in their places.
-    - `frozen`: atoms that keep their positions, and whatever else each atom has for itself.
-    - `likelihood`: of a pixel; Gaussian noise if None.
-    - `by_brightness`: whether Gaussian noise may grow with brightness (`noise.brightness`).
-    - `held_out`: views that the fit may not see.
-    - `known_positions`: standard deviation of a move from where atoms are expected (Å); None if nothing is
-        known.
-    - `expected`: where that is (Å); where they start if None.
-    - `known_amplitudes`: relative standard deviation of amplitudes about the element's.
-    - `known_turns`: standard deviation of the views' rotations about each axis (degrees).
-    - `progress`: called with the stage, iterations done and the objective.
+    - `settings`: how; `changes`, further keyword arguments, replace single fields of it.
     """
-    run = Run(
-        series,
-        np.zeros(len(series), bool) if held_out is None else held_out,
-        positions - series.centre,
-        (positions if expected is None else expected) - series.centre,
-        numbers,
-        neighbour_distance,
-        frozen,
-        likelihood,
-        by_brightness,
-        (known_positions, known_amplitudes, known_turns),
-        progress,
-    )
+    wanted = replace(settings or SeriesSettings(), **changes)
+    run = Run.of(series, positions, numbers, neighbour_distance, wanted)
+    probe, amplitudes, displacements = wanted.probe, wanted.amplitudes, wanted.displacements
+    free_views, anneal = wanted.free_views, wanted.anneal
     every = frozenset({"positions", "strengths", *free_views})
     shared = frozenset({"positions"})
     own = shared | {"strengths"} if amplitudes == "atom" else shared
@@ -105,7 +64,9 @@ def refine_against(
     if probe == "direct" and amplitudes == "atom":
         stages.append(Stage("amplitudes", every | {"log_widths"}, own, adjusted=True))
     if probe != "direct":
-        through = make_probe(probe, run.reach, voltage, convergence, defocus, spherical)
+        through = make_probe(
+            probe, run.reach, wanted.voltage, wanted.convergence, wanted.defocus, wanted.spherical
+        )
         begin = partial(_through, probe=through)
         stages.append(Stage(f"{probe} probe", every | {"profile"}, own, begin=begin, adjusted=True))
     if probe == "adaptive":
@@ -121,7 +82,7 @@ def refine_against(
     if stages[-1] is settled:
         # What a fit leaves tells how pixels count, and what positions have taken of the noise. A rough one
         # is enough, but rotations are searched with what it ends with.
-        if by_brightness and likelihood is None and "turns" not in free_views:
+        if wanted.by_brightness and wanted.likelihood is None and "turns" not in free_views:
             stages[-1] = replace(settled, tolerance=ROUGH)
         stages.append(replace(settled, name="one Gaussian, adjusted", weighted=True, adjusted=True))
     model = run.first(wide=anneal, drifting="shifts" in free_views)

@@ -33,6 +33,7 @@ from atomfit.projection.views import TiltSeries
 from atomfit.series.objective import about_diagonal, objective_of, observed
 from atomfit.series.parameters import TiltParametrisation, parametrise
 from atomfit.series.poses import better_turns
+from atomfit.series.settings import Progress, SeriesSettings
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements, Leaf
 from atomfit.support.compiled import kept
 
@@ -54,8 +55,6 @@ _SAME_NOISE, _MOST_AGAIN = 0.9, 3
 _MOST_SEARCHES = 3
 #: Products cost as much as two evaluations, so a step need not be exact.
 _SOLVER = GaussNewton(accuracy=0.1, max_products=40)
-
-Progress = Callable[[str, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,34 @@ class Run:
     by_brightness: bool
     known: tuple[float | Float[np.ndarray, "n 3"] | None, float | None, float | None]
     progress: Progress
+
+    @classmethod
+    def of(
+        cls,
+        series: TiltSeries,
+        positions: Float[np.ndarray, "n 3"],
+        numbers: Int[np.ndarray, " n"],
+        neighbour_distance: float,
+        settings: SeriesSettings,
+    ) -> "Run":
+        """As settings have it.
+
+        **Arguments:** those of `refine_against`.
+        """
+        held, expected = settings.held_out, settings.expected
+        return cls(
+            series,
+            np.zeros(len(series), bool) if held is None else held,
+            positions - series.centre,
+            (positions if expected is None else expected) - series.centre,
+            numbers,
+            neighbour_distance,
+            settings.frozen,
+            settings.likelihood,
+            settings.by_brightness,
+            (settings.known_positions, settings.known_amplitudes, settings.known_turns),
+            settings.progress,
+        )
 
     @cached_property
     def members(self) -> Int[np.ndarray, " n"]:

@@ -23,6 +23,7 @@ from atomfit.projection.unrefined import Unrefined, widths_left
 from atomfit.projection.views import TiltSeries
 from atomfit.results.series import PreparedSeries
 from atomfit.series.refinement import refine_against
+from atomfit.series.settings import SeriesSettings
 from atomfit.series.stages import Run
 
 log = logging.getLogger("atomfit")
@@ -60,21 +61,15 @@ def refine_start(ready: PreparedSeries, start: Start, options: TiltOptions, prog
 
 def run_of(ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress) -> Run:
     """What stages of a fit have in common: for those that are not stages of `refine_against`."""
-    series = ready.series
-    held = ready.held_out(options.held_out)
-    return Run(
-        series,
-        np.zeros(len(series), bool) if held is None else held,
-        start.positions - series.centre,
-        (start.positions if start.expected is None else start.expected) - series.centre,
-        start.numbers,
-        ready.element.neighbour_distance,
-        start.frozen if start.frozen.any() else None,
-        _loss(options),
-        True,
-        (start.known, None, None),
-        progress,
+    settings = SeriesSettings(
+        frozen=start.frozen if start.frozen.any() else None,
+        likelihood=_loss(options),
+        held_out=ready.held_out(options.held_out),
+        known_positions=start.known,
+        expected=start.expected,
+        progress=progress,
     )
+    return Run.of(ready.series, start.positions, start.numbers, ready.element.neighbour_distance, settings)
 
 
 def _loss(options: TiltOptions) -> AbstractLoss | None:

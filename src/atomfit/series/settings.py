@@ -1,0 +1,59 @@
+"""How a tilt series is to be fitted: what a program may choose, apart from what `tilt` asks its users."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from atomfit.noise.likelihood import AbstractLoss
+from atomfit.options.tilt import Amplitudes, ProbeKind, TiltDisplacements
+
+Progress = Callable[[str, int, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesSettings:
+    """How a tilt series is to be fitted.
+
+    **Fields:**
+
+    - `probe`, `voltage`, `convergence`, `defocus`, `spherical`: see `make_probe`.
+    - `amplitudes`: one each "element", or each "atom"; "auto": each atom with an adaptive probe.
+    - `displacements`: "shared" by an element's atoms, "isotropic" or "anisotropic" for each atom.
+    - `free_views`: what is refined of each view: backgrounds, gains, shifts, turns.
+    - `anneal`: whether atoms are drawn wide at first; not needed where they are in their places.
+    - `frozen`: atoms that keep their positions, and whatever else each atom has for itself.
+    - `likelihood`: of a pixel; Gaussian noise if None.
+    - `by_brightness`: whether Gaussian noise may grow with brightness (`noise.brightness`).
+    - `held_out`: views that the fit may not see.
+    - `known_positions`: standard deviation of a move from where atoms are expected (Å); None if nothing is
+        known.
+    - `expected`: where that is (Å); where they start if None.
+    - `known_amplitudes`: relative standard deviation of amplitudes about the element's.
+    - `known_turns`: standard deviation of the views' rotations about each axis (degrees).
+    - `progress`: called with the stage, iterations done and the objective.
+    """
+
+    probe: ProbeKind = "direct"
+    voltage: float = 300.0
+    convergence: float = 25.0
+    defocus: float = 0.0
+    spherical: float = 0.0
+    amplitudes: Amplitudes = "auto"
+    displacements: TiltDisplacements = "shared"
+    free_views: Collection[str] = ("backgrounds",)
+    anneal: bool = True
+    frozen: Bool[np.ndarray, " n"] | None = None
+    likelihood: AbstractLoss | None = None
+    by_brightness: bool = True
+    held_out: Bool[np.ndarray, " v"] | None = None
+    known_positions: float | Float[np.ndarray, "n 3"] | None = None
+    expected: Float[np.ndarray, "n 3"] | None = None
+    known_amplitudes: float | None = None
+    known_turns: float | None = None
+    progress: Progress = field(default_factory=lambda: _silent)
+
+
+def _silent(stage: str, iteration: int, value: float) -> None:
+    """Nobody is told."""

@@ -51,7 +51,7 @@ LONG = (
     "workflows/test_build.py",
     "workflows/test_tilt.py",
     "inference/test_own_parts.py",
-    "fitting/test_newton.py",
+    "optimisation/test_newton.py",
     "test_interruptions.py",
     "io/test_checkpoint.py",
     "report/test_page.py",

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.options.tilt import TiltOptions
-from atomfit.projection import sampled
+from atomfit.series import sampled
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty

@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.options.tilt import TiltOptions
-from atomfit.series import sampled
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
 from atomfit.projection.start import Start
 from atomfit.results.series import PreparedSeries
+from atomfit.series import sampled
 from atomfit.workflows.tilt_preparation import prepare_series
 from atomfit.workflows.tilt_refining import refine_start
 from experiments.many_atoms.__main__ import PIXEL, glass, series

@@ -13,7 +13,8 @@ from atomfit.fitting.settings import MapSettings
 from atomfit.fitting.start import blur_around, blur_of, filled, starting_model
 from atomfit.gaussians.bounded import BoundedAtoms, Bounds, steps_of
 from atomfit.gaussians.scatterers import AbstractScattering, FormFactors, OneGaussian
-from atomfit.inference.noise import AbstractNoise, LossNoise, SpectralNoise, WhiteNoise
+from atomfit.inference.coloured import SpectralNoise
+from atomfit.inference.noise import AbstractNoise, LossNoise, WhiteNoise
 from atomfit.inference.parameters import free_leaves
 from atomfit.inference.parameters import frozen as frozen_part
 from atomfit.inference.priors import as_priors

@@ -21,7 +21,8 @@ from jaxtyping import Array, Float
 from atomfit.gaussians.bounded import BoundedAtoms
 from atomfit.gaussians.overlaps import natural_parameters
 from atomfit.gaussians.scatterers import AbstractScattering
-from atomfit.inference.noise import AbstractNoise, LossNoise, SpectralNoise
+from atomfit.inference.coloured import SpectralNoise
+from atomfit.inference.noise import AbstractNoise, LossNoise
 from atomfit.inference.parameters import Parameters, on_host
 from atomfit.inference.priors import AbstractPrior, Correlated
 from atomfit.inference.problem import Objective, predicted

@@ -21,8 +21,8 @@ from atomfit.gaussians.overlaps import weighted_derivatives
 from atomfit.gaussians.pointwise import information_blocks, information_border, part_inside
 from atomfit.gaussians.scatterers import AbstractScattering, Overlap
 from atomfit.gaussians.uncertainty import Uncertainty, covariances_of_lone_atoms, uncertainty
+from atomfit.inference.coloured import SpectralNoise
 from atomfit.inference.fit import CHI_SQUARE_PER_ATOM, refine
-from atomfit.inference.noise import SpectralNoise
 from atomfit.noise.residual import SmoothNoise, noise_left, taper
 from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.optimisation.ended import Ended

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.inference.coloured import SpectralNoise as SpectralNoise
     from atomfit.inference.empirical_bayes import EmpiricalFit as EmpiricalFit
     from atomfit.inference.empirical_bayes import with_empirical_spread as with_empirical_spread
     from atomfit.inference.fit import Fit as Fit
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from atomfit.inference.noise import BrightnessNoise as BrightnessNoise
     from atomfit.inference.noise import KnownPrecision as KnownPrecision
     from atomfit.inference.noise import LossNoise as LossNoise
-    from atomfit.inference.noise import SpectralNoise as SpectralNoise
     from atomfit.inference.noise import WhiteNoise as WhiteNoise
     from atomfit.inference.noise import brightness_noise as brightness_noise
     from atomfit.inference.noise import count_noise as count_noise
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from atomfit.inference.selection import select as select
     from atomfit.inference.sensitivity import refined as refined
     from atomfit.inference.sensitivity import stationary as stationary
+    from atomfit.inference.terms import AbstractTerm as AbstractTerm
+    from atomfit.inference.terms import KnownNumbers as KnownNumbers
     from atomfit.inference.uncertainty import Estimate as Estimate
     from atomfit.inference.uncertainty import Uncertainty as Uncertainty
 else:
@@ -71,13 +73,14 @@ else:
                 "AbstractPixelNoise",
                 "WhiteNoise",
                 "LossNoise",
-                "SpectralNoise",
                 "KnownPrecision",
                 "BrightnessNoise",
                 "brightness_noise",
                 "count_noise",
                 "robust_noise",
             ],
+            "coloured": ["SpectralNoise"],
+            "terms": ["AbstractTerm", "KnownNumbers"],
             "priors": ["AbstractPrior", "Known", "Alike", "Correlated"],
             "parameters": [
                 "Parameters",

@@ -106,7 +106,6 @@ def refine(
     solver: AbstractSolver | None = None,
     *,
     start: Free | None = None,
-    history: Float[np.ndarray, " i"] | None = None,
     max_iterations: int = 100,
     tolerance: float = CHI_SQUARE_PER_ATOM,
     progress: Callable[[int, float], None] = lambda iteration, value: None,
@@ -118,7 +117,6 @@ def refine(
     - `problem`: what is to be refined, or its objective.
     - `solver`: damped Gauss-Newton if not given.
     - `start`: free numbers to go on from; zero if not given.
-    - `history`: the objective after each iteration before that, which count.
     - `max_iterations`: the most iterations.
     - `tolerance`: it ends when an iteration promises to lower chi-square by less than this for each atom.
     - `progress`: called with the iterations done and the objective.
@@ -128,7 +126,7 @@ def refine(
     solver = GaussNewton() if solver is None else solver
     objective = problem if isinstance(problem, Objective) else problem.objective()
     free: Any = objective.parametrisation.zeros() if start is None else start
-    history = np.zeros(0) if history is None else history
+    history = np.zeros(0)
     # Half of what chi-square may gain, as a part of what it is.
     whole = sum(o.measurements for o in objective.observations)
     for _ in range(_ROUNDS):

@@ -12,7 +12,6 @@ each free number is measured where it changes the objective by about one half of
 so that for a typical atom such a step is a fraction of its width.
 """
 
-import abc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -28,6 +27,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from atomfit.inference.observation import AbstractObservation, Product
 from atomfit.inference.parameters import Parameters, on_host
 from atomfit.inference.priors import AbstractPrior, Prior, as_priors
+from atomfit.inference.terms import AbstractTerm
 from atomfit.optimisation.parameters import AbstractParametrisation, Free
 from atomfit.optimisation.posterior import AbstractPosterior, Evaluation
 from atomfit.rendering.canvas import CUTOFF, MeasuringCanvas
@@ -99,42 +99,6 @@ class Problem(eqx.Module):
             return Objective(parameters, observations, priors).scaled()
         assert steps.keys() == parameters.steps.keys(), (sorted(steps), sorted(parameters.steps))
         return Objective(replace(parameters, steps=steps), observations, priors)
-
-
-class AbstractTerm(eqx.Module):
-    """A part of an objective that is a function of its free numbers, in the objective's unit."""
-
-    @abc.abstractmethod
-    def __call__(self, parametrisation: AbstractParametrisation, free: Free) -> Float[Array, ""]:
-        """Its value."""
-
-    @abc.abstractmethod
-    def curvature(
-        self, parametrisation: AbstractParametrisation, free: Free
-    ) -> Callable[[Float[Array, " k"]], Float[Array, " k"]]:
-        """Products with what steps take for its second derivatives; they must not be negative."""
-
-
-class KnownNumbers(AbstractTerm):
-    """Free numbers that are known beforehand.
-
-    **Fields:**
-
-    - `values`: what they are expected to be, in the order of `flat`.
-    - `precisions`: inverse variances about that.
-    """
-
-    values: Float[Leaf, " k"]
-    precisions: Float[Leaf, " k"]
-
-    def __call__(self, parametrisation: AbstractParametrisation, free: Free) -> Float[Array, ""]:
-        off = parametrisation.flat(free) - jnp.asarray(self.values)
-        return 0.5 * jnp.vdot(off, jnp.asarray(self.precisions) * off)
-
-    def curvature(
-        self, parametrisation: AbstractParametrisation, free: Free
-    ) -> Callable[[Float[Array, " k"]], Float[Array, " k"]]:
-        return lambda vector: jnp.asarray(self.precisions) * vector
 
 
 class Objective(AbstractPosterior):

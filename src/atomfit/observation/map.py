@@ -25,7 +25,8 @@ from scipy.spatial import cKDTree
 from atomfit.gaussians.curvature import curvature_of_atoms
 from atomfit.gaussians.neighbours import neighbour_table
 from atomfit.gaussians.scatterers import OneGaussian
-from atomfit.inference.noise import AbstractNoise, SpectralNoise, WhiteNoise
+from atomfit.inference.coloured import SpectralNoise
+from atomfit.inference.noise import AbstractNoise, WhiteNoise
 from atomfit.inference.observation import (
     AbstractObservation,
     Product,

@@ -18,7 +18,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
-from atomfit.inference.noise import AbstractNoise, SpectralNoise
+from atomfit.inference.coloured import SpectralNoise
+from atomfit.inference.noise import AbstractNoise
 from atomfit.rendering import VoxelCanvas, WindowPlan
 from atomfit.structure.canvas import AbstractStructure, Leaf
 

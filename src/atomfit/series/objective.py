@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from atomfit.inference.noise import AbstractNoise, LossNoise, WhiteNoise
-from atomfit.inference.problem import AbstractTerm, KnownNumbers, Objective
+from atomfit.inference.problem import Objective
+from atomfit.inference.terms import AbstractTerm, KnownNumbers
 from atomfit.noise.likelihood import AbstractLoss
 from atomfit.observation.series import OneView, SeriesObservation
 from atomfit.optimisation.parameters import AbstractParametrisation, Free

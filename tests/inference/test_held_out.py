@@ -60,6 +60,8 @@ def test_what_cannot_be_held_out_is_told() -> None:
     alone = eqx.tree_at(lambda o: o.counted, density, counted)
     with pytest.raises(InputError, match="no part that can be held out"):
         held_out(Problem(atoms, (alone,)))
+    with pytest.raises(InputError, match="no part of the data"):
+        held_out(Problem(atoms, (density,)), part=1.5)
     noise = brightness_noise(np.asarray(density.data))
     bright = eqx.tree_at(lambda o: o.noise, density, noise)
     problem = Problem(frozen(atoms), (bright,))

@@ -43,8 +43,11 @@ def held_out(problem: Problem, part: float = 0.2, seed: int = 0) -> tuple[Proble
     - `part`: which part of each observation's views or blocks is held out.
     - `seed`: of the choice.
 
-    **Raises:** `InputError` if an observation has fewer than two groups of data that count.
+    **Raises:** `InputError` if an observation has fewer than two groups of data that count, or `part` is
+        no part.
     """
+    if not 0 < part < 1:
+        raise InputError(f"{part:g} is no part of the data", "give a number between 0 and 1", "part")
     rng = np.random.default_rng(seed)
     kept: list[AbstractObservation] = []
     held: list[AbstractObservation] = []

@@ -75,8 +75,8 @@ def test_blocks_against_a_dense_hessian(frozen: tuple[str, ...], rng: np.random.
     blocks = term_blocks((bonds,), model, neighbours, basis)
     atoms = model.atoms
     numbers = (atoms.positions, elements_of_matrices(atoms.matrices()), atoms.amplitudes[:, None])
-    natural = jnp.concatenate([jnp.asarray(x)[:N] for x in numbers], axis=1)
-    dense = jax.hessian(lambda z: bonds.of(z[:, :3], z[:, 3:9], z[:, 9]))(natural)
+    natural = np.concatenate([np.asarray(x)[:N] for x in numbers], axis=1)
+    dense = jax.jit(jax.hessian(lambda z: bonds.of(z[:, :3], z[:, 3:9], z[:, 9])))(natural)
     dense = np.asarray(dense, np.float64).transpose(0, 2, 1, 3)
     ours = np.zeros_like(dense)
     listed = (neighbours != np.arange(N)[:, None]) | (np.arange(neighbours.shape[1]) == 0)

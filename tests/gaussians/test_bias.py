@@ -42,8 +42,9 @@ def sampled_bias(atoms: FittedAtoms, c: np.ndarray, free: np.ndarray) -> np.ndar
 
     elements = np.asarray(elements_of_matrices(atoms.matrices))
     vectors = np.concatenate([atoms.positions, elements, atoms.amplitudes[:, None]], axis=1)
-    slopes = [np.asarray(jax.jacfwd(density)(v), np.float64) @ free for v in vectors]
-    curved = [np.asarray(jax.jacfwd(jax.jacfwd(density))(v), np.float64) for v in vectors]
+    slope_of, curvature_of = jax.jit(jax.jacfwd(density)), jax.jit(jax.jacfwd(jax.jacfwd(density)))
+    slopes = [np.asarray(slope_of(v), np.float64) @ free for v in vectors]
+    curved = [np.asarray(curvature_of(v), np.float64) for v in vectors]
     mean = sum(0.5 * np.einsum("nkl,kl->n", h, one) for h, one in zip(curved, c, strict=True))
     slope = np.concatenate(slopes, axis=1)
     answer = -np.linalg.solve(slope.T @ slope, slope.T @ mean)

@@ -6,6 +6,7 @@ import pytest
 from jaxtyping import Array
 
 from atomfit.inference import AbstractObservation, Fit, Known, Problem, WhiteNoise, refine
+from atomfit.inference.problem import predicted
 from atomfit.observation import MapObservation, SeriesObservation
 from atomfit.projection import TiltSeries, Views
 from atomfit.rendering import Gaussians, render_map
@@ -130,7 +131,7 @@ def test_cumulants_describe_a_mixture_whole_or_projected(kind: str) -> None:
         else:
             o = SeriesObservation.of(clean, structure, noise=white)
         objective = Problem(structure, (o,)).objective()
-        drawn = np.asarray(objective.predictions(objective.parametrisation.zeros())[0])
+        drawn = np.asarray(predicted(objective, objective.parametrisation.zeros())[0])
         away.append(rms((np.asarray(o.data) - drawn)[np.asarray(o.counted) > 0]))
     # Cumulants beyond the fourth are what is left.
     assert away[1] < 0.35 * away[0]

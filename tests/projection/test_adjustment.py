@@ -17,6 +17,7 @@ from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 
 SHAPE = (64, 64)
 VIEWS = Views.from_tilts(np.arange(6) * 30.0, "y", SHAPE)
+draw = eqx.filter_jit(series_of)
 
 
 def _model(probe: Probe, u: float, gain: float = 1.0, amplitude: float = 2.0) -> TiltModel:
@@ -38,7 +39,7 @@ def _by_drawing(model: TiltModel) -> float:
 
     def images(position: np.ndarray) -> np.ndarray:
         moved = eqx.tree_at(lambda m: m.atoms.positions, model, position.astype(np.float32))
-        return np.asarray(series_of(moved, VIEWS.rotations, VIEWS.centres, camera), np.float64)
+        return np.asarray(draw(moved, VIEWS.rotations, VIEWS.centres, camera), np.float64)
 
     at, step = np.asarray(model.atoms.positions, np.float64), 0.02
     slopes = [(images(at + move) - images(at - move)) / (2 * step) for move in step * np.eye(3)]

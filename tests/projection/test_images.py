@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ from atomfit.projection.probe import Probe
 
 PIXEL, SHAPE = 0.4, (30, 41)
 CENTRE = np.array([20.3, 14.6])
+draw = eqx.filter_jit(draw_view)
 
 
 def case(oblique: bool, seed: int = 0) -> tuple[Drawn, EachView, np.ndarray]:
@@ -58,13 +60,13 @@ def camera(drawn: Drawn, cutoff: float = 6.0) -> Camera:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_images_are_those_of_a_plain_sum(oblique: bool, seed: int) -> None:
     drawn, view, rotation = case(oblique, seed)
-    found = draw_view(drawn, view, rotation, CENTRE, camera(drawn))
+    found = draw(drawn, view, rotation, CENTRE, camera(drawn))
     np.testing.assert_allclose(found, reference(drawn, view, rotation), atol=3e-5)
 
 
 def test_windows_of_four_standard_deviations_suffice() -> None:
     drawn, view, rotation = case(oblique=False)
-    found = draw_view(drawn, view, rotation, CENTRE, camera(drawn, cutoff=4.0))
+    found = draw(drawn, view, rotation, CENTRE, camera(drawn, cutoff=4.0))
     wanted = reference(drawn, view, rotation)
     assert np.abs(found - wanted).max() < 1e-3 * wanted.max()
 
@@ -72,8 +74,8 @@ def test_windows_of_four_standard_deviations_suffice() -> None:
 def test_round_atoms_are_the_same_drawn_either_way() -> None:
     drawn, view, rotation = case(oblique=False)
     matrices = drawn.spreads[:, None, None] * jnp.eye(3)
-    a = draw_view(drawn, view, rotation, CENTRE, camera(drawn))
-    b = draw_view(drawn._replace(spreads=matrices), view, rotation, CENTRE, camera(drawn))
+    a = draw(drawn, view, rotation, CENTRE, camera(drawn))
+    b = draw(drawn._replace(spreads=matrices), view, rotation, CENTRE, camera(drawn))
     np.testing.assert_allclose(a, b, atol=2e-5)
 
 

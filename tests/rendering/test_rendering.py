@@ -175,16 +175,20 @@ def test_all_ways_to_add_windows_agree(grid: Grid) -> None:
     """Those of processors and of accelerators, in blocks of any size."""
     gaussians = some_gaussians(150, grid)
     plan = plan_windows(gaussians, grid)
-    values = jnp.asarray(np.random.default_rng(0).normal(size=(150, *plan.window)), jnp.float32)
-    empty = jnp.zeros(grid.shape, jnp.float32)
-    one_by_one = _add_one_by_one(jnp.asarray(plan.starts), empty, values)
-    np.testing.assert_allclose(
-        _add_together(jnp.asarray(plan.starts), empty, values), one_by_one, atol=1e-5
+    values = np.random.default_rng(0).normal(size=(150, *plan.window)).astype(np.float32)
+    empty = np.zeros(grid.shape, np.float32)
+    one_by_one, together = (
+        jax.jit(add)(plan.starts, empty, values) for add in (_add_one_by_one, _add_together)
     )
-    expected = render(gaussians, plan, grid.spacing, grid.origin)
-    for block in (7, 4096):
+    np.testing.assert_allclose(together, one_by_one, atol=1e-5)
+
+    def drawn(block: int) -> jax.Array:
         other = dataclasses.replace(plan, block=block)
-        np.testing.assert_allclose(render(gaussians, other, grid.spacing, grid.origin), expected, atol=1e-4)
+        return jax.jit(lambda g: render(g, other, grid.spacing, grid.origin))(gaussians)
+
+    expected = drawn(plan.block)
+    for block in (7, 4096):
+        np.testing.assert_allclose(drawn(block), expected, atol=1e-4)
 
 
 def test_integral_is_the_weight() -> None:

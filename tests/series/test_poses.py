@@ -1,5 +1,6 @@
 """A view in a wrong direction is found among others; right ones are left alone."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from atomfit.series.poses import better_turns
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 
 SHAPE, PIXEL = (40, 40), 0.5
+draw = eqx.filter_jit(draw_view)
 
 
 def test_a_view_that_is_stuck_is_turned() -> None:
@@ -37,7 +39,7 @@ def test_a_view_that_is_stuck_is_turned() -> None:
     for k in range(views):
         view = EachView(jnp.asarray(off[k], jnp.float32), jnp.zeros(2), jnp.ones(()), jnp.zeros(()))
         rotation = rotations[k].as_matrix().astype(np.float32)
-        images.append(np.asarray(draw_view(drawn, view, rotation, middle, camera)))
+        images.append(np.asarray(draw(drawn, view, rotation, middle, camera)))
     noisy = np.stack(images) + np.std(images) * rng.normal(size=(views, *SHAPE))
     views_given = Views(rotations.as_matrix(), np.tile(middle, (views, 1)))
     seen = observed(noisy, np.ones((views, *SHAPE)), views_given, camera, model)

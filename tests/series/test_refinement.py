@@ -21,6 +21,7 @@ from atomfit.support.errors import InputError
 
 PIXEL = 0.4
 SHAPE = (44, 44)
+draw_one = eqx.filter_jit(draw_view)
 
 
 def series_of(
@@ -48,7 +49,7 @@ def series_of(
         shift = np.zeros(2) if shifts is None else shifts[k]
         each = (np.zeros(3), shift, 1.0 if gains is None else gains[k], 0.5)
         view = EachView(*(jnp.asarray(x, jnp.float32) for x in each))
-        images.append(draw_view(drawn, view, geometry.rotations[k], geometry.centres[k], camera))
+        images.append(draw_one(drawn, view, geometry.rotations[k], geometry.centres[k], camera))
     stack = np.asarray(images, np.float64)
     stack = stack + noise * stack.max() * rng.normal(size=stack.shape)
     return TiltSeries(stack.astype(np.float32), np.ones(stack.shape, bool), PIXEL, geometry, np.zeros(3))

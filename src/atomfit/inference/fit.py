@@ -163,6 +163,11 @@ def _less_known(objective: Objective, free: Free, value: Float[Leaf, ""]) -> Flo
     return jnp.asarray(objective.misfit(free, jnp.asarray(value)))
 
 
+@kept
+def _value(objective: Objective, free: Free) -> Float[Array, ""]:
+    return objective(free)
+
+
 def _counting_from(done: int, progress: Callable[[int, float], None], iteration: int, value: float) -> None:
     progress(done + iteration, value)
 
@@ -177,5 +182,5 @@ def fit_at(objective: Objective, free: Free, reason: Ended = Ended.CONVERGED) ->
     - `reason`: how it has ended.
     """
     objective = objective.adapted(free) or objective
-    value = float(objective(free)) * float(objective.unit)
+    value = float(_value(objective, free)) * float(objective.unit)
     return Fit(objective, free, value, np.array([value]), reason)

@@ -45,17 +45,19 @@ _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 TESTS = Path(__file__).parent
 #: Files that take longer than twenty seconds, the longest first.
 LONG = (
-    "inference/test_problem.py",
     "test_documentation.py",
     "fitting/test_joint.py",
-    "workflows/test_build.py",
     "workflows/test_tilt.py",
-    "inference/test_own_parts.py",
+    "inference/test_problem.py",
+    "workflows/test_build.py",
     "optimisation/test_newton.py",
+    "rendering/test_rendering.py",
     "test_interruptions.py",
     "io/test_checkpoint.py",
+    "golden/test_golden.py",
+    "inference/test_own_parts.py",
     "report/test_page.py",
-    "rendering/test_rendering.py",
+    "report/test_tilt_page.py",
 )
 REAL_DATA = TESTS.parents[1] / "shared" / "data"
 
@@ -63,6 +65,8 @@ REAL_DATA = TESTS.parents[1] / "shared" / "data"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that take long come first: the last to end is waited for."""
     order = {TESTS / name: place for place, name in enumerate(LONG)}
+    if moved := [str(path) for path in order if not path.is_file()]:
+        raise pytest.UsageError(f"conftest.LONG: there is no {', '.join(moved)}")
     items.sort(key=lambda item: order.get(item.path, len(LONG)))
 
 

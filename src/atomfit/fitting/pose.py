@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from atomfit.detection.mean_atom import MeanAtom
-from atomfit.fitting.problem import JointProblem, WeightedTerm, no_prior
+from atomfit.fitting.problem import JointProblem, WeightedTerm, about_diagonal, no_prior
 from atomfit.fitting.settings import MapSettings
 from atomfit.fitting.start import blur_around, blur_of, filled, starting_model
 from atomfit.gaussians.bounded import BoundedAtoms, Bounds, steps_of
@@ -97,7 +97,8 @@ def pose(
         ),
     )
     problem = Problem(structure, (observation,), priors)
-    return JointProblem(region, mean_atom.height, problem.objective(steps), len(positions))
+    objective = replace(problem.objective(steps), preconditioner=about_diagonal)
+    return JointProblem(region, mean_atom.height, objective, len(positions))
 
 
 def _steps_of_background(background: AbstractBackground, region: Region) -> dict[str, Leaf]:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from atomfit.gaussians.bounded import BoundedAtoms
+from atomfit.gaussians.curvature import curvature_of_atoms
 from atomfit.gaussians.overlaps import natural_parameters
 from atomfit.gaussians.scatterers import AbstractScattering
 from atomfit.inference.coloured import SpectralNoise
@@ -220,7 +221,7 @@ class JointProblem:
         sized = eqx.tree_at(lambda o: o.noise, self.observation, self.noise.sized(variance))
         # Weighed against what the noise is, and still measured in squared peaks.
         priors = (Correlated(_natural, places, precisions), *terms)
-        objective = Objective(objective.parametrisation, (sized,), priors, weight)
+        objective = replace(objective, observations=(sized,), priors=priors, unit=weight)
         return replace(self, objective=objective)
 
     def prior_information(self) -> Float[np.ndarray, "n q q"]:
@@ -290,6 +291,39 @@ class JointProblem:
             np.concatenate([others, amplitudes[:, None]], axis=1),
             np.array([[float(np.vdot(f, g)) for g in weighted] for f in fields], np.float64),
         )
+
+
+def about_diagonal(objective: Objective, free: Free) -> Float[Array, " k"]:
+    """The diagonal of the matrix that steps follow, of what atoms have for themselves; one of the others.
+
+    **Arguments:**
+
+    - `objective`, `free`: of a map's problem, and where it is asked for.
+    """
+    (observation,), parameters = objective.observations, objective.parameters
+    assert isinstance(observation, MapObservation)
+    at, (n, p), overlap = parameters.flat(free), parameters.columns, observation.noise.overlap()
+    if overlap is None or not p:
+        return jnp.ones_like(at)
+
+    def natural(vector: Float[Array, " k"]) -> Float[Array, "n q"]:
+        structure, (own,) = parameters(parameters.unflat(vector))
+        return observation.natural(structure, own)
+
+    def along(column: Array) -> tuple[Array, Array]:
+        rows = jnp.tile(jax.nn.one_hot(column, p), (n, 1)).ravel()
+        return jax.jvp(natural, (at,), (jnp.concatenate([rows, jnp.zeros(len(at) - n * p)]),))
+
+    there, jacobians = jax.vmap(along, out_axes=(None, -1))(jnp.arange(p))
+    at_rest, itself = parameters(free)[0].at_rest, jnp.arange(n)[:, None]
+    alone = curvature_of_atoms(there, at_rest, itself, overlap, observation.noise.atoms_at_a_time)
+    own = alone.blocks[:, 0] / jnp.prod(jnp.asarray(observation.spacing))
+    for prior in objective.priors:
+        if isinstance(prior, Correlated):
+            own = own + jnp.asarray(prior.precision)
+    inner = jnp.sum(own[:, :, :, None] * jacobians[:, None], axis=2)
+    diagonal = jnp.sum(jacobians * inner, axis=1).ravel() / objective.unit
+    return jnp.concatenate([diagonal, jnp.ones(len(at) - n * p)])
 
 
 def no_prior(n: int, d: int) -> Correlated:

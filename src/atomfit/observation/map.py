@@ -176,7 +176,7 @@ class MapObservation(AbstractObservation):
         if self.neighbours is None or overlap is None:
             return super().steepness(structure, nuisance)
         moving, still = eqx.partition((structure, nuisance), eqx.is_inexact_array)
-        seen, push = jax.linearize(lambda numbers: self._natural(*eqx.combine(numbers, still)), moving)
+        seen, push = jax.linearize(lambda numbers: self.natural(*eqx.combine(numbers, still)), moving)
         pull = jax.linear_transpose(push, moving)
         at_rest, table = structure.at_rest or OneGaussian(), jnp.asarray(self.neighbours)
         atoms = curvature_of_atoms(seen, at_rest, table, overlap, self.noise.atoms_at_a_time)
@@ -193,8 +193,13 @@ class MapObservation(AbstractObservation):
 
         return product
 
-    def _natural(self, structure: AbstractStructure, nuisance: MapNuisance) -> Float[Array, "m q"]:
-        """Natural parameters of the atoms as the map shows them."""
+    def natural(self, structure: AbstractStructure, nuisance: MapNuisance) -> Float[Array, "m q"]:
+        """Natural parameters of the atoms as the map shows them.
+
+        **Arguments:**
+
+        - `structure`, `nuisance`: of Gaussian atoms, and what the map has for itself.
+        """
         d = len(self.spacing)
         natural = jnp.asarray(with_own(structure, nuisance.own, self.which).natural())
         natural = natural.at[:, d : 2 * d].add(nuisance.blur)

@@ -131,6 +131,27 @@ def test_several_observations_are_one_objective() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("weight", [1.0, 0.02])
+def test_weights_of_an_image_change_nothing_if_all_are_alike(weight: float) -> None:
+    """Sixteen columns: the closed form of overlaps knows of no weights, and is not used where there are."""
+    rng = np.random.default_rng(0)
+    truth = np.stack(np.meshgrid(np.arange(4) * 2.2 + 2, np.arange(4) * 2.2 + 2), -1).reshape(-1, 2)
+    grid = Grid((60, 60), np.full(2, 0.2), np.zeros(2))
+    clean = render_map(Gaussians(truth, np.tile(0.2 * np.eye(2), (16, 1, 1)), np.ones(16)), grid)
+    values = clean + 0.1 + 0.05 * clean.max() * rng.standard_normal(clean.shape)
+    shape = AnisotropicDisplacements.from_variances(np.full(16, 0.25), 2)
+    start = truth + rng.normal(0, 0.05, truth.shape)
+    atoms = Atoms(start, shape, np.full(16, 0.8), np.full(16, 78))
+    image = MapObservation.of(DensityMap(values.astype(np.float32), grid), atoms)
+    image = eqx.tree_at(lambda o: o.counted, image, image.counted * np.float32(weight))
+    fit = refine(Problem(atoms, (image,)))
+    assert (fit.observations[0].neighbours is not None) == (weight == 1)  # type: ignore[attr-defined]
+    assert fit.reason == "converged"
+    assert len(fit.history) < 12
+    z = (fit.structure.positions - truth) / fit.uncertainty.positions
+    assert 0.7 < np.sqrt(np.mean(z**2)) < 1.4
+
+
 def test_scale_and_blur_are_an_observations_own() -> None:
     """Without noise, a map of another unit and resolution and images agree on everything else."""
     truth = particle()

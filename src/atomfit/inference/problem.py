@@ -79,7 +79,8 @@ class Problem(eqx.Module):
         - `steps`: of all free numbers by name, if they are known: then they are not measured, and the unit
             is one.
 
-        **Raises:** `InputError` if nothing is free, or a prediction is not like its data.
+        **Raises:** `InputError` if nothing is free, a prediction is not like its data, or steps are not
+            those of its numbers.
         """
         structure = on_host(self.structure)
         observations = tuple(o.planned(structure, on_host(o.nuisance)) for o in self.observations)
@@ -97,7 +98,12 @@ class Problem(eqx.Module):
         priors = as_priors(self.priors)
         if steps is None:
             return Objective(parameters, observations, priors).scaled()
-        assert steps.keys() == parameters.steps.keys(), (sorted(steps), sorted(parameters.steps))
+        if steps.keys() != parameters.steps.keys():
+            raise InputError(
+                f"steps are of {', '.join(sorted(steps)) or 'nothing'}",
+                f"give those of {', '.join(sorted(parameters.steps)) or 'nothing'}",
+                "steps",
+            )
         return Objective(replace(parameters, steps=steps), observations, priors)
 
 

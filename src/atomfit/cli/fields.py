@@ -20,8 +20,9 @@ from atomfit.options.declared import Declared, alternatives, declared, flag_of
 def takes(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator of a command: parameters of these names are made of an option for each field.
 
-    A field that several dataclasses have is one option, of which all of them are made; one that the command
-    has as a parameter of its own is left to it. What cannot be used is refused before the command begins.
+    A field that several dataclasses have is one option, of which all of them are made, each with its own
+    default if these differ; one that the command has as a parameter of its own is left to it. What cannot
+    be used is refused before the command begins.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -34,7 +35,9 @@ def takes(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]
         made: dict[str, inspect.Parameter] = {}
         for parameter, kind in kinds.items():
             for name, about in fields[parameter].items():
-                made.setdefault(name, _parameter(name, getattr(kind, name), *about))
+                default = getattr(kind, name)
+                alike = all(getattr(other, name, default) == default for other in kinds.values())
+                made.setdefault(name, _parameter(name, default if alike else None, *about))
 
         @wraps(command)
         def run(**given: Any) -> None:

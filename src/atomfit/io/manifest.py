@@ -27,6 +27,7 @@ TILT = (*_MODEL, "model_images.mrc", "residual_images.mrc", "views_refined.csv",
 SIMULATION = ("map.mrc", "truth.csv", "simulation.json")
 #: And, with a tilt series.
 SERIES = ("images.mrc", "views.csv", "angles.tlt", "truth_views.csv")
+IMAGE_SIMULATION = ("image.*", "truth_columns.csv", "truth_frames.csv", "simulation.json")
 _COMPARISON = ("compare.csv", "compare.json", "compare.html", "a.xyz", "b.xyz", "series.csv")
 #: Names that results had before their records listed them.
 _OF_OLD = {

@@ -87,6 +87,13 @@ def option(
     return found
 
 
+def like(kind: type, name: str) -> Any:
+    """A field that another dataclass has as well: its default, its words and what it may be."""
+    one = next(each for each in fields(kind) if each.name == name)
+    found: Any = field(default=one.default, metadata=one.metadata)
+    return found
+
+
 def declared(kind: type) -> Mapping[str, tuple[Any, Declared]]:
     """Annotation and declaration of each option of a dataclass, by its field's name."""
     return _declared(kind)

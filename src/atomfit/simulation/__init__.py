@@ -1,7 +1,7 @@
 """Particles whose truth is known, to try atomfit on and to measure it by.
 
-`simulate` makes a map and `simulate_series` images of it; the parts are there as well. It imports
-`atomfit.files` and what lies below.
+`simulate` makes a map and `simulate_series` images of it, `simulate_image` an image of atomic columns; the
+parts are there as well. It imports `atomfit.files` and what lies below.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from atomfit.simulation.disturbances import without_wedge as without_wedge
     from atomfit.simulation.dynamics import Trajectory as Trajectory
     from atomfit.simulation.dynamics import molecular_dynamics as molecular_dynamics
+    from atomfit.simulation.image_columns import ProjectedColumns as ProjectedColumns
+    from atomfit.simulation.images import ImageOptions as ImageOptions
+    from atomfit.simulation.images import SimulatedImage as SimulatedImage
+    from atomfit.simulation.images import simulate_image as simulate_image
     from atomfit.simulation.maps import Simulation as Simulation
     from atomfit.simulation.maps import SimulationOptions as SimulationOptions
     from atomfit.simulation.maps import simulate as simulate
@@ -30,6 +34,8 @@ else:
         {
             "maps": ["Simulation", "SimulationOptions", "simulate"],
             "series": ["SeriesOptions", "SimulatedSeries", "simulate_series"],
+            "images": ["ImageOptions", "SimulatedImage", "simulate_image"],
+            "image_columns": ["ProjectedColumns"],
             "particles": ["particle", "rotated", "orientation"],
             "disturbances": ["noise", "without_wedge"],
             "changes": ["Change", "changed"],

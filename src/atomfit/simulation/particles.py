@@ -8,7 +8,8 @@ from atomfit.options.build import ParticleShape
 from atomfit.structure.elements import element, lattice_constant
 from atomfit.support.errors import InputError
 
-_FCC_BASIS = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+#: Sites in a cubic cell, in its edges.
+FCC_BASIS = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 
 
 def particle(
@@ -82,7 +83,7 @@ def _sphere(n: int, a: float, seed: int) -> Float[np.ndarray, "n 3"]:
     reach = int(np.ceil((3 * n / (16 * np.pi)) ** (1 / 3))) + 2
     cells = np.arange(-reach, reach + 1)
     corners = np.stack(np.meshgrid(cells, cells, cells, indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    sites = (corners + _FCC_BASIS).reshape(-1, 3) * a
+    sites = (corners + FCC_BASIS).reshape(-1, 3) * a
     centre = np.random.default_rng(seed).uniform(0, a, 3)
     order = np.argsort(np.linalg.norm(sites - centre, axis=1), kind="stable")
     return sites[order[:n]] - centre

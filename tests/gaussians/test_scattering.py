@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from atomfit.detection.detect import detect
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.fitting.limits import LIMITS
 from atomfit.fitting.pose import pose
-from atomfit.fitting.resolution import RIGID, resolve, voxel_variances
+from atomfit.fitting.resolution import resolve, voxel_variances
 from atomfit.gaussians.overlaps import derivatives_of_gaussian
 from atomfit.gaussians.scatterers import FormFactors, OneGaussian
 from atomfit.gaussians.uncertainty import Uncertainty
@@ -213,7 +214,7 @@ def test_resolution_and_its_uncertainty(rng: np.random.Generator) -> None:
         found.append(result.s)
         rigid = resolve(shapes, known, everyone)
         # Every atom then has a displacement along every axis.
-        assert np.linalg.eigvalsh(shapes - rigid.s * np.eye(3)).min() == pytest.approx(RIGID)
+        assert np.linalg.eigvalsh(shapes - rigid.s * np.eye(3)).min() == pytest.approx(LIMITS.rigid)
         assert rigid.esd == pytest.approx(noise, rel=1e-6)
     assert np.mean(found) == pytest.approx(0.1, abs=3 * result.esd / np.sqrt(rounds))
     assert np.std(found) == pytest.approx(result.esd, rel=0.2)

@@ -24,8 +24,6 @@ from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.scattering import GaussianMixture, fit_profile
 
-#: As given, for what looks at images; see `limits`.
-CLOSEST = LIMITS.closest
 _FIRST_GUESS = 0.18
 _MAX_ROUNDS = 5
 _MAX_PEAKS = 2000

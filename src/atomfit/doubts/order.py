@@ -16,12 +16,12 @@ from scipy.optimize import linear_sum_assignment
 
 from atomfit.doubts.limits import LIMITS
 from atomfit.projection.agreement import (
-    ENOUGH,
     WIDTHS,
     attainable_correlation,
     correlations_of_views,
     least_gain,
 )
+from atomfit.projection.limits import LIMITS as IMAGE_LIMITS
 from atomfit.projection.views import TiltSeries
 from atomfit.support.errors import Doubt
 
@@ -39,7 +39,7 @@ def order_doubts(series: TiltSeries, positions: Float[np.ndarray, "n 3"], distan
     - `distance`: typical distance of neighbours (Å).
     """
     each, pixels = np.arange(len(series)), series.counted.sum(axis=(1, 2))
-    enough = ENOUGH * attainable_correlation(series)
+    enough = IMAGE_LIMITS.agreement_enough * attainable_correlation(series)
     for width in WIDTHS:
         table = correlations_of_views(series, positions, width * distance)
         gain = table - np.diag(table)[:, None] - least_gain(table, pixels[:, None])

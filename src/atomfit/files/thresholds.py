@@ -5,13 +5,23 @@ from typing import Any
 
 from atomfit.detection import limits as detection
 from atomfit.doubts import limits as doubts
+from atomfit.fitting import limits as fitting
+from atomfit.noise import limits as noise
+from atomfit.projection import limits as projection
 from atomfit.selection import limits as selection
+from atomfit.selection import search_limits
+from atomfit.series import limits as series
 from atomfit.statistics import limits as statistics
 from atomfit.verdict import limits as verdict
 
 #: Of each stage, as code reads them.
 STAGES: dict[str, Any] = {
     "detection": detection.LIMITS,
+    "noise": noise.LIMITS,
+    "fitting": fitting.LIMITS,
+    "projection": projection.LIMITS,
+    "series": series.LIMITS,
+    "search": search_limits.LIMITS,
     "selection": selection.LIMITS,
     "doubts": doubts.LIMITS,
     "statistics": statistics.LIMITS,

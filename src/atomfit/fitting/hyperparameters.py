@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize
 
+from atomfit.fitting.limits import LIMITS
 from atomfit.fitting.prior import DisplacementPrior, MapAlone, dimensions, parts
 from atomfit.structure.atoms import elements_of_matrices, matrices_of_elements
 
@@ -29,17 +30,10 @@ OfLoneAtoms = Callable[[Float[np.ndarray, "n s"]], Float[np.ndarray, "n s s"]]
 
 #: Atoms that widths are estimated from, at most.
 _MOST_ATOMS = 5000
-#: Atoms that are needed to say anything of the others.
-_FEWEST_ATOMS = 20
 #: Times that covariances are taken at the displacements that were found expected, and the least of these,
 #: as a part of typical ones.
 _REPETITIONS = 3
 _NARROWEST = 0.25
-#: A spread below this part of a typical standard uncertainty is as good as none.
-_LEAST_SPREAD = 0.2
-#: A change with coordination must gain so much in twice the log likelihood for each of its numbers, times
-#: the logarithm of the number of atoms (Schwarz 1978).
-_GAIN = 1.0
 
 
 def estimate_prior(
@@ -59,7 +53,7 @@ def estimate_prior(
         given displacements.
     """
     which = np.flatnonzero(kept & np.all(np.isfinite(alone.information), axis=(1, 2)))
-    if len(which) < _FEWEST_ATOMS:
+    if len(which) < LIMITS.prior_atoms:
         return None
     which = which[:: -(-len(which) // _MOST_ATOMS)]
     u, covariances = alone.displacements[which], alone.covariances[which]
@@ -80,7 +74,7 @@ def estimate_prior(
         log.info("no prior: the map does not tell all displacements")
         return None
     best = fits[0]
-    if len(fits) > 1 and fits[0].loss - fits[1].loss > _GAIN * s * np.log(len(u)):
+    if len(fits) > 1 and fits[0].loss - fits[1].loss > LIMITS.prior_gain * s * np.log(len(u)):
         best = fits[1]
     slope = best.coefficients[1] if len(best.coefficients) > 1 else np.zeros(s)
     return DisplacementPrior(best.coefficients[0], slope, centre, *best.spreads, len(u))
@@ -155,7 +149,7 @@ def _at_given_covariances(
         lambda x: at(x)[0] / len(u),
         np.log(typical),
         method="Nelder-Mead",
-        bounds=[(np.log(_LEAST_SPREAD * x), np.log(100 * x)) for x in typical],
+        bounds=[(np.log(LIMITS.prior_spread * x), np.log(100 * x)) for x in typical],
         options={"xatol": 0.02, "fatol": 1e-5, "maxfev": 200},
     )
     if not found.success:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 
 from atomfit.detection.mean_atom import MeanAtom
 from atomfit.fitting.hyperparameters import estimate_prior
+from atomfit.fitting.limits import LIMITS
 from atomfit.fitting.pose import pose
 from atomfit.fitting.prior import DisplacementPrior, MapAlone
 from atomfit.fitting.refinement import FitState, Refinement, plain, solve
@@ -46,11 +47,6 @@ log = logging.getLogger("atomfit")
 _ROUNDS = 2
 #: Chi-square for each atom, as in `refine`: what the prior put in cannot be taken out of a rough solution.
 _TOLERANCE = 1e-3
-#: The map alone leaves displacements uncertain where half of them are known worse than this, relatively, or
-#: not at all.
-_UNCERTAIN = 0.1
-#: A prior that moves displacements by less than this, in standard uncertainties, is left out.
-_LEAST_SHIFT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +162,7 @@ def fit_jointly(
             found.covariances_if_alone, u=mean_atom.u, noise=spectrum, inside=inside, frozen=frozen
         )
         estimate = estimate_prior(alone, coordination, ~_at_bound(found), of_lone)
-        if estimate is None or alone.shift(estimate, coordination) < _LEAST_SHIFT:
+        if estimate is None or alone.shift(estimate, coordination) < LIMITS.prior_shift:
             break
         # What a map tells nothing of has a mean, too, but it need not be a displacement.
         if np.linalg.eigvalsh(estimate.matrix(density.grid.ndim))[0] <= 0:
@@ -249,7 +245,7 @@ def _uncertain(found: Refinement, known: Uncertainty) -> bool:
         return False
     relative = np.sqrt(np.where(variances > 0, variances, np.nan)) / found.fitted.u_iso
     unknown = _at_bound(found) | ~np.isfinite(relative)
-    return bool(np.median(np.where(unknown, np.inf, relative)) > _UNCERTAIN)
+    return bool(np.median(np.where(unknown, np.inf, relative)) > LIMITS.uncertain)
 
 
 def _at_bound(found: Refinement) -> Bool[np.ndarray, " n"]:

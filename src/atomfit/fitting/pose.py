@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from atomfit.detection.mean_atom import MeanAtom
+from atomfit.fitting.limits import LIMITS
 from atomfit.fitting.problem import JointProblem, WeightedTerm, about_diagonal, no_prior
 from atomfit.fitting.settings import MapSettings
 from atomfit.fitting.start import blur_around, blur_of, filled, starting_model
@@ -28,11 +29,6 @@ from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.region import COLOURED_MARGIN, Region, region_around, tapered
 from atomfit.support.errors import InputError
-
-#: Largest move of an atom, in neighbour distances.
-MOVE_PER_DISTANCE = 0.22
-#: Largest standard deviation of an atom along an axis, in neighbour distances.
-WIDEST_PER_DISTANCE = 0.45
 
 
 def pose(
@@ -58,7 +54,7 @@ def pose(
     scatterers, blur = _scatterers(wanted.scattering, mean_atom, element, numbers)
     start, below = starting_model(density, positions, mean_atom, blur, numbers, scatterers, region, wanted)
     distance, spacing = element.neighbour_distance, density.grid.spacing
-    bounds = Bounds(move=MOVE_PER_DISTANCE * distance, widest=WIDEST_PER_DISTANCE * distance)
+    bounds = Bounds(move=LIMITS.move * distance, widest=LIMITS.widest * distance)
     known: AbstractNoise = WhiteNoise(1.0)
     if likelihood is not None:
         known = LossNoise(likelihood, known=True)

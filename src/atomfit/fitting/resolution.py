@@ -12,10 +12,10 @@ all U and taking it from S gives the same map. One number has to come from elsew
 - V̄ - u_mean, if the mean U_iso of the atoms is given (of the bulk, say: 0.003 to 0.01 Å² for most metals at
   room temperature, 0.004 for Pt), V̄ being the mean of a third of the trace of V_i - diag(h²) / 12. Errors
   of single atoms average out;
-- otherwise v - `RIGID`, where v is the smallest eigenvalue of V - diag(h²) / 12 that 99 of 100 atoms reach:
-  the most rigid atoms are about as rigid as those of a bulk metal. Noise makes the smallest eigenvalues too
-  small, and S with them, so that U contains some of the blur: it is then a displacement up to a number that
-  all atoms share.
+- otherwise v - `limits.rigid`, where v is the smallest eigenvalue of V - diag(h²) / 12 that 99 of 100
+  atoms reach: the most rigid atoms are about as rigid as those of a bulk metal. Noise makes the smallest
+  eigenvalues too small, and S with them, so that U contains some of the blur: it is then a displacement
+  up to a number that all atoms share.
 
 In both, S is not negative. An atom that is narrower than S along some axis has no displacement matrix:
 noise has made it narrow, or the given mean is too small for what the map shows.
@@ -30,12 +30,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atomfit.fitting.limits import LIMITS
 from atomfit.gaussians.uncertainty import Uncertainty
-
-#: Displacement of the most rigid atoms along an axis, if nothing else is known (Å²).
-RIGID = 0.005
-#: Part of the atoms that may be narrower than the resolution, unless the mean U is given.
-NARROWER = 0.01
 
 
 @dataclass(frozen=True)
@@ -91,9 +87,12 @@ def resolve(
     else:
         values, vectors = np.linalg.eigh(shapes)
         # The narrowest but one in a hundred.
-        at = np.argsort(values[:, 0])[int(NARROWER * len(values))]
+        at = np.argsort(values[:, 0])[int(LIMITS.narrower * len(values))]
         v = vectors[at, :, 0]
         slope = np.concatenate([v**2, 2 * v[row] * v[column]])
         variance = float(slope @ of_shapes[at] @ slope)
-        s, convention = float(values[at, 0]) - RIGID, f"most rigid atoms displaced by {RIGID:g} Å²"
+        s, convention = (
+            float(values[at, 0]) - LIMITS.rigid,
+            f"most rigid atoms displaced by {LIMITS.rigid:g} Å²",
+        )
     return Resolution(max(s, 0.0), np.sqrt(variance) if variance > 0 else float("nan"), convention)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
 from atomfit.detection.mean_atom import MeanAtom
+from atomfit.fitting.limits import LIMITS
 from atomfit.fitting.settings import MapSettings
 from atomfit.gaussians.scatterers import AbstractScattering
 from atomfit.observation.background import AbstractBackground, background_of
@@ -23,9 +24,6 @@ from atomfit.structure.grid import DensityMap
 from atomfit.structure.region import Region
 from atomfit.structure.scattering import blur_to_width
 from atomfit.support.errors import InputError
-
-#: Form factors are of no use where blur is a smaller part of the mean atom's variance.
-SHARPEST = 0.1
 
 Tree = TypeVar("Tree")
 
@@ -78,7 +76,7 @@ def starting_model(
 def blur_of(mean_atom: MeanAtom, element: Element) -> float:
     """What widens the mean atom (Å²), its element's form factor apart."""
     blur = blur_to_width(element.symbol, mean_atom.u, 0.5 * element.neighbour_distance)
-    if blur is None or blur < SHARPEST * mean_atom.u:
+    if blur is None or blur < LIMITS.sharpest * mean_atom.u:
         raise InputError(
             f"the map's atoms are no wider than the electron form factor of {element.symbol}, "
             "or there is none",
@@ -98,7 +96,7 @@ def blur_around(mean_atom: MeanAtom, scatterers: AbstractScattering) -> float:
         peaks = np.asarray(weights)[0] * (blur + rest) ** (-d / 2)
         return float(np.sum(peaks)) - mean_atom.u * float(np.sum(peaks / (blur + rest)))
 
-    least = SHARPEST * mean_atom.u
+    least = LIMITS.sharpest * mean_atom.u
     if not too_wide(least) < 0 <= too_wide(mean_atom.u):
         raise InputError(
             "the map's atoms are no wider than the scattering that was given makes them at rest",

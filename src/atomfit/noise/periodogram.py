@@ -3,8 +3,9 @@
 P is the periodogram as the product of three averages: over shells, over directions, and over neighbouring
 frequencies of what these two leave. Directions come first because a wedge has sharp edges, and next to an
 edge an average over neighbours would give weight to frequencies that have nothing in them. A direction is
-missing where it has less than `MISSING` of the power that others have; its neighbours are left out with it.
-If two planes say better than directions what is missing, it is a wedge, and has sharp edges (`wedge`).
+missing where it has less than `limits.missing` of the power that others have; its neighbours are left
+out with it. If two planes say better than directions what is missing, it is a wedge, and has sharp edges
+(`wedge`).
 Where the missing frequencies are known beforehand (from the tilts) none are looked for.
 """
 
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.fft import fftfreq, fftn, fftshift
 from scipy.ndimage import binary_dilation, gaussian_filter
 
+from atomfit.noise.limits import LIMITS
 from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.noise.wedge import Wedge, find_wedge, likelihood
 from atomfit.structure.grid import Grid
@@ -23,12 +25,6 @@ from atomfit.structure.grid import Grid
 _SMOOTHING = 2.5
 #: Directions are as fine as leaves so many frequencies in each.
 _MODES_PER_DIRECTION = 60
-#: A direction without information has less than this part of the upper quartile of all.
-MISSING = 0.1
-#: Directions are judged by shells with more than this part of the power that atoms see.
-_LOUD = 0.03
-#: Noise is not believed to be below this part of its largest power.
-_FLOOR = 1e-3
 
 
 #: Noise, where its window is not zero (map units), and how much each voxel counts.
@@ -69,7 +65,7 @@ def spectrum_of(
     shells = _means(power, rings, known)
     # What an atom's own spectrum sees: frequencies far quieter than that show the window's edges only.
     seen = np.exp(-4 * np.pi**2 * u * lengths**2)
-    loud = shells > _LOUD * float(np.sum(seen * shells) / np.sum(seen))
+    loud = shells > LIMITS.judged_power * float(np.sum(seen * shells) / np.sum(seen))
     directions, bins = _directions(axes, int(loud.sum()))
     for _ in range(2 if missing is None else 0):
         # Shells are averaged again without what turned out to be missing.
@@ -94,7 +90,7 @@ def spectrum_of(
     if kept.size == 0:
         return None
     variance = float(np.exp(np.mean(np.log(kept))))
-    weights = np.where(known, variance / np.maximum(power, _FLOOR * kept.max()), 0.0)
+    weights = np.where(known, variance / np.maximum(power, LIMITS.least_power * kept.max()), 0.0)
     low, high = np.quantile(kept, [0.05, 0.95])
     return NoiseSpectrum(
         weights.astype(np.float32),
@@ -192,7 +188,7 @@ def _empty(
     number = np.bincount(flat, minlength=count)
     mean = np.bincount(flat, weights=relative[loud], minlength=count) / np.maximum(number, 1)
     seen = number > 0
-    return np.asarray(seen & (mean < MISSING * np.quantile(mean[seen], 0.75))).reshape(bins)
+    return np.asarray(seen & (mean < LIMITS.missing * np.quantile(mean[seen], 0.75))).reshape(bins)
 
 
 def _with_neighbours(directions: Bool[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:

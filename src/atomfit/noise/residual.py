@@ -26,18 +26,13 @@ from scipy.ndimage import distance_transform_edt
 from scipy.optimize import minimize_scalar, nnls
 
 from atomfit.gaussians.overlaps import derivatives_of_gaussian, natural_blocks, natural_parameters
+from atomfit.noise.limits import LIMITS
 from atomfit.structure.grid import Grid
 
-#: What is left is believed where a fit absorbs no more than this part of it.
-MOST_ABSORBED = 0.7
 #: Shells have this width, in steps of the box's transform.
 _SHELL_STEPS = 1.5
 #: Variances of the Gaussians that make up a spectrum, in squared voxel edges; zero is white noise.
 _VARIANCES = np.concatenate([[0.0], np.geomspace(0.5, 500.0, 16)])
-#: Frequencies with less than this part of the largest power are quiet.
-_QUIET = 0.01
-#: Atoms are not looked for with Gaussians of less than this part of their variance.
-_SHARPEST = 0.5
 #: What is left counts in full so far from the faces of the region that was fitted (Å).
 _TAPER = 3.0
 
@@ -107,7 +102,7 @@ class SmoothNoise:
 
         if not self.known:
             return u
-        best = minimize_scalar(disturbed, bounds=(_SHARPEST, 1.0), method="bounded")
+        best = minimize_scalar(disturbed, bounds=(LIMITS.sharpest, 1.0), method="bounded")
         return float(best.x) * u
 
     def excess(self, u: float, d: int, noise: float) -> float:
@@ -180,16 +175,16 @@ def noise_left(
     k, level, count = k[whole], level[whole], count[seen][whole]
     volume = square * float(np.prod(grid.spacing))
     absorbed = absorbed_part(k, atoms / volume, u, grid.ndim, frozen, isotropic)
-    believed = absorbed <= MOST_ABSORBED
+    believed = absorbed <= LIMITS.most_absorbed
     if not np.any(level[believed] > 0):
         return SmoothNoise.unknown()
     first = int(np.argmax(believed))
-    whole_power = np.where(believed, level / (1 - np.minimum(absorbed, MOST_ABSORBED)), 0.0)
+    whole_power = np.where(believed, level / (1 - np.minimum(absorbed, LIMITS.most_absorbed)), 0.0)
     whole_power[~believed] = whole_power[first]
     variances = _VARIANCES * float(np.prod(grid.spacing)) ** (2 / grid.ndim)
     columns = np.exp(-2 * np.pi**2 * variances * k[:, None] ** 2)
     # Relative errors count, but not of frequencies that are too quiet to matter.
-    trust = np.sqrt(count) / np.maximum(whole_power, _QUIET * whole_power.max())
+    trust = np.sqrt(count) / np.maximum(whole_power, LIMITS.quiet * whole_power.max())
     weights, _ = nnls(columns * trust[:, None], whole_power * trust)
     used = weights > 0
     return SmoothNoise(unit**2 * weights[used], variances[used])

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from scipy.fft import prev_fast_len
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from atomfit.noise.limits import LIMITS
 from atomfit.noise.periodogram import atoms_band, frequency_axes, spectrum_of
 from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.noise.tilt_angles import TiltAngles
@@ -26,20 +27,6 @@ from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.region import region_mask
 from atomfit.support.errors import InputError
 
-#: Noise is measured farther than this from every atom, in widths of the mean atom.
-OUTSIDE_WIDTHS = 5.0
-#: At least so many voxels, and this part of the box, must be outside.
-_FEWEST_VOXELS = 20_000
-_SMALLEST_PART = 0.15
-#: At most this part of them may have one and the same value.
-_LARGEST_PLATEAU = 0.2
-#: A fit's residual is looked at so far from its atoms, in widths; if its median is louder than outside by
-#: this factor, and more than this part of an atom's peak, the noise outside is not that inside.
-#: (It is 1 on simulated maps, 57 on the smoothed FePt reconstruction, which was in view.)
-_BESIDE_WIDTHS, _LOUDER, _MATTERS = 2.0, 3.0, 0.01
-#: A map's variance outside its particle is no more than that of half its half-maps' difference; by more
-#: than this it is not from the same noise. (It is 0.97 to 1.03 in simulations.)
-_SHARED = 1.25
 #: Noise is measured in boxes of at most so many voxels along an edge, and in at most so many of them.
 _LARGEST_EDGE = 200
 _MOST_PARTS = 8
@@ -60,12 +47,12 @@ def measure_noise(
     - `tilts`: that the map was reconstructed from, if they are known.
     """
     grid = density.grid
-    outside = density.measured(~region_mask(grid, positions, OUTSIDE_WIDTHS * float(np.sqrt(u))))
+    outside = density.measured(~region_mask(grid, positions, LIMITS.outside_widths * float(np.sqrt(u))))
     values = density.values[outside]
-    if len(values) < max(_FEWEST_VOXELS, _SMALLEST_PART * grid.size):
+    if len(values) < max(LIMITS.outside_voxels, LIMITS.outside_part * grid.size):
         return None
     middle = float(np.median(values))
-    if np.mean(values == middle) > _LARGEST_PLATEAU or np.ptp(values) == 0:
+    if np.mean(values == middle) > LIMITS.plateau or np.ptp(values) == 0:
         return None
     pieces = []
     for place in _parts(outside):
@@ -100,15 +87,15 @@ def quiet_outside(
     """
     grid, width = density.grid, float(np.sqrt(u))
     residual = density.values - model
-    inside = density.measured(region_mask(grid, positions, _BESIDE_WIDTHS * width))
-    outside = density.measured(~region_mask(grid, occupied, OUTSIDE_WIDTHS * width))
+    inside = density.measured(region_mask(grid, positions, LIMITS.beside_widths * width))
+    outside = density.measured(~region_mask(grid, occupied, LIMITS.outside_widths * width))
     at_atoms = density.values[tuple(grid.nearest_voxels(positions).T)]
     peak = float(np.median(at_atoms) - np.median(density.values[outside]))
     within, without = (
         float(np.median(np.abs(residual[where] - np.median(residual[where]))))
         for where in (inside, outside)
     )
-    if within <= _LOUDER * without or within <= _MATTERS * peak:
+    if within <= LIMITS.louder * without or within <= LIMITS.louder_matters * peak:
         return None
     return within / without if without > 0 else float("inf")
 
@@ -155,8 +142,10 @@ def louder_than_halves(
     - `occupied`: where there are atoms, or may be some (Å).
     - `u`: variance of the mean atom (Å²).
     """
-    outside = density.measured(~region_mask(density.grid, occupied, OUTSIDE_WIDTHS * float(np.sqrt(u))))
-    if np.count_nonzero(outside) < max(_FEWEST_VOXELS, _SMALLEST_PART * density.grid.size):
+    outside = density.measured(
+        ~region_mask(density.grid, occupied, LIMITS.outside_widths * float(np.sqrt(u)))
+    )
+    if np.count_nonzero(outside) < max(LIMITS.outside_voxels, LIMITS.outside_part * density.grid.size):
         return None
     of_map, of_halves = (
         float(np.median(np.abs(x - np.median(x))))
@@ -164,7 +153,7 @@ def louder_than_halves(
     )
     # Halves that were masked there say nothing.
     times = (of_map / of_halves) ** 2 if of_halves > 0 else 0.0
-    return times if times > _SHARED else None
+    return times if times > LIMITS.shared else None
 
 
 def _parts(outside: Bool[np.ndarray, "..."]) -> list[tuple[slice, ...]]:

@@ -16,12 +16,9 @@ from jaxtyping import Bool, Float
 from scipy.fft import fftfreq
 from scipy.ndimage import map_coordinates
 
+from atomfit.noise.limits import LIMITS
 from atomfit.noise.wedge import Wedge
 
-#: Noise counts as white if its power, from the 5th to the 95th percentile of the atoms' band, varies less.
-_WHITE_RATIO = 1.7
-#: A wedge is one if it takes more than this part of the atoms' band.
-_SMALLEST_WEDGE = 0.02
 #: Overlaps are summed over frequencies with more than this part of what the most telling one has, for atoms
 #: whose variance is this part of the mean atom's.
 _LEAST_CONTENT = 1e-3
@@ -70,7 +67,7 @@ class NoiseSpectrum:
     @property
     def white(self) -> bool:
         """Whether weights would change nothing."""
-        return self.contrast < _WHITE_RATIO and self.missing < _SMALLEST_WEDGE
+        return self.contrast < LIMITS.white_ratio and self.missing < LIMITS.smallest_wedge
 
     def without(self, lost: Bool[np.ndarray, "..."], band: Bool[np.ndarray, "..."]) -> "NoiseSpectrum":
         """The same with frequencies that do not count.
@@ -131,7 +128,7 @@ class NoiseSpectrum:
         if self.white:
             return f"noise {self.source}: white, standard deviation {self.deviation:.4g}"
         wedge = ""
-        if self.missing >= _SMALLEST_WEDGE:
+        if self.missing >= LIMITS.smallest_wedge:
             shape = "" if self.wedge is None else f" ({self.wedge.describe()})"
             wedge = f"; {100 * self.missing:.0f} % of the atoms' spatial frequencies are missing{shape}"
         if not self.source:

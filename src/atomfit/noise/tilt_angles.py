@@ -20,11 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atomfit.noise.limits import LIMITS
 from atomfit.options.build import Axis
 from atomfit.support.errors import InputError
 
-#: A hole is wider than this many usual steps.
-_STEPS_OF_A_HOLE = 3.0
 _FEWEST = 3
 
 
@@ -73,7 +72,7 @@ class TiltAngles:
         steps = np.diff(angles, append=angles[0] + 180)
         # Of most views; views that were taken twice are no step apart.
         step = float(np.quantile(steps, 0.75, method="lower"))
-        wide = steps > _STEPS_OF_A_HOLE * step
+        wide = steps > LIMITS.hole * step
         return [
             (float(a + step / 2), float(a + width - step / 2))
             for a, width in zip(angles[wide], steps[wide], strict=True)

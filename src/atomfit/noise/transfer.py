@@ -17,14 +17,8 @@ from jaxtyping import Bool, Float
 from scipy import fft
 
 from atomfit.detection.denoise import frequencies
+from atomfit.noise.limits import LIMITS
 from atomfit.structure.grid import DensityMap, Grid
-
-#: The slowest frequencies are lost if they have less than this part of the transfer of others ...
-_LOST = 0.7
-#: ... by so many standard errors; what has this part is not.
-_ERRORS, _KEPT = 3.0, 0.9
-#: Shells whose transfer is known worse than this are not compared.
-_KNOWN = 0.07
 
 
 def without_slow_waves(
@@ -73,13 +67,13 @@ def lost_below(
     transfer = summed(np.real(of_map * np.conj(of_model))) / own
     left = summed(np.abs(of_map - transfer[shells] * of_model) ** 2)
     errors = np.sqrt(left / np.maximum(np.bincount(shells), 1) / own)
-    seen = (errors < _KNOWN) & (np.bincount(shells) > 0)
+    seen = (errors < LIMITS.transfer_known) & (np.bincount(shells) > 0)
     if not seen.any():
         return 0.0
     # Of many shells the highest is high by chance, too.
-    best = float(np.max((transfer - _ERRORS * errors)[seen]))
+    best = float(np.max((transfer - LIMITS.lost_errors * errors)[seen]))
     slowest = int(np.flatnonzero(seen)[0])
-    if best <= 0 or transfer[slowest] + _ERRORS * errors[slowest] > _LOST * best:
+    if best <= 0 or transfer[slowest] + LIMITS.lost_errors * errors[slowest] > LIMITS.lost * best:
         return 0.0
-    whole = np.flatnonzero(seen & (transfer >= _KEPT * float(transfer[seen].max())))
+    whole = np.flatnonzero(seen & (transfer >= LIMITS.kept * float(transfer[seen].max())))
     return (float(whole[0]) - 0.5) * step

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
+from atomfit.projection.limits import LIMITS
 from atomfit.projection.verdict import correlation
 from atomfit.projection.views import TiltSeries
 
@@ -21,11 +22,6 @@ Turn = Callable[[np.ndarray], np.ndarray]
 _VIEWS = 12
 #: Widths of the spots, in neighbour distances: of sharp images, and of blurred ones or a rough start.
 WIDTHS = (0.12, 0.25)
-#: By how much something else must agree better to be meant: standard errors of a correlation, which hold
-#: for views that have nothing in common, and a part of it, for atoms that are not quite where they are.
-_ERRORS, _PART = 3.5, 0.07
-#: Part of the correlation that noise allows that images must have then: wrong atoms agree with any view.
-ENOUGH = 0.8
 #: Spots wider than this part of an image are all alike.
 _WIDEST = 0.25
 
@@ -158,7 +154,9 @@ def least_gain(then: Float[np.ndarray, "*n"], pixels: Int[np.ndarray, "*#n"]) ->
     - `then`: what they would correlate by.
     - `pixels`: that they have.
     """
-    return np.maximum(_ERRORS / np.sqrt(np.maximum(pixels, 1)), _PART * then)
+    return np.maximum(
+        LIMITS.agreement_errors / np.sqrt(np.maximum(pixels, 1)), LIMITS.agreement_part * then
+    )
 
 
 def best_shift(

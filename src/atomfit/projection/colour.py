@@ -16,10 +16,8 @@ from jaxtyping import Float
 from scipy import fft
 from scipy.ndimage import gaussian_filter1d
 
+from atomfit.noise.limits import LIMITS as NOISE_LIMITS
 from atomfit.structure.scattering import GaussianMixture
-
-#: What is left is believed where a fit absorbs no more than this part of it.
-_MOST_ABSORBED = 0.7
 
 
 def coloured_excess(
@@ -60,7 +58,7 @@ def coloured_excess(
         # Spots wider than the images: no shift of them is seen.
         return 1.0
     parts = absorbed[0] * of_shift / np.sum(of_shift) + absorbed[1] * of_image / np.sum(of_image)
-    power = power / (1 - np.minimum(parts / twice, _MOST_ABSORBED))
+    power = power / (1 - np.minimum(parts / twice, NOISE_LIMITS.most_absorbed))
     return float(
         np.sum(of_shift * power)
         / np.sum(of_shift)

@@ -10,7 +10,8 @@ that account for little of what is in the images, wrong ones or a few of many, s
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.projection.agreement import ENOUGH, attainable_correlation, best_shift, least_gain
+from atomfit.projection.agreement import attainable_correlation, best_shift, least_gain
+from atomfit.projection.limits import LIMITS
 from atomfit.projection.verdict import correlation
 from atomfit.projection.views import TiltSeries
 
@@ -34,7 +35,7 @@ def drifts(drawn: Float[np.ndarray, "v rows columns"], series: TiltSeries) -> Fl
         )
     shifts[then - before <= least_gain(then, pixels)] = 0
     best = np.maximum(before, then)[measured]
-    if not len(best) or np.mean(best) <= ENOUGH * attainable_correlation(series):
+    if not len(best) or np.mean(best) <= LIMITS.agreement_enough * attainable_correlation(series):
         return np.zeros_like(shifts)
     return shifts
 

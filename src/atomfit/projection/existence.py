@@ -32,27 +32,18 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.filters import threshold_otsu
 
 from atomfit.detection.existence import Existence
-from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.limits import LIMITS as DETECTION_LIMITS
 from atomfit.detection.peaks import local_maxima
 from atomfit.projection.colour import power_spectrum
+from atomfit.projection.limits import LIMITS
 from atomfit.projection.reconstruction import SMOOTH, VOXEL, reconstruct
 from atomfit.projection.views import TiltSeries
 from atomfit.structure.grid import DensityMap
 
-#: Fewer views are judged only if their images are white.
-_FEWEST_VIEWS = 16
-#: Images are white if none of their power spectrum's rings, beyond what was taken off, is louder than this.
-_WHITE = 1.3
 #: What varies more slowly than this is taken off: standard deviation of a Gaussian, in neighbour distances.
 _SLOW = 0.5
 #: The edge of a body is so wide, to both sides, in the same.
 _DEEPEST = 4.0
-#: What few pixels show at some depth is noise: as if there were so many more, which show nothing.
-_MORE = 3
-#: Images are alike where their mean varies by this factor more than that of independent ones.
-_ALIKE = 2.0
-#: Views see one place if its pixels are less far apart (root mean square), in the same.
-_ONE_PLACE = 0.5
 #: Of all crests of a map, at most one in so many is looked at.
 _ONE_IN = 4
 
@@ -66,7 +57,9 @@ def existence_in_images(series: TiltSeries, distance: float) -> Existence | None
     - `distance`: between neighbours (Å).
     """
     loudness, texture, alike = _texture(series, distance)
-    if not texture.any() or (len(series) < _FEWEST_VIEWS and not _white(texture, series.pixel, distance)):
+    if not texture.any() or (
+        len(series) < LIMITS.existence_views and not _white(texture, series.pixel, distance)
+    ):
         return None
     own = _crests(series, loudness * texture, distance)
     counts = 2 ** np.arange(max(int(np.log2(max(len(own) // _ONE_IN, 1))), 0) + 1)
@@ -105,7 +98,7 @@ def _texture(series: TiltSeries, distance: float) -> tuple[np.ndarray, np.ndarra
     for image, outlined, known in zip(left, slow, series.counted, strict=True):
         image -= _of_the_outline(image, outlined, known, int(np.ceil(_DEEPEST * width)))
     left *= counted
-    alike = _alike(left, series, _ONE_PLACE * distance)
+    alike = _alike(left, series, LIMITS.existence_place * distance)
     if alike:
         left = (left - left.mean(axis=0)) * counted
     loudness = np.sqrt(smooth(left**2) / share)
@@ -125,7 +118,7 @@ def _of_the_outline(
     depth = distance_transform_edt(inside) - distance_transform_edt(~inside)
     step = np.clip(np.rint(depth), -deepest, deepest).astype(int) + deepest
     count = np.bincount(step[known], minlength=2 * deepest + 1)
-    mean = np.bincount(step[known], left[known], 2 * deepest + 1) / (count + _MORE)
+    mean = np.bincount(step[known], left[known], 2 * deepest + 1) / (count + LIMITS.existence_more)
     return mean[step]
 
 
@@ -133,7 +126,7 @@ def _alike(left: Float[np.ndarray, "v rows columns"], series: TiltSeries, apart:
     """Whether images show the same at the same pixels, on average, by more than chance or atoms could."""
     nowhere = _seen_nowhere(series, apart)
     by_chance = np.sum(left.var(axis=0)[nowhere]) / (len(series) - 1)
-    return bool(np.sum(left.mean(axis=0)[nowhere] ** 2) > _ALIKE * by_chance)
+    return bool(np.sum(left.mean(axis=0)[nowhere] ** 2) > LIMITS.existence_alike * by_chance)
 
 
 def _seen_nowhere(series: TiltSeries, apart: float) -> Bool[np.ndarray, "rows columns"]:
@@ -153,7 +146,7 @@ def _seen_nowhere(series: TiltSeries, apart: float) -> Bool[np.ndarray, "rows co
 
 def _white(texture: Float[np.ndarray, "v rows columns"], pixel: float, distance: float) -> bool:
     frequencies, power = power_spectrum(texture / texture.std(), pixel)
-    return bool(np.all(power[frequencies > 0.5 / (_SLOW * distance)] < _WHITE))
+    return bool(np.all(power[frequencies > 0.5 / (_SLOW * distance)] < LIMITS.existence_white))
 
 
 def _crests(
@@ -161,7 +154,7 @@ def _crests(
 ) -> Float[np.ndarray, " n"]:
     """Heights of the crests of a back-projection, in its standard deviations; the highest come first."""
     density = reconstruct(replace(series, images=images), SMOOTH * distance, VOXEL * distance)
-    heights = density.at(local_maxima(density, 0.0, CLOSEST * distance)).astype(np.float64)
+    heights = density.at(local_maxima(density, 0.0, DETECTION_LIMITS.closest * distance)).astype(np.float64)
     return np.sort(heights)[::-1] / max(_deviation(density), 1e-30)
 
 

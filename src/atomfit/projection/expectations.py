@@ -29,9 +29,7 @@ from scipy.stats import chi2
 
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import information_alone
-
-#: How seldom what is right is called wrong.
-_RATE = 1e-3
+from atomfit.projection.limits import LIMITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +57,15 @@ class Expectation:
         """Part of the atoms or views that contradict it by themselves, however many were looked at."""
         if not len(self.squares):
             return 0.0
-        return float(np.mean(self.squares > chi2.isf(_RATE / len(self.squares), self.degrees)))
+        return float(
+            np.mean(self.squares > chi2.isf(LIMITS.called_wrong / len(self.squares), self.degrees))
+        )
 
     @property
     def contradicted(self) -> bool:
         """Whether one of them does, or all together."""
         total, degrees = float(np.sum(self.squares)), self.degrees * len(self.squares)
-        return self.against > 0 or (degrees > 0 and total > float(chi2.isf(_RATE, degrees)))
+        return self.against > 0 or (degrees > 0 and total > float(chi2.isf(LIMITS.called_wrong, degrees)))
 
 
 def of_atoms(

@@ -20,12 +20,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
+from atomfit.projection.limits import LIMITS
 from atomfit.projection.views import TiltSeries
 
 log = logging.getLogger("atomfit")
 
-#: Views of a half, at least.
-_FEWEST = 4
 
 #: Atoms (Å) refined against some of the images, whose rotations are refined or not; None if interrupted.
 Refine = Callable[[TiltSeries, bool], Float[np.ndarray, "n 3"] | None]
@@ -81,7 +80,7 @@ def compare_half_sets(
     - `placed`: whether something holds the atoms where they are.
     """
     views = np.flatnonzero(fitted)
-    if len(views) < 2 * _FEWEST:
+    if len(views) < 2 * LIMITS.half_set_views:
         return None
 
     log.info("rotations are tested: atoms are refined against halves of the views")

@@ -25,22 +25,12 @@ from atomfit.projection.agreement import (
     some_views,
     spots,
 )
+from atomfit.projection.limits import LIMITS
 from atomfit.projection.views import TiltSeries
 from atomfit.support.errors import Doubt
 
 #: Width of coarse spots, in neighbour distances.
 _COARSE = 0.6
-#: By how much another convention must agree better: by so much, or, in images that are mostly noise, by a
-#: factor and many standard errors.
-_BETTER, _TIMES, _ERRORS = 0.1, 1.15, 15.0
-#: Or, of a dense particle, which looks alike from everywhere, it must leave this part of the variance.
-_LEFT = 0.5
-#: A model that agrees as well as this is of the right size and in the right place.
-_GOOD = 0.8
-#: Below this part of what would agree better, a model was misunderstood.
-_SURELY = 0.75
-#: Less than this part of what noise allows is hardly any agreement.
-_HARDLY = 0.5
 #: Sizes that are tried, and by how much they are then refined, twice.
 _SIZES = 10 ** np.linspace(-1.1, 1.1, 23)
 _FINER = (np.linspace(-0.08, 0.08, 11), np.linspace(-0.012, 0.012, 5))
@@ -112,7 +102,7 @@ class Agreement:
     @property
     def hardly_any(self) -> bool:
         """Whether model and images have little to do with each other, as far as noise lets it be seen."""
-        return self.correlation < _HARDLY * self.attainable
+        return self.correlation < LIMITS.hardly_any * self.attainable
 
     @property
     def misread(self) -> Doubt | None:
@@ -127,7 +117,7 @@ class Agreement:
     @property
     def surely_another(self) -> bool:
         """Whether what was understood is as good as nothing beside what would agree better."""
-        return self.better is not None and self.correlation < _SURELY * self.better[1]
+        return self.better is not None and self.correlation < LIMITS.misread_surely * self.better[1]
 
 
 def agreement(
@@ -151,16 +141,16 @@ def agreement(
         for words, turn in _OTHERS.items()
     }
     others[_DARK] = -lowest_correlation(series, positions, neighbour_distance)
-    if max(found, *others.values()) < _GOOD:
+    if max(found, *others.values()) < LIMITS.well_read:
         others |= dict(_of_another_size(series, positions, neighbour_distance))
         others |= dict(_about_another_centre(series, positions, neighbour_distance))
     words = max(others, key=lambda name: others[name])
     value = others[words]
     error = 1 / np.sqrt(len(some_views(series)) * series.images[0].size)
     clearly = (
-        value > found + _BETTER
-        or (value > _TIMES * found and value > found + _ERRORS * error)
-        or (value > _GOOD and 1 - value**2 < _LEFT * (1 - found**2))
+        value > found + LIMITS.misread_better
+        or (value > LIMITS.misread_times * found and value > found + LIMITS.misread_errors * error)
+        or (value > LIMITS.well_read and 1 - value**2 < LIMITS.misread_left * (1 - found**2))
     )
     return Agreement(found, (words, value) if clearly else None, attainable_correlation(series), reading)
 

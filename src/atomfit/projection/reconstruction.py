@@ -22,8 +22,9 @@ from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 from scipy import fft
 
-from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.limits import LIMITS as DETECTION_LIMITS
 from atomfit.detection.peaks import local_maxima
+from atomfit.projection.limits import LIMITS
 from atomfit.projection.views import TiltSeries
 from atomfit.structure.atoms import Leaf
 from atomfit.structure.grid import DensityMap, Grid
@@ -33,11 +34,6 @@ from atomfit.support.compiled import kept
 SMOOTH = 0.17
 #: Edge of a voxel, in neighbour distances; not less than a pixel.
 VOXEL = 0.15
-#: An atom is at least so bright beside the typical one (chosen, with the rule of two classes, on the very
-#: series of platinum and silicon that `experiments/local_orbital_tomography` reports).
-_FAINTEST = 0.6
-#: A place belongs to the map if this part of the views shows it.
-_SEEN_BY = 0.7
 
 
 def places_of_atoms(series: TiltSeries, neighbour_distance: float) -> Float[np.ndarray, "n 3"]:
@@ -54,14 +50,16 @@ def places_of_atoms(series: TiltSeries, neighbour_distance: float) -> Float[np.n
     from skimage.filters import threshold_otsu
 
     density = reconstruct(series, SMOOTH * neighbour_distance, VOXEL * neighbour_distance)
-    apart = CLOSEST * neighbour_distance
+    apart = DETECTION_LIMITS.closest * neighbour_distance
     deepest = -float(density.values.min())
     voxels = local_maxima(density, max(deepest, 0.0), apart)
     heights = density.at(voxels)
     if len(heights) > 2 and np.ptp(heights) > 0:
         between = float(threshold_otsu(heights))
         # Where there are atoms only, the two classes are both of them.
-        voxels = voxels[heights > min(between, _FAINTEST * float(np.median(heights[heights > between])))]
+        voxels = voxels[
+            heights > min(between, LIMITS.faintest * float(np.median(heights[heights > between])))
+        ]
     return density.grid.positions_of(voxels)
 
 
@@ -88,7 +86,7 @@ def half_extent(series: TiltSeries) -> Float[np.ndarray, " 3"]:
     across = np.abs(series.views.rotations[:, :2])
     # How far one can go along each axis without leaving a view.
     reach = (extent[None, :, None] / np.maximum(across, 1e-6)).min(axis=1)
-    return np.minimum(np.quantile(reach, 1 - _SEEN_BY, axis=0), extent.max())
+    return np.minimum(np.quantile(reach, 1 - LIMITS.seen_by, axis=0), extent.max())
 
 
 def grid_about(centre: Float[np.ndarray, " 3"], half: Float[np.ndarray, " 3"], voxel: float) -> Grid:

@@ -22,10 +22,7 @@ from scipy.fft import irfft2, next_fast_len, rfft2
 
 from atomfit.projection.agreement import seen_at
 from atomfit.projection.fitted import FittedSeries
-
-#: Chi-square is more than noise makes it by so many of its standard deviations.
-_CLEAR = 5.0
-_FEWEST = 8
+from atomfit.projection.limits import LIMITS
 
 
 @dataclass(frozen=True)
@@ -58,11 +55,11 @@ class Unrefined:
         `means` is how many of the steps' means are no matter.
         """
         k = len(steps) - means
-        if k < _FEWEST:
+        if k < LIMITS.unrefined_views:
             return cls(0.0, float("nan"), False)
         fall = float(np.sum(steps**2 / variances)) / k
         beyond = max(float(np.sum(steps**2 - variances)) / k, 0.0)
-        return cls(beyond**0.5, fall, fall > 1 + _CLEAR * (2 / k) ** 0.5)
+        return cls(beyond**0.5, fall, fall > 1 + LIMITS.unrefined_clear * (2 / k) ** 0.5)
 
 
 def shifts_left(

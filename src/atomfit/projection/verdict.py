@@ -9,17 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import median_filter
 
-#: A view is far below the others if its correlation is by so much, and by so many deviations of the others;
-#: less is enough below those beside it, because the correlation changes with the tilt anyway.
-_FAR, _DEVIATIONS, _FAR_BESIDE = 0.1, 6.0, 0.02
-#: Views, one after the other, that are beside each other.
-_BESIDE = 7
-#: Below this median of correlations a model does not describe the images.
-_NONE_AT_ALL = 0.5
-#: If the residual's colour makes positions less certain by this factor, it is not noise alone.
-COLOURED = 1.3
-#: Held-out views are worse than their neighbours by at least this, and by so many standard errors.
-_WORSE, _ERRORS = 0.003, 2.0
+from atomfit.projection.limits import LIMITS
 
 
 def correlation(a: Float[np.ndarray, " k"], b: Float[np.ndarray, " k"]) -> float:
@@ -35,17 +25,19 @@ def r_factor(measured: Float[np.ndarray, " k"], drawn: Float[np.ndarray, " k"]) 
 
 def far_below(correlations: Float[np.ndarray, " v"]) -> Int[np.ndarray, " k"]:
     """Views that correlate far less than the others do."""
-    return np.flatnonzero(_below(correlations, float(np.median(correlations)), _FAR))
+    return np.flatnonzero(_below(correlations, float(np.median(correlations)), LIMITS.view_far))
 
 
 def below_beside(correlations: Float[np.ndarray, " v"]) -> Int[np.ndarray, " k"]:
     """Views that are not far below all others, but clearly below those beside them; none at the ends."""
-    if len(correlations) < _BESIDE:
+    if len(correlations) < LIMITS.views_beside:
         return np.zeros(0, int)
-    reach = _BESIDE // 2
+    reach = LIMITS.views_beside // 2
     going_on = np.pad(correlations, reach, mode="reflect", reflect_type="odd")
-    beside = median_filter(going_on, _BESIDE)[reach:-reach]
-    return np.setdiff1d(np.flatnonzero(_below(correlations, beside, _FAR_BESIDE)), far_below(correlations))
+    beside = median_filter(going_on, LIMITS.views_beside)[reach:-reach]
+    return np.setdiff1d(
+        np.flatnonzero(_below(correlations, beside, LIMITS.view_far_beside)), far_below(correlations)
+    )
 
 
 def _below(
@@ -53,7 +45,7 @@ def _below(
 ) -> Bool[np.ndarray, " v"]:
     lacking = expected - correlations
     deviation = 1.4826 * float(np.median(np.abs(lacking - np.median(lacking))))
-    return lacking > max(least, _DEVIATIONS * deviation)
+    return lacking > max(least, LIMITS.view_deviations * deviation)
 
 
 def listed(correlations: Float[np.ndarray, " v"], views: Int[np.ndarray, " k"]) -> str:
@@ -88,7 +80,7 @@ def view_warnings(
             f"beside them; the median is {median:.3f}: check their angles, centres and noise, or leave "
             "them out"
         )
-    if median < _NONE_AT_ALL and excess > COLOURED:
+    if median < LIMITS.no_agreement and excess > LIMITS.coloured:
         warnings.append(
             f"images and model correlate by {median:.2f} only: check the views' convention, the centre and "
             "the start (views.svg shows them)"
@@ -104,7 +96,7 @@ def view_warnings(
 
 def describes_noise(drop: float, error: float) -> bool:
     """Whether held-out views are so much worse than their neighbours, by more than chance."""
-    return drop > max(_WORSE, _ERRORS * error)
+    return drop > max(LIMITS.held_out_worse, LIMITS.held_out_errors * error)
 
 
 def held_out_drop(

@@ -45,8 +45,6 @@ from atomfit.gaussians.uncertainty import Uncertainty
 from atomfit.selection import maxima
 from atomfit.selection.limits import LIMITS
 
-#: As given, for what looks at images; see `limits`.
-LOWEST = LIMITS.lowest
 #: Scatter of a score.
 _SCATTER = 1.0
 #: Steps in which densities of scores are reckoned; those above the highest are as good as that.

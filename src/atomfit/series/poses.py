@@ -16,13 +16,12 @@ from scipy.spatial.transform import Rotation
 from atomfit.observation.series import SeriesObservation
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
+from atomfit.series.limits import LIMITS
 from atomfit.structure.atoms import Leaf
 from atomfit.support.compiled import kept
 
 #: Directions that are tried: steps of the grid and its radius (degrees).
 _STEP, _RADIUS = 2.5, 12.5
-#: By how much the logarithm of the likelihood must be larger: that of the best of some hundreds by chance.
-_LIKELIER = 8.0
 
 
 def better_turns(model: TiltModel, seen: SeriesObservation) -> tuple[Float[np.ndarray, "v 3"], int]:
@@ -60,7 +59,7 @@ def better_turns(model: TiltModel, seen: SeriesObservation) -> tuple[Float[np.nd
         # Of n pixels, gain and background being free; the present direction is the first.
         n = float(np.count_nonzero(weights))
         likelier = 0.5 * n * np.log((1 - min(found[0], 0.999) ** 2) / (1 - min(found[best], 0.999) ** 2))
-        if best and found[best] > 0 and likelier > _LIKELIER:
+        if best and found[best] > 0 and likelier > LIMITS.likelier:
             turns[k], changed = candidates[best], changed + 1
     return turns, changed
 

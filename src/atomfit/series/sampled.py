@@ -35,6 +35,7 @@ from atomfit.projection.fitted import width_of
 from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.views import TiltSeries
+from atomfit.series.limits import LIMITS
 from atomfit.series.objective import objective_of, observed
 from atomfit.series.parameters import Free, TiltParametrisation, parametrise
 from atomfit.structure.atoms import Leaf
@@ -47,9 +48,6 @@ _NEIGHBOURS, _MOST_NEIGHBOURS, _NEAR, _SQUARES = 80, 240, 1 / 25, 720
 _MOST = 30
 #: Steps of a refit; the first evaluates only.
 _STEPS = 8
-#: A square that counts at most, beside a mean of one: of three, one in 3000 is larger by chance. An atom
-#: that another has pushed away says nothing of their neighbours.
-_LARGEST = 6.0
 _SOLVER = GaussNewton(accuracy=0.03, max_products=60)
 
 
@@ -198,7 +196,7 @@ def _neighbours(atoms: int) -> int:
 
 def _local_mean(positions: Float[np.ndarray, "n 3"], squares: Float[np.ndarray, "s n"]) -> np.ndarray:
     """Of all samples of each atom and its neighbours; at least one."""
-    each = np.minimum(squares, _LARGEST).mean(axis=0)
+    each = np.minimum(squares, LIMITS.largest_square).mean(axis=0)
     count = _neighbours(len(positions))
     near = cKDTree(positions).query(positions, count)[1].reshape(len(positions), -1)
     known = np.isfinite(each)[near]

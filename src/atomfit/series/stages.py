@@ -30,6 +30,7 @@ from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import EachView, TiltModel, single, spot
 from atomfit.projection.probe import make_probe
 from atomfit.projection.views import TiltSeries
+from atomfit.series.limits import LIMITS
 from atomfit.series.objective import about_diagonal, objective_of, observed
 from atomfit.series.parameters import TiltParametrisation, parametrise
 from atomfit.series.poses import better_turns
@@ -43,14 +44,10 @@ log = logging.getLogger("atomfit")
 WIDE = 0.23
 #: What the objective must fall by, relative to itself, for a stage to go on.
 ROUGH, FINE = 1e-3, 1e-5
-#: Where noise is most of it, what chi-square must fall by for each atom.
-_PER_ATOM = 0.02
-#: By how much coloured noise loosens that, at most: a model that is far off leaves what is no noise.
-_MOST_COLOUR = 10.0
 #: Iterations of a stage, at most, and of a rough one, which promises more than it can do.
 _MOST, _MOST_ROUGH = 40, 15
-#: A fit is repeated if noise turns out to be less than this part of what it was taken for; how often.
-_SAME_NOISE, _MOST_AGAIN = 0.9, 3
+#: How often a fit is repeated whose noise turns out to be less than it was taken for.
+_MOST_AGAIN = 3
 #: Searches for better directions of views.
 _MOST_SEARCHES = 3
 #: Products cost as much as two evaluations, so a step need not be exact.
@@ -192,7 +189,7 @@ class Run:
         for _ in range(_MOST_AGAIN if stage.adjusted else 0):
             # What another model left was not noise only.
             now = self._noise(model, stage)
-            if found.reason.early or now > _SAME_NOISE * noise:
+            if found.reason.early or now > LIMITS.same_noise * noise:
                 break
             noise = now
             model, found = self._minimised(model, stage, noise)
@@ -236,8 +233,8 @@ class Run:
         of_noise = len(self.positions) / self.fitted
         if stage.loose is not None:
             return stage.loose * of_noise
-        close = min(ROUGH, max(_PER_ATOM * of_noise, 0.1 * FINE))
-        return close * min(self._colour(model), _MOST_COLOUR)
+        close = min(ROUGH, max(LIMITS.per_atom * of_noise, 0.1 * FINE))
+        return close * min(self._colour(model), LIMITS.most_colour)
 
     def with_better_turns(
         self, model: TiltModel, stage: Stage, found: Minimum[Free]

@@ -10,7 +10,7 @@ from atomfit.optimisation.ended import Ended
 from atomfit.projection.expectations import Expectation
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import width_of
-from atomfit.projection.verdict import COLOURED
+from atomfit.projection.limits import LIMITS as IMAGE_LIMITS
 from atomfit.selection.completion import Selection
 from atomfit.structure.elements import Element, typical
 from atomfit.structure.neighbours import shell_gap
@@ -232,7 +232,7 @@ def _agreement(measures: ImageMeasures, excess: float) -> list[Finding]:
     It is hardly any where a few atoms stand out clearly from large images of noise.
     """
     least = 0.0 if measures.clear > 1 - LIMITS.unsupported_doubtful else LIMITS.correlation_none
-    if excess <= COLOURED and measures.correlation > least:
+    if excess <= IMAGE_LIMITS.coloured and measures.correlation > least:
         return []
     level = level_above(-measures.correlation, -LIMITS.images_doubtful, -LIMITS.images_bad)
     if level == "good":

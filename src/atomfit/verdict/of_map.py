@@ -14,7 +14,7 @@ from atomfit.doubts.limits import LIMITS as DOUBTS
 from atomfit.doubts.noise import noise_doubts
 from atomfit.doubts.shape import shape_doubts
 from atomfit.fitting.joint import JointFit
-from atomfit.fitting.resolution import NARROWER
+from atomfit.fitting.limits import LIMITS as FITTING_LIMITS
 from atomfit.gaussians.fitted import region_correlation
 from atomfit.noise.transfer import without_slow_waves
 from atomfit.selection.completion import Selection
@@ -303,7 +303,7 @@ def _bounded(m: MapMeasures) -> list[Finding]:
                 "the map does not determine them, or what is there has not the shape of atoms",
             )
         )
-    if m.narrower * m.atoms > NARROWER * m.atoms + 1:
+    if m.narrower * m.atoms > FITTING_LIMITS.narrower * m.atoms + 1:
         findings.append(
             Finding(
                 "narrower",

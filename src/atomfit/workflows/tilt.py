@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from atomfit.detection.mean_atom import CLOSEST
+from atomfit.detection.limits import LIMITS as DETECTION_LIMITS
 from atomfit.files.tilt import write_tilt_results
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import Model
@@ -169,7 +169,9 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         else:
             selection, uncertainty = nothing_selected(Discarded.none(3)), ImageUncertainty.of_nothing()
         if earlier is not None:
-            selection = selection.after(earlier, CLOSEST * ready.element.neighbour_distance / 2)
+            selection = selection.after(
+                earlier, DETECTION_LIMITS.closest * ready.element.neighbour_distance / 2
+            )
     moving = ~start.frozen
     neighbours = _of_moving(
         find_neighbours(np.asarray(fit.atoms.positions), typical=ready.element.neighbour_distance), moving

@@ -20,13 +20,11 @@ from jaxtyping import Float
 from atomfit.projection.agreement import mean_correlation
 from atomfit.projection.misreadings import measured_centre
 from atomfit.results.series import PreparedSeries
+from atomfit.selection.search_limits import LIMITS
 from atomfit.structure.grid import Grid
 
 #: Points by what they are (Å), the likeliest first.
 Points = list[tuple[str, Float[np.ndarray, " 3"]]]
-
-#: Correlations that differ by less do not tell points apart.
-_ALIKE = 1e-3
 
 
 def centred(ready: PreparedSeries, positions: Float[np.ndarray, "n 3"], named: Points) -> PreparedSeries:
@@ -51,7 +49,7 @@ def centred(ready: PreparedSeries, positions: Float[np.ndarray, "n 3"], named: P
     agreeing = [
         mean_correlation(replace(ready.series, centre=point), positions, distance) for _, point in points
     ]
-    best = next(i for i, value in enumerate(agreeing) if value >= max(agreeing) - _ALIKE)
+    best = next(i for i, value in enumerate(agreeing) if value >= max(agreeing) - LIMITS.centres_alike)
     words, point = points[best]
     x, y, z = point
     tried = ", ".join(f"{name} {value:.3f}" for (name, _), value in zip(points, agreeing, strict=True))

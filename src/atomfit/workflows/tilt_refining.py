@@ -22,14 +22,13 @@ from atomfit.projection.start import Start
 from atomfit.projection.unrefined import Unrefined, widths_left
 from atomfit.projection.views import TiltSeries
 from atomfit.results.series import PreparedSeries
+from atomfit.selection.search_limits import LIMITS
 from atomfit.series.refinement import refine_against
 from atomfit.series.settings import SeriesSettings
 from atomfit.series.stages import Run
 
 log = logging.getLogger("atomfit")
 Progress = Callable[[str, int, float], None]
-#: What each number more must lower chi-square by to be worth it (Akaike 1974).
-_PRICE = 2.0
 
 
 def refine_start(ready: PreparedSeries, start: Start, options: TiltOptions, progress: Progress) -> TiltFit:
@@ -141,7 +140,7 @@ def with_own_widths(
         float(np.sum(fit.precisions * FittedSeries.of(ready.series, one).residual ** 2, dtype=np.float64))
         for one in (fit, found)
     ]
-    if found.reason != Ended.INTERRUPTED and left[0] - left[1] <= _PRICE * excess * len(start.ids):
+    if found.reason != Ended.INTERRUPTED and left[0] - left[1] <= LIMITS.price * excess * len(start.ids):
         log.info("that does not describe the images better: they share one")
         return shared, fit
     return own, found

@@ -43,10 +43,11 @@ from atomfit.projection.model import TiltModel
 from atomfit.projection.start import Start
 from atomfit.results.series import PreparedSeries
 from atomfit.selection.completion import Discarded
-from atomfit.selection.evidence import LOWEST
 from atomfit.selection.image_scores import scores_of_images
 from atomfit.selection.judgement import Judgement, faintest_kind, judge_scores
+from atomfit.selection.limits import LIMITS as SELECTION_LIMITS
 from atomfit.selection.scores import Scores
+from atomfit.selection.search_limits import LIMITS
 from atomfit.selection.trials import Trials
 from atomfit.series.result import result_of
 from atomfit.series.stages import Run, Stage
@@ -62,26 +63,8 @@ _MOST, _PATIENCE = 16, 2
 _WIDTH = 0.2
 #: Chi-square that a step of a fit must promise for each atom; and once atoms hardly change.
 _LOOSE, _TIGHT = 0.3, 0.02
-#: Fewer changes, as a part of all atoms, are left to trials of single atoms; how often these are made, and
-#: for which: those that stand out by less than this part of what an atom does.
-_FEW, _MOST_TRIALS, _UNSURE = 0.01, 5, 0.85
-#: Part of a typical amplitude below which an atom is none, and above which it is two.
-HALF, TWICE = 0.5, 1.5
-#: Below the first part of a typical amplitude an atom is left out once, above the second it is two once; of
-#: such neighbours, in neighbour distances, one at a time.
-_DOUBTFUL, _BRIGHT, _AT_A_TIME = 0.75, 1.25, 1.5
-#: Part of an atom's score that is enough for a trial, or less, but not than the other, if noise makes less;
-#: and how many are tried at once, as a part of all.
-_TRIAL, _LEAST_TRIAL, _TRIALS = 0.35, 0.1, 0.1
-#: Two atoms nearer than this, in neighbour distances, are one; places so near to one are no candidates.
-#: Real ones are farther apart (`detection.mean_atom.CLOSEST`), but it is the images that decide.
-CLOSE = 0.45
-#: Half the distance of two atoms that were taken for one, in neighbour distances.
-_APART = 0.32
-#: Others are looked for so far beyond the atoms, in neighbour distances.
-MARGIN = 1.2
-#: Places nearer than this to one that was tried in vain are the same, in neighbour distances.
-_SAME = 0.25
+#: How often single atoms are tried.
+_MOST_TRIALS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +191,7 @@ class _Search:
             if not len(places) and not len(two) and not left_out.any() and (round_ > 0 or not removed):
                 reason = SearchEnded.SETTLED
                 break
-            if removed + len(places) < _FEW * len(last.start.ids):
+            if removed + len(places) < LIMITS.few_changes * len(last.start.ids):
                 reason = SearchEnded.SETTLED
                 break
             if round_ - best_round >= _PATIENCE:
@@ -223,7 +206,10 @@ class _Search:
         in_vain = in_vain.and_(tried)
         far = np.ones(len(in_vain), bool)
         if len(in_vain):
-            far = cKDTree(best.start.positions).query(in_vain.positions)[0] > _SAME * self.distance
+            far = (
+                cKDTree(best.start.positions).query(in_vain.positions)[0]
+                > LIMITS.same_place * self.distance
+            )
         return Found(best.start, best.fit, in_vain.where(far), round_ + 1, reason)
 
     def _tried(self, best: _Fitted) -> tuple[_Fitted, Discarded]:
@@ -234,7 +220,7 @@ class _Search:
             left = FittedSeries.of(self.ready.series, best.fit)
             earned = judged.cut**2 * best.scores.scatter**2
             whole = float(np.nanmedian(best.scores.whole))
-            unsure = np.flatnonzero(moving & (np.nan_to_num(judged.scores) < _UNSURE * whole))
+            unsure = np.flatnonzero(moving & (np.nan_to_num(judged.scores) < LIMITS.unsure * whole))
             try:
                 changed = Trials(left, self.distance, moving, earned).best(unsure, judged.candidates)
             except KeyboardInterrupt:
@@ -277,7 +263,7 @@ class _Search:
         fit = result_of(run, model, found)
         left = FittedSeries.of(self.ready.series, fit)
         moving = ~start.frozen
-        scores = scores_of_images(left, MARGIN * self.distance, moving)
+        scores = scores_of_images(left, LIMITS.margin * self.distance, moving)
         judged = judge_scores(
             scores,
             fit.positions,
@@ -285,7 +271,7 @@ class _Search:
             self.ready.element,
             rate=self.options.fdr,
             kinds=len(self.ready.elements),
-            apart=CLOSE * self.distance,
+            apart=LIMITS.close * self.distance,
         )
         unit = run.unit_of_objective(model)
         return _Fitted(start.at(fit.positions), fit, model, scores, judged, found.value, unit, found.reason)
@@ -297,7 +283,7 @@ class _Search:
 
     def _least(self, fitted: _Fitted) -> float:
         """What an atom must have earned, in squared scores."""
-        return max(fitted.judged.cut, HALF * float(np.nanmedian(fitted.scores.whole))) ** 2
+        return max(fitted.judged.cut, LIMITS.none_below * float(np.nanmedian(fitted.scores.whole))) ** 2
 
     def _sorted_out(
         self, own: _Fitted, as_two: Float[np.ndarray, "s 3"]
@@ -313,18 +299,20 @@ class _Search:
         amplitudes = np.asarray(own.model.atoms.amplitudes, np.float64)
         typical = self._typical(amplitudes[moving])
         stands = np.nan_to_num(own.judged.scores, nan=-np.inf) >= own.judged.cut
-        good = (amplitudes >= HALF * typical) & stands
+        good = (amplitudes >= LIMITS.none_below * typical) & stands
         good[moving] &= ~weaker_of_two(
-            own.start.positions[moving], np.where(good, amplitudes, -1.0)[moving], CLOSE * self.distance
+            own.start.positions[moving],
+            np.where(good, amplitudes, -1.0)[moving],
+            LIMITS.close * self.distance,
         )
-        two = moving & good & self.alike & (amplitudes > _BRIGHT * typical)
+        two = moving & good & self.alike & (amplitudes > LIMITS.tried_as_two_above * typical)
         if len(as_two):
-            again = cKDTree(as_two).query(own.start.positions)[0] < _SAME * self.distance
-            two &= ~again | (amplitudes > TWICE * typical)
+            again = cKDTree(as_two).query(own.start.positions)[0] < LIMITS.same_place * self.distance
+            two &= ~again | (amplitudes > LIMITS.two_above * typical)
         brightness = np.where(two, amplitudes, -1.0)
-        two &= ~weaker_of_two(own.start.positions, brightness, _AT_A_TIME * self.distance)
+        two &= ~weaker_of_two(own.start.positions, brightness, LIMITS.at_a_time * self.distance)
         middles = own.start.positions[two]
-        step = _APART * self.distance * longest(own.scores, middles, 0.35 * self.distance)
+        step = LIMITS.apart * self.distance * longest(own.scores, middles, 0.35 * self.distance)
         kept = own.start.chosen((good & ~two) | own.start.frozen)
         halves = np.concatenate([middles - step, middles + step])
         return kept.joined(halves, self.ready.element.number), middles
@@ -336,15 +324,17 @@ class _Search:
         row = start.rows_in(own.start)
         amplitudes = np.asarray(own.model.atoms.amplitudes, np.float64)
         typical = self._typical(amplitudes[~own.start.frozen])
-        faint = (row >= 0) & (amplitudes[row] < _DOUBTFUL * typical) & ~start.frozen & self.alike
+        faint = (
+            (row >= 0) & (amplitudes[row] < LIMITS.left_out_below * typical) & ~start.frozen & self.alike
+        )
         if len(doubted):
-            faint &= cKDTree(doubted).query(start.positions)[0] > _SAME * self.distance
+            faint &= cKDTree(doubted).query(start.positions)[0] > LIMITS.same_place * self.distance
         faintness = np.where(faint, 1 - amplitudes[row] / typical, -1.0)
-        return faint & ~weaker_of_two(start.positions, faintness, _AT_A_TIME * self.distance)
+        return faint & ~weaker_of_two(start.positions, faintness, LIMITS.at_a_time * self.distance)
 
     def _typical(self, amplitudes: Float[np.ndarray, " n"]) -> float:
         """Amplitude of an atom, of the faintest kind if there are several; those too many left aside."""
-        bright = amplitudes[amplitudes > HALF * float(np.median(amplitudes))]
+        bright = amplitudes[amplitudes > LIMITS.none_below * float(np.median(amplitudes))]
         return faintest_kind(bright if len(bright) else amplitudes, len(self.ready.elements))
 
     def _one_amplitude(self, own: _Fitted, start: Start) -> TiltModel:
@@ -366,13 +356,15 @@ class _Search:
         whole = float(np.nanmedian(last.scores.whole))
         heights = last.judged.candidate_scores
         # The highest come first.
-        enough = max(min(_TRIAL * whole, last.judged.cut), _LEAST_TRIAL * whole, LOWEST)
+        enough = max(
+            min(LIMITS.trial * whole, last.judged.cut), LIMITS.least_trial * whole, SELECTION_LIMITS.lowest
+        )
         wanted = heights >= enough
-        wanted &= np.arange(len(heights)) < _TRIALS * len(last.start.ids) + 10
+        wanted &= np.arange(len(heights)) < LIMITS.trials * len(last.start.ids) + 10
         places = last.judged.candidates[wanted]
         new = np.ones(len(places), bool)
         if len(in_vain) and len(places):
-            new = cKDTree(in_vain).query(places)[0] > _SAME * self.distance
+            new = cKDTree(in_vain).query(places)[0] > LIMITS.same_place * self.distance
         amplitudes = np.asarray(last.model.atoms.amplitudes, np.float64)[~last.start.frozen]
         typical = float(np.median(amplitudes)) * self._unit(last)
         return places[new], typical * np.clip(heights[wanted][new] / whole, 0.0, 1.0)

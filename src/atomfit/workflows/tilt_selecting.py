@@ -21,31 +21,23 @@ from atomfit.options.tilt import TiltOptions
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
+from atomfit.projection.limits import LIMITS as IMAGE_LIMITS
 from atomfit.projection.start import Start
-from atomfit.projection.verdict import COLOURED
 from atomfit.results.series import PreparedSeries
 from atomfit.selection.completion import Discarded, Selection, Stage, complete
-from atomfit.selection.evidence import LOWEST, Decoys
+from atomfit.selection.evidence import Decoys
 from atomfit.selection.image_scores import scores_of_images
 from atomfit.selection.judgement import Judgement, judge_scores
+from atomfit.selection.limits import LIMITS as SELECTION_LIMITS
 from atomfit.selection.scores import Scores
+from atomfit.selection.search_limits import LIMITS
 from atomfit.series.result import without_atoms
 from atomfit.series.sampled import sampled_excess
 from atomfit.workflows.tilt_refining import Progress, refine_start
-from atomfit.workflows.tilt_search import CLOSE, HALF, MARGIN, search
+from atomfit.workflows.tilt_search import search
 
 log = logging.getLogger("atomfit")
 
-#: A few atoms, as a part of all.
-_FEW = 0.05
-#: Neighbours of an atom, and theirs, in neighbour distances.
-_BESIDE = 2.2
-#: Chi-square for each atom by which fits of the same atoms may differ.
-_ASTRAY = 3.0
-#: Standard uncertainties, in widths of an atom, beyond which they are sampled: then some 2 % too small.
-_FAINT = 0.1
-#: Hollows of noise have a scale of one, which twenty of them tell to 0.08.
-_HEAVY = 1.25
 
 Refit = Callable[[Start], TiltFit]
 
@@ -109,7 +101,7 @@ def search_and_select(
         start, fit, selection, _ = select_from_images(ready, found.start, found.fit, options)
         return start, fit, selection
     start, fit, selection, _ = select_from_images(ready, found.start, first, options, refit)
-    apart = CLOSE * ready.element.neighbour_distance / 2
+    apart = LIMITS.close * ready.element.neighbour_distance / 2
     selection = selection.with_earlier(found.discarded, apart, found.reason != SearchEnded.LAST_ROUND)
     if not selection.judgement.kept.any():
         return _nothing(ready, start, options, nothing_selected(selection.with_atoms(fit.positions)))
@@ -153,10 +145,10 @@ def select_from_images(
 
     def fitted(at: Start, fit: TiltFit) -> _Fitted:
         left = FittedSeries.of(ready.series, fit)
-        scores = scores_of_images(left, MARGIN * ready.element.neighbour_distance, ~at.frozen)
+        scores = scores_of_images(left, LIMITS.margin * ready.element.neighbour_distance, ~at.frozen)
         return _Fitted(fit, at, left, scores, uncertainty(at, left))
 
-    beside = _BESIDE * ready.element.neighbour_distance
+    beside = LIMITS.beside * ready.element.neighbour_distance
     last = start, fit
 
     def going_on(positions: np.ndarray) -> _Fitted:
@@ -173,7 +165,7 @@ def select_from_images(
         return fitted(changed, refit(changed))
 
     moving = ~start.frozen
-    apart = CLOSE * ready.element.neighbour_distance
+    apart = LIMITS.close * ready.element.neighbour_distance
     # Going on is quicker, but an atom may stay where one that was lacking has drawn it.
     stages = [Stage(judgement, by, worse=_Fitted.worse_than) for by in (going_on, anew)]
     if refit is None:
@@ -193,7 +185,7 @@ def _faint(end: _Fitted) -> bool:
     """Whether atoms are so uncertain that the curvature at the fit may not tell by how much."""
     errors = end.known.positions[~end.start.frozen]
     errors = errors[np.isfinite(errors)]
-    return errors.size > 0 and bool(np.median(errors) > _FAINT * np.sqrt(end.left.width))
+    return errors.size > 0 and bool(np.median(errors) > LIMITS.sampled_beyond * np.sqrt(end.left.width))
 
 
 def _together(ready: PreparedSeries, end: _Fitted, options: TiltOptions) -> ImageUncertainty:
@@ -225,14 +217,14 @@ def _judged(of: _Fitted, ready: PreparedSeries, options: TiltOptions) -> Judgeme
         ready.element,
         rate=options.fdr,
         kinds=len(ready.elements),
-        apart=CLOSE * ready.element.neighbour_distance,
+        apart=LIMITS.close * ready.element.neighbour_distance,
     )
-    judged = judge(noise_known=of.known.excess <= COLOURED)
-    if judged.decoys.scale > _HEAVY and judged.cut > np.nanmedian(judged.scores):
+    judged = judge(noise_known=of.known.excess <= IMAGE_LIMITS.coloured)
+    if judged.decoys.scale > LIMITS.heavy_hollows and judged.cut > np.nanmedian(judged.scores):
         judged = judge(noise_known=False)
     if not options.own_amplitudes and len(ready.elements) == 1:
         # With one that stands out by less than half of what an atom does, the misfit is larger.
-        half = HALF * float(np.nanmedian(of.scores.whole))
+        half = LIMITS.none_below * float(np.nanmedian(of.scores.whole))
         judged = replace(judged, reasons=_half_atoms(judged, of.scores.whole), cut=max(judged.cut, half))
     return judged.of(moving, of.known.evidence[moving])
 
@@ -244,7 +236,11 @@ def _half_atoms(judged: Judgement, whole: Float[np.ndarray, " n"]) -> tuple[str,
     """
     return tuple(
         reason
-        or (f"stands out by {z:.1f} σ, an atom does by {all_of_it:.1f}" if z < HALF * all_of_it else "")
+        or (
+            f"stands out by {z:.1f} σ, an atom does by {all_of_it:.1f}"
+            if z < LIMITS.none_below * all_of_it
+            else ""
+        )
         for reason, z, all_of_it in zip(judged.reasons, judged.scores, whole, strict=True)
     )
 
@@ -269,7 +265,7 @@ def _begin(
     rows = {tuple(place): i for i, place in enumerate(began.tolist())}
     row = np.array([rows.get(tuple(place), -1) for place in positions.tolist()], dtype=int)
     others = np.concatenate([positions[row < 0], np.delete(began, row[row >= 0], axis=0)])
-    if len(others) > _FEW * len(positions):
+    if len(others) > LIMITS.few_atoms * len(positions):
         return positions
     anew = row < 0
     if len(others):
@@ -302,7 +298,7 @@ def _with_atoms(start: Start, positions: Float[np.ndarray, "n 3"], number: int) 
 def _describes_worse(ready: PreparedSeries, fit: TiltFit, other: TiltFit) -> bool:
     """Whether a fit describes the images worse than another of as many atoms, by more than such differ."""
     one, two = (FittedSeries.of(ready.series, each) for each in (fit, other))
-    return _more_chi_square(one, two) > _ASTRAY * len(fit.positions)
+    return _more_chi_square(one, two) > LIMITS.astray * len(fit.positions)
 
 
 def _more_chi_square(one: FittedSeries, other: FittedSeries) -> float:
@@ -320,6 +316,15 @@ def nothing_selected(discarded: Discarded) -> Selection:
     """
     none, decoys = np.zeros(0), Decoys(0.0, 1.0, "hollows")
     judgement = Judgement(
-        none, none, none, (), np.zeros((0, 2, 3)), np.zeros((0, 3)), none, none, LOWEST, decoys
+        none,
+        none,
+        none,
+        (),
+        np.zeros((0, 2, 3)),
+        np.zeros((0, 3)),
+        none,
+        none,
+        SELECTION_LIMITS.lowest,
+        decoys,
     )
     return Selection(judgement, discarded, 0, True)

@@ -27,6 +27,7 @@ from atomfit.options.tilt import ProbeKind, TiltOptions
 from atomfit.projection.misreadings import Agreement
 from atomfit.projection.start import Start
 from atomfit.results.series import PreparedSeries
+from atomfit.selection.search_limits import LIMITS
 from atomfit.statistics.comparison import Model
 from atomfit.structure.elements import UNKNOWN
 from atomfit.support.errors import Doubt, InputError, settle
@@ -37,8 +38,6 @@ from atomfit.workflows.tilt_preparation import BYTES_AT_LEAST, BYTES_PER_PIXEL
 
 log = logging.getLogger("atomfit")
 
-#: Atoms of the surroundings nearer than this to one of the start are taken to be it (neighbour distances).
-_SAME = 0.5
 #: How far outside of an image an atom still shows (Å).
 _MARGIN = 3.0
 #: Bytes of memory for each atom, beside those of the program and of the images: of a fit, and of a search,
@@ -87,7 +86,10 @@ def start_from_images(ready: PreparedSeries, options: TiltOptions) -> Start:
     positions = places_of_atoms(ready.series, ready.element.neighbour_distance)
     if options.surroundings is not None and len(positions):
         around = read_model(Path(options.surroundings), "surroundings").positions
-        near = cKDTree(around).query(positions)[0] < _SAME * ready.element.neighbour_distance
+        near = (
+            cKDTree(around).query(positions)[0]
+            < LIMITS.surroundings_same * ready.element.neighbour_distance
+        )
         positions = positions[~near]
     if not len(positions):
         doubt = Doubt(
@@ -163,7 +165,10 @@ def with_surroundings(
     if options.surroundings is None:
         return Start(positions, numbers, np.zeros(len(positions), bool), ids, known)
     around = read_model(Path(options.surroundings), "surroundings")
-    apart = cKDTree(positions).query(around.positions)[0] > _SAME * ready.element.neighbour_distance
+    apart = (
+        cKDTree(positions).query(around.positions)[0]
+        > LIMITS.surroundings_same * ready.element.neighbour_distance
+    )
     if not apart.any():
         raise InputError(
             f"all {len(around)} atoms of the surroundings are those of the start",

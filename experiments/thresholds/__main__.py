@@ -12,9 +12,9 @@ from atomfit.files.thresholds import STAGES
 from atomfit.support.limits import changed
 from experiments.recording import markdown, record
 from experiments.thresholds.asked import other, reading
-from experiments.thresholds.built import BUILT, DETECTED, JUDGED, quiet
+from experiments.thresholds.built import BUILT, DETECTED, FITTED, JUDGED, quiet
 from experiments.thresholds.inputs import INPUTS, shared
-from experiments.thresholds.models import GEOMETRIES, PAIRS, SERIES, SOME
+from experiments.thresholds.models import GEOMETRIES, PAIRS, SERIES, SOME, TILTED
 
 Case = tuple[str, Callable[[], str]]
 
@@ -31,6 +31,13 @@ def cases_of(stage: str) -> list[Case]:
             return [(one.name, one.selected) for one in BUILT]
         case "doubts":
             return [(one.name, one.look) for one in INPUTS]
+        case "noise" | "fitting":
+            return [(one.name, one.fitted) for one in FITTED]
+        case "projection":
+            order = [(one.name, one.look) for one in INPUTS if "order" in one.name]
+            return [*order, *((name, one.refined) for name, one in TILTED.items())]
+        case "series" | "search":
+            return [(name, one.refined) for name, one in TILTED.items()]
         case "statistics":
             return [*GEOMETRIES.items(), *((name, PAIRS[name].compared) for name in SOME)]
         case _:

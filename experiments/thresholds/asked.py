@@ -17,6 +17,9 @@ NEAR_ONE = {
     *("start_odd", "grain_explained", "one_lattice", "spacing_unlike"),
     *("bonds_doubtful", "bonds_bad", "light_brighter", "of_another_sure", "correlation_doubtful"),
     *("gain_doubtful", "gain_bad", "removed_doubtful", "removed_bad"),
+    *("white_ratio", "shared", "lost", "kept", "most_absorbed", "agreement_enough", "existence_white"),
+    *("misread_times", "well_read", "misread_surely", "coloured", "seen_by", "same_noise", "unsure"),
+    *("tried_as_two_above", "left_out_below", "heavy_hollows"),
 }
 
 

@@ -80,6 +80,12 @@ class Built:
         ):
             return self.told(job.build(known.ready, self.element, self.options))
 
+    def fitted(self) -> str:
+        """The outcome with the same detection."""
+        known = self.known
+        with patch.object(job, "_detect", lambda *_: known.detection):
+            return self.told(job.build(known.ready, self.element, self.options))
+
     def detected(self) -> str:
         """The outcome, fitted again if other atoms are detected."""
         known = self.known
@@ -207,6 +213,26 @@ BUILT = (
     Built("noise alone", nothing),
     Built("55 atoms, voxels told 30 % too large", simulated(1.3, size=55, noise=0.05)),
     Built("alloy of 55, noise 8 %", alloy, ("Ag", "Pt")),
+)
+
+
+def smooth() -> tuple[DensityMap, np.ndarray]:
+    """55 atoms in noise that is correlated over an atom's width."""
+    one = simulate(rotate="random", seed=20, voxel_size=VOXEL, size=55, noise=0.0)
+    noise = gaussian_filter(np.random.default_rng(20).normal(size=one.map.values.shape), 0.6 / VOXEL)
+    noise *= 0.06 * one.map.values.max() / noise.std()
+    return one.map.with_values((one.map.values + noise).astype(np.float32)), one.positions
+
+
+#: Noise is measured, and atoms have matrices.
+OF_USERS = BuildOptions(insist=True)
+#: Of which the fit is made again.
+FITTED = (
+    Built(
+        "55 atoms, noise 3 %, measured", simulated(size=55, noise=0.03), options=BuildOptions(insist=True)
+    ),
+    Built("55 atoms, coloured noise, measured", smooth, options=replace(OPTIONS, noise="auto")),
+    BUILT[3],
 )
 
 

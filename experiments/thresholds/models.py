@@ -17,13 +17,14 @@ from atomfit.statistics.comparison import Comparison, Model, compare
 from atomfit.statistics.depth import fit_depth
 from atomfit.statistics.geometry import measure_geometry
 from atomfit.structure.elements import element
+from atomfit.structure.matching import match
 from atomfit.structure.neighbours import find_neighbours
 from atomfit.support.errors import InputError
 from atomfit.verdict.of_comparison import judge_comparison
 from atomfit.workflows.tilt_verdict import verdict_of
 from experiments.thresholds.built import said
 from experiments.verdict import models
-from experiments.verdict.images import PIXEL, Inputs, Series, refined
+from experiments.verdict.images import PIXEL, SITES, Inputs, Series, refined
 from experiments.verdict.models import RIGHT_PAIRS, WRONG_PAIRS, Pair
 
 PT = element("Pt")
@@ -179,11 +180,18 @@ def _noisy(inputs: Inputs, rng: np.random.Generator) -> Inputs:
     return replace(inputs, images=(inputs.images + noise).astype(np.float32), pixel=1.08 * PIXEL)
 
 
+def _no_start(inputs: Inputs, rng: np.random.Generator) -> Inputs:
+    noise = 0.3 * rng.normal(size=inputs.images.shape)
+    return replace(inputs, images=(inputs.images + noise).astype(np.float32), start=None)
+
+
 class Refined:
     """A tilt series, refined once, and the verdict on it."""
 
-    def __init__(self, change: Callable[[Inputs, np.random.Generator], Inputs]) -> None:
-        self.series = Series("", change, options={"insist": True})
+    def __init__(
+        self, change: Callable[[Inputs, np.random.Generator], Inputs], sites: np.ndarray = SITES
+    ) -> None:
+        self.series = Series("", change, options={"insist": True}, sites=sites)
 
     @cached_property
     def known(self) -> tuple[Any, ...]:
@@ -201,9 +209,22 @@ class Refined:
         """The verdict on the same fit."""
         return said(verdict_of(*self.known))
 
+    def refined(self) -> str:
+        """The atoms that are refined, or found where there is no start, and the verdict on them."""
+        result, sites = refined(self.series, 20), self.series.sites
+        pairs = match(result.positions, sites + np.random.default_rng(20).normal(0, 0.05, sites.shape))
+        right = "" if np.isnan(pairs.rmsd) else f" to {pairs.rmsd:.3f} Å"
+        count = f"{len(pairs.found)} found{right}, {pairs.missing} missed, {pairs.false} false"
+        return f"{count}; {said(result.verdict)}; {len(result.warnings)} warnings"
+
 
 SERIES = {
     "55 atoms in 21 images": Refined(lambda inputs, rng: inputs),
     "the same, drifted by 0.15 Å": Refined(_drifted),
     "the same in noise, pixels told 8 % too large": Refined(_noisy),
+}
+#: Of which the fit, and the search, is made again.
+TILTED = {
+    "19 atoms in 21 images": Refined(lambda inputs, rng: inputs, SITES[:19]),
+    "19 atoms in 21 noisy images, no start": Refined(_no_start, SITES[:19]),
 }

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from atomfit.statistics.particle import particle_report as particle_report
     from atomfit.statistics.per_atom import AtomStatistics as AtomStatistics
     from atomfit.statistics.per_atom import measure_atoms as measure_atoms
+    from atomfit.statistics.plane_cells import PlaneCell as PlaneCell
+    from atomfit.statistics.plane_domains import PlaneDomains as PlaneDomains
+    from atomfit.statistics.plane_domains import find_domains as find_domains
+    from atomfit.statistics.plane_lattice import PlaneLattice as PlaneLattice
+    from atomfit.statistics.plane_strain import PlaneStrain as PlaneStrain
+    from atomfit.statistics.plane_strain import measure_plane_strain as measure_plane_strain
     from atomfit.statistics.registration import Registration as Registration
     from atomfit.statistics.registration import register as register
     from atomfit.statistics.rigid import FittedMotion as FittedMotion
@@ -74,6 +80,10 @@ else:
             "particle": ["particle_report", "pair_distribution", "bond_lengths"],
             "uncertainties": ["StandardUncertainties", "propagate"],
             "comparison": ["Model", "Comparison", "compare"],
+            "plane_cells": ["PlaneCell"],
+            "plane_domains": ["PlaneDomains", "find_domains"],
+            "plane_lattice": ["PlaneLattice"],
+            "plane_strain": ["PlaneStrain", "measure_plane_strain"],
             "registration": ["Registration", "register"],
             "magnification": ["Magnification"],
             "rigid": ["Motion", "superpose", "FittedMotion"],

@@ -40,6 +40,26 @@ class StatisticsLimits:
     - `strain_atoms`: fewer determine no linear field with an error.
     - `depth_atoms`: fewer are not fitted.
 
+    Lattices of an image's columns (lengths in roots of the area of a column, if nothing else is said):
+
+    - `plane_near`: a column is at the end of a vector if it is so near.
+    - `plane_opposite`: a vector is the lattice's if so large a part of the columns around that have another
+        one at one of its ends have them at both.
+    - `plane_across`: two vectors span a cell if the sine of their angle is larger.
+    - `plane_seed`: how far from a seed columns show the sublattices, in cells.
+    - `plane_occupied`: a sublattice has a column in so many of the cells.
+    - `plane_site`: a column has a site if it is so near, in distances of sites.
+    - `plane_step`: columns so near say each other's site, in the longer edge of the cell.
+    - `plane_bond`, `plane_matched`: of the columns nearer than the first so large a part are where the
+        lattice has them; on the boundary of a twin four of six are.
+    - `plane_columns`: fewer make no domain.
+    - `plane_evidence`: logarithm of how much likelier a domain is than columns at random.
+    - `plane_part`, `plane_patch`: the same for domains that hold, with larger ones, less than so large
+        a part of all columns (patches of simulated liquids had up to 42, 85 columns of crystals 200).
+    - `plane_open`: area of a site, in that of a column, beyond which a lattice leaves most columns out.
+    - `plane_metric`, `plane_angle`: lengths are equal and angles right within so much (a part of them, and
+        degrees); images are distorted by as much.
+
     Models compared:
 
     - `frames_agree`: frames agree if so large a part of the smaller model's atoms is near one of the other.
@@ -71,6 +91,23 @@ class StatisticsLimits:
     strain_error: float = 0.02
     strain_atoms: int = 8
     depth_atoms: int = 20
+
+    plane_near: float = 0.2
+    plane_opposite: float = 0.3
+    plane_across: float = 0.35
+    plane_seed: float = 3.2
+    plane_occupied: float = 0.5
+    plane_site: float = 0.25
+    plane_step: float = 1.25
+    plane_bond: float = 1.6
+    plane_matched: float = 0.5
+    plane_columns: int = 7
+    plane_evidence: float = 10.0
+    plane_part: float = 0.5
+    plane_patch: float = 60.0
+    plane_open: float = 2.5
+    plane_metric: float = 0.03
+    plane_angle: float = 2.0
 
     frames_agree: float = 0.5
     spacing_unlike: float = 1.8

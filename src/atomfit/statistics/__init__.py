@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from atomfit.statistics.plane_domains import PlaneDomains as PlaneDomains
     from atomfit.statistics.plane_domains import find_domains as find_domains
     from atomfit.statistics.plane_lattice import PlaneLattice as PlaneLattice
+    from atomfit.statistics.plane_order import PlaneOrder as PlaneOrder
+    from atomfit.statistics.plane_order import measure_order as measure_order
     from atomfit.statistics.plane_strain import PlaneStrain as PlaneStrain
     from atomfit.statistics.plane_strain import measure_plane_strain as measure_plane_strain
     from atomfit.statistics.registration import Registration as Registration
@@ -83,6 +85,7 @@ else:
             "plane_cells": ["PlaneCell"],
             "plane_domains": ["PlaneDomains", "find_domains"],
             "plane_lattice": ["PlaneLattice"],
+            "plane_order": ["PlaneOrder", "measure_order"],
             "plane_strain": ["PlaneStrain", "measure_plane_strain"],
             "registration": ["Registration", "register"],
             "magnification": ["Magnification"],

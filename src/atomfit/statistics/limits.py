@@ -60,6 +60,11 @@ class StatisticsLimits:
     - `plane_metric`, `plane_angle`: lengths are equal and angles right within so much (a part of them, and
         degrees); images are distorted by as much.
 
+    - `order_columns`: fewer say nothing of order.
+    - `order_part`: a variant is there if it has so large a part of the columns.
+    - `order_contrast`: order differs from chance in composition if its contrast is larger, in the spread of
+        columns of a disordered alloy.
+
     Models compared:
 
     - `frames_agree`: frames agree if so large a part of the smaller model's atoms is near one of the other.
@@ -107,6 +112,9 @@ class StatisticsLimits:
     plane_patch: float = 60.0
     plane_open: float = 2.5
     plane_metric: float = 0.03
+    order_columns: int = 20
+    order_part: float = 0.02
+    order_contrast: float = 1.5
     plane_angle: float = 2.0
 
     frames_agree: float = 0.5

@@ -39,11 +39,22 @@ if TYPE_CHECKING:
     from atomfit.statistics.per_atom import AtomStatistics as AtomStatistics
     from atomfit.statistics.per_atom import measure_atoms as measure_atoms
     from atomfit.statistics.plane_cells import PlaneCell as PlaneCell
+    from atomfit.statistics.plane_defects import Dislocation as Dislocation
+    from atomfit.statistics.plane_defects import PlaneBoundary as PlaneBoundary
+    from atomfit.statistics.plane_defects import Vacancy as Vacancy
+    from atomfit.statistics.plane_defects import burgers_vector as burgers_vector
+    from atomfit.statistics.plane_defects import find_boundaries as find_boundaries
+    from atomfit.statistics.plane_defects import find_dislocations as find_dislocations
+    from atomfit.statistics.plane_defects import find_vacancies as find_vacancies
     from atomfit.statistics.plane_domains import PlaneDomains as PlaneDomains
     from atomfit.statistics.plane_domains import find_domains as find_domains
+    from atomfit.statistics.plane_gpa import PhaseStrain as PhaseStrain
+    from atomfit.statistics.plane_gpa import gpa as gpa
     from atomfit.statistics.plane_lattice import PlaneLattice as PlaneLattice
     from atomfit.statistics.plane_order import PlaneOrder as PlaneOrder
     from atomfit.statistics.plane_order import measure_order as measure_order
+    from atomfit.statistics.plane_outline import Facet as Facet
+    from atomfit.statistics.plane_outline import find_facets as find_facets
     from atomfit.statistics.plane_strain import PlaneStrain as PlaneStrain
     from atomfit.statistics.plane_strain import measure_plane_strain as measure_plane_strain
     from atomfit.statistics.registration import Registration as Registration
@@ -83,9 +94,20 @@ else:
             "uncertainties": ["StandardUncertainties", "propagate"],
             "comparison": ["Model", "Comparison", "compare"],
             "plane_cells": ["PlaneCell"],
+            "plane_defects": [
+                "Vacancy",
+                "find_vacancies",
+                "Dislocation",
+                "find_dislocations",
+                "burgers_vector",
+                "PlaneBoundary",
+                "find_boundaries",
+            ],
             "plane_domains": ["PlaneDomains", "find_domains"],
+            "plane_gpa": ["PhaseStrain", "gpa"],
             "plane_lattice": ["PlaneLattice"],
             "plane_order": ["PlaneOrder", "measure_order"],
+            "plane_outline": ["Facet", "find_facets"],
             "plane_strain": ["PlaneStrain", "measure_plane_strain"],
             "registration": ["Registration", "register"],
             "magnification": ["Magnification"],

@@ -60,6 +60,18 @@ class StatisticsLimits:
     - `plane_metric`, `plane_angle`: lengths are equal and angles right within so much (a part of them, and
         degrees); images are distorted by as much.
 
+    - `vacancy_part`: a site is empty if so large a part of the neighbours that it would have expect it.
+    - `core`, `core_hole`: triangles so near each other are of one dislocation; and are no longer than
+        this, in the longer diagonal of the cell.
+    - `boundary_strain`, `boundary_angle`, `boundary_trace`: lattices are alike if they differ by less
+        strain; lie alike (degrees); and a twin's boundary runs along its row (degrees).
+    - `outline_edge`: columns that are farther apart are no neighbours along an outline.
+    - `facet_straight`: columns of a facet lie no farther beside its line.
+    - `facet_columns`, `facet_indices`, `facet_angle`: fewer make none; its largest index; and how far it
+        may be turned from its row (degrees).
+    - `gpa_amplitude`: waves weaker than so, in the strongest, have no phase.
+    - `gpa_moved`, `gpa_across`: reflections are where they were said to be (part of g), and not parallel
+        (sine of their angle).
     - `order_columns`: fewer say nothing of order.
     - `order_part`: a variant is there if it has so large a part of the columns.
     - `order_contrast`: order differs from chance in composition if its contrast is larger, in the spread of
@@ -112,6 +124,20 @@ class StatisticsLimits:
     plane_patch: float = 60.0
     plane_open: float = 2.5
     plane_metric: float = 0.03
+    vacancy_part: float = 0.75
+    core: float = 3.0
+    core_hole: float = 2.0
+    boundary_strain: float = 0.08
+    boundary_angle: float = 4.0
+    boundary_trace: float = 20.0
+    outline_edge: float = 2.2
+    facet_straight: float = 0.35
+    facet_columns: int = 3
+    facet_indices: int = 3
+    facet_angle: float = 3.0
+    gpa_amplitude: float = 0.2
+    gpa_moved: float = 0.1
+    gpa_across: float = 0.1
     order_columns: int = 20
     order_part: float = 0.02
     order_contrast: float = 1.5

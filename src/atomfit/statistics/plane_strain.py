@@ -103,7 +103,7 @@ def measure_plane_strain(
     for lattice in domains.lattices:
         own = lattice.columns
         base = _base(positions, spread, lattice, domains.spacing, reference)
-        local = _local(positions, spread, lattice)
+        local = local_lattices(positions, spread, lattice)
         scale = 1.0 if known else local.variance
         basis, together = base.basis, _together(local, spread, base)
         if given is not None:
@@ -179,7 +179,7 @@ def _laid(given: Float[np.ndarray, "2 2"], fitted: Float[np.ndarray, "2 2"]) -> 
 
 
 @dataclass(frozen=True, eq=False)
-class _Local:
+class LocalLattices:
     """Local lattices of the columns of a domain.
 
     **Fields:**
@@ -187,7 +187,7 @@ class _Local:
     - `bases`: a and b as columns.
     - `covariances`: of (a_x, a_y, b_x, b_y).
     - `gains`: by how much these move with each neighbour's position.
-    - `ends`: the neighbours among all columns, `own` among the domain's; -1 for none.
+    - `ends`, `own`: the neighbours among all columns and among the domain's; -1 for none.
     - `variance`: mean square of what is left, in that of the covariances.
     - `kernel`: its width (Å).
     """
@@ -223,7 +223,16 @@ def _flat(design: Float[np.ndarray, "m k p"], weights: Float[np.ndarray, "m k"])
     return np.asarray(np.linalg.eigvalsh(scaled)[:, 0] < _FLAT)
 
 
-def _local(positions: np.ndarray, spread: np.ndarray, lattice: PlaneLattice) -> _Local:
+def local_lattices(
+    positions: Float[np.ndarray, "n 2"], spread: Float[np.ndarray, "n 2 2"], lattice: PlaneLattice
+) -> LocalLattices:
+    """The lattice around each column of a domain.
+
+    **Arguments:**
+
+    - `positions`, `spread`: of all columns of the image, and their covariances (Å, Å²).
+    - `lattice`: of the domain.
+    """
     x, known = positions[lattice.columns], spread[lattice.columns]
     kernel = _KERNEL * float(np.sqrt(abs(np.linalg.det(lattice.basis))))
     own = _neighbours(x, _REACH * kernel)
@@ -264,10 +273,10 @@ def _local(positions: np.ndarray, spread: np.ndarray, lattice: PlaneLattice) -> 
     bases = found[:, :4].reshape(-1, 2, 2).transpose(0, 2, 1)
     bases[flat], covariances[flat] = np.nan, np.nan
     ends = np.where(own >= 0, lattice.columns[own], -1)
-    return _Local(bases, covariances, gains, ends, own, variance, kernel)
+    return LocalLattices(bases, covariances, gains, ends, own, variance, kernel)
 
 
-def _together(local: _Local, spread: np.ndarray, base: PlaneLattice) -> Float[np.ndarray, "m 4 4"]:
+def _together(local: LocalLattices, spread: np.ndarray, base: PlaneLattice) -> Float[np.ndarray, "m 4 4"]:
     """Covariances of local lattices less F times the reference: both are sums over the same columns."""
     spreads = np.where(np.isfinite(spread), spread, 0.0)[local.ends]
     shared = base.gains[:, :4][local.own]
@@ -281,7 +290,7 @@ def _together(local: _Local, spread: np.ndarray, base: PlaneLattice) -> Float[np
 
 
 def _strains(
-    local: _Local, basis: Float[np.ndarray, "2 2"], together: Float[np.ndarray, "m 4 4"]
+    local: LocalLattices, basis: Float[np.ndarray, "2 2"], together: Float[np.ndarray, "m 4 4"]
 ) -> dict[str, np.ndarray]:
     """Strain and rotation of F = L M⁻¹, and the local cells."""
     back = np.linalg.inv(basis)

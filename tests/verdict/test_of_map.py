@@ -9,6 +9,8 @@ from scipy.ndimage import gaussian_filter
 from atomfit.detection.mean_atom import measure_mean_atom
 from atomfit.detection.resolution import measure_resolution
 from atomfit.doubts.inspection import Inspection, inspect
+from atomfit.fitting.held_out import HeldOut
+from atomfit.optimisation.ended import Ended
 from atomfit.options.build import BuildOptions
 from atomfit.report.check import describe
 from atomfit.simulation import Simulation, simulate
@@ -18,7 +20,7 @@ from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.neighbours import shell_gap
 from atomfit.support.errors import Doubt, InputError
 from atomfit.verdict.common import bond_ratio, bonds, disorder
-from atomfit.verdict.of_map import MapMeasures, _cut, _part_cut
+from atomfit.verdict.of_map import MapMeasures, _cut, _part_cut, _unseen
 from atomfit.workflows import preparation
 from atomfit.workflows.build import build
 from atomfit.workflows.preparation import check
@@ -213,3 +215,19 @@ def test_a_mask_through_the_particle_is_told() -> None:
     assert _part_cut(replace(whole, counted=x > 3.0), atoms, 0.25) == 0
     assert _cut(MapMeasures(8, 1.0, cut=0.125))[0].code == "cut"
     assert _cut(MapMeasures(8, 1.0, cut=0.02)) == _cut(MapMeasures(8, 1.0)) == []
+
+
+def test_a_fit_that_describes_noise_is_told() -> None:
+    held = HeldOut("voxels", 50, 1000, 0.9, 0.7, 1.8, 0.1, 1.7, Ended.CONVERGED)
+    [found] = _unseen(held)
+    assert (found.code, found.level) == ("held-out", "doubtful")
+    assert "1.8 times as much" in found.problem
+    assert _unseen(replace(held, ratio=3.5))[0].level == "bad"
+    # Neither what is little more, nor what blocks leave open.
+    for other in (
+        replace(held, ratio=1.3),
+        replace(held, error=0.3),
+        replace(held, ratio=float("nan")),
+        None,
+    ):
+        assert _unseen(other) == []

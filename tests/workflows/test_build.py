@@ -458,3 +458,26 @@ def test_an_interrupted_selection_keeps_the_first_fit(monkeypatch: pytest.Monkey
     assert result.joint is not None
     assert result.joint.reason == "interrupted"
     assert len(result) == len(fewer)
+
+
+def test_a_part_is_held_out_if_that_is_asked(small: Simulation, tmp_path: Path) -> None:
+    write_map(tmp_path / "map.mrc", small.map)
+    arguments = [
+        "build",
+        str(tmp_path / "map.mrc"),
+        "-e",
+        "Pt",
+        "--held-out",
+        "5",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    outcome = CliRunner().invoke(app, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    held = json.loads((tmp_path / "out" / "summary.json").read_text())["fit"]["held_out"]
+    assert held["kind"] == "voxels"
+    assert held["blocks"] == pytest.approx(0.05 * held["around"], abs=1)
+    assert held["ratio"] == pytest.approx(held["expected"], abs=4 * held["error"])
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["options"]["held_out"] == 5
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"{held['ratio']:.2f} \\u00b1 " in page or f"{held['ratio']:.2f} ± " in page

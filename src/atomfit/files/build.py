@@ -194,6 +194,7 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
             "at_bound": int(joint.at_bound.sum()),
             "narrower": int(joint.narrower.sum()),
             "history": joint.history,
+            "held_out": None if result.held_out is None else asdict(result.held_out),
         }
     return report
 

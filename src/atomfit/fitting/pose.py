@@ -49,6 +49,7 @@ def pose(
     coloured = likelihood is None and noise is not None and not noise.white
     radius = wanted.region_widths * float(np.sqrt(mean_atom.u))
     region = region_around(density, positions, radius + (COLOURED_MARGIN if coloured else 0), coloured)
+    region = region.without(wanted.held_out, density.grid)
     numbers = wanted.numbers
     numbers = np.full(len(positions), element.number) if numbers is None else numbers
     scatterers, blur = _scatterers(wanted.scattering, mean_atom, element, numbers)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from atomfit.fitting.problem import Term
 from atomfit.gaussians.scatterers import AbstractScattering
@@ -42,6 +42,7 @@ class MapSettings:
     - `devices`: how many of JAX's devices draw the atoms.
     - `progress`: called with iterations done and the objective.
     - `region_widths`: how far from an atom voxels count, in widths of the mean atom.
+    - `held_out`: voxels of the map that the fit may not see.
     """
 
     numbers: Int[np.ndarray, " n"] | None = None
@@ -60,6 +61,7 @@ class MapSettings:
     devices: int = 1
     progress: Callable[[int, float], None] = field(default_factory=lambda: _silent)
     region_widths: float = 4.5
+    held_out: Bool[np.ndarray, "..."] | None = None
 
 
 def _silent(iteration: int, value: float) -> None:

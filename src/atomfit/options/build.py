@@ -32,7 +32,7 @@ VOXEL_SIZE = Need("voxel size", "one edge, or three as X,Y,Z, in Å", 1e-6, 1e3)
 #: What only the joint fit has.
 _OF_JOINT_FIT = (
     *("displacements", "scattering", "u_mean", "voxels", "background", "prior", "fdr"),
-    *("noise", "likelihood", "gain", "freeze", "optimizer", "max_iterations"),
+    *("noise", "likelihood", "gain", "freeze", "optimizer", "max_iterations", "held_out"),
 )
 
 
@@ -77,6 +77,8 @@ class BuildOptions:
         has and removes those that noise could have made, until nothing changes.
     - `fdr`: part of the atoms that may be false, for "fit"; by default what is likelier an atom than noise
         is one.
+    - `held_out`: so many per cent of the map around atoms (blocks of voxels, or of frequencies where these
+        have weights) are left out of one fit more, to judge the model by.
     - `freeze`: parts that keep the values they were found with; the resolution is then zero.
     - `optimizer`: Gauss-Newton, L-BFGS, or Adam.
     - `max_iterations`: the most iterations of the joint fit.
@@ -187,6 +189,13 @@ class BuildOptions:
         "Map units per count, for poisson.",
         metavar="NUMBER",
         need=Need("gain", "the map units per count", 1e-12, 1e12),
+    )
+    held_out: float | None = option(
+        None,
+        "Map",
+        "Leave a part of the map around atoms out of one fit more, to judge it by.",
+        metavar="PERCENT",
+        need=Need("part of the map in per cent", "0.1 to 50, as 5", 0.1, 50),
     )
     freeze: tuple[Part, ...] = option(
         (),

@@ -23,7 +23,8 @@ def headline(found: dict[str, Any]) -> dict[str, Any]:
         "title": title_of(found["atoms"], found["element"], found.get("species", {}).get("atoms", {})),
         "source": f"found and refined in {found['map']['file'] or 'a map without a file'}",
         "verdict": [
-            verdict(found["fit"]) if found["atoms"] else "Nothing in the map stands out from its noise."
+            verdict(found["fit"]) if found["atoms"] else "Nothing in the map stands out from its noise.",
+            *unseen(found["fit"].get("held_out")),
         ],
         "warnings": list(found.get("warnings", ())),
         "judged": found["verdict"],
@@ -41,6 +42,22 @@ def verdict(fit: dict[str, Any]) -> str:
     if not np.isfinite(correlation):
         return f"{judged}."
     return f"{judged}; around the atoms, model and map correlate to {correlation:.3f} (1 is identity)."
+
+
+def unseen(held: dict[str, Any] | None) -> list[str]:
+    """A sentence on how well the model describes what a fit has not seen; none if that was not asked.
+
+    **Arguments:**
+
+    - `held`: `held_out` of `summary.json`'s `fit`.
+    """
+    if held is None or not np.isfinite(held["ratio"]):
+        return []
+    return [
+        f"On {held['kind']} that a fit has not seen the model leaves {held['ratio']:.2f} ± "
+        f"{held['error']:.2f} times as much, in squares, as on those it has; noise alone would make that "
+        f"{held['expected']:.2f}."
+    ]
 
 
 def _judged(fit: dict[str, Any]) -> str:

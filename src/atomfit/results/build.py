@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from atomfit.detection.detect import Detection
 from atomfit.detection.resolution import MapResolution
+from atomfit.fitting.held_out import HeldOut
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.logfit import LogFit
 from atomfit.io.checkpoint import Checkpoint
@@ -40,6 +41,7 @@ class BuildResult:
     - `joint`: the joint fit; None if it was not asked for or there are no atoms.
     - `selection`: which atoms are real, as the joint fit has it; None if there is none.
     - `species`: which element each atom is, and how many the map supports; None without a joint fit.
+    - `held_out`: how well a fit of these atoms describes what it has not seen; None if that was not asked.
     - `contour`: which voxels belong to which atom, and the level that shows them.
     - `statistics`: a number of each kind for each atom.
     - `resolution`: up to which wavelength the map shows more than noise.
@@ -60,6 +62,7 @@ class BuildResult:
     joint: JointFit | None
     selection: Selection | None
     species: Species | None
+    held_out: HeldOut | None
     contour: Contour
     statistics: AtomStatistics
     resolution: MapResolution
@@ -105,6 +108,8 @@ class BuildResult:
     @property
     def reason(self) -> str:
         """Why the fit ended; there is nothing to go on with where there is none, or it has converged."""
+        if self.held_out is not None and self.held_out.reason == Ended.INTERRUPTED:
+            return Ended.INTERRUPTED
         return Ended.CONVERGED if self.joint is None else self.joint.reason
 
     @own_numerics()

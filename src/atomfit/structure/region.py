@@ -6,10 +6,10 @@ count. The region that holds them is padded to a multiple of 16 voxels, and to a
 so that particles of similar size share compiled code. Voxels that were not measured do not count.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from scipy.ndimage import distance_transform_edt
 
 from atomfit.structure.grid import DensityMap, Grid
@@ -43,6 +43,24 @@ class Region:
     def voxels(self) -> int:
         """How many voxels count."""
         return int(self.mask.sum())
+
+    def cut(self, values: Shaped[np.ndarray, "..."], whole: Grid) -> Shaped[np.ndarray, "..."]:
+        """What the region has of an array of the map; zeros where it is padded.
+
+        **Arguments:**
+
+        - `values`: of the map's voxels.
+        - `whole`: the map's grid.
+        """
+        start = np.rint((self.grid.origin - whole.origin) / whole.spacing).astype(int)[::-1]
+        part = values[tuple(slice(a, a + n) for a, n in zip(start, self.mask.shape, strict=True))]
+        found = np.zeros(self.mask.shape, values.dtype)
+        found[tuple(slice(n) for n in part.shape)] = part
+        return found
+
+    def without(self, held: Bool[np.ndarray, "..."] | None, whole: Grid) -> "Region":
+        """The same without voxels of the map that may not be seen; all may if None."""
+        return self if held is None else replace(self, mask=self.mask & ~self.cut(held, whole))
 
 
 def region_around(

@@ -47,6 +47,9 @@ class VerdictLimits:
     - `width_doubtful`, `width_bad`: standard deviation of an atom's image in distances between neighbours:
         0.06 to 0.27 in series that were tried, 1.2 in that of a ball; those of neighbours have one maximum
         from 0.5 on.
+    - `held_out_doubtful`, `held_out_bad`: squares that a model leaves where a fit has not looked, in those
+        where it has, if by `held_out_errors` standard errors more: a right model's with five values for
+        each of its numbers, and with two.
     - `cut_doubtful`: part of the atoms that the edge of what was measured cuts through.
     - `drift_doubtful`, `drift_bad`: drift that was not allowed for: what it moves atoms by in their
         standard uncertainty, and itself in distances between neighbours.
@@ -100,6 +103,9 @@ class VerdictLimits:
     undetermined_bad: float = 0.3
     width_doubtful: float = 0.4
     width_bad: float = 0.6
+    held_out_doubtful: float = 1.5
+    held_out_bad: float = 3.0
+    held_out_errors: float = 4.0
     cut_doubtful: float = 0.03
     drift_doubtful: float = 0.5
     drift_bad: float = 0.2

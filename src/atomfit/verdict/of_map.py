@@ -13,6 +13,7 @@ from atomfit.doubts.inspection import edge_level
 from atomfit.doubts.limits import LIMITS as DOUBTS
 from atomfit.doubts.noise import noise_doubts
 from atomfit.doubts.shape import shape_doubts
+from atomfit.fitting.held_out import HeldOut
 from atomfit.fitting.joint import JointFit
 from atomfit.fitting.limits import LIMITS as FITTING_LIMITS
 from atomfit.gaussians.fitted import region_correlation
@@ -57,6 +58,7 @@ class BuiltAtoms:
     - `joint`, `selection`, `species`: of which the result is made, if there was a joint fit.
     - `masked`: whether a mask was put on the map.
     - `lost_below`: the spatial frequency (1/Å) below which the map has lost what its atoms have.
+    - `held_out`: how well a fit describes what it has not seen; None where that was not asked.
     """
 
     density: DensityMap
@@ -73,6 +75,7 @@ class BuiltAtoms:
     species: Species | None
     masked: bool = False
     lost_below: float = 0.0
+    held_out: HeldOut | None = None
 
     @property
     def told(self) -> tuple[Element, ...]:
@@ -200,7 +203,7 @@ def judge_map(built: BuiltAtoms) -> Verdict:
         *unsupported(m.unsupported, m.atoms, "map"),
     ]
     if built.joint is not None:
-        findings += [*_bounded(m), *convergence(built.joint.reason)]
+        findings += [*_bounded(m), *convergence(built.joint.reason), *_unseen(built.held_out)]
     if built.selection is not None and not built.selection.settled:
         findings.append(
             Finding(
@@ -287,6 +290,24 @@ def _elements(built: BuiltAtoms) -> list[Finding]:
             f"amplitudes of the atoms are of {kinds} only, though {given} were given; all are told as "
             f"{told}",
             "give the elements that there are; these ones cannot be told apart in this map",
+        )
+    ]
+
+
+def _unseen(held: HeldOut | None) -> list[Finding]:
+    """Whether the model describes what it has not seen far worse than what it has: the rest is noise."""
+    if held is None or not held.ratio > 1 + LIMITS.held_out_errors * held.error:
+        return []
+    level = level_above(held.ratio, LIMITS.held_out_doubtful, LIMITS.held_out_bad)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "held-out",
+            level,
+            f"the fit describes noise: on {held.kind} that it has not seen it leaves {held.ratio:.2g} "
+            f"times as much, in squares, as on those it has; its numbers let expect {held.expected:.2g}",
+            "give it fewer numbers (--displacements isotropic, --prior empirical) or fewer atoms (--fdr)",
         )
     ]
 

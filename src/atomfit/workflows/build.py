@@ -33,6 +33,7 @@ from atomfit.structure.neighbours import nearest_distances
 from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
 from atomfit.verdict.of_map import BuiltAtoms, judge_map
+from atomfit.workflows.holding_out import judge_held_out
 from atomfit.workflows.preparation import PreparedMap, Source, prepare
 from atomfit.workflows.refining import (
     Progress,
@@ -122,6 +123,8 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
     with clock("selection"):
         detection, joint, selection = select_atoms(ready, detection, joint, chosen, progress)
         species = assign_species(ready, joint, options)
+    with clock("held out"):
+        held_out = judge_held_out(ready, detection, joint, chosen, progress)
     with clock("baseline"):
         baseline = _baseline(density, detection, kind)
     with clock("voxels"):
@@ -148,6 +151,7 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
                 species,
                 options.mask_diameter is not None,
                 ready.lost_below,
+                held_out,
             )
         )
     warnings += [*_warnings(joint, options), *verdict.beside(warnings)]
@@ -165,6 +169,7 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
         joint,
         selection,
         species,
+        held_out,
         voxels,
         statistics,
         ready.resolution,

@@ -13,6 +13,7 @@ import numpy as np
 
 from atomfit.detection.detect import Detection
 from atomfit.fitting.joint import JointFit, fit_jointly
+from atomfit.fitting.settings import MapSettings
 from atomfit.noise.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.noise.sources import (
     louder_than_halves,
@@ -66,11 +67,18 @@ def joint_fit(
     progress: Progress,
 ) -> JointFit:
     """A joint fit with given options."""
-    return fit_jointly(
-        ready.density,
-        detection.positions,
-        detection.mean_atom,
-        ready.element,
+    settings = settings_of(ready, detection, options, progress)
+    return fit_jointly(ready.density, detection.positions, detection.mean_atom, ready.element, settings)
+
+
+def settings_of(
+    ready: PreparedMap,
+    detection: Detection,
+    options: BuildOptions,
+    progress: Progress,
+) -> MapSettings:
+    """How a map is to be fitted."""
+    return MapSettings(
         displacements=options.displacements,
         scattering=options.scattering,
         u_mean=options.u_mean,

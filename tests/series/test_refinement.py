@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -245,3 +247,38 @@ def test_what_is_no_series_is_refused() -> None:
     spoilt[1, 2, 2] = np.nan
     with pytest.raises(InputError, match="image 1"):
         TiltSeries(spoilt, np.ones(spoilt.shape, bool), 0.4, views, np.zeros(3))
+
+
+def test_a_term_is_minus_the_logarithm_of_a_probability(truth: np.ndarray) -> None:
+    """Normal deviations from where atoms are expected are what `known_positions` says of them."""
+    series, numbers = series_of(truth, noise=0.3, seed=5), np.full(len(truth), 78)
+    expected = truth + np.random.default_rng(6).normal(0, 0.05, truth.shape)
+
+    def springs(atoms: Atoms) -> jax.Array:
+        return 0.5 * jnp.sum((jnp.asarray(atoms.positions) - expected) ** 2) / 0.05**2
+
+    known = refine_against(series, expected, numbers, 2.77, known_positions=0.05, anneal=False)
+    term = refine_against(series, expected, numbers, 2.77, terms=(springs,), anneal=False)
+    free = refine_against(series, expected, numbers, 2.77, anneal=False)
+    away = np.abs(free.positions - known.positions).max()
+    assert np.abs(term.positions - known.positions).max() < 0.1 * away
+    errors = [np.sqrt(np.mean((fit.positions - truth) ** 2)) for fit in (term, free)]
+    assert errors[0] < 0.9 * errors[1]
+
+
+def test_a_term_is_of_atoms_as_a_user_has_them(truth: np.ndarray) -> None:
+    """In the images' frame and units, whatever those of the fit."""
+    moved = truth + [10.0, -5.0, 3.0]
+    series, numbers = series_of(truth, noise=0.05, seed=5), np.full(len(truth), 78)
+    series = replace(series, centre=np.array([10.0, -5.0, 3.0]))
+    seen = []
+
+    def look(atoms: Atoms) -> jax.Array:
+        jax.debug.callback(lambda x, a: seen.append((x, a)), atoms.positions, atoms.amplitudes)
+        return 0.0 * jnp.sum(jnp.asarray(atoms.positions))
+
+    fit = refine_against(series, moved, numbers, 2.77, terms=(look,), anneal=False)
+    jax.effects_barrier()
+    positions, amplitudes = seen[-1]
+    np.testing.assert_allclose(positions, fit.positions, atol=0.05)
+    np.testing.assert_allclose(amplitudes, fit.atoms.amplitudes, rtol=0.1)

@@ -2,8 +2,8 @@
 
 Where noise is coloured, voxels tell of their neighbours' noise, and frequencies do not: they are what is
 left out there, in cubes as wide as those that overlaps are summed over, k and -k together (`held_out` says
-what is asked of them; the reflections of a free R factor are such frequencies). A particle's window blurs a
-map's transform by less than that.
+what is asked of them; the reflections of a free R factor are such frequencies). The window of a
+particle of 20 Å blurs a map's transform by half of that, and what is seen so of others makes the ratio small.
 """
 
 from functools import partial
@@ -59,26 +59,29 @@ def judge_by_frequencies(
     axes = _half_axes(grid)
     inside, of_region, whole = _band(axes, mean_atom.u), _cubes(axes), noise.on(grid.shape)
     squares = np.abs(measured - drawn) ** 2 / float(np.prod(grid.shape))
-    means, errors, correlations, follow = [], [], [], 0.0
-    for spectrum in (seen, unseen):
-        weights = np.where(inside, spectrum.on(grid.shape), 0)
-        counts = weights > 0
-        shares = weights[counts] / whole[counts]
-        mean, error = mean_of_blocks((weights * squares)[counts], shares, of_region[counts])
-        means.append(mean)
-        errors.append(error)
-        correlations.append(_correlation(measured, drawn, weights))
-        # Of k and -k one is there.
-        follow += followed(fit, _told(fit, spectrum, mean_atom.u, grid)) / (2 * float(shares.sum()))
+    weights = [np.where(inside, spectrum.on(grid.shape), 0) for spectrum in (seen, unseen)]
+    shares = [np.divide(x, whole, out=np.zeros_like(x), where=whole > 0) for x in weights]
+    # Weights are measured, and may be wrong by some part that changes with the length of a frequency.
+    shells = np.rint(np.sqrt(sum(axis**2 for axis in axes)) / _EDGE).astype(int)
+    sums, counts = (np.bincount(shells.ravel(), x.ravel()) for x in (weights[0] * squares, shares[0]))
+    usual = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)[shells] * shares[1]
+    there = usual > 0
+    ratio, error = mean_of_blocks((weights[1] * squares)[there], usual[there], of_region[there])
+    misfit = float(sums.sum() / counts.sum())
+    # Of k and -k one is there.
+    follow = sum(
+        followed(fit, _told(fit, spectrum, mean_atom.u, grid)) / (2 * float(share.sum()))
+        for spectrum, share in zip((seen, unseen), shares, strict=True)
+    )
     return HeldOut(
         "frequencies",
         len(chosen),
         around,
-        correlations[0],
-        correlations[1],
-        means[1] / means[0],
-        errors[1] / means[0],
-        1 + follow / means[0],
+        _correlation(measured, drawn, weights[0]),
+        _correlation(measured, drawn, weights[1]),
+        ratio,
+        error,
+        1 + follow / misfit,
         fit.reason,
     )
 

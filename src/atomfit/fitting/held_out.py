@@ -72,7 +72,10 @@ class HeldOut:
     @classmethod
     def interrupted(cls, kind: str, count: int, around: int) -> "HeldOut":
         """Of a fit that has not ended."""
-        return cls(kind, count, around, *[float("nan")] * 5, Ended.INTERRUPTED)
+        unknown = float("nan")
+        return cls(
+            kind, count, around, unknown, unknown, unknown, unknown, unknown, reason=Ended.INTERRUPTED
+        )
 
 
 def judge_by_voxels(

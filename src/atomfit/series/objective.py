@@ -9,11 +9,13 @@ unit in which noise is.
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from atomfit.inference.noise import AbstractNoise, LossNoise, WhiteNoise
+from atomfit.inference.priors import AbstractPrior, Prior
 from atomfit.inference.problem import Objective
 from atomfit.inference.terms import AbstractTerm, KnownNumbers
 from atomfit.noise.likelihood import AbstractLoss
@@ -24,7 +26,7 @@ from atomfit.projection.images import Camera
 from atomfit.projection.model import EachView, TiltModel
 from atomfit.projection.views import Views
 from atomfit.series.parameters import TiltParametrisation, nuisance_of
-from atomfit.structure.atoms import Leaf
+from atomfit.structure.atoms import Atoms, Leaf
 
 
 class Adjusted(AbstractTerm):
@@ -49,6 +51,34 @@ class Adjusted(AbstractTerm):
         self, parametrisation: AbstractParametrisation, free: Free
     ) -> Callable[[Float[Array, " k"]], Float[Array, " k"]]:
         return jnp.zeros_like
+
+
+class OfAtoms(AbstractPrior):
+    """A function of atoms in a user's frame and units, in an objective that has its own.
+
+    **Fields:**
+
+    - `term`: minus the logarithm of a probability.
+    - `weight`: what the objective changes by if chi-square changes by two.
+    - `centre`: where the objective's frame has its origin (Å).
+    - `unit`: image units in its unit of amplitudes.
+    """
+
+    term: Prior
+    weight: Float[Leaf, ""]
+    centre: Float[Leaf, " 3"]
+    unit: Float[Leaf, ""]
+
+    def __call__(self, structure: Atoms) -> Float[Array, ""]:
+        scaled = eqx.tree_at(
+            lambda a: (a.positions, a.amplitudes),
+            structure,
+            (
+                jnp.asarray(structure.positions) + jnp.asarray(self.centre),
+                jnp.asarray(structure.amplitudes) * jnp.asarray(self.unit),
+            ),
+        )
+        return jnp.asarray(self.weight) * self.term(scaled)
 
 
 def observed(
@@ -89,6 +119,7 @@ def objective_of(
     values: Float[np.ndarray, " k"],
     precisions: Float[np.ndarray, " k"],
     followed: Float[np.ndarray, " n"] | None = None,
+    priors: tuple[AbstractPrior, ...] = (),
 ) -> Objective:
     """The objective as a function of the free numbers.
 
@@ -98,11 +129,12 @@ def objective_of(
     - `observation`: the images.
     - `values`, `precisions`: what the free numbers are expected to be, in the order of `flat`.
     - `followed`: as of `Adjusted`; None if nothing is adjusted.
+    - `priors`: what else is known of the atoms.
     """
     others: tuple[AbstractTerm, ...] = (KnownNumbers(values, precisions),)
     if followed is not None:
         others = (*others, Adjusted(followed, observation.rotations))
-    return Objective(parametrisation, (observation,), (), others=others, preconditioner=about_diagonal)
+    return Objective(parametrisation, (observation,), priors, others=others, preconditioner=about_diagonal)
 
 
 def about_diagonal(objective: Objective, free: Free) -> Float[Array, " k"]:

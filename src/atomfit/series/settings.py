@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atomfit.inference.priors import Prior
 from atomfit.noise.likelihood import AbstractLoss
 from atomfit.options.tilt import Amplitudes, ProbeKind, TiltDisplacements
 
@@ -32,6 +33,8 @@ class SeriesSettings:
     - `expected`: where that is (Å); where they start if None.
     - `known_amplitudes`: relative standard deviation of amplitudes about the element's.
     - `known_turns`: standard deviation of the views' rotations about each axis (degrees).
+    - `terms`: what else good atoms keep to: functions of them, in the frame and units of the images, each
+        minus the logarithm of a probability; of no weight where a common motion of all atoms is settled.
     - `progress`: called with the stage, iterations done and the objective.
     """
 
@@ -52,6 +55,7 @@ class SeriesSettings:
     expected: Float[np.ndarray, "n 3"] | None = None
     known_amplitudes: float | None = None
     known_turns: float | None = None
+    terms: tuple[Prior, ...] = ()
     progress: Progress = field(default_factory=lambda: _silent)
 
 

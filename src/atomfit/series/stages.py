@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from atomfit.inference.priors import AbstractPrior, as_priors
 from atomfit.inference.problem import Objective
 from atomfit.noise.brightness import weights_by_brightness
 from atomfit.noise.likelihood import AbstractLoss
@@ -31,7 +32,7 @@ from atomfit.projection.model import EachView, TiltModel, single, spot
 from atomfit.projection.probe import make_probe
 from atomfit.projection.views import TiltSeries
 from atomfit.series.limits import LIMITS
-from atomfit.series.objective import about_diagonal, objective_of, observed
+from atomfit.series.objective import OfAtoms, about_diagonal, objective_of, observed
 from atomfit.series.parameters import TiltParametrisation, parametrise
 from atomfit.series.poses import better_turns
 from atomfit.series.settings import Progress, SeriesSettings
@@ -92,7 +93,7 @@ class Run:
     - `positions`, `expected`, `numbers`: of the atoms, where they begin and where they are expected, from
         the particle's centre.
     - `distance`: of neighbours (Å).
-    - `frozen`, `loss`, `by_brightness`, `known`, `progress`: see `refine_against`.
+    - `frozen`, `loss`, `by_brightness`, `known`, `terms`, `progress`: see `SeriesSettings`.
     """
 
     series: TiltSeries
@@ -105,6 +106,7 @@ class Run:
     loss: AbstractLoss | None
     by_brightness: bool
     known: tuple[float | Float[np.ndarray, "n 3"] | None, float | None, float | None]
+    terms: tuple[AbstractPrior, ...]
     progress: Progress
 
     @classmethod
@@ -132,6 +134,7 @@ class Run:
             settings.likelihood,
             settings.by_brightness,
             (settings.known_positions, settings.known_amplitudes, settings.known_turns),
+            as_priors(settings.terms),
             settings.progress,
         )
 
@@ -200,7 +203,7 @@ class Run:
 
         Zero where nothing is weighed against it.
         """
-        if not stage.adjusted and all(scale is None for scale in self.known):
+        if not stage.adjusted and not self.terms and all(scale is None for scale in self.known):
             return 0.0
         return self._variance(model, self.weights(model, stage.weighted)) * self._colour(model)
 
@@ -270,10 +273,13 @@ class Run:
         loss = None if self.loss is None else self.loss.adapted(self._left(model)[1], 0)
         values, precisions = (np.asarray(parametrisation.flat(free | x)) for x in (off, known))
         series = self.observed(model, weights, loss)
+        weight, centre, unit = (np.asarray(x, np.float32) for x in (noise, self.series.centre, self.unit))
+        priors = tuple(OfAtoms(term, weight, centre, unit) for term in self.terms)
+        plain = objective_of(parametrisation, series, values, precisions, priors=priors)
         if not stage.adjusted:
-            return objective_of(parametrisation, series, values, precisions)
-        shares = self._free_shares(objective_of(parametrisation, series, values, precisions), precisions)
-        return objective_of(parametrisation, series, values, precisions, np.float32(noise) * shares)
+            return plain
+        shares = self._free_shares(plain, precisions)
+        return objective_of(parametrisation, series, values, precisions, weight * shares, priors)
 
     def _free_shares(
         self, objective: Objective, precisions: Float[np.ndarray, " k"]

@@ -3,7 +3,7 @@
 Where noise is coloured, voxels tell of their neighbours' noise, and frequencies do not: they are what is
 left out there, in cubes as wide as those that overlaps are summed over, k and -k together (`held_out` says
 what is asked of them; the reflections of a free R factor are such frequencies). The window of a
-particle of 20 Å blurs a map's transform by half of that, and what is seen so of others makes the ratio small.
+particle of 20 Å blurs a map's transform by half of that, and what is seen so of others lowers the ratio.
 """
 
 from functools import partial

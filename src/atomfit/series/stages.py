@@ -93,7 +93,7 @@ class Run:
     - `positions`, `expected`, `numbers`: of the atoms, where they begin and where they are expected, from
         the particle's centre.
     - `distance`: of neighbours (Å).
-    - `frozen`, `loss`, `by_brightness`, `known`, `terms`, `progress`: see `SeriesSettings`.
+    - `frozen`, `loss`, `by_brightness`, `known`, `progress`, `terms`: see `SeriesSettings`.
     """
 
     series: TiltSeries
@@ -106,8 +106,8 @@ class Run:
     loss: AbstractLoss | None
     by_brightness: bool
     known: tuple[float | Float[np.ndarray, "n 3"] | None, float | None, float | None]
-    terms: tuple[AbstractPrior, ...]
     progress: Progress
+    terms: tuple[AbstractPrior, ...] = ()
 
     @classmethod
     def of(
@@ -134,8 +134,8 @@ class Run:
             settings.likelihood,
             settings.by_brightness,
             (settings.known_positions, settings.known_amplitudes, settings.known_turns),
-            as_priors(settings.terms),
             settings.progress,
+            as_priors(settings.terms),
         )
 
     @cached_property

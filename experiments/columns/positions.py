@@ -1,0 +1,47 @@
+"""Places and cross-sections of simulated particles against the Cramér-Rao bound, over doses and sizes."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from atomfit.simulation import simulate_image
+from experiments.columns.bound import Reference, reference
+from experiments.columns.found import Found, in_image
+from experiments.columns.scores import HEADER, Errors
+
+#: What is simulated, by name: about 200, 800 and 2,000 columns of Pt [110].
+PARTICLES = {
+    "sphere of 1,500 atoms": {"size": 1500},
+    "sphere of 13,000 atoms": {"size": 13_000, "pixel_size": 0.16},
+    "11 spheres of 1,500 atoms": {"size": 1500, "particles": 11, "pixel_size": 0.2},
+}
+DOSES = (3e2, 1e3, 3e3, 1e4, 1e5)
+COLUMNS = ("columns", "dose (e/Å²)", "program", "which", *HEADER)
+
+
+def rows(names: Sequence[str], doses: Sequence[float], seeds: Sequence[int]) -> Iterator[tuple[str, ...]]:
+    """Lines of the table: each particle at each dose, all columns and those at the surface."""
+    for name in names:
+        for dose in doses:
+            programs: dict[str, list[Errors]] = {"atomfit": [], "from the truth": []}
+            number = 0
+            for seed in seeds:
+                begin = time.perf_counter()
+                image = simulate_image(**PARTICLES[name], dose=dose, seed=seed)
+                known, number = image.columns, len(image.columns)
+                bound = reference(image)
+                found = {"atomfit": in_image(image, element="Pt"), "from the truth": as_found(bound)}
+                for program, each in found.items():
+                    error = Errors.of(each, known.positions, known.cross_sections, bound)
+                    programs[program].append(error)
+                print(f"{name}, {dose:g}, {seed}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+            for program, errors in programs.items():
+                joined = Errors.joined(errors)
+                for surface in (False, True):
+                    which = "surface" if surface else "all"
+                    yield (str(number), f"{dose:g}", program, which, *joined.row(surface))
+
+
+def as_found(fit: Reference) -> Found:
+    """The fit from the truth, with the bound as its error bars."""
+    return Found(fit.positions, fit.position_bounds, fit.integrals, fit.integral_bounds)

@@ -119,6 +119,16 @@ def test_columns_hold_all_atoms_and_fade() -> None:
     )
 
 
+def test_cross_sections_may_be_those_of_a_library() -> None:
+    law = np.array([0.02, 0.05, 0.06, 0.1])
+    image = simulate_image(**SMALL, law=law)
+    np.testing.assert_array_equal(image.columns.cross_sections, law[image.columns.counts - 1])
+    with pytest.raises(InputError, match="has 4 atoms"):
+        simulate_image(**SMALL, law=law[:2])
+    with pytest.raises(InputError, match="an alloy"):
+        simulate_image(**SMALL, law=law, second="Co", order="L1_0")
+
+
 def test_the_same_specimen_at_another_dose() -> None:
     one, two = (simulate_image(size=80, seed=3, dose=dose, row_jitter=0.2) for dose in (100.0, 1e4))
     np.testing.assert_array_equal(one.columns.positions, two.columns.positions)

@@ -21,6 +21,7 @@ from atomfit.options.images import ImageOptions
 from atomfit.rendering import Gaussians
 from atomfit.simulation.image_specimens import Specimen
 from atomfit.structure.elements import element, symbol_of
+from atomfit.support.errors import InputError
 
 #: Atoms nearer to each other in projection are of one column (Å).
 _TOGETHER = 0.1
@@ -66,7 +67,12 @@ class ProjectedColumns:
         )
 
 
-def projected_columns(atoms: Specimen, options: ImageOptions, rng: np.random.Generator) -> ProjectedColumns:
+def projected_columns(
+    atoms: Specimen,
+    options: ImageOptions,
+    rng: np.random.Generator,
+    law: Float[np.ndarray, " k"] | None = None,
+) -> ProjectedColumns:
     """The columns that atoms are in, from the top of the image down.
 
     **Arguments:**
@@ -74,6 +80,9 @@ def projected_columns(atoms: Specimen, options: ImageOptions, rng: np.random.Gen
     - `atoms`: where they are.
     - `options`: of cross-sections, widths and jitter.
     - `rng`: of the jitter.
+    - `law`: cross-sections of columns of 1, 2, ... atoms, instead of what fades.
+
+    **Raises:** `InputError` if a column has more atoms than the law, or several elements.
     """
     n, places = len(atoms.positions), atoms.positions[:, :2]
     pairs = cKDTree(places).query_pairs(_TOGETHER, output_type="ndarray") if n else np.zeros((0, 2), int)
@@ -86,6 +95,7 @@ def projected_columns(atoms: Specimen, options: ImageOptions, rng: np.random.Gen
     alone = options.cross_section * (atoms.numbers / _REFERENCE) ** _POWER
     scattered = alone * np.exp(-above / options.fading)
     total = np.bincount(of, scattered, count)
+    areas = total if law is None else _by_law(law, sizes, options)
     variances = _widths(atoms.numbers, options) ** 2
     positions = np.stack([np.bincount(of, x, count) / np.maximum(sizes, 1) for x in places.T], axis=1)
     sign = -1.0 if options.contrast == "dark" else 1.0
@@ -93,10 +103,27 @@ def projected_columns(atoms: Specimen, options: ImageOptions, rng: np.random.Gen
         positions + rng.normal(0, options.jitter, positions.shape),
         _formulas(of, count, atoms.numbers),
         sizes,
-        sign * total,
+        sign * areas,
         np.sqrt(np.bincount(of, scattered * variances, count) / np.maximum(total, 1e-300)),
     )
     return found[np.lexsort((found.positions[:, 0], found.positions[:, 1]))]
+
+
+def _by_law(
+    law: Float[np.ndarray, " k"], sizes: Int[np.ndarray, " n"], options: ImageOptions
+) -> Float[np.ndarray, " n"]:
+    if options.second is not None:
+        raise InputError(
+            "cross-sections of an alloy's columns do not follow from counts", "give none", "law"
+        )
+    most = int(sizes.max(initial=1))
+    if most > len(law):
+        raise InputError(
+            f"a column has {most} atoms, and cross-sections are known up to {len(law)}",
+            "give a smaller particle",
+            "law",
+        )
+    return np.asarray(law, np.float64)[sizes - 1]
 
 
 def _widths(numbers: Int[np.ndarray, " n"], options: ImageOptions) -> Float[np.ndarray, " n"]:

@@ -47,19 +47,24 @@ class SimulatedImage:
     options: ImageOptions
 
 
-def simulate_image(options: ImageOptions | None = None, **changes: object) -> SimulatedImage:
+def simulate_image(
+    options: ImageOptions | None = None, *, law: Float[np.ndarray, " k"] | None = None, **changes: object
+) -> SimulatedImage:
     """Simulate an image of atomic columns.
 
     **Arguments:**
 
     - `options`: what to simulate; `changes`, keyword arguments, replace single fields of it.
+    - `law`: cross-sections of columns of 1, 2, ... atoms (fraction of the beam x Å²), of a library say;
+        those of the options fade instead.
 
-    **Raises:** `InputError` if an option makes no sense, or the specimen does not fit into the field.
+    **Raises:** `InputError` if an option makes no sense, or the specimen does not fit into the field, or a
+        column has more atoms than there are cross-sections.
     """
     options = options_from(ImageOptions, options, changes, "simulate_image")
     of_specimen, of_noise = (np.random.default_rng([options.seed, k]) for k in (3, 4))
     atoms = specimen(options, of_specimen)
-    columns, grid = projected_columns(atoms, options, of_specimen), atoms.grid
+    columns, grid = projected_columns(atoms, options, of_specimen, law), atoms.grid
     support = _support(grid, options, of_specimen)
     sign = -1.0 if options.contrast == "dark" else 1.0
     offsets = of_noise.normal(0, options.row_jitter, (options.frames, grid.shape[0]))

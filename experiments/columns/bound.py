@@ -65,7 +65,9 @@ class JointModel:
     def of(cls, shape: tuple[int, int], pixel: float, kinds: Int[np.ndarray, " n"]) -> "JointModel":
         """With knots of the background over all pixels."""
         down, across = (_splines(n, pixel) for n in shape)
-        return cls(shape, pixel, kinds, csr_array(kron(down, across)))
+        splines = csr_array(kron(down, across))
+        splines.eliminate_zeros()
+        return cls(shape, pixel, kinds, splines)
 
     def drawn(self, at: Numbers) -> tuple[Float[np.ndarray, " pixels"], csr_array]:
         """The image without noise, and its derivatives by all numbers."""
@@ -113,12 +115,14 @@ class Reference:
 
     - `positions`, `integrals`: fitted (Å; image units x Å²).
     - `position_bounds`, `integral_bounds`: least standard deviations along x and y (Å), and of integrals.
+    - `total_bound`: of the sum of all integrals, as a part of it; width and background are in it.
     """
 
     positions: Float[np.ndarray, "n 2"]
     integrals: Float[np.ndarray, " n"]
     position_bounds: Float[np.ndarray, "n 2"]
     integral_bounds: Float[np.ndarray, " n"]
+    total_bound: float
 
 
 def reference(image: SimulatedImage, frame: int = 0) -> Reference:
@@ -140,7 +144,7 @@ def reference(image: SimulatedImage, frame: int = 0) -> Reference:
     beneath = image.expected[frame].ravel() - model.drawn(start)[0]
     background = np.linalg.lstsq(model.splines.toarray()[::7], beneath[::7], rcond=None)[0]
     at = Numbers(places, columns.cross_sections, widths, background)
-    bounds, fitted = None, at
+    n, total, bounds, fitted = len(columns), np.nan, None, at
     for _ in range(_STEPS):
         drawn, derivatives = model.drawn(fitted)
         weights = 1 / (
@@ -152,13 +156,20 @@ def reference(image: SimulatedImage, frame: int = 0) -> Reference:
         if bounds is None:
             inverse = cho_solve(factor, np.eye(len(unit)))
             bounds = unit * np.sqrt(np.diag(inverse))
+            summed = unit[2 * n : 3 * n]
+            total = np.sqrt(summed @ inverse[2 * n : 3 * n, 2 * n : 3 * n] @ summed)
         change = unit * cho_solve(factor, unit * (derivatives.T @ (weights * (data - drawn))))
         fitted = fitted.moved(change)
         if np.abs(change / bounds).max() < 1e-2:
             break
-    n = len(columns)
     x, y, s = np.split(bounds[: 3 * n], 3)
-    return Reference(fitted.positions + image.grid.origin, fitted.integrals, np.stack([x, y], axis=1), s)
+    return Reference(
+        fitted.positions + image.grid.origin,
+        fitted.integrals,
+        np.stack([x, y], axis=1),
+        s,
+        float(total / columns.cross_sections.sum()),
+    )
 
 
 def _splines(pixels: int, pixel: float) -> csr_array:

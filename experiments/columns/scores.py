@@ -31,7 +31,7 @@ class Errors:
     - `surface`: whether a column has fewer neighbours than others.
     - `found`, `known`: how many were found and how many there are, of all and of those at the surface.
     - `false`: how many more were found.
-    - `totals`: of each image, the sum of cross-sections over the true one less one.
+    - `total_bound`: of each image, the bound of the sum of all cross-sections, as a part of it.
     """
 
     position: Float[np.ndarray, "n 2"]
@@ -44,7 +44,7 @@ class Errors:
     found: tuple[int, int]
     known: tuple[int, int]
     false: int
-    totals: Float[np.ndarray, " images"]
+    total_bound: Float[np.ndarray, " images"]
 
     @classmethod
     def of(
@@ -71,7 +71,7 @@ class Errors:
             (len(pairs.known), int(outside[pairs.known].sum())),
             (len(positions), int(outside.sum())),
             pairs.false,
-            np.array([wrong.sum() / integrals[j].sum()]),
+            np.array([bound.total_bound]),
         )
 
     @classmethod
@@ -90,7 +90,7 @@ class Errors:
         which = self.surface if surface else np.ones(len(self.surface), bool)
         off, bound = self.position[which], self.position_bound[which]
         bias = self.integral[which].sum() / self.integral_true[which].sum()
-        noise = self.totals.std(ddof=1) / np.sqrt(len(self.totals)) if len(self.totals) > 1 else np.nan
+        noise = np.sqrt(np.sum(self.total_bound**2)) / len(self.total_bound)
         return (
             f"{self.found[surface]} of {self.known[surface]}",
             "" if surface else f"{self.false}",

@@ -12,7 +12,9 @@ PARTS = ("positions", "detection", "speed", "real")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PARTS", help=f"of {', '.join(PARTS)}; the first three")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PARTS", help=f"of {', '.join(PARTS)}; all but the last"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103, 104], help="of specimens")
     parser.add_argument(
         "--particles", type=int, default=2, help="the first so many of the sizes of positions"
@@ -22,21 +24,27 @@ def main() -> None:
     )
     parser.add_argument("--specimens", type=int, default=4, help="the first so many of detection")
     parser.add_argument("--data", type=Path, help="the folder of measured images, for real")
+    parser.add_argument(
+        "--references",
+        action="store_true",
+        help="positions and detection: only the fit from the truth, and the picker",
+    )
     given = parser.parse_args()
     seeds = " ".join(map(str, given.seeds))
-    command = "python -m experiments.columns"
-    for part in given.parts or PARTS[:3]:
+    command, only = "python -m experiments.columns", " --references" if given.references else ""
+    for part in given.parts or PARTS[:-1]:
         match part:
             case "positions":
                 doses = " ".join(f"{dose:g}" for dose in given.doses)
                 said = f"{command} positions --particles {given.particles} --doses {doses} --seeds {seeds}"
+                said += only
                 names = list(positions.PARTICLES)[: given.particles]
-                lines = positions.rows(names, given.doses, given.seeds)
+                lines = positions.rows(names, given.doses, given.seeds, not given.references)
                 record(HERE / "positions.md", said, markdown(positions.COLUMNS, list(lines)))
             case "detection":
-                said = f"{command} detection --specimens {given.specimens} --seeds {seeds}"
+                said = f"{command} detection --specimens {given.specimens} --seeds {seeds}{only}"
                 names = list(detection.SPECIMENS)[: given.specimens]
-                lines = detection.rows(names, given.seeds)
+                lines = detection.rows(names, given.seeds, not given.references)
                 record(HERE / "detection.md", said, markdown(detection.HEADER, list(lines)))
             case "speed":
                 record(HERE / "speed.md", f"{command} speed", markdown(speed.HEADER, list(speed.rows())))

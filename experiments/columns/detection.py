@@ -28,8 +28,8 @@ SPECIMENS: dict[str, tuple[dict[str, object], tuple[float, ...]]] = {
 HEADER = ("specimen", "dose (e/Å²)", "columns", "F1", "F1 of the picker", "recall", "recall of the picker")
 
 
-def rows(names: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, ...]]:
-    """Lines of the table: each specimen at each dose, means over seeds."""
+def rows(names: Sequence[str], seeds: Sequence[int], program: bool) -> Iterator[tuple[str, ...]]:
+    """Lines of the table: each specimen at each dose, means over seeds; `program` or the picker alone."""
     for name in names:
         changes, ladder = SPECIMENS[name]
         for dose in ladder:
@@ -40,13 +40,16 @@ def rows(names: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, ...]
                 image = simulate_image(**changes, dose=dose, seed=seed)
                 known, options = image.columns.positions, image.options
                 number += len(known)
-                found = in_image(image, element=options.element)
-                ours.append(scored(found.positions, known))
+                if program:
+                    ours.append(scored(in_image(image, element=options.element).positions, known))
                 width = float(np.median(image.columns.widths))
                 best.append(oracle(image.frames[0], options.pixel_size, width, known))
             print(f"{name}, {dose:g}", file=sys.stderr, flush=True)
             f1, recall = (
-                [f"{np.mean([getattr(one, what) for one in each]):.3f}" for each in (ours, best)]
+                [
+                    f"{np.mean([getattr(one, what) for one in each]):.3f}" if each else ""
+                    for each in (ours, best)
+                ]
                 for what in ("f1", "recall")
             )
             yield (name, f"{dose:g}", str(number), *f1, *recall)

@@ -28,6 +28,7 @@ from atomfit.optimisation.solvers import AbstractSolver, minimise
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.support.compiled import kept
 from atomfit.support.errors import InputError
+from atomfit.support.numerics import own_numerics
 
 #: A fit ends when it promises to lower chi-square by less than this for each atom.
 CHI_SQUARE_PER_ATOM = 1e-2
@@ -77,6 +78,7 @@ class Fit:
         return self.objective.observations
 
     @cached_property
+    @own_numerics()
     def predictions(self) -> tuple[Float[np.ndarray, "..."], ...]:
         """What each observation would be without noise."""
         return tuple(np.asarray(p) for p in predicted(self.objective, self.free))
@@ -101,6 +103,7 @@ class Fit:
         return -self.value + self.uncertainty.log_volume
 
 
+@own_numerics()
 def refine(
     problem: Problem | Objective,
     solver: AbstractSolver | None = None,
@@ -124,6 +127,12 @@ def refine(
     **Raises:** `InputError` if nothing is free, or the objective is no number at the start.
     """
     solver = GaussNewton() if solver is None else solver
+    if not isinstance(solver, AbstractSolver):
+        raise InputError(
+            f"{type(solver).__name__} is no solver",
+            "give one of atomfit.optimisation; a transformation of optax as Optax(optax.adam(0.01))",
+            "solver",
+        )
     objective = problem if isinstance(problem, Objective) else problem.objective()
     free: Any = objective.parametrisation.zeros() if start is None else start
     history = np.zeros(0)
@@ -172,6 +181,7 @@ def _counting_from(done: int, progress: Callable[[int, float], None], iteration:
     progress(done + iteration, value)
 
 
+@own_numerics()
 def fit_at(objective: Objective, free: Free, reason: Ended = Ended.CONVERGED) -> Fit:
     """A fit that ended at given free numbers, however they were found; noise is as they leave it.
 

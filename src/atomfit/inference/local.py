@@ -30,6 +30,7 @@ from atomfit.inference.uncertainty import Estimate, Uncertainty, curved, pulled
 from atomfit.optimisation.parameters import Free
 from atomfit.support.compiled import kept
 from atomfit.support.errors import InputError
+from atomfit.support.numerics import own_numerics
 
 #: Atoms whose information is inverted together.
 CLUSTER = 24
@@ -44,7 +45,7 @@ class LocalUncertainty:
     **Fields:**
 
     - `objective`, `free`: of the fit.
-    - `covariances`: of each atom's numbers, in the order of `Parameters.columns`.
+    - `covariances`: of each atom's numbers, in the order of `Parameters.columns`; zero where nothing tells.
     - `shared`: covariance of the numbers that all atoms share.
     - `bias`: what free numbers are wrong by on average, to second order.
     """
@@ -68,6 +69,7 @@ class LocalUncertainty:
         slopes = self._slopes(function)[1]
         return slopes @ self.covariances @ np.swapaxes(slopes, 1, 2)
 
+    @own_numerics()
     def of_atoms(self, function: Callable[[Any], Any]) -> Estimate:
         """Value, standard uncertainty and bias of a function of the structure, one row an atom.
 
@@ -79,8 +81,10 @@ class LocalUncertainty:
         of_numbers = np.einsum("nmp,np->nm", slopes, self.bias[: n * p].reshape(n, p))
         bent = curved(self.objective, self.free, self._directions, _of_structure(function))
         bias = of_numbers.reshape(value.shape) + np.asarray(bent, np.float64)
-        return Estimate(value - bias, np.sqrt(variances).reshape(value.shape), bias)
+        esd = np.sqrt(np.where(variances > 0, variances, np.nan))
+        return Estimate(value - bias, esd.reshape(value.shape), bias)
 
+    @own_numerics()
     def _slopes(self, function: Callable[[Any], Any]) -> tuple[np.ndarray, np.ndarray]:
         """Values, and their derivatives by each atom's own numbers."""
         value, slopes = (
@@ -94,6 +98,7 @@ class LocalUncertainty:
         return roots(self.covariances, len(self.bias))
 
 
+@own_numerics()
 def measure_local_uncertainty(objective: Objective, free: Free) -> LocalUncertainty:
     """Covariances of atoms at the end of a fit.
 
@@ -115,6 +120,8 @@ def measure_local_uncertainty(objective: Objective, free: Free) -> LocalUncertai
     blocks = np.array([matrix.cluster(i) for i in range(n)])
     through = taken.T.reshape(n, p, -1)
     blocks += through @ covariance @ np.swapaxes(through, 1, 2)
+    untold = np.diagonal(matrix.own, axis1=1, axis2=2) <= 0
+    blocks[untold[:, :, None] | untold[:, None, :]] = 0.0
     pull = np.asarray(pulled(objective, free, roots(blocks, n * p + len(border))), np.float64)
     pull *= float(objective.unit)
     of_shared = covariance @ (pull[n * p :] - taken @ pull[: n * p])
@@ -206,7 +213,7 @@ def _information(objective: Objective, free: Free) -> tuple[_Blocks, np.ndarray,
     # A block belongs to the weighted first of a pair, in rows.
     pairs = np.concatenate([upper[~itself], upper[~itself][:, ::-1]])
     between = np.concatenate([found[~itself], np.swapaxes(found[~itself], 1, 2)])
-    border = np.zeros((parameters.size - n * p, parameters.size), np.float32)
+    border = np.zeros((parameters.length - n * p, parameters.length), np.float32)
     border[:, n * p :] = np.eye(len(border))
     images = border.astype(np.float64)
     if len(border):
@@ -225,7 +232,7 @@ def _nearest(meet: Bool[np.ndarray, "n n"], places: np.ndarray) -> list[np.ndarr
 
 def _units(objective: Objective) -> Float[np.ndarray, "p k"]:
     """Each of the atoms' numbers, of all atoms at once."""
-    (n, p), size = objective.parametrisation.columns, objective.parameters.size
+    (n, p), size = objective.parametrisation.columns, objective.parameters.length
     return np.pad(np.tile(np.eye(p, dtype=np.float32), n), ((0, 0), (0, size - n * p)))
 
 

@@ -23,13 +23,40 @@ from atomfit.gaussians.scatterers import Overlap
 from atomfit.noise.brightness import variances_by_brightness
 from atomfit.noise.likelihood import AbstractLoss, PoissonLoss, StudentLoss
 from atomfit.structure.canvas import Leaf
+from atomfit.support.errors import InputError
 
 #: Part of a value's variance that a fit absorbs, at most.
 _MOST_ABSORBED = 0.8
+#: What follows from a likelihood.
+_CLOSED = ("weighted", "overlap", "informing")
+
+
+def forget(cls: type, changed: tuple[str, ...], closed: tuple[str, ...], base: type) -> None:
+    """Give a class that changes a method back what `base` makes of it, for closed forms it inherits.
+
+    **Arguments:**
+
+    - `cls`: the class.
+    - `changed`: methods, any of which it may have of its own.
+    - `closed`: methods that follow from those.
+    - `base`: where they are computed for any class.
+    """
+    if not any(name in vars(cls) for name in changed):
+        return
+    for name in closed:
+        if name not in vars(cls):
+            setattr(cls, name, vars(base)[name])
 
 
 class AbstractNoise(eqx.Module):
-    """A likelihood of data, given what was predicted."""
+    """A likelihood of data, given what was predicted.
+
+    What a class knows in closed form of its likelihood is not inherited together with another likelihood.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        forget(cls, ("cost", "negative_log_likelihood"), _CLOSED, AbstractNoise)
 
     @abc.abstractmethod
     def negative_log_likelihood(
@@ -150,6 +177,8 @@ class WhiteNoise(AbstractPixelNoise):
     known: bool = eqx.field(static=True, default=False)
 
     def __init__(self, deviation: Any = None, known: bool | None = None) -> None:
+        if deviation is not None and not deviation >= 0:
+            raise InputError(f"a standard deviation is {deviation}", "give a positive one", "deviation")
         self.deviation = None if deviation is None else np.asarray(deviation, np.float32)
         self.known = deviation is not None if known is None else known
 

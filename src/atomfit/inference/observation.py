@@ -20,12 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from atomfit.inference.noise import AbstractNoise
+from atomfit.inference.noise import AbstractNoise, forget
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.support.errors import InputError
 
 #: A symmetric matrix, as a function of changes of structure and nuisance.
 Product = Callable[[tuple[PyTree, PyTree]], tuple[PyTree, PyTree]]
+#: What follows from a prediction.
+_CLOSED = ("value_and_gradient", "steepness", "information", "overlaps")
 
 
 class AbstractObservation(eqx.Module):
@@ -44,9 +46,13 @@ class AbstractObservation(eqx.Module):
     noise: eqx.AbstractVar[AbstractNoise]
     nuisance: eqx.AbstractVar[PyTree]
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        forget(cls, ("predict",), _CLOSED, AbstractObservation)
+
     @abc.abstractmethod
     def predict(self, structure: AbstractStructure, nuisance: PyTree) -> Float[Array, "..."]:
-        """What would be measured without noise.
+        """What would be measured without noise; closed forms of another prediction are not inherited.
 
         **Arguments:**
 
@@ -155,21 +161,48 @@ def require_known(asked: Collection[str], known: Collection[str], option: str) -
             raise InputError(f"there is no {name!r}", "give some of " + ", ".join(sorted(known)), option)
 
 
-def require_like(positions: Float[Leaf, "n d"], d: int, what: str) -> None:
+def require_noise(noise: Any, kinds: tuple[type, ...]) -> None:
+    """**Raises:** `InputError` if a noise is given that is none."""
+    if noise is not None and not isinstance(noise, kinds):
+        raise InputError(
+            f"{noise!r} is no noise",
+            "give WhiteNoise(deviation), or another instance of AbstractNoise",
+            "noise",
+        )
+
+
+def require_like(structure: AbstractStructure, d: int, what: str) -> None:
     """Atoms must be in the space of what is to be seen of them.
 
-    **Raises:** `InputError` if there are none, if they have other dimensions, or are not finite.
+    **Raises:** `InputError` if there are none, if they have other dimensions, if their numbers are not
+        finite or not of each, or if none of them shows.
     """
+    positions, amplitudes = np.asarray(structure.positions), np.asarray(structure.amplitudes)
     if not len(positions):
         raise InputError("the structure has no atoms", "give one at least", "structure")
-    if positions.shape[1] != d:
+    if positions.ndim != 2 or positions.shape[1] != d:
         raise InputError(
-            f"atoms of {positions.shape[1]} dimensions are not those of {what} of {d}",
-            "give positions of as many coordinates",
+            f"positions of shape {positions.shape} are not those of {what} of {d} dimensions",
+            f"give {d} coordinates for each atom",
             "structure",
         )
-    if not np.all(np.isfinite(np.asarray(positions))):
+    if not np.all(np.isfinite(positions)):
         raise InputError("an atom's position is no number", "leave it out", "structure")
+    if amplitudes.shape != (len(positions),):
+        raise InputError(
+            f"there are amplitudes of shape {amplitudes.shape}, and {len(positions)} positions",
+            "give one for each",
+            "structure",
+        )
+    numbers = jax.tree.leaves(eqx.filter(structure, eqx.is_inexact_array))
+    if not all(np.all(np.isfinite(x)) for x in numbers):
+        raise InputError(
+            "a number of an atom is not finite (a variance that is not positive?)",
+            "give finite ones, and positive variances",
+            "structure",
+        )
+    if not np.any(amplitudes):
+        raise InputError("all amplitudes are zero", "begin with about what they are", "structure")
 
 
 def with_own(structure: Any, own: dict[str, Any], which: Any = None) -> Any:

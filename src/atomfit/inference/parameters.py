@@ -192,8 +192,13 @@ class Parameters(AbstractParametrisation):
 
     @property
     def size(self) -> int:
-        """How many numbers are free: those without a step (padding) are not."""
+        """How many numbers are free: those without a step (padding, or not in the data) are not."""
         return sum(int(np.count_nonzero(step)) for step in self.steps.values())
+
+    @property
+    def length(self) -> int:
+        """Of the vector of them all."""
+        return sum(int(np.size(step)) for step in self.steps.values())
 
     @property
     def atoms(self) -> int:

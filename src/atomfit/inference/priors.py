@@ -10,14 +10,17 @@ it is the same where it counts, and never negative elsewhere.
 
 import abc
 from collections.abc import Callable, Iterable
+from types import FunctionType, MethodType
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from atomfit.structure.canvas import Leaf
+from atomfit.support.errors import InputError
 
 #: Minus the logarithm of a probability, of a structure or of what an observation has for itself.
 Prior = Callable[[Any], Float[Array, ""]]
@@ -75,6 +78,14 @@ class Known(AbstractGaussianPrior):
     values: Float[Leaf, "..."] | float
     deviations: Float[Leaf, "..."] | float
 
+    def __check_init__(self) -> None:
+        if not isinstance(self.deviations, jax.core.Tracer) and not np.all(np.asarray(self.deviations) > 0):
+            raise InputError(
+                "a standard deviation is not positive",
+                "give positive ones, and infinity where nothing is known",
+                "deviations",
+            )
+
     def away(self, structure: PyTree) -> Float[Array, "..."]:
         return self.of(structure) - jnp.asarray(self.values)
 
@@ -125,9 +136,13 @@ class Alike(AbstractGaussianPrior):
 
 
 class _Plain(AbstractPrior):
-    """A function that is no part of a tree, as a compiled program needs it."""
+    """A function that is no part of a tree, as a compiled program needs it.
+
+    An object may have changed since it was compiled, which nothing tells: then it is compiled anew.
+    """
 
     function: Prior = eqx.field(static=True)
+    when: object = eqx.field(static=True, default=None)
 
     def __call__(self, structure: PyTree) -> Float[Array, ""]:
         return self.function(structure)
@@ -154,6 +169,11 @@ def as_priors(functions: Iterable[Prior]) -> tuple[AbstractPrior, ...]:
     def prior(function: Prior) -> AbstractPrior:
         if isinstance(function, AbstractPrior):
             return function
-        return _Module(function) if isinstance(function, eqx.Module) else _Plain(function)
+        if isinstance(function, eqx.Module):
+            return _Module(function)
+        by_value = isinstance(function, FunctionType) or (
+            type(function).__hash__ is not object.__hash__ and not isinstance(function, MethodType)
+        )
+        return _Plain(function, None if by_value else object())
 
     return tuple(prior(function) for function in functions)

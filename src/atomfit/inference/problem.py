@@ -34,6 +34,7 @@ from atomfit.rendering.canvas import CUTOFF, MeasuringCanvas
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.support.compiled import kept
 from atomfit.support.errors import InputError
+from atomfit.support.numerics import own_numerics
 
 #: Signal-to-noise ratio of an atom's amplitude whose standard uncertainty, in units of a free number, is
 #: one.
@@ -43,6 +44,11 @@ _PROBES, _SPREAD = 2, 25.0
 _SIGNS = np.array([-1, 1], np.float32)
 #: Vectors that are multiplied in one call.
 _AT_A_TIME = 256
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """One or more, as a tuple."""
+    return (given,) if callable(given) or isinstance(given, AbstractObservation) else tuple(given)
 
 
 class Problem(eqx.Module):
@@ -58,8 +64,8 @@ class Problem(eqx.Module):
     """
 
     structure: AbstractStructure
-    observations: tuple[AbstractObservation, ...]
-    priors: tuple[Prior, ...] = ()
+    observations: tuple[AbstractObservation, ...] = eqx.field(converter=_several)
+    priors: tuple[Prior, ...] = eqx.field(converter=_several, default=())
 
     def __check_init__(self) -> None:
         if not self.observations:
@@ -70,7 +76,16 @@ class Problem(eqx.Module):
                 "give Atoms, or a subclass of AbstractStructure",
                 "structure",
             )
+        for name in ("positions", "amplitudes"):
+            numbers = getattr(paramax.unwrap(self.structure), name)
+            if not jnp.issubdtype(numbers.dtype, jnp.inexact):
+                raise InputError(
+                    f"{name} are whole numbers, which are not refined",
+                    "give floating-point ones",
+                    "structure",
+                )
 
+    @own_numerics()
     def objective(self, steps: dict[str, Leaf] | None = None) -> "Objective":
         """As solvers see it: windows planned, steps and unit measured.
 
@@ -96,6 +111,14 @@ class Problem(eqx.Module):
                     "observations",
                 )
         priors = as_priors(self.priors)
+        for prior in priors:
+            shape = eqx.filter_eval_shape(prior, structure).shape
+            if shape != ():
+                raise InputError(
+                    f"a prior gives an array of shape {shape}",
+                    "give one number, minus the logarithm of a probability",
+                    "priors",
+                )
         if steps is None:
             return Objective(parameters, observations, priors).scaled()
         if steps.keys() != parameters.steps.keys():

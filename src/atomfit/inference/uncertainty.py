@@ -37,6 +37,7 @@ from atomfit.optimisation.parameters import Free
 from atomfit.structure.canvas import AbstractStructure, Leaf
 from atomfit.support.compiled import kept
 from atomfit.support.errors import InputError
+from atomfit.support.numerics import own_numerics
 
 #: Numbers whose matrix is inverted as a whole (4 GB of memory), at most.
 MOST = 12_000
@@ -83,6 +84,7 @@ class Uncertainty:
     undetermined: Float[np.ndarray, "k r"]
     log_volume: float
 
+    @own_numerics()
     def of(self, function: Function) -> Estimate:
         """Value, standard uncertainty and bias of a function of structure and nuisances (an array).
 
@@ -115,6 +117,7 @@ class Uncertainty:
         return np.asarray(self.structure.positions)
 
     @cached_property
+    @own_numerics()
     def bias(self) -> Float[np.ndarray, " k"]:
         """What free numbers are wrong by on average, to second order."""
         pull = pulled(self.objective, self.free, self._directions)
@@ -133,6 +136,7 @@ class Uncertainty:
         found[:, : n * p] = np.moveaxis(roots, 2, 0).reshape(p, n * p)
         return found
 
+    @own_numerics()
     def _of_parts(self, part: Callable[[Any, Any], Any]) -> Any:
         tree = part(*self.objective.parametrisation(self.free))
         numbers, rest = eqx.partition(tree, eqx.is_inexact_array)
@@ -164,12 +168,13 @@ class Uncertainty:
         return ~unfelt & (variances >= 0) & (lost <= 0.1 * variances)
 
 
+@own_numerics()
 def measure_uncertainty(objective: Objective, free: Free) -> Uncertainty:
     """Covariances at the end of a fit.
 
     **Raises:** `InputError` if more numbers are free than can be inverted together.
     """
-    size = objective.parameters.size
+    size = objective.parameters.length
     if size > MOST:
         raise InputError(
             f"{size} numbers are free, and covariances are those of {MOST} at most",
@@ -214,7 +219,7 @@ def _inverse(
 def _information(objective: Objective, free: Free) -> Float[np.ndarray, "k k"]:
     """The information on all free numbers, in the objective's unit."""
     parameters = objective.parameters
-    n, size = parameters.columns[0], parameters.size
+    n, size = parameters.columns[0], parameters.length
     structure = on_host(parameters.moved(free)[0])
     meet = np.zeros((n, n), bool)
     for o in objective.observations:
@@ -231,7 +236,7 @@ def _information(objective: Objective, free: Free) -> Float[np.ndarray, "k k"]:
 def _assembled(objective: Objective, free: Free, meet: Bool[np.ndarray, "n n"]) -> Float[np.ndarray, "k k"]:
     """The same from products with vectors of many atoms at once, if only those that meet are coupled."""
     parameters = objective.parameters
-    (_, p), size = parameters.columns, parameters.size
+    (_, p), size = parameters.columns, parameters.length
     n = len(meet)
     colours = _colours(meet)
     shared = np.arange(n * p, size)

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from atomfit.options.build import Background
 from atomfit.structure.atoms import Leaf
 from atomfit.structure.grid import Grid
+from atomfit.support.errors import InputError
 
 
 class AbstractBackground(eqx.Module):
@@ -134,5 +135,11 @@ def background_of(background: Background | AbstractBackground, level: float, d: 
             return ConstantBackground(np.asarray(level))
         case "linear":
             return LinearBackground(np.asarray(level), np.zeros(d))
-        case _:
+        case AbstractBackground():
             return jax.tree.map(np.asarray, background)
+        case _:
+            raise InputError(
+                f"there is no background {background!r}",
+                "give none, constant, linear, or an AbstractBackground",
+                "background",
+            )

@@ -8,7 +8,7 @@ each needs a scale of its own, and a resolution of its own. Other parts of the s
 altogether (`own`): then positions alone are in common, say.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 import paramax
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 from scipy.spatial import cKDTree
 
 from atomfit.gaussians.curvature import curvature_of_atoms
@@ -33,9 +33,10 @@ from atomfit.inference.observation import (
     blocks,
     require_known,
     require_like,
+    require_noise,
     with_own,
 )
-from atomfit.inference.parameters import frozen
+from atomfit.inference.parameters import frozen, on_host
 from atomfit.inference.priors import AbstractPrior, Prior, as_priors
 from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.observation.background import AbstractBackground, background_of
@@ -110,7 +111,7 @@ class MapObservation(AbstractObservation):
         background: Background | AbstractBackground = "constant",
         free: Collection[str] = (),
         own: Collection[str] | dict[str, PyTree] = (),
-        which: Int[np.ndarray, " m"] | None = None,
+        which: Shaped[np.ndarray, " m"] | Sequence[int] | None = None,
         priors: tuple[Prior, ...] = (),
     ) -> "MapObservation":
         """What a map tells of a structure.
@@ -125,7 +126,7 @@ class MapObservation(AbstractObservation):
         - `free`: "scale" and "blur", where the map has its own.
         - `own`: fields of the structure that the map has for itself, such as "displacements"; or by these
             names where they begin.
-        - `which`: indices of the atoms that it shows; all if None.
+        - `which`: indices of the atoms that it shows, or a mask; all if None.
         - `priors`: what is known beforehand of its nuisances: functions of these.
 
         **Raises:** `InputError` if a name is none, if no atom is inside the map, or a voxel near one no
@@ -133,7 +134,10 @@ class MapObservation(AbstractObservation):
         """
         require_known(free, ("scale", "blur"), "free")
         require_known(own, [f.name for f in fields(structure)], "own")
-        require_like(structure.positions, density.grid.ndim, "a map")
+        structure = on_host(structure)
+        require_like(structure, density.grid.ndim, "a map")
+        require_noise(noise, (AbstractNoise, NoiseSpectrum))
+        which = None if which is None else _indices(which, len(structure))
         structure = with_own(structure, {}, which)
         parts = own if isinstance(own, dict) else {name: getattr(structure, name) for name in own}
         structure = with_own(structure, parts)
@@ -145,7 +149,9 @@ class MapObservation(AbstractObservation):
             raise InputError("no atom is inside the map", "give positions in the map's frame", "structure")
         margin = COLOURED_MARGIN if coloured else 0.0
         region = region_around(density, positions, radius + margin, coloured)
-        if isinstance(noise, NoiseSpectrum):
+        if isinstance(noise, AbstractNoise):
+            noise = _cut_out(noise, region, density.grid)
+        elif isinstance(noise, NoiseSpectrum):
             noise = _spectral(noise, region, positions, radius) if coloured else WhiteNoise(_known(noise))
         if not np.all(np.isfinite(region.values[region.mask])):
             raise InputError(
@@ -335,6 +341,43 @@ def sampled_for_overlaps(
 
     frequencies, parts, _ = noise.sampled(u)
     return padded(frequencies), padded(parts)
+
+
+def _indices(which: Any, count: int) -> Int[np.ndarray, " m"]:
+    """Of some atoms, each once.
+
+    **Raises:** `InputError` if they are not.
+    """
+    found = np.asarray(which)
+    found = np.flatnonzero(found) if found.dtype == bool and found.shape == (count,) else found
+    whole = found.ndim == 1 and found.size and found.dtype.kind in "iu"
+    if not whole or found.min() < 0 or found.max() >= count or len(np.unique(found)) < len(found):
+        raise InputError(
+            f"which atoms a map shows is not said by {np.array2string(found, threshold=6)}",
+            f"give some of the indices 0 to {count - 1}, each once, or as many yes and no",
+            "which",
+        )
+    return found
+
+
+def _cut_out(noise: AbstractNoise, region: Region, grid: Grid) -> AbstractNoise:
+    """A noise on a region; what it has for each voxel of a map is cut out.
+
+    **Raises:** `InputError` if it has arrays of other voxels.
+    """
+
+    def cut(leaf: Any) -> Any:
+        if np.ndim(leaf) != grid.ndim or not noise.single:
+            return leaf
+        if np.shape(leaf) != grid.shape:
+            raise InputError(
+                f"noise of {np.shape(leaf)} values is not that of a map of {grid.shape} voxels",
+                "give an array like the map's",
+                "noise",
+            )
+        return region.cut(np.asarray(leaf), grid)
+
+    return jax.tree.map(cut, noise)
 
 
 def _known(noise: NoiseSpectrum) -> float | None:

@@ -28,9 +28,10 @@ from atomfit.inference.observation import (
     blocks,
     require_known,
     require_like,
+    require_noise,
     with_own,
 )
-from atomfit.inference.parameters import Follows, frozen
+from atomfit.inference.parameters import Follows, frozen, on_host
 from atomfit.inference.priors import AbstractPrior, Prior, as_priors
 from atomfit.projection.canvas import ViewCanvas
 from atomfit.projection.images import Camera
@@ -130,7 +131,9 @@ class SeriesObservation(AbstractObservation):
         names = ("backgrounds", "gains", "shifts", "turns", "profile", "scale", "blur")
         require_known(free, names, "free")
         require_known(own, [f.name for f in fields(structure)], "own")
-        require_like(structure.positions, 3, "a series")
+        structure = on_host(structure)
+        require_like(structure, 3, "a series")
+        require_noise(noise, (AbstractNoise,))
         reach = float(
             np.linalg.norm(np.asarray(structure.positions) - series.centre, axis=1).max(initial=1.0)
         )

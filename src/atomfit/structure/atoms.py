@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from atomfit.structure.canvas import AbstractCanvas, AbstractStructure, Leaf
+from atomfit.support.errors import InputError
 
 
 def elements_of_matrices(matrices: Float[Leaf, "... d d"]) -> Float[Leaf, "... s"]:
@@ -112,8 +113,16 @@ class AnisotropicDisplacements(AbstractDisplacements):
 
     @classmethod
     def from_matrices(cls, u: Float[np.ndarray, "n d d"]) -> "AnisotropicDisplacements":
-        """From displacement matrices U (Å²), which must be positive definite."""
-        factor = np.linalg.cholesky(np.asarray(u, np.float64))
+        """From displacement matrices U (Å²).
+
+        **Raises:** `InputError` if one is not positive definite.
+        """
+        try:
+            factor = np.linalg.cholesky(np.asarray(u, np.float64))
+        except np.linalg.LinAlgError:
+            raise InputError(
+                "a displacement matrix is not positive definite", "give one with positive eigenvalues", "u"
+            ) from None
         widths = np.diagonal(factor, axis1=1, axis2=2)
         row, column = np.tril_indices(u.shape[-1], -1)
         return cls(np.log(widths), factor[:, row, column] / widths[:, row])
@@ -137,6 +146,15 @@ class AnisotropicDisplacements(AbstractDisplacements):
         return xp.sum(factor[..., :, None, :] * factor[..., None, :, :], axis=-1)
 
 
+def _floating(x: Any) -> Any:
+    """Whole numbers, and lists, as arrays that can be refined."""
+    return np.asarray(x, np.float64) if isinstance(x, list | tuple) or _whole(x) else x
+
+
+def _whole(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind in "iu"
+
+
 class Atoms(AbstractStructure):
     """n atoms in d dimensions, each a Gaussian.
 
@@ -148,9 +166,9 @@ class Atoms(AbstractStructure):
     - `numbers`: atomic numbers.
     """
 
-    positions: Float[Leaf, "n d"]
+    positions: Float[Leaf, "n d"] = eqx.field(converter=_floating)
     displacements: AbstractDisplacements
-    amplitudes: Float[Leaf, " n"]
+    amplitudes: Float[Leaf, " n"] = eqx.field(converter=_floating)
     numbers: Int[Leaf, " n"]
 
     def draw(self, canvas: AbstractCanvas) -> Float[Array, "..."]:

@@ -39,6 +39,18 @@ class Region:
     mask: Bool[np.ndarray, "..."]
     grid: Grid
 
+    def cut(self, values: Shaped[np.ndarray, "..."], grid: Grid) -> Shaped[np.ndarray, "..."]:
+        """An array of the whole map's voxels, on the region's; its outermost values where that is padded.
+
+        **Arguments:**
+
+        - `values`, `grid`: of the map that the region was cut out of.
+        """
+        low = np.rint((self.grid.origin - grid.origin) / grid.spacing).astype(int)[::-1]
+        inner = values[tuple(slice(a, a + n) for a, n in zip(low, self.grid.shape, strict=True))]
+        beyond = [(0, n - m) for n, m in zip(self.grid.shape, inner.shape, strict=True)]
+        return np.pad(inner, beyond, mode="edge")
+
     @property
     def voxels(self) -> int:
         """How many voxels count."""

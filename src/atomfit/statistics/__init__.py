@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from atomfit.statistics.comparison import compare as compare
     from atomfit.statistics.coordination import Coordination as Coordination
     from atomfit.statistics.coordination import measure_coordination as measure_coordination
+    from atomfit.statistics.count_law import Library as Library
+    from atomfit.statistics.count_neighbours import Smoothness as Smoothness
+    from atomfit.statistics.count_notes import Alternative as Alternative
+    from atomfit.statistics.count_sets import CredibleSets as CredibleSets
+    from atomfit.statistics.counting import Counts as Counts
+    from atomfit.statistics.counting import count_atoms as count_atoms
     from atomfit.statistics.crystals import Crystal as Crystal
     from atomfit.statistics.depth import DepthFit as DepthFit
     from atomfit.statistics.depth import Depths as Depths
@@ -114,6 +120,11 @@ else:
             "rigid": ["Motion", "superpose", "FittedMotion"],
             "chance": ["Chance", "by_chance"],
             "series": ["follow"],
+            "counting": ["Counts", "count_atoms"],
+            "count_law": ["Library"],
+            "count_sets": ["CredibleSets"],
+            "count_notes": ["Alternative"],
+            "count_neighbours": ["Smoothness"],
             "significance": ["p_values", "q_values", "Scale", "Agreement"],
         },
     )

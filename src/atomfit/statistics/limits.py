@@ -89,6 +89,18 @@ class StatisticsLimits:
     - `size_worth`: logarithm of a ratio of neighbours' distances below which no other size is tried.
     - `size_chance`: models of another size lie on each other by chance with less probability.
     - `size_pairs`: pairs that a ratio follows from, at least.
+
+    Atoms in columns:
+
+    - `count_most`: no column has more atoms; one that would has other units than the library.
+    - `count_unknown`: the same without a library.
+    - `count_faint`: a brightest column below this part of an atom has other units than the library.
+    - `count_columns`: fewer are not counted without a library.
+    - `count_neighbours`: fewer say nothing of how slowly thickness changes.
+    - `count_listed`: counts and alternatives that are less probable are not listed.
+    - `count_sure`: the scale of counts is open if the likeliest alternative is less probable.
+    - `count_scale`: a scale farther from one, in standard deviations of what was known of it, is told.
+    - `count_scatter`: columns that scatter more among themselves are told (mean steps).
     """
 
     inside: int = 10
@@ -153,6 +165,16 @@ class StatisticsLimits:
     size_worth: float = 0.02
     size_chance: float = 1e-3
     size_pairs: int = 4
+
+    count_most: int = 200
+    count_unknown: int = 50
+    count_faint: float = 0.3
+    count_columns: int = 8
+    count_neighbours: int = 12
+    count_listed: float = 1e-3
+    count_sure: float = 0.95
+    count_scale: float = 3.0
+    count_scatter: float = 0.35
 
 
 LIMITS = StatisticsLimits()

@@ -1,0 +1,147 @@
+"""How many atoms are in each column of an image: cross-sections in, probabilities of counts out.
+
+A column's cross-section, the integral of its intensity, grows with the number of its atoms. By how much
+each atom adds is a law (`count_law`): a library's, whose scale and shape are taken to be off by a few
+per cent, or, without one, any that is nearly linear and goes through zero. Counts are averaged over all
+laws that explain the cross-sections (`count_likelihood`, `count_modes`, `count_samples`), not read off
+the best one. So where several combs fit, and it is open whether the faintest column is one atom or two,
+the probabilities of counts have several maxima, the total's error holds them all, and the alternatives
+are told with their probabilities. With positions, neighbours say what thickness is to be expected
+(`count_neighbours`).
+
+Columns of one element in one direction are counted. Of an alloy, whose columns of one thickness differ
+in brightness, these are no numbers of atoms; nothing in cross-sections alone says so, but that columns
+scatter.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from atomfit.statistics.count_checks import check_columns, states
+from atomfit.statistics.count_law import Law, Library
+from atomfit.statistics.count_likelihood import Measured
+from atomfit.statistics.count_modes import find_modes
+from atomfit.statistics.count_neighbours import Smoothness
+from atomfit.statistics.count_notes import Alternative, alternatives, notes
+from atomfit.statistics.count_samples import Samples, draw
+from atomfit.statistics.count_sets import CredibleSets
+from atomfit.statistics.limits import LIMITS
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Atoms of n columns.
+
+    **Fields:**
+
+    - `probabilities`: of 1, 2, ..., k atoms in each column.
+    - `most_likely`: the likeliest count of each, and `probability`, its own.
+    - `sets_68`, `sets_95`: credible sets.
+    - `total`, `total_esd`: expected sum of counts, and its standard uncertainty, with what columns share.
+    - `scale`, `scale_esd`: of the image's cross-sections beside the library's; NaN without one.
+    - `law`, `law_esd`: mean cross-sections of columns of 1 to k atoms (Å²).
+    - `scatter`, `scatter_esd`: of columns among themselves, beyond their own uncertainties (Å²).
+    - `alternatives`: ways to count, the likeliest first; more than one if the scale is open.
+    - `beyond`: columns whose likeliest count is beyond the library's end.
+    - `smoothness`: what was found of neighbours; None if they were not asked.
+    - `notes`: what is not determined or is to be doubted, in words.
+    """
+
+    probabilities: Float[np.ndarray, "n k"]
+    most_likely: Int[np.ndarray, " n"]
+    probability: Float[np.ndarray, " n"]
+    sets_68: CredibleSets
+    sets_95: CredibleSets
+    total: float
+    total_esd: float
+    scale: float
+    scale_esd: float
+    law: Float[np.ndarray, " k"]
+    law_esd: Float[np.ndarray, " k"]
+    scatter: float
+    scatter_esd: float
+    alternatives: tuple[Alternative, ...]
+    beyond: np.ndarray
+    smoothness: Smoothness | None
+    notes: tuple[str, ...]
+
+
+def count_atoms(
+    cross_sections: Float[np.ndarray, " n"],
+    esds: Float[np.ndarray, " n"],
+    *,
+    library: Library | None = None,
+    positions: Float[np.ndarray, "n 2"] | None = None,
+    seed: int = 0,
+) -> Counts:
+    """Count the atoms of columns of one element.
+
+    **Arguments:**
+
+    - `cross_sections`, `esds`: of the columns, and their standard uncertainties (Å²).
+    - `library`: mean cross-sections of columns of 1, 2, 3, ... atoms; without, the law is found too.
+    - `positions`: of the columns (Å); if given, neighbours count.
+    - `seed`: of the laws that are drawn.
+
+    **Raises:** `InputError` if these are no such numbers, are not in the library's unit, or are too few.
+    """
+    check_columns(cross_sections, esds, positions, library)
+    most = states(cross_sections, library)
+    # What is found does not depend on the order of columns.
+    order = np.lexsort((esds, cross_sections))
+    law = (
+        Law.unknown(float(cross_sections.max()), most) if library is None else Law.of_library(library, most)
+    )
+    measured = Measured.of(cross_sections[order], esds[order], law.unit)
+    modes = find_modes(measured, law, library is not None)
+    asked = positions is not None and len(order) >= LIMITS.count_neighbours
+    near = positions[order] if asked and positions is not None else None
+    return _counts(draw(measured, law, modes, near, seed), library, np.argsort(order))
+
+
+def _counts(samples: Samples, library: Library | None, back: Int[np.ndarray, " n"]) -> Counts:
+    """What samples say, in the order in which columns were given."""
+    w = samples.weights
+    total, total_esd = _mean(samples.totals, w, samples.variances)
+    scale = (np.nan, np.nan) if library is None else _mean(np.exp(library.scale_esd * samples.scale), w)
+    scatter, scatter_esd = _mean(samples.scatter, w)
+    # Counts that no column can have are not listed.
+    last = 1 + int(np.max(np.flatnonzero(samples.probabilities.max(axis=0) > LIMITS.count_listed)))
+    probabilities = samples.probabilities[back, :last]
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    most_likely = 1 + np.argmax(probabilities, axis=1)
+    beyond = most_likely > (np.inf if library is None else len(library.cross_sections))
+    law = w @ samples.means[:, :last]
+    ways = alternatives(samples)
+    return Counts(
+        probabilities,
+        most_likely,
+        probabilities.max(axis=1),
+        CredibleSets.of(probabilities, 0.68),
+        CredibleSets.of(probabilities, 0.95),
+        total,
+        total_esd,
+        *scale,
+        law,
+        np.sqrt(w @ (samples.means[:, :last] - law) ** 2),
+        scatter,
+        scatter_esd,
+        ways,
+        beyond,
+        samples.smoothness,
+        tuple(notes(ways, library, scale, scatter, int(beyond.sum()))),
+    )
+
+
+def _mean(
+    values: Float[np.ndarray, " s"],
+    weights: Float[np.ndarray, " s"],
+    within: Float[np.ndarray, " s"] | float = 0.0,
+) -> tuple[float, float]:
+    """Mean and standard deviation, with the variance that each value has by itself."""
+    mean = float(weights @ values)
+    return mean, max(float(weights @ ((values - mean) ** 2 + within)), 0.0) ** 0.5

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.io.cross_sections import read_cross_sections as read_cross_sections
     from atomfit.io.half_maps import read_half_maps as read_half_maps
     from atomfit.io.image_stacks import ImageStack as ImageStack
     from atomfit.io.image_stacks import read_images as read_images
@@ -30,6 +31,7 @@ else:
         __name__,
         {
             "mrc": ["read_map", "write_map", "write_labels", "MapFile"],
+            "cross_sections": ["read_cross_sections"],
             "half_maps": ["read_half_maps"],
             "image_stacks": ["ImageStack", "read_images", "write_images"],
             "views": ["ViewsFile", "read_views", "write_views"],

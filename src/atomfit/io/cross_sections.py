@@ -21,13 +21,13 @@ _REMEDY = "give a table with the columns count, cross_section: 1, 2, 3, ... atom
 _MOST_BYTES = 1_000_000
 
 
-def read_cross_sections(path: str | Path, scale_esd: float = 0.03) -> Library:
+def read_cross_sections(path: str | Path, scale_esd: float = 0.02) -> Library:
     """Read a library of cross-sections.
 
     **Arguments:**
 
     - `path`: the file.
-    - `scale_esd`: standard deviation of the logarithm of what its scale is off by (0.03 is 3 %).
+    - `scale_esd`: standard deviation of the logarithm of what its scale is off by (0.02 is 2 %).
 
     **Raises:** `InputError` if the file holds none.
     """

@@ -16,7 +16,7 @@ _UNITS = "give the library and the image in the same units (cross-sections are i
 
 def check_columns(
     cross_sections: Float[np.ndarray, " n"],
-    esds: Float[np.ndarray, " n"],
+    esds: Float[np.ndarray, " m"],
     positions: np.ndarray | None,
     library: Library | None,
 ) -> None:

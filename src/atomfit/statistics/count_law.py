@@ -15,7 +15,7 @@ how much a law has to bend for it, in the same currency as everything else.
 """
 
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 import numpy as np
 from jaxtyping import Float
@@ -24,7 +24,7 @@ from atomfit.support.errors import InputError
 
 #: Of a library: standard deviations of the logarithms of its scale, and of its steps; and how far along a
 #: column what a step is off by is the next one's too (atoms).
-_SCALE, _STEP, _LENGTH = 0.03, 0.01, 4.0
+_SCALE, _STEP, _LENGTH = 0.02, 0.01, 4.0
 #: The same without: a scale that puts the brightest column at 12 atoms within a factor of 2, and steps.
 _SCALE_UNKNOWN, _STEP_UNKNOWN, _TYPICAL = 0.7, 0.2, 12.0
 #: Steps that fade or grow, by the atom.
@@ -91,7 +91,7 @@ class Law:
     basis: Float[np.ndarray, "k r"]
 
     @classmethod
-    def of_library(cls, library: Library, most: int) -> Self:
+    def of_library(cls, library: Library, most: int) -> "Law":
         """The law of a library, up to so many atoms."""
         known = library.cross_sections[:most]
         steps = np.diff(known, prepend=0.0)
@@ -101,7 +101,7 @@ class Law:
         return cls(steps, _basis(errors, library.scale_esd, 0.0))
 
     @classmethod
-    def unknown(cls, largest: float, most: int) -> Self:
+    def unknown(cls, largest: float, most: int) -> "Law":
         """Without a library.
 
         **Arguments:**
@@ -142,11 +142,11 @@ def _basis(errors: Float[np.ndarray, " k"], scale: float, trend: float) -> Float
     """The scale, a trend if there is one, and the main shapes of a random function."""
     k = np.arange(len(errors))
     smooth = np.exp(-0.5 * ((k[:, None] - k) / _LENGTH) ** 2)
-    values, vectors = np.linalg.eigh(errors[:, None] * smooth * errors)
+    values, vectors = np.linalg.eigh(smooth)
     order = np.argsort(values)[::-1]
     values, vectors = values[order], vectors[:, order]
     kept = 1 + int(np.searchsorted(np.cumsum(values), _KEPT * values.sum()))
-    shapes = vectors[:, :kept] * np.sqrt(values[:kept])
+    shapes = errors[:, None] * vectors[:, :kept] * np.sqrt(values[:kept])
     columns = [np.full((len(k), 1), scale), shapes]
     if trend:
         columns.append(trend * k[:, None])

@@ -19,7 +19,7 @@ there. So where noise is wider than the steps all laws are equally likely, and t
 """
 
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -27,9 +27,11 @@ from scipy.special import logsumexp
 
 #: Points at which the density is tabulated.
 _TABLE = 512
+#: Part of the values' variance that is not noise's, at least.
+_LEAST_TRUE = 0.05
 #: Columns that are not whole, or have something beside them: their part, and what they are off by (standard
 #: deviation, in units).
-_ODD, _ODD_WIDTH = 0.04, 1.0
+_ODD, _ODD_WIDTH = 0.02, 1.0
 #: A variance is no smaller than this part of what was told.
 _LEAST = 0.25
 
@@ -37,60 +39,61 @@ _LEAST = 0.25
 @final
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Cross-sections of n columns.
+    """Cross-sections of n columns, in units of what an atom is expected to add (`Law.unit`).
 
     **Fields:**
 
     - `values`, `variances`: of the columns.
     - `slope`: of the variances against the values.
-    - `unit`: what an atom is expected to add, of whatever law.
     - `places`, `density`: the smoothed density of values, tabulated.
     """
 
     values: Float[np.ndarray, " n"]
     variances: Float[np.ndarray, " n"]
     slope: float
-    unit: float
     places: Float[np.ndarray, " t"]
     density: Float[np.ndarray, " t"]
 
     @classmethod
-    def of(cls, values: Float[np.ndarray, " n"], esds: Float[np.ndarray, " n"], unit: float) -> Self:
-        """Of cross-sections and their standard uncertainties; for `unit` see the fields."""
+    def of(cls, values: Float[np.ndarray, " n"], esds: Float[np.ndarray, " n"]) -> "Measured":
+        """Of cross-sections and their standard uncertainties."""
         variances, apart = esds**2, values - values.mean()
         spread = float(np.sum(apart**2))
         slope = max(float(np.sum(apart * variances)) / spread, 0.0) if spread > 0 else 0.0
-        # Scott's rule, of a density that has no narrow parts: at least the noise is in it.
-        quartiles = np.subtract(*np.percentile(values, [75, 25])) / 1.349
-        width = max(len(values) ** -0.2 * max(values.std(), quartiles), float(np.median(esds)))
+        # Values drawn together and smoothed (Scott's rule) have the variance that is not noise's: a density
+        # that is too wide favours laws of few atoms, whose comb is narrower than what it is laid on.
+        spread = max(float(values.var()), 1e-12)
+        true = max(spread - float(variances.mean()), _LEAST_TRUE * spread)
+        smoothed = len(values) ** -0.4 * true
+        drawn = values.mean() + ((true - smoothed) / spread) ** 0.5 * apart
         # A few columns are no density.
-        width = float(np.hypot(width, values.mean() / len(values)))
+        width = float(np.hypot(smoothed**0.5, values.mean() / len(values)))
         places = np.linspace(0, values.max() + 4 * width, _TABLE)
         density = np.zeros(_TABLE)
-        for one in values:
+        for one in drawn:
             density += np.exp(-0.5 * ((places - one) / width) ** 2)
         density /= len(values) * width * np.sqrt(2 * np.pi)
-        return cls(values, variances, slope, unit, places, density)
+        return cls(values, variances, slope, places, density)
 
-    def some(self, most: int) -> Self:
+    def some(self, most: int) -> "Measured":
         """At most so many of the columns, evenly from the faintest to the brightest."""
         if len(self.values) <= most:
             return self
         order = np.argsort(self.values, kind="stable")
         return self.only(order[np.linspace(0, len(order) - 1, most).astype(int)])
 
-    def only(self, columns: Int[np.ndarray, " m"]) -> Self:
+    def only(self, columns: Int[np.ndarray, " m"]) -> "Measured":
         """Some of the columns."""
         return type(self)(
-            self.values[columns], self.variances[columns], self.slope, self.unit, self.places, self.density
+            self.values[columns], self.variances[columns], self.slope, self.places, self.density
         )
 
     def expected_variances(
         self, means: Float[np.ndarray, "h k"], scatter: Float[np.ndarray, " h"]
     ) -> Float[np.ndarray, "h n k"]:
-        """Variances v_ik; `scatter` is in units."""
+        """Variances v_ik."""
         told = self.variances[:, None] + self.slope * (means[:, None, :] - self.values[:, None])
-        own = (scatter * self.unit) ** 2
+        own = scatter**2
         return np.asarray(np.maximum(told, _LEAST * self.variances[:, None]) + own[:, None, None])
 
     def log_likelihood(
@@ -101,7 +104,7 @@ class Measured:
         Beside it the inverse of the variance, averaged over whether the column is whole.
         """
         variances = self.expected_variances(means, scatter)
-        wide = variances + (_ODD_WIDTH * self.unit) ** 2
+        wide = variances + _ODD_WIDTH**2
         squared = (self.values[:, None] - means[:, None, :]) ** 2
         whole = -0.5 * (squared / variances + np.log(2 * np.pi * variances)) + np.log1p(-_ODD)
         odd = -0.5 * (squared / wide + np.log(2 * np.pi * wide)) + np.log(_ODD)

@@ -26,9 +26,9 @@ _TOGETHER = 500_000
 #: Laws of a bin that are kept, if the logarithm of their evidence is no more below the best one; laws of a
 #: bin count the same within so much (logarithm of the mean).
 _KEPT, _BELOW, _BIN = 2, 10.0, 0.2
-#: Scatter of columns among themselves, in units (`Measured`), and its prior's standard deviation.
+#: Scatter of columns among themselves, in units of an expected step, and its prior's mean (exponential).
 SCATTERS = np.array([0.0, 0.12, 0.25, 0.4])
-_SCATTER = 0.25
+_SCATTER = 0.1
 #: The one laws are looked for with.
 _SEARCHED = 0.15
 
@@ -41,7 +41,7 @@ class Modes:
     **Fields:**
 
     - `z`: the law's numbers.
-    - `scatter`: in units.
+    - `scatter`: in the same units.
     - `law`: number of the law; laws are alike but for their scatter.
     - `factors`: of the covariances: z + L ε has covariance L Lᵀ.
     - `log_weights`: logarithms of their parts of the posterior, by Laplace's formula; their sum is one.
@@ -56,8 +56,7 @@ class Modes:
 
 def log_scatter_prior(scatter: Float[np.ndarray, " h"]) -> Float[np.ndarray, " h"]:
     """Of the values of `SCATTERS`."""
-    logs = -0.5 * (SCATTERS / _SCATTER) ** 2
-    return np.asarray(-0.5 * (scatter / _SCATTER) ** 2 - np.log(np.exp(logs).sum()))
+    return np.asarray(-scatter / _SCATTER - np.log(np.exp(-SCATTERS / _SCATTER).sum()))
 
 
 def find_modes(measured: Measured, law: Law, known: bool) -> Modes:
@@ -150,7 +149,7 @@ def _laplace(
 
 def _distinct(
     measured: Measured, law: Law, z: Float[np.ndarray, "h r"], most: int, below: float
-) -> Float[np.ndarray, "h r"]:
+) -> Float[np.ndarray, "m r"]:
     """The likeliest of each bin, each once: laws are one if no count differs by half an atom.
 
     Where noise hides the teeth, laws of any scale are as likely, and the best may all be of one scale.

@@ -48,8 +48,13 @@ class Alternative:
         )
 
 
-def alternatives(samples: Samples) -> tuple[Alternative, ...]:
-    """Ways to count, the likeliest first; of columns that are in the order of their cross-sections."""
+def alternatives(samples: Samples, unit: float) -> tuple[Alternative, ...]:
+    """Ways to count, the likeliest first; of columns that are in the order of their cross-sections.
+
+    **Arguments:**
+
+    - `samples`: in units of `unit` (Å²).
+    """
     weights = np.bincount(samples.law, samples.weights, len(samples.by_law))
     kept: list[tuple[int, Int[np.ndarray, " n"]]] = []
     probabilities: list[float] = []
@@ -65,7 +70,7 @@ def alternatives(samples: Samples) -> tuple[Alternative, ...]:
     for (law, counts), probability in zip(kept, probabilities, strict=True):
         mine = samples.law == law
         k = min(_STEPS, samples.means.shape[1])
-        step = float(np.average(samples.means[mine, k - 1], weights=samples.weights[mine])) / k
+        step = unit * float(np.average(samples.means[mine, k - 1], weights=samples.weights[mine])) / k
         found.append(Alternative(probability, int(counts.sum()), int(counts[0]), int(counts[-1]), step))
     return tuple(sorted(found, key=lambda one: -one.probability))
 

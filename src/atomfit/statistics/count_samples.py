@@ -46,7 +46,7 @@ class Samples:
     - `law`: number of the maximum each came from.
     - `means`: mean cross-sections of 1 to k atoms.
     - `scale`: logarithm of the common scale, by its prior standard deviation.
-    - `scatter`: of columns among themselves (Å²).
+    - `scatter`: of columns among themselves.
     - `probabilities`: of each column's counts, averaged.
     - `by_law`: the same of each maximum, in the order of its number.
     - `totals`, `variances`: of the sum of counts, given each law.
@@ -85,7 +85,7 @@ def draw(
     weights = _parts(log_weights + alone)
     smooth: dict[int, Smoothness] = {}
     given: Iterable[Propagated] = (
-        _alone(measured, law, modes, one, m) for one, m in zip(z, mode, strict=True)
+        _alone(measured, law, modes, one, m) for one, m in zip(z, mode.tolist(), strict=True)
     )
     if positions is not None:
         # As often as they are likely by themselves; neighbours then say how much more likely.
@@ -95,7 +95,7 @@ def draw(
         smooth = _smoothness(measured, law, modes, positions)
         given = [
             _together(measured, law, modes, one, m, positions, smooth[int(modes.law[m])])
-            for one, m in zip(z, mode, strict=True)
+            for one, m in zip(z, mode.tolist(), strict=True)
         ]
         weights = _parts(np.array([one.log_evidence for one in given]) - alone[kept])
     laws, number = np.unique(modes.law[mode], return_inverse=True)
@@ -105,7 +105,7 @@ def draw(
         number,
         law.means(z),
         z[:, 0],
-        modes.scatter[mode] * measured.unit,
+        modes.scatter[mode],
         *_averages(given, weights, number),
         smooth.get(best),
     )
@@ -178,7 +178,7 @@ def _smoothness(
         edges, atoms = np.r_[0, means[0]], np.arange(len(means[0]) + 1)
         thickness = np.interp(measured.values, edges, atoms)
         step = np.interp(thickness, atoms[1:], np.diff(edges))
-        own = (modes.scatter[m] * measured.unit) ** 2
+        own = (modes.scatter[m]) ** 2
         variances = (measured.variances + own) / step**2
         found[int(number)] = find_smoothness(positions, thickness, variances)
     return found

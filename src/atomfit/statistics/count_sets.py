@@ -8,7 +8,7 @@ to be held against.
 """
 
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -32,7 +32,7 @@ class CredibleSets:
     held: Float[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, probabilities: Float[np.ndarray, "n k"], level: float) -> Self:
+    def of(cls, probabilities: Float[np.ndarray, "n k"], level: float) -> "CredibleSets":
         """Of the probabilities of counts from 1."""
         n, k = probabilities.shape
         ends = np.concatenate([np.zeros((n, 1)), np.cumsum(probabilities, axis=1)], axis=1)

@@ -72,38 +72,40 @@ class Counts:
 
 def count_atoms(
     cross_sections: Float[np.ndarray, " n"],
-    esds: Float[np.ndarray, " n"],
+    esds: Float[np.ndarray, " m"],
     *,
     library: Library | None = None,
-    positions: Float[np.ndarray, "n 2"] | None = None,
+    positions: Float[np.ndarray, "k d"] | None = None,
     seed: int = 0,
 ) -> Counts:
     """Count the atoms of columns of one element.
 
     **Arguments:**
 
-    - `cross_sections`, `esds`: of the columns, and their standard uncertainties (Å²).
+    - `cross_sections`, `esds`: of the columns, and their standard uncertainties (Å²), n of each.
     - `library`: mean cross-sections of columns of 1, 2, 3, ... atoms; without, the law is found too.
-    - `positions`: of the columns (Å); if given, neighbours count.
+    - `positions`: of the columns, x and y (Å); if given, neighbours count.
     - `seed`: of the laws that are drawn.
 
     **Raises:** `InputError` if these are no such numbers, are not in the library's unit, or are too few.
     """
     check_columns(cross_sections, esds, positions, library)
     most = states(cross_sections, library)
-    # What is found does not depend on the order of columns.
-    order = np.lexsort((esds, cross_sections))
     law = (
         Law.unknown(float(cross_sections.max()), most) if library is None else Law.of_library(library, most)
     )
-    measured = Measured.of(cross_sections[order], esds[order], law.unit)
+    # What is found depends neither on the order of columns nor on units.
+    where = () if positions is None else tuple(positions.T)
+    order = np.lexsort((*where, esds, cross_sections))
+    unit, law = law.unit, Law(law.steps / law.unit, law.basis)
+    measured = Measured.of(cross_sections[order] / unit, esds[order] / unit)
     modes = find_modes(measured, law, library is not None)
     asked = positions is not None and len(order) >= LIMITS.count_neighbours
     near = positions[order] if asked and positions is not None else None
-    return _counts(draw(measured, law, modes, near, seed), library, np.argsort(order))
+    return _counts(draw(measured, law, modes, near, seed), library, np.argsort(order), unit)
 
 
-def _counts(samples: Samples, library: Library | None, back: Int[np.ndarray, " n"]) -> Counts:
+def _counts(samples: Samples, library: Library | None, back: Int[np.ndarray, " n"], unit: float) -> Counts:
     """What samples say, in the order in which columns were given."""
     w = samples.weights
     total, total_esd = _mean(samples.totals, w, samples.variances)
@@ -116,7 +118,7 @@ def _counts(samples: Samples, library: Library | None, back: Int[np.ndarray, " n
     most_likely = 1 + np.argmax(probabilities, axis=1)
     beyond = most_likely > (np.inf if library is None else len(library.cross_sections))
     law = w @ samples.means[:, :last]
-    ways = alternatives(samples)
+    ways = alternatives(samples, unit)
     return Counts(
         probabilities,
         most_likely,
@@ -126,14 +128,14 @@ def _counts(samples: Samples, library: Library | None, back: Int[np.ndarray, " n
         total,
         total_esd,
         *scale,
-        law,
-        np.sqrt(w @ (samples.means[:, :last] - law) ** 2),
-        scatter,
-        scatter_esd,
+        unit * law,
+        unit * np.sqrt(w @ (samples.means[:, :last] - law) ** 2),
+        unit * scatter,
+        unit * scatter_esd,
         ways,
         beyond,
         samples.smoothness,
-        tuple(notes(ways, library, scale, scatter, int(beyond.sum()))),
+        tuple(notes(ways, library, scale, unit * scatter, int(beyond.sum()))),
     )
 
 

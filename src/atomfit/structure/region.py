@@ -39,25 +39,13 @@ class Region:
     mask: Bool[np.ndarray, "..."]
     grid: Grid
 
-    def cut(self, values: Shaped[np.ndarray, "..."], grid: Grid) -> Shaped[np.ndarray, "..."]:
-        """An array of the whole map's voxels, on the region's; its outermost values where that is padded.
-
-        **Arguments:**
-
-        - `values`, `grid`: of the map that the region was cut out of.
-        """
-        low = np.rint((self.grid.origin - grid.origin) / grid.spacing).astype(int)[::-1]
-        inner = values[tuple(slice(a, a + n) for a, n in zip(low, self.grid.shape, strict=True))]
-        beyond = [(0, n - m) for n, m in zip(self.grid.shape, inner.shape, strict=True)]
-        return np.pad(inner, beyond, mode="edge")
-
     @property
     def voxels(self) -> int:
         """How many voxels count."""
         return int(self.mask.sum())
 
     def cut(self, values: Shaped[np.ndarray, "..."], whole: Grid) -> Shaped[np.ndarray, "..."]:
-        """What the region has of an array of the map; zeros where it is padded.
+        """What the region has of an array of the map; its outermost values where it is padded.
 
         **Arguments:**
 
@@ -66,9 +54,8 @@ class Region:
         """
         start = np.rint((self.grid.origin - whole.origin) / whole.spacing).astype(int)[::-1]
         part = values[tuple(slice(a, a + n) for a, n in zip(start, self.mask.shape, strict=True))]
-        found = np.zeros(self.mask.shape, values.dtype)
-        found[tuple(slice(n) for n in part.shape)] = part
-        return found
+        beyond = [(0, n - m) for n, m in zip(self.mask.shape, part.shape, strict=True)]
+        return np.pad(part, beyond, mode="edge")
 
     def without(self, held: Bool[np.ndarray, "..."] | None, whole: Grid) -> "Region":
         """The same without voxels of the map that may not be seen; all may if None."""

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from atomfit.io.mrc import read_map as read_map
     from atomfit.io.mrc import write_map as write_map
     from atomfit.options.build import BuildOptions as BuildOptions
+    from atomfit.options.columns import ColumnOptions as ColumnOptions
     from atomfit.options.tilt import TiltOptions as TiltOptions
     from atomfit.projection.views import Views as Views
     from atomfit.results.build import BuildResult as BuildResult
+    from atomfit.results.columns import ColumnsResult as ColumnsResult
     from atomfit.results.compare import SeriesComparison as SeriesComparison
     from atomfit.results.tilt import TiltResult as TiltResult
     from atomfit.simulation.maps import Simulation as Simulation
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from atomfit.support.errors import InputError as InputError
     from atomfit.support.release import __version__ as __version__
     from atomfit.workflows.build import build as build
+    from atomfit.workflows.columns import columns as columns
     from atomfit.workflows.compare import compare as compare
     from atomfit.workflows.preparation import check as check
     from atomfit.workflows.tilt import tilt as tilt
@@ -48,14 +51,17 @@ else:
         {
             "workflows.build": ["build"],
             "workflows.tilt": ["tilt"],
+            "workflows.columns": ["columns"],
             "workflows.compare": ["compare"],
             "workflows.preparation": ["check"],
             "simulation.maps": ["simulate", "Simulation"],
             "io.mrc": ["read_map", "write_map"],
             "results.build": ["BuildResult"],
+            "results.columns": ["ColumnsResult"],
             "results.tilt": ["TiltResult"],
             "results.compare": ["SeriesComparison"],
             "options.build": ["BuildOptions"],
+            "options.columns": ["ColumnOptions"],
             "options.tilt": ["TiltOptions"],
             "projection.views": ["Views"],
             "structure.atoms": ["Atoms", "AnisotropicDisplacements", "IsotropicDisplacements"],

@@ -41,6 +41,13 @@ class DetectionLimits:
         means.
     - `resolution_errors`: standard errors by which a shell of few waves must be above.
     - `empty_corners`: corners of the box are empty if their variance is below this part of the whole's.
+    - `narrowest_column`, `widest_column`: between which the width (standard deviation, Å) of the columns of
+        an image is looked for: no microscope has a narrower beam, and wider ones show no columns.
+    - `column_score`: maxima of a filtered image above so many deviations of its noise may be columns.
+    - `nearly_highest`: the first crest of the sum of such maxima counts if it is so near to the highest.
+    - `roundness`: ratio of the bends of a column, along and across; less is a fringe or a rim.
+    - `least_variance`: part of the mean variance of noise below which no pixel's is.
+    - `least_counts`: within the reach of a column, by which pixels err at least.
     """
 
     contrast: float = 1.2
@@ -63,6 +70,13 @@ class DetectionLimits:
     power_above_noise: float = 1 + 1 / 3
     resolution_errors: float = 5.0
     empty_corners: float = 0.5
+    narrowest_column: float = 0.2
+    widest_column: float = 1.0
+    column_score: float = 3.5
+    nearly_highest: float = 0.7
+    roundness: float = 0.25
+    least_variance: float = 0.01
+    least_counts: float = 4.0
 
 
 LIMITS = DetectionLimits()

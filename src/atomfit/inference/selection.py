@@ -74,7 +74,7 @@ def select(fit: Fit, fdr: float = 0.01, volume: float | None = None) -> Selectio
     # Of bright atoms, of which the fit is straight: one that is hardly there knows nothing of roughness.
     told = np.isfinite(positions).all(axis=1) & (heights >= np.median(heights))
     roughness = float(np.median(np.prod(1 / (positions[told] * heights[told, None]), axis=1)))
-    false = _maxima(heights, d, volume * roughness)
+    false = maxima_of_noise(heights, d, volume * roughness)
     order = np.argsort(-heights)
     rate = false[order] / np.arange(1, len(order) + 1)
     good = np.flatnonzero((rate <= fdr) & (heights[order] >= LEAST))
@@ -83,7 +83,14 @@ def select(fit: Fit, fdr: float = 0.01, volume: float | None = None) -> Selectio
     return Selection(kept, evidence, false, float(heights[kept].min(initial=np.inf)))
 
 
-def _maxima(heights: Float[np.ndarray, " n"], d: int, resels: float) -> Float[np.ndarray, " n"]:
-    """Maxima of noise at least so high; all that there may be below where the formula holds."""
+def maxima_of_noise(heights: Float[np.ndarray, " n"], d: int, resels: float) -> Float[np.ndarray, " n"]:
+    """Maxima of noise at least so high; all that there may be below where the formula holds.
+
+    **Arguments:**
+
+    - `heights`: in standard deviations.
+    - `d`: dimensions of the field.
+    - `resels`: its volume times the root of the determinant of its slope's covariance.
+    """
     t = np.maximum(heights, LEAST)
     return resels * (2 * np.pi) ** (-(d + 1) / 2) * t ** (d - 1) * np.exp(-0.5 * t**2)

@@ -24,6 +24,12 @@ _MODEL = (
 BUILD = (*_MODEL, "depth.csv", "model.mrc", "residual.mrc", "labels.mrc", "binary.mrc", "view.cxc")
 MAP_COPY = "map.mrc"
 TILT = (*_MODEL, "model_images.mrc", "residual_images.mrc", "views_refined.csv", "views.svg", "probe.csv")
+#: What `columns` writes.
+COLUMNS = (
+    *("columns.csv", "rejected.csv", "columns.xyz", "columns_atomap.csv", "columns_statstem.csv"),
+    *("model.mrc", "residual.mrc", "background.mrc", "columns.svg"),
+    *("particle.json", "summary.json", "run.json"),
+)
 SIMULATION = ("map.mrc", "truth.csv", "simulation.json")
 #: And, with a tilt series.
 SERIES = ("images.mrc", "views.csv", "angles.tlt", "truth_views.csv")

@@ -28,6 +28,8 @@ _HDF5_READERS = ("HSPY", "EMD", "NeXus")
 #: Names of an image's axes: along its rows, and from row to row.
 _ALONG, _DOWN = ("x", "width", "columns", "u"), ("y", "height", "rows", "v")
 _STACK = "give an MRC stack [view, row, column]"
+#: The axis of a stack of one.
+_OF_ONE = {"name": "view", "units": "", "scale": 0.0, "navigate": True}
 
 
 @dataclass(frozen=True)
@@ -45,25 +47,26 @@ def is_of_a_microscope(path: Path) -> bool:
     return path.suffix.lower() in _TIFF | _HDF5 | _OTHERS
 
 
-def read_microscope_file(path: Path, admit: Admit = room_to_hold) -> Stack:
+def read_microscope_file(path: Path, admit: Admit = room_to_hold, single: bool = False) -> Stack:
     """Images of a file, as far as it holds one stack of them.
 
     **Arguments:**
 
     - `path`: the file.
     - `admit`: called with the number of pixels before they are read, if the reader can say it.
+    - `single`: whether it may be one image, which is then a stack of one.
 
     **Raises:** `InputError` if what reads it is lacking or cannot, or if it holds not one stack.
     """
     ending = path.suffix.lower()
     if ending in _TIFF:
-        return read_tiff(path, admit)
+        return read_tiff(path, admit, single)
     problems, remedy = [], _STACK
     for name in _readers(ending):
         try:
             reader = importlib.import_module(name).file_reader
             _admit_lazily(reader, path, admit)
-            found = _stacks(reader(str(path)))
+            found = _stacks(reader(str(path)), single)
         except InputError:
             raise
         except ImportError as error:
@@ -76,7 +79,7 @@ def read_microscope_file(path: Path, admit: Admit = room_to_hold) -> Stack:
                 return _only(found)
             problems.append("it holds no stack of images")
     if ending in _HDF5:
-        return _from_hdf5(path, admit)
+        return _from_hdf5(path, admit, single)
     raise InputError(f"the file cannot be read ({problems[-1]})", remedy)
 
 
@@ -171,8 +174,8 @@ def _refuse_unsafe(ending: str, library: str) -> None:
     )
 
 
-def _stacks(signals: list[dict[str, Any]]) -> list[tuple[str, Stack]]:
-    """The stacks of images among what a reader found, by their titles."""
+def _stacks(signals: list[dict[str, Any]], single: bool) -> list[tuple[str, Stack]]:
+    """The stacks of images, or single ones, among what a reader found, by their titles."""
     found: list[tuple[str, Stack]] = []
     for signal in signals:
         data, axes = np.asarray(signal["data"]), signal["axes"]
@@ -181,6 +184,10 @@ def _stacks(signals: list[dict[str, Any]]) -> list[tuple[str, Stack]]:
         # The axes of a TIFF or PRZ are in the array's order, and no index says so.
         order = sorted(range(len(axes)), key=lambda k: axes[k].get("index_in_array", k))
         kept = [k for k in range(data.ndim) if data.shape[k] > 1]
+        if single and len(kept) == 2:
+            # As if it were a stack of one.
+            data = data.squeeze()[None]
+            kept, axes, order = [0, 1, 2], [_OF_ONE, *(axes[order[k]] for k in kept)], [0, 1, 2]
         if len(kept) != 3 or data.dtype.kind not in "iuf":
             continue
         described = [axes[order[k]] for k in kept]
@@ -194,11 +201,11 @@ def _stacks(signals: list[dict[str, Any]]) -> list[tuple[str, Stack]]:
             for axis in described
         ]
         title = str(signal.get("metadata", {}).get("General", {}).get("title") or f"no. {len(found) + 1}")
-        found.append((title, Stack(*oriented(data.squeeze(), told))))
+        found.append((title, Stack(*oriented(data if data.ndim == 3 else data.squeeze(), told))))
     return found
 
 
-def _from_hdf5(path: Path, admit: Admit) -> Stack:
+def _from_hdf5(path: Path, admit: Admit, single: bool) -> Stack:
     """The only stack of images in an HDF5 file that no known program has written.
 
     **Raises:** `InputError`, with what there is, if it is not one.
@@ -208,10 +215,11 @@ def _from_hdf5(path: Path, admit: Admit) -> Stack:
     except ImportError:
         raise InputError("reading HDF5 takes h5py", f"pip install h5py, or {_STACK}") from None
     found: list[str] = []
+    wanted = (2, 3) if single else (3,)
 
     def visit(name: str, item: Any) -> None:
         shape, dtype = getattr(item, "shape", None), getattr(item, "dtype", None)
-        if shape and dtype is not None and dtype.kind in "iuf" and sum(n > 1 for n in shape) == 3:
+        if shape and dtype is not None and dtype.kind in "iuf" and sum(n > 1 for n in shape) in wanted:
             found.append(name)
 
     try:
@@ -220,6 +228,7 @@ def _from_hdf5(path: Path, admit: Admit) -> Stack:
             if len(found) == 1:
                 admit(int(np.prod(file[found[0]].shape, dtype=object)))
                 data = np.asarray(file[found[0]]).squeeze()
+                data = data[None] if data.ndim == 2 else data
                 plain = [Axis("", "", 0.0, False)] * 3
                 images, edge, notes = oriented(data, plain)
                 return Stack(images, edge, [f"data set: {found[0]}", *notes])

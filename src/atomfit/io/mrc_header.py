@@ -137,22 +137,23 @@ def parse_header(raw: bytes, voxel_size: tuple[float, float, float] | None = Non
     return MapHeader(dtype, stored_shape, to_zyx, offset, spacing, origin, notes, warnings, packed)
 
 
-def parse_stack_header(raw: bytes, pixel_size: float | None = None) -> MapHeader:
+def parse_stack_header(raw: bytes, pixel_size: float | None = None, single: bool = False) -> MapHeader:
     """Read and judge the header of a stack of images.
 
     **Arguments:**
 
     - `raw`: the first bytes of the (uncompressed) file.
     - `pixel_size`: replaces the header's (Å).
+    - `single`: whether it may be one image.
 
-    **Returns:** the header; `spacing` is the edge of a pixel, three times.
+    **Returns:** the header; `spacing` is the edge of a pixel, three times, and `origin` that of one image.
 
     **Raises:** `InputError` where the header cannot be that of images with square pixels.
     """
     header, byte_order, notes, warnings = _opened(raw, *_IMAGES)
     stored_shape = _shape(header)
     sections, rows, columns = stored_shape
-    if 1 in (rows, columns) or sections == 1:
+    if 1 in (rows, columns) or (sections == 1 and not single):
         raise InputError(
             f"{columns} x {rows} x {sections} pixels are not several images",
             "give a stack of the images of all views",
@@ -171,7 +172,9 @@ def parse_stack_header(raw: bytes, pixel_size: float | None = None) -> MapHeader
     offset = _data_offset(header)
     packed = int(header["mode"]) == _FOUR_BITS
     whole = np.full(3, edge)
-    return MapHeader(dtype, stored_shape, to_zyx, offset, whole, np.zeros(3), notes, warnings, packed)
+    # Stacks of a tilt series have the origin of their views.
+    origin = _origin(header, (0, 1, 2), whole, notes, warnings) if single else np.zeros(3)
+    return MapHeader(dtype, stored_shape, to_zyx, offset, whole, origin, notes, warnings, packed)
 
 
 def _opened(raw: bytes, what: str, remedy: str) -> tuple[Any, ByteOrder, list[str], list[str]]:

@@ -47,13 +47,14 @@ def length_in_angstrom(value: float, unit: str) -> float | None:
     return None if factor is None or not np.isfinite(value) or value == 0 else abs(value) * factor
 
 
-def read_tiff(path: Path, admit: Admit = room_to_hold) -> Stack:
+def read_tiff(path: Path, admit: Admit = room_to_hold, single: bool = False) -> Stack:
     """Read the images of a TIFF file: a series of pages, or pages that are alike.
 
     **Arguments:**
 
     - `path`: the file.
     - `admit`: called with the number of pixels before any of them is read.
+    - `single`: whether it may be one image, which is then a stack of one.
 
     **Raises:** `InputError` if it is no such file.
     """
@@ -64,7 +65,7 @@ def read_tiff(path: Path, admit: Admit = room_to_hold) -> Stack:
     try:
         with tifffile.TiffFile(path) as file:
             admit(sum(int(np.prod(one.shape, dtype=object)) for one in file.series))
-            images = _images(file)
+            images = _images(file, single)
             return Stack(images, _square(file))
     except InputError:
         raise
@@ -75,7 +76,7 @@ def read_tiff(path: Path, admit: Admit = room_to_hold) -> Stack:
         raise InputError(f"the TIFF file cannot be read ({reason})", _REMEDY) from None
 
 
-def _images(file: Any) -> np.ndarray:
+def _images(file: Any, single: bool) -> np.ndarray:
     series = list(file.series)
     shapes = {(tuple(one.shape), str(one.dtype)) for one in series}
     if len(series) > 1:
@@ -86,6 +87,8 @@ def _images(file: Any) -> np.ndarray:
     axes, shape = series[0].axes, series[0].shape
     kept = [k for k in range(len(shape)) if shape[k] > 1]
     names = "".join(axes[k] for k in kept)
+    if single and names == "YX":
+        return np.asarray(series[0].asarray()).squeeze()[None]
     if len(names) != 3 or not names.endswith("YX") or names[0] == "S":
         what = "colours" if "S" in names else f"axes {', '.join(names)} of {shape}"
         raise InputError(f"it is no stack of images, but has {what}", _REMEDY)

@@ -9,6 +9,7 @@ from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
     from atomfit.results.build import BuildResult as BuildResult
+    from atomfit.results.columns import ColumnsResult as ColumnsResult
     from atomfit.results.compare import SeriesComparison as SeriesComparison
     from atomfit.results.series import PreparedSeries as PreparedSeries
     from atomfit.results.tilt import TiltResult as TiltResult
@@ -19,6 +20,7 @@ else:
             "build": ["BuildResult"],
             "tilt": ["TiltResult"],
             "series": ["PreparedSeries"],
+            "columns": ["ColumnsResult"],
             "compare": ["SeriesComparison"],
         },
     )

@@ -35,6 +35,12 @@ class SelectionLimits:
     - `classes_apart`: least distance of two classes in their standard deviation (Ashman, Bird & Zepf 1994).
     - `part_of_contrast`: least part of the contrast that atomic numbers let expect (of logarithms).
     - `fewest_in_class`: atoms for each class, at least.
+    - `column_rounds`: in which columns of an image come and go, at most.
+    - `noise_rounds`: in which columns and the noise of pixels settle, at most.
+    - `same_noise`: noise has settled if variances have changed by less than this part.
+    - `closest_columns`: of two columns nearer than this (in widths) one is none.
+    - `apart_from_columns`: what the residual shows nearer to a column than this (in widths) is its shape.
+    - `false_columns`: that noise may add to an image in a round.
     """
 
     lowest: float = 2.5
@@ -54,6 +60,12 @@ class SelectionLimits:
     classes_apart: float = 2.0
     part_of_contrast: float = 1 / 3
     fewest_in_class: int = 6
+    column_rounds: int = 8
+    noise_rounds: int = 4
+    same_noise: float = 0.05
+    closest_columns: float = 1.2
+    apart_from_columns: float = 1.6
+    false_columns: float = 0.5
 
 
 LIMITS = SelectionLimits()

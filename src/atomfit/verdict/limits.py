@@ -72,6 +72,10 @@ class VerdictLimits:
     - `together`, `errors`: neighbours share this part of their displacements, and so many standard
         uncertainties, if atoms moved.
     - `one_factor`: below this probability chi-squares do not scatter as one wrong factor would have it.
+    - `excess_doubtful`: variance that a fit to an image leaves at the size of a column, in that of pixels
+        that err independently.
+    - `closest_projected`, `farthest_projected`: between which the median distance of columns lies, in the
+        bulk's distance of atoms.
     """
 
     bonds_doubtful: tuple[float, float] = (0.955, 1.045)
@@ -127,6 +131,9 @@ class VerdictLimits:
     together: float = 0.2
     errors: float = 4.0
     one_factor: float = 1e-3
+    excess_doubtful: float = 2.0
+    closest_projected: float = 0.4
+    farthest_projected: float = 1.6
 
 
 LIMITS = VerdictLimits()

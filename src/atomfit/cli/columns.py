@@ -1,0 +1,107 @@
+"""The command `atomfit columns`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atomfit.cli.fields import takes
+from atomfit.cli.terminal import (
+    Overwrite,
+    Quiet,
+    Resume,
+    Strict,
+    end_with,
+    refusals,
+    say,
+    show_log,
+    spinner,
+    to_go_on,
+)
+from atomfit.optimisation.ended import Ended
+from atomfit.options.columns import ColumnOptions
+from atomfit.support import process
+
+EXAMPLES = """
+atomfit columns particle.mrc -e Pt
+atomfit columns particle.dm4 -e Pt -e Ir -o particle
+atomfit columns movie.tif --frame mean --pixel-size 0.12
+"""
+
+
+@takes(options=ColumnOptions)
+def run(
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="MRC, TIFF, PNG, .npy, or a microscope's file.")
+    ],
+    options: ColumnOptions,
+    element: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--element",
+            "-e",
+            metavar="SYMBOL",
+            help="Chemical symbol of the atoms (repeatable), if it is known.",
+            rich_help_panel="Files",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Output directory.  [default: IMAGE_columns]",
+            rich_help_panel="Files",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+    strict: Strict = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the atomic columns of an image and refine them jointly.
+
+    Writes columns.csv, rejected.csv, columns.xyz, columns_atomap.csv, columns_statstem.csv, model.mrc,
+    residual.mrc, background.mrc, columns.svg (open it in a browser), particle.json, summary.json and
+    run.json into DIR. A job that is interrupted leaves DIR.checkpoint; --resume goes on from it.
+    """
+    from atomfit.io.manifest import COLUMNS
+    from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
+
+    directory = out if out is not None else Path(f"{image.stem or 'image'}_columns")
+    checkpoint = checkpoint_beside(directory)
+    with refusals(checkpoint), claimed(directory, overwrite or resume, COLUMNS, (image,)):
+        process.one_thread_for_small_matrices()
+        if resume:
+            require_checkpoint(checkpoint)
+        show_log(quiet)
+        from atomfit.io.images import read_image
+        from atomfit.structure.elements import elements_of
+
+        elements_of(element or "Pt", None)
+        read = read_image(image, options.pixel_size, options.frame)
+        from atomfit.support import compiled
+        from atomfit.workflows import columns as pipeline
+
+        pipeline.room_to_fit(read.image.grid.size)
+        compiled.keep_in(process.programs_directory())
+        with spinner(quiet, "looking for columns ...") as tell:
+            result = pipeline.columns(
+                read,
+                tuple(element or ()),
+                options,
+                progress=lambda iteration, value: tell(
+                    f"joint fit: iteration {iteration}, misfit {value:.6g} (Ctrl-C keeps the best so far)"
+                ),
+                checkpoint=checkpoint,
+                resume=resume,
+            )
+        result.write(directory, overwrite or resume)
+    say(f"{len(result)} columns: {directory / 'columns.csv'}")
+    say(f"picture: {directory / 'columns.svg'}")
+    if checkpoint.exists():
+        say(f"the fit has not ended; {to_go_on()}", err=True)
+    if result.reason == Ended.INTERRUPTED:
+        raise typer.Exit(130)
+    end_with(result.verdict, strict)

@@ -1,0 +1,124 @@
+"""First columns of an image: what stands out from its noise, with the noise found from the image.
+
+What neighbouring pixels differ by beyond a slope is noise, since columns are wider than a pixel; how it
+grows with brightness is measured as in the residual of a fit (`image_brightness`). Candidates are maxima
+of the filtered image (`column_filter`), by a filter somewhat narrower than a column: columns that overlap
+come apart, and what noise has added or the filter has missed is for the fit and its residual to tell.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.ndimage import convolve1d
+
+from atomfit.detection.column_filter import BlobFilter, maxima, noise_of_blobs, roundness
+from atomfit.detection.column_scale import ColumnScale
+from atomfit.detection.image_brightness import BrightnessLaw, brightness_law
+from atomfit.detection.limits import LIMITS
+from atomfit.structure.grid import DensityMap
+
+#: Width over which brightness is averaged (Å; pixels at least), and pixels that noise is measured with.
+_BRIGHTNESS, _LEAST, _PIXELS = 0.3, 1.5, 200_000
+#: Part of a column's width that the filter has.
+_NARROWER = 0.75
+#: Candidates are no fainter than this part of a typical one where noise is not what pixels say.
+_FAINT = 1 / 12
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What may be columns.
+
+    **Fields:**
+
+    - `positions`: in the image's frame (Å).
+    - `amplitudes`: integrals of lone Gaussians with such responses (image units x Å²).
+    - `scores`: their responses, in deviations of noise.
+    """
+
+    positions: Float[np.ndarray, "n 2"]
+    amplitudes: Float[np.ndarray, " n"]
+    scores: Float[np.ndarray, " n"]
+
+
+def noise_variance(
+    image: Float[np.ndarray, "rows columns"], pixel: float
+) -> Float[np.ndarray, "rows columns"]:
+    """Variance of each pixel's noise, as the image itself tells of it.
+
+    Where hardly anything is expected, a single count is no sign of a column: variances are those of a few
+    counts within the reach of one at least.
+
+    **Arguments:**
+
+    - `image`: any unit.
+    - `pixel`: edge of a pixel (Å).
+    """
+    rough = np.asarray(image, np.float64)
+    for axis in range(2):
+        rough = convolve1d(rough, [1, -2, 1], axis=axis, mode="mirror")
+    # The weights' squares add up to 36 (Immerkær 1996).
+    rough /= 6
+    smooth = BlobFilter(image, pixel).smooth(max(_BRIGHTNESS, _LEAST * pixel))
+    stride = max(int(np.sqrt(image.size / _PIXELS)), 1)
+    some = (slice(None, None, stride),) * 2
+    dark = float(np.quantile(smooth[some], 0.01))
+    law = brightness_law(smooth[some].ravel(), rough[some].ravel(), dark)
+    mean = float(np.mean(rough**2))
+    # An image without any noise has that of its digits.
+    least = max(LIMITS.least_variance * mean, (1e-4 * float(np.ptp(image))) ** 2)
+    return np.maximum(law(smooth), max(least, least_of_counts(law, pixel)))
+
+
+def least_of_counts(law: BrightnessLaw, pixel: float) -> float:
+    """Variance of pixels (Å) that see a few counts within the reach of a column; zero of no counts."""
+    pixels = 4 * np.pi * (2 * LIMITS.narrowest_column / pixel) ** 2
+    return LIMITS.least_counts * law.gain**2 / pixels
+
+
+def find_candidates(
+    image: DensityMap,
+    scale: ColumnScale,
+    variance: Float[np.ndarray, "rows columns"],
+) -> Candidates:
+    """Maxima of the filtered image above its noise.
+
+    Noise whose pixels err together is larger than these tell; then maxima must be as much higher, but never
+    so high that what is a twelfth as high as a typical one is missed.
+
+    **Arguments:**
+
+    - `image`: columns bright.
+    - `scale`: what columns look like.
+    - `variance`: of the pixels' noise.
+    """
+    pixel = float(image.grid.spacing[0])
+    width = max(_NARROWER * scale.width, 0.8 * pixel)
+    filtered = BlobFilter(image.values, pixel)
+    response = filtered.blobs(width)
+    score = response / (noise_of_blobs(width, pixel) * np.sqrt(local_variance(variance, width, pixel)))
+    places, scores = maxima(score, LIMITS.column_score, 0.7 * width / pixel)
+    louder = 1.4826 * float(np.median(np.abs(score)))
+    if len(scores):
+        louder = min(louder, float(np.quantile(scores, 0.8)) * _FAINT / LIMITS.column_score)
+    which = roundness(filtered.smooth(width), places, width / pixel) > LIMITS.roundness
+    which &= scores > LIMITS.column_score * max(louder, 1.0)
+    places, scores = places[which], scores[which]
+    at = tuple(np.clip(np.rint(places).astype(int), 0, np.array(image.grid.shape) - 1).T)
+    return Candidates(
+        image.grid.positions_of(places), response[at] * integral_of_response(scale.width, width), scores
+    )
+
+
+def local_variance(
+    variance: Float[np.ndarray, "rows columns"], width: float, pixel: float
+) -> Float[np.ndarray, "rows columns"]:
+    """Mean variance of the pixels that a filter of a width (Å) looks at."""
+    found = BlobFilter(variance, pixel).smooth(width)
+    return np.maximum(found, float(variance.min()))
+
+
+def integral_of_response(width: float, filter_width: float) -> float:
+    """Integral of a lone Gaussian of a width (Å) over its response to a filter of another (Å²)."""
+    return float(np.pi * (width**2 + filter_width**2) ** 2 / filter_width**2)

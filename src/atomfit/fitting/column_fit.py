@@ -1,0 +1,255 @@
+"""All columns of an image fitted together: where they are, how much they scatter, how wide they are.
+
+An image is an observation of two dimensions (`observation.map`), its columns are Gaussians over a smooth
+background, and the fit is that of any problem (`inference`). Two things make it quick for images that are
+looked at again and again while columns come and go. Numbers of columns are rounded up by columns without
+intensity that stay where they are, and the region and its windows keep their sizes, so that rounds share
+compiled code. And pixels have known variances (they follow from brightness, `noise.brightness`), which the
+rounds around this fit settle.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float
+
+from atomfit.inference.fit import refine
+from atomfit.inference.parameters import Parameters, fixed_where, tied, with_wrapped
+from atomfit.inference.problem import Objective, Problem
+from atomfit.observation.column_image import ColumnImage
+from atomfit.observation.spline import SplineBackground
+from atomfit.optimisation.ended import Ended
+from atomfit.rendering import bucket
+from atomfit.structure.atoms import AnisotropicDisplacements, Atoms, IsotropicDisplacements
+from atomfit.structure.canvas import Leaf
+from atomfit.structure.grid import DensityMap, Grid
+
+#: Whether columns share one width, have one each, or a matrix each.
+Widths = Literal["shared", "own", "elliptical"]
+#: Units of the free numbers are such that a typical column's place has this signal-to-noise ratio.
+_STRENGTH = 5.0
+#: Splines of which the pixels tell less than this part of what they tell of a typical one stay as they are.
+_SEEN = 0.05
+#: A fit ends when it promises to lower chi-square by less than this for each column.
+_TOLERANCE = 2e-3
+#: Columns fainter than this part of the median take steps as if they were that bright.
+_FAINT = 0.1
+#: How far from a column pixels count, in widths of a typical one.
+REACH = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class FittedColumns:
+    """Columns of an image and what lies beneath them.
+
+    **Fields:**
+
+    - `columns`: Gaussians of two dimensions; amplitudes are integrals (image units x Å²).
+    - `background`: in image units; of the region that was fitted.
+    - `variance`: of each pixel's noise.
+    - `counted`: pixels that counted.
+    - `widths`: what was free of them.
+    - `reason`: how the fit has ended.
+    - `iterations`: how many it took.
+    - `reach`: how far windows reached from their columns (Å).
+    """
+
+    columns: Atoms
+    background: SplineBackground
+    variance: Float[np.ndarray, "rows columns"]
+    counted: Bool[np.ndarray, "rows columns"]
+    widths: Widths
+    reason: Ended = Ended.CONVERGED
+    iterations: int = 0
+    reach: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @property
+    def spreads(self) -> Float[np.ndarray, "n 2 2"]:
+        """Variance matrices (Å²)."""
+        return np.asarray(self.columns.matrices(), np.float64)
+
+    @property
+    def width(self) -> float:
+        """Standard deviation of a typical column (Å)."""
+        return typical_width(self.spreads)
+
+
+def typical_width(spreads: Float[np.ndarray, "n 2 2"]) -> float:
+    """Standard deviation of a typical column (Å) of such variance matrices; NaN of none."""
+    if not len(spreads):
+        return float("nan")
+    return float(np.sqrt(np.median(np.linalg.det(spreads)) ** 0.5))
+
+
+def peaks(columns: Atoms) -> Float[np.ndarray, " n"]:
+    """Heights of columns in the image (image units)."""
+    return columns.amplitudes / (
+        2 * np.pi * np.sqrt(np.linalg.det(np.asarray(columns.matrices(), np.float64)))
+    )
+
+
+def columns_of(
+    positions: Float[np.ndarray, "n 2"], amplitudes: Float[np.ndarray, " n"], width: float
+) -> Atoms:
+    """Columns of one width (Å)."""
+    n = len(positions)
+    spreads = IsotropicDisplacements.from_variances(np.full(n, width**2))
+    places, integrals = np.asarray(positions, np.float64), np.asarray(amplitudes, np.float64)
+    return Atoms(places, displacements=spreads, amplitudes=integrals, numbers=np.zeros(n, int))
+
+
+def fit_columns(
+    image: DensityMap,
+    start: FittedColumns,
+    max_iterations: int = 60,
+    progress: Callable[[int, float], None] = lambda iteration, value: None,
+) -> FittedColumns:
+    """Refine all columns of an image and its background together.
+
+    **Arguments:**
+
+    - `image`: the region that is fitted.
+    - `start`: columns, background and the pixels' variances.
+    - `max_iterations`: the most iterations.
+    - `progress`: called with the iterations done and the objective.
+    """
+    n = len(start)
+    if not n:
+        return start
+    padded, spare = _padded(start.columns, start.widths)
+    observed = ColumnImage.of(
+        replace(image, counted=start.counted), start.variance, start.background, start.reach
+    )
+    objective = _objective(Problem(_freed(padded, spare, start.widths), (observed,)), padded, spare)
+    fit = refine(objective, tolerance=_TOLERANCE, max_iterations=max_iterations, progress=progress)
+    found: Any = fit.structure
+    seen_by: Any = fit.observations[0]
+    return replace(
+        start,
+        columns=found[:n],
+        background=fit.nuisances[0],
+        reason=fit.reason,
+        iterations=len(fit.history),
+        reach=seen_by.reach,
+    )
+
+
+def drawn(grid: Grid, columns: Atoms) -> Float[np.ndarray, "rows columns"]:
+    """Columns without their background on a grid, on the host.
+
+    **Arguments:**
+
+    - `grid`: of two dimensions.
+    - `columns`: round or elliptic.
+    """
+    image = np.zeros(grid.shape)
+    for place, values in windows_of(grid, columns):
+        image[place] += values
+    return image
+
+
+def windows_of(grid: Grid, columns: Atoms, reach: float = 5.0) -> Any:
+    """Each column's pixels, as slices of an image and the values there."""
+    spreads = np.asarray(columns.matrices(), np.float64)
+    inverses, norms = np.linalg.inv(spreads), 2 * np.pi * np.sqrt(np.linalg.det(spreads))
+    middles = grid.indices_of(np.asarray(columns.positions))
+    far = reach * np.sqrt(np.diagonal(spreads, axis1=1, axis2=2)[:, ::-1]) / grid.spacing[::-1]
+    low = np.clip(np.floor(middles - far).astype(int), 0, np.array(grid.shape))
+    high = np.clip(np.ceil(middles + far).astype(int) + 1, 0, np.array(grid.shape))
+    for i, (first, last) in enumerate(zip(low, high, strict=True)):
+        y = grid.origin[1] + grid.spacing[1] * np.arange(first[0], last[0]) - columns.positions[i, 1]
+        x = grid.origin[0] + grid.spacing[0] * np.arange(first[1], last[1]) - columns.positions[i, 0]
+        a, b, c = inverses[i, 0, 0], inverses[i, 0, 1], inverses[i, 1, 1]
+        square = a * x[None] ** 2 + 2 * b * x[None] * y[:, None] + c * y[:, None] ** 2
+        yield (
+            (slice(first[0], last[0]), slice(first[1], last[1])),
+            (columns.amplitudes[i] / norms[i] * np.exp(-0.5 * square)),
+        )
+
+
+def _padded(columns: Atoms, widths: Widths) -> tuple[Atoms, Bool[np.ndarray, " m"]]:
+    """Columns and others without intensity, so that numbers of columns share compiled code."""
+    n = len(columns)
+    which = np.minimum(np.arange(bucket(n)), n - 1)
+    spare = np.arange(len(which)) >= n
+    padded = columns[which]
+    matrices = np.asarray(padded.matrices(), np.float64)
+    round_ = np.sqrt(np.linalg.det(matrices))
+    spreads: Any = (
+        AnisotropicDisplacements.from_matrices(matrices)
+        if widths == "elliptical"
+        else IsotropicDisplacements.from_variances(round_)
+    )
+    bright = np.where(spare, 0.0, padded.amplitudes)
+    return Atoms(padded.positions, displacements=spreads, amplitudes=bright, numbers=padded.numbers), spare
+
+
+def _freed(columns: Atoms, spare: Bool[np.ndarray, " m"], widths: Widths) -> Atoms:
+    """Columns as a problem has them: what is no column stays as it is, and so do widths of those."""
+    held = partial(fixed_where, fixed=spare)
+    found = with_wrapped(columns, lambda a: (a.positions, a.amplitudes), held)
+    if widths == "shared":
+        members = np.zeros(len(columns), int)
+        return with_wrapped(found, _log_widths, lambda x: tied(x, members))
+    found = with_wrapped(found, _log_widths, held)
+    return with_wrapped(found, _shears, held) if widths == "elliptical" else found
+
+
+def _log_widths(columns: Any) -> Any:
+    return columns.displacements.log_widths
+
+
+def _shears(columns: Any) -> Any:
+    return columns.displacements.shears
+
+
+def _objective(problem: Problem, columns: Atoms, spare: Bool[np.ndarray, " m"]) -> Objective:
+    """With steps in closed form: what the image tells of each number of a lone column by itself."""
+    observed: Any = problem.observations[0].planned(columns, problem.observations[0].nuisance)
+    free = Parameters.of(problem.structure, (observed.nuisance,)).steps
+    area = float(np.prod(observed.spacing))
+    widths = np.linalg.det(np.asarray(columns.matrices(), np.float64)) ** 0.25
+    bright = np.abs(columns.amplitudes)
+    bright = np.maximum(bright, _FAINT * np.median(bright[~spare]))
+    told = np.asarray(observed.weights).T / (4 * np.pi * widths**2 * area)
+    of_width = told[2:5].mean(axis=0) * 2 * bright**2
+    information = {
+        "positions": told[:2].mean(axis=0) * bright**2 / (2 * widths**2),
+        "amplitudes": told[5],
+        "log_widths": of_width,
+        "shears": of_width / 2,
+    }
+    unit = float(np.median((information["positions"] * 2 * widths**2)[~spare])) / _STRENGTH**2
+    steps: dict[str, Leaf] = {}
+    for name, ones in free.items():
+        if name.startswith("[1]"):
+            each = np.diagonal(observed.corner).reshape(ones.shape)
+            each = np.where(each > _SEEN * np.median(each[each > 0]), each, 0.0)
+        else:
+            each = next(x for part, x in information.items() if part in name)
+            each = np.where(spare, 0.0, each)
+            if len(ones) != len(each):
+                each = np.array([each.sum()])
+            each = np.broadcast_to(each.reshape(-1, *[1] * (ones.ndim - 1)), ones.shape)
+        steps[name] = np.sqrt(np.divide(unit, each, out=np.zeros(ones.shape), where=each > 0)).astype(
+            np.float32
+        )
+    objective = problem.objective(steps)
+    return replace(objective, observations=(observed,), unit=np.asarray(unit, np.float32))
+
+
+def without(fitted: FittedColumns, which: Bool[np.ndarray, " n"]) -> FittedColumns:
+    """The same without some columns."""
+    return replace(fitted, columns=fitted.columns[~which])
+
+
+def joined(first: Atoms, second: Atoms) -> Atoms:
+    """Columns of two lists in one; both must have widths of the same kind."""
+    return jax.tree.map(lambda a, b: np.concatenate([a, b]), first, second)

@@ -1,0 +1,76 @@
+"""A background of an image that follows a support: cubic splines on a coarse net of knots.
+
+A carbon film, an oxide or the body of a particle that lies a little out of focus changes over more than the
+width of a column. Knots that are two or three columns apart follow such changes and cannot follow a column.
+The density is a sum of products of B-splines along rows and along columns (de Boor 1978), so that it costs
+two small matrix products, and it is linear in its numbers as all backgrounds are.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.observation.background import AbstractBackground
+from atomfit.structure.atoms import Leaf, namespace
+from atomfit.structure.grid import Grid
+
+
+class SplineBackground(AbstractBackground):
+    """A smooth background of an image.
+
+    **Fields:**
+
+    - `heights`: of the splines, in image units; rows along y, columns along x.
+    - `step`: from knot to knot along x and y (Å).
+    """
+
+    heights: Float[Leaf, "b a"]
+    step: tuple[float, float] = eqx.field(static=True)
+
+    @classmethod
+    def over(cls, grid: Grid, step: float, level: float = 0.0) -> "SplineBackground":
+        """The same level everywhere, with knots about a step (Å) apart, over a grid of two dimensions."""
+        extent = grid.extent
+        pieces = np.maximum(np.rint(extent / step).astype(int), 1)
+        heights = np.full((pieces[1] + 3, pieces[0] + 3), level)
+        return cls(heights, (float(extent[0] / pieces[0]), float(extent[1] / pieces[1])))
+
+    def at(self, *coordinates: Float[Leaf, "..."]) -> Float[Leaf, "..."]:
+        """Density on a mesh.
+
+        **Arguments:**
+
+        - `coordinates`: x and y from the middle of the fitted region (Å), each along its own axis.
+        """
+        across, down = (self._weights(x.reshape(-1), k) for k, x in enumerate(coordinates))
+        return down @ self.heights @ across.T
+
+    def weights_along(
+        self, grid: Grid
+    ) -> tuple[Float[np.ndarray, "columns a"], Float[np.ndarray, "rows b"]]:
+        """Each spline along the rows and along the columns of the region that was fitted."""
+        axes = [grid.spacing[k] * (np.arange(n) - 0.5 * (n - 1)) for k, n in enumerate(grid.shape[::-1])]
+        across, down = (np.asarray(self._weights(x, k)) for k, x in enumerate(axes))
+        return across, down
+
+    def information(
+        self, grid: Grid, precision: Float[np.ndarray, "rows columns"]
+    ) -> Float[np.ndarray, "b b"]:
+        """What pixels of a precision tell of its numbers, if nothing else is unknown."""
+        across, down = self.weights_along(grid)
+        (n, a), (m, b) = across.shape, down.shape
+        # Sums along rows first: products of splines along one axis, times weights.
+        pairs = (across[:, :, None] * across[:, None, :]).reshape(n, -1)
+        sums = (precision @ pairs).reshape(m, a, a)
+        both = np.einsum("mi,mj,mkl->ikjl", down, down, sums, optimize=True)
+        return both.reshape(a * b, a * b)
+
+    def _weights(self, x: Float[Leaf, " n"], axis: int) -> Float[Leaf, "n k"]:
+        count = self.heights.shape[1 - axis]
+        xp: Any = namespace(x) if not isinstance(x, np.ndarray) else np
+        places = x[:, None] / self.step[axis] + 0.5 * (count - 1) - np.arange(count, dtype=np.float32)
+        away = xp.abs(places)
+        near, far = xp.maximum(1.0 - away, 0.0), xp.maximum(2.0 - away, 0.0)
+        return (far**3 - 4 * near**3) / 6

@@ -1,0 +1,73 @@
+"""What a user may choose about the columns of an image, with the defaults. Imports nothing heavy."""
+
+from dataclasses import dataclass
+from typing import Literal, no_type_check
+
+from atomfit.options.declared import Need, check, option
+from atomfit.support.errors import InputError
+
+ColumnWidths = Literal["shared", "own", "elliptical"]
+ColumnContrast = Literal["auto", "bright", "dark"]
+FrameRule = Literal["mean"]
+
+PIXEL_SIZE = Need("pixel size", "its edge in Å, as 0.1", 1e-6, 1e3)
+
+
+@no_type_check
+@dataclass(frozen=True)
+class ColumnOptions:
+    """Options of `columns`.
+
+    **Fields:**
+
+    - `pixel_size`: replaces the file's (Å).
+    - `frame`: which image of a stack, counted from 0, or the "mean" of all.
+    - `contrast`: whether columns are "bright" or "dark"; "auto" finds it out.
+    - `widths`: all columns have one width ("shared"), each its "own", or each a matrix ("elliptical").
+    - `fdr`: part of the columns that may be false.
+    - `background`: from knot to knot of the smooth background (Å); found from the image if not given.
+    - `max_iterations`: the most iterations of a joint fit.
+    - `insist`: go on, with warnings, where an image is wrong as a rule.
+    """
+
+    pixel_size: float | None = option(
+        None, "Image", "Replaces the file's.", metavar="ANGSTROM", need=PIXEL_SIZE
+    )
+    frame: int | FrameRule | None = option(
+        None,
+        "Image",
+        "Which image of a stack: its number, from 0, or mean.",
+        metavar="N",
+        need=Need("frame", "a number from 0, or mean", 0, 1_000_000),
+    )
+    contrast: ColumnContrast = option("auto", "Image", "Whether columns are bright or dark.")
+    widths: ColumnWidths = option(
+        "shared", "Model", "One width for all columns, one each, or a matrix each."
+    )
+    background: float | None = option(
+        None,
+        "Model",
+        "From knot to knot of the smooth background; by default found from the image.",
+        metavar="ANGSTROM",
+        need=Need("step of the background", "it in Å, as 8", 2, 1000),
+    )
+    fdr: float = option(
+        0.01,
+        "Selection",
+        "Part of the columns that may be false.",
+        metavar="RATE",
+        need=Need("rate of false discoveries", "a part of the columns, as 0.01", 1e-9, 0.5),
+    )
+    max_iterations: int = option(
+        60,
+        "Computation",
+        "Of each joint fit.",
+        metavar="N",
+        need=Need("number of iterations", "1 or more", 1, 1_000_000),
+    )
+    insist: bool = option(False, "Image", "Go on, with warnings, where the image is wrong as a rule.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if isinstance(self.frame, bool):
+            raise InputError("a frame has a number", "give it, from 0, or mean", "--frame")

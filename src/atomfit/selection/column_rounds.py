@@ -1,0 +1,294 @@
+"""Which columns are there: fitted, judged by what the fit leaves, and fitted again until nothing changes.
+
+A round fits all columns together, measures how pixels err, adds what the residual still shows and takes
+away what noise would have given. Both have one scale: the height of a column in standard deviations of what
+noise makes there (`column_noise`), and the number of maxima so high that noise has in the area that was
+looked at (`inference.selection`). A column is kept if the rate of false ones among those as good is small
+enough.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
+
+from atomfit.detection.column_candidates import (
+    find_candidates,
+    integral_of_response,
+    least_of_counts,
+    local_variance,
+    noise_variance,
+)
+from atomfit.detection.column_filter import (
+    BlobFilter,
+    maxima,
+    noise_of_blobs,
+    roughness_of_blobs,
+    roundness,
+)
+from atomfit.detection.column_scale import ColumnScale
+from atomfit.detection.image_brightness import BrightnessLaw, brightness_law
+from atomfit.detection.limits import LIMITS as DETECTION
+from atomfit.fitting.column_fit import (
+    REACH,
+    FittedColumns,
+    Widths,
+    columns_of,
+    drawn,
+    fit_columns,
+    joined,
+    peaks,
+    without,
+)
+from atomfit.fitting.column_information import ColumnInformation, ColumnUncertainty, measure_columns
+from atomfit.inference.selection import LEAST, maxima_of_noise
+from atomfit.observation.spline import SplineBackground
+from atomfit.selection.column_noise import Excess, measure_excess
+from atomfit.selection.limits import LIMITS
+from atomfit.structure.atoms import Atoms
+from atomfit.structure.grid import DensityMap
+from atomfit.structure.region import region_mask
+
+#: Pixels within this of what may be a column count (Å), or within a column's reach.
+_NEAR = 2.0
+_NOWHERE = np.full((1, 2), -1e9)
+
+log = logging.getLogger("atomfit")
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnRounds:
+    """Columns that are there, and how that was found.
+
+    **Fields:**
+
+    - `fitted`: the columns.
+    - `model`: what the fit predicts on the region.
+    - `uncertainty`: standard uncertainties.
+    - `excess`: by how much these are larger than those of pixels that err independently.
+    - `law`: how the variance of pixels grows with brightness.
+    - `scores`: height of each column in standard deviations of what noise makes where it is.
+    - `false`: how many as good as each, or better, noise alone would give.
+    - `rejected`, `rejected_scores`: columns that were taken away, and their scores then.
+    - `rounds`: how many there were.
+    - `settled`: whether nothing changed in the last one.
+    """
+
+    fitted: FittedColumns
+    model: Float[np.ndarray, "rows columns"]
+    uncertainty: ColumnUncertainty
+    excess: Excess
+    law: BrightnessLaw
+    scores: Float[np.ndarray, " n"]
+    false: Float[np.ndarray, " n"]
+    rejected: Float[np.ndarray, "m 2"]
+    rejected_scores: Float[np.ndarray, " m"]
+    rounds: int
+    settled: bool
+
+
+def select_columns(
+    image: DensityMap,
+    scale: ColumnScale,
+    step: float,
+    fdr: float = 0.01,
+    widths: Widths = "shared",
+    max_iterations: int = 60,
+    progress: Progress = lambda iteration, value: None,
+) -> ColumnRounds:
+    """Find the columns of an image and refine them jointly.
+
+    **Arguments:**
+
+    - `image`: the region that is fitted, columns bright.
+    - `scale`: what they look like.
+    - `step`: from knot to knot of the background (Å).
+    - `fdr`: rate of false columns among those kept.
+    - `widths`: what is free of them, in the end; while columns are selected they share one.
+    - `max_iterations`: the most iterations of a fit.
+    - `progress`: called with the iterations done and the objective of each fit.
+    """
+    state = _start(image, scale, step)
+    gone: list[tuple[np.ndarray, np.ndarray]] = []
+    for number in range(1, LIMITS.column_rounds + 1):
+        if not len(state):
+            break
+        last = judge(image, state, max_iterations, progress)
+        state = last.fitted
+        weak = _weak(state, last.scores, last.false, fdr)
+        added = _lacking(image, last, fdr)
+        if gone:
+            # What has gone once, though the residual had asked for it, has had its trial.
+            tried = cKDTree(np.concatenate([place for place, _ in gone[1:]] or [_NOWHERE]))
+            added = added[tried.query(added.positions)[0] >= state.width]
+        log.info(
+            "round %d: %d columns, %.2f Å wide; %d go and %d come",
+            number,
+            len(state),
+            state.width,
+            int(weak.sum()),
+            len(added),
+        )
+        settled = not weak.any() and not len(added)
+        if settled:
+            break
+        gone.append((np.asarray(state.columns.positions)[weak], last.scores[weak]))
+        state = replace(state, columns=joined(without(state, weak).columns, added))
+    if not len(state):
+        return _none(state, gone)
+    if widths != "shared" or not settled:
+        last = judge(image, replace(state, widths=widths), max_iterations, progress)
+        weak = _weak(last.fitted, last.scores, last.false, fdr)
+        if not settled and weak.any():
+            # Nothing comes any more, and what does not hold goes.
+            gone.append((np.asarray(last.fitted.columns.positions)[weak], last.scores[weak]))
+            if weak.all():
+                return _none(without(last.fitted, weak), gone)
+            last = judge(image, without(last.fitted, weak), max_iterations, progress)
+    places, scores = _joined(gone)
+    return replace(last, rejected=places, rejected_scores=scores, rounds=number, settled=settled)
+
+
+def judge(image: DensityMap, state: FittedColumns, max_iterations: int, progress: Progress) -> ColumnRounds:
+    """Columns refined, with what is known of them and of noise.
+
+    **Arguments:**
+
+    - `image`: the region that is fitted.
+    - `state`: columns to start from, one at least.
+    - `max_iterations`, `progress`: of each fit.
+    """
+    state, model, law = _refined(image, state, max_iterations, progress)
+    information = ColumnInformation.of(state, image.grid)
+    excess = measure_excess(image, state, information, model, state.width)
+    bright = model[tuple(image.grid.nearest_voxels(np.asarray(state.columns.positions)).T)]
+    known = measure_columns(state, information, excess.at(bright))
+    # Whether a column is there is asked of an image without it.
+    beneath = excess.at(bright - peaks(state.columns))
+    scores = known.heights * np.sqrt(excess.at(bright) / beneath)
+    area = image.grid.size * image.grid.voxel_volume
+    false = maxima_of_noise(scores, 2, area * roughness_of_blobs(state.width))
+    none = np.zeros(0)
+    return ColumnRounds(state, model, known, excess, law, scores, false, np.zeros((0, 2)), none, 1, True)
+
+
+def _none(state: FittedColumns, gone: list[tuple[np.ndarray, np.ndarray]]) -> ColumnRounds:
+    """There is no column."""
+    places, scores = _joined(gone)
+    nothing, zero = np.zeros(0), np.zeros(1)
+    known = ColumnUncertainty(np.zeros((0, 2, 2)), nothing, nothing, nothing)
+    law = BrightnessLaw(float(np.mean(state.variance)), 0.0)
+    excess = Excess(zero, np.ones(1))
+    return ColumnRounds(
+        state,
+        np.zeros_like(state.variance),
+        known,
+        excess,
+        law,
+        nothing,
+        nothing,
+        places,
+        scores,
+        len(gone),
+        True,
+    )
+
+
+def _joined(gone: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    places = np.concatenate([np.zeros((0, 2)), *(place for place, _ in gone)])
+    return places, np.concatenate([np.zeros(0), *(scores for _, scores in gone)])
+
+
+def _start(image: DensityMap, scale: ColumnScale, step: float) -> FittedColumns:
+    variance = noise_variance(image.values, float(image.grid.spacing[0]))
+    found = find_candidates(image, scale, variance)
+    level = float(np.quantile(image.values, 0.05))
+    start = columns_of(found.positions, found.amplitudes, scale.width)
+    return FittedColumns(
+        start,
+        SplineBackground.over(image.grid, step, level),
+        variance,
+        image.measured(_near(image, found.positions, max(REACH * scale.width, _NEAR))),
+        "shared",
+    )
+
+
+def _near(
+    image: DensityMap, positions: Float[np.ndarray, "n 2"], radius: float
+) -> Bool[np.ndarray, "rows columns"]:
+    return (
+        region_mask(image.grid, positions, radius) if len(positions) else np.zeros(image.grid.shape, bool)
+    )
+
+
+def _refined(
+    image: DensityMap, state: FittedColumns, max_iterations: int, progress: Progress
+) -> tuple[FittedColumns, Float[np.ndarray, "rows columns"], BrightnessLaw]:
+    """Columns, and how pixels err, each as the other leaves it; and what is predicted."""
+    for _ in range(LIMITS.noise_rounds):
+        state = fit_columns(image, state, max_iterations, progress)
+        model = drawn(image.grid, state.columns) + state.background.on(image.grid, image.grid)
+        law, variance = _variance(image, state, model)
+        before, state = state.variance, replace(state, variance=variance)
+        there = state.counted
+        if np.median(np.abs(np.log(state.variance[there] / before[there]))) < LIMITS.same_noise:
+            break
+    return state, model, law
+
+
+def _variance(
+    image: DensityMap, state: FittedColumns, model: Float[np.ndarray, "rows columns"]
+) -> tuple[BrightnessLaw, Float[np.ndarray, "rows columns"]]:
+    """Of each pixel's noise, by brightness."""
+    there = state.counted
+    left, dark = (image.values - model)[there], float(np.quantile(model[there], 0.01))
+    law = brightness_law(model[there], left, dark)
+    mean = float(np.mean(left**2))
+    least = max(DETECTION.least_variance * mean, (1e-4 * float(np.ptp(image.values))) ** 2)
+    least = max(least, least_of_counts(law, float(image.grid.spacing[0])))
+    return law, np.maximum(law(model), least)
+
+
+def _weak(
+    state: FittedColumns, scores: Float[np.ndarray, " n"], false: Float[np.ndarray, " n"], fdr: float
+) -> Bool[np.ndarray, " n"]:
+    """Columns that noise would have given, that shine through others, or that are none."""
+    order = np.argsort(-scores)
+    rate = false[order] / np.arange(1, len(order) + 1)
+    good = np.flatnonzero((rate <= fdr) & (scores[order] >= LEAST))
+    weak = np.ones(len(order), bool)
+    weak[order[: good[-1] + 1 if len(good) else 0]] = False
+    # Of two that are nearer than any two columns, the fainter one makes up for the other's shape.
+    near = cKDTree(state.columns.positions).query_pairs(
+        LIMITS.closest_columns * state.width, output_type="ndarray"
+    )
+    amplitudes = state.columns.amplitudes
+    weak[np.where(amplitudes[near[:, 0]] < amplitudes[near[:, 1]], near[:, 0], near[:, 1])] = True
+    return weak
+
+
+def _lacking(image: DensityMap, last: ColumnRounds, fdr: float) -> Atoms:
+    """Columns that the residual shows."""
+    state, model, excess = last.fitted, last.model, last.excess
+    pixel, width = float(image.grid.spacing[0]), state.width
+    left = BlobFilter(np.where(state.counted, image.values - model, 0.0), pixel)
+    noise = noise_of_blobs(width, pixel) * np.sqrt(local_variance(state.variance, width, pixel))
+    response = left.blobs(width)
+    score = response / (noise * np.sqrt(excess.at(model)))
+    places, scores = maxima(score, LEAST, width / pixel)
+    area = image.grid.size * image.grid.voxel_volume
+    false = maxima_of_noise(scores, 2, area * roughness_of_blobs(width))
+    good = false <= max(fdr * len(state), LIMITS.false_columns)
+    good &= roundness(left.smooth(width), places, width / pixel) > DETECTION.roundness
+    positions = image.grid.positions_of(places)
+    good &= state.counted[tuple(image.grid.nearest_voxels(positions).T)]
+    if len(state):
+        good &= cKDTree(state.columns.positions).query(positions)[0] > LIMITS.apart_from_columns * width
+    at = tuple(image.grid.nearest_voxels(positions[good]).T)
+    amplitudes = response[at] * integral_of_response(width, width)
+    return columns_of(positions[good], amplitudes, width)

@@ -1,0 +1,73 @@
+"""What is to be thought of the columns of an image: judged by what the fit left and by their distances."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.structure.elements import Element
+from atomfit.structure.neighbours import nearest_distances
+from atomfit.verdict.findings import Finding, Verdict
+from atomfit.verdict.limits import LIMITS
+
+
+def judge_columns(
+    positions: Float[np.ndarray, "n 2"],
+    width: float,
+    excess: Float[np.ndarray, " c"],
+    settled: bool,
+    elements: Sequence[Element],
+) -> Verdict:
+    """A verdict on columns.
+
+    **Arguments:**
+
+    - `positions`: of columns (Å).
+    - `width`: of a typical one (Å).
+    - `excess`: by which variances are larger than those of pixels that err independently.
+    - `settled`: whether the selection came to an end.
+    - `elements`: of the columns; none if they are not known.
+    """
+    if not len(positions):
+        none = Finding(
+            "no-columns",
+            "bad",
+            "no column found: nothing in the image stands out from its noise",
+            "look at the pixel size and at --contrast, or average frames (--frame mean)",
+        )
+        return Verdict.of([none], {})
+    apart = float(np.median(nearest_distances(positions))) if len(positions) > 1 else np.nan
+    noise = float(np.median(excess))
+    findings = []
+    if noise > LIMITS.excess_doubtful:
+        findings.append(
+            Finding(
+                "structured-residual",
+                "doubtful",
+                f"what is left varies {noise:.3g} times as much as pixels' own noise at the size of a "
+                "column: rows jitter, pixels err together, or columns are no Gaussians",
+                "error bars and scores are that much more cautious; look at residual.mrc",
+            )
+        )
+    if not settled:
+        findings.append(
+            Finding(
+                "not-settled",
+                "doubtful",
+                "columns still came and went when the selection was ended",
+                "look at the columns with the lowest scores, or give a smaller --fdr",
+            )
+        )
+    if elements and len(positions) > 3:
+        bulk = max(one.neighbour_distance for one in elements)
+        if not LIMITS.closest_projected < apart / bulk < LIMITS.farthest_projected:
+            findings.append(
+                Finding(
+                    "column-spacing",
+                    "doubtful",
+                    f"columns are {apart:.2f} Å apart (median); atoms of {elements[0].symbol} are "
+                    f"{bulk:.2f} Å apart in the bulk",
+                    "look at the pixel size, or whether these are columns of that element",
+                )
+            )
+    return Verdict.of(findings, {"spacing": apart, "width": width, "excess": noise})

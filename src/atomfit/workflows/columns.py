@@ -1,0 +1,187 @@
+"""The columns of an image, top to bottom: read -> scale -> joint fit <-> selection -> verdict -> (files).
+
+`columns` is what the command `atomfit columns` runs; it writes nothing. Its result holds every intermediate
+object, and `result.write(directory)` makes the files.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atomfit.detection.column_candidates import noise_variance
+from atomfit.detection.column_scale import ColumnScale, binned, find_scale
+from atomfit.files.image_columns import write_columns_results
+from atomfit.io.checkpoint import Checkpoint, Job
+from atomfit.io.images import ImageFile, image_of, read_image
+from atomfit.options.columns import ColumnOptions
+from atomfit.options.declared import options_from
+from atomfit.results.columns import ColumnsResult, Units
+from atomfit.selection.column_rounds import select_columns
+from atomfit.structure.elements import elements_of
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.support.arrays import AnyArray
+from atomfit.support.errors import InputError
+from atomfit.support.memory import require_memory
+from atomfit.support.numerics import own_numerics
+from atomfit.support.timing import Stopwatch
+from atomfit.verdict.of_columns import judge_columns
+
+log = logging.getLogger("atomfit")
+
+Source = str | Path | DensityMap | ImageFile | AnyArray
+Progress = Callable[[int, float], None]
+
+#: Bytes of memory per pixel that detection and the fit need at their peak, and at least.
+_BYTES_PER_PIXEL, _BYTES_AT_LEAST = 250, 400e6
+#: Pixels are put together where columns are more than this many of them wide.
+_FINE = 4.0
+#: From knot to knot of the background (Å), if it is not said.
+_BACKGROUND = 8.0
+
+
+def columns(
+    source: Source,
+    element: str | Sequence[str] = (),
+    options: ColumnOptions | None = None,
+    *,
+    progress: Progress = lambda iteration, value: None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    **changes: Any,
+) -> ColumnsResult:
+    """Find and jointly refine the atomic columns of an image.
+
+    **Arguments:**
+
+    - `source`: a file (MRC, TIFF, PNG, .npy, or what rosettasciio reads), an image that was read, a
+        `DensityMap` of two dimensions, or an array [row, column] together with `pixel_size`.
+    - `element`: chemical symbol, or several; none if it is not known.
+    - `options`: a `ColumnOptions`; `changes`, further keyword arguments, replace single fields of it.
+    - `progress`: called with the iterations done and the objective of each joint fit.
+    - `checkpoint`: a file that keeps what was found until the result is written.
+    - `resume`: go on from what an interrupted run left in it.
+
+    **Raises:** `InputError` if the image, an option or the checkpoint cannot be used.
+    """
+    options = options_from(ColumnOptions, options, changes, "columns")
+    elements = elements_of(element, None) if len(element) else ()
+    clock = Stopwatch({})
+    with clock("read"):
+        image = read(source, options)
+    kept = Checkpoint(checkpoint, lambda: _job(image, elements, options), resume)
+    with own_numerics(), kept.running():
+        return replace(_found(image, elements, options, clock, progress), checkpoint=kept)
+
+
+def read(source: Source, options: ColumnOptions) -> ImageFile:
+    """The image that is meant, if there is the memory for its fit.
+
+    **Arguments:** those of `columns`.
+
+    **Raises:** `InputError` if it is none.
+    """
+    if isinstance(source, ImageFile):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return read_image(source, options.pixel_size, options.frame, room_to_fit)
+    if not isinstance(source, DensityMap):
+        size = getattr(source, "size", None)
+        if isinstance(size, int):
+            room_to_fit(size)
+    try:
+        return image_of(source, options.pixel_size, options.frame)
+    except InputError as error:
+        raise error.at("image") from None
+
+
+def room_to_fit(pixels: int) -> None:
+    """**Raises:** `InputError` if there is no memory for a fit to so many pixels."""
+    require_memory(
+        _BYTES_AT_LEAST + _BYTES_PER_PIXEL * pixels, f"fitting {pixels} pixels", "cut out what matters"
+    )
+
+
+def _job(image: ImageFile, elements: Any, options: ColumnOptions) -> Job:
+    grid = image.image.grid
+    values = (image.image.values, np.array(grid.shape), grid.spacing, grid.origin)
+    return Job.of(
+        "columns",
+        [one.symbol for one in elements],
+        options,
+        {"image": values},
+        of_the_way=("max_iterations", "insist"),
+    )
+
+
+def _found(
+    source: ImageFile, elements: Any, options: ColumnOptions, clock: Stopwatch, progress: Progress
+) -> ColumnsResult:
+    for note in source.notes:
+        log.info(note)
+    with clock("detect"):
+        scale = _scale(source.image, options)
+        log.info(
+            "columns are %s and about %.2f Å wide (standard deviation)",
+            "bright" if scale.bright else "dark",
+            scale.width,
+        )
+        image, units = _to_fit(source.image, scale)
+    with clock("joint fit and selection"):
+        step = _BACKGROUND if options.background is None else options.background
+        selection = select_columns(
+            image, scale, step, options.fdr, options.widths, options.max_iterations, progress
+        )
+    fitted = selection.fitted
+    log.info("%d columns, %d places rejected", len(fitted), len(selection.rejected))
+    verdict = judge_columns(
+        np.asarray(fitted.columns.positions),
+        fitted.width,
+        selection.excess.factors,
+        selection.settled,
+        elements,
+    )
+    warnings = [*source.warnings, *verdict.warnings]
+    for warning in warnings:
+        log.warning(warning)
+    log.info(verdict.describe())
+    return ColumnsResult(
+        source,
+        elements,
+        options,
+        scale,
+        units,
+        image,
+        selection,
+        verdict,
+        tuple(warnings),
+        clock.seconds,
+        write_columns_results,
+    )
+
+
+def _scale(image: DensityMap, options: ColumnOptions) -> ColumnScale:
+    pixel = float(image.grid.spacing[0])
+    bright = None if options.contrast == "auto" else options.contrast == "bright"
+    return find_scale(image.values, pixel, noise_variance(image.values, pixel), bright)
+
+
+def _to_fit(image: DensityMap, scale: ColumnScale) -> tuple[DensityMap, Units]:
+    """Bright columns in units of about their height, on pixels that are not much finer than they need."""
+    times = max(int(scale.width / float(image.grid.spacing[0]) / _FINE), 1)
+    values, grid = image.values, image.grid
+    counted = image.counted
+    if times > 1:
+        values = binned(values, times)
+        middle = grid.origin + 0.5 * (times - 1) * grid.spacing
+        counted = None if counted is None else binned(counted.astype(np.float64), times) == 1
+        grid = Grid(values.shape, times * grid.spacing, middle)
+    level = float(np.median(values))
+    height = abs(float(np.quantile(values, 0.999 if scale.bright else 0.001)) - level)
+    sign = 1.0 if scale.bright else -1.0
+    units = Units(level, sign / (height or 1.0))
+    return DensityMap(((values - level) * units.scale).astype(np.float32), grid, counted), units

@@ -109,7 +109,7 @@ class VerdictLimits:
     width_bad: float = 0.6
     held_out_doubtful: float = 1.5
     held_out_bad: float = 3.0
-    held_out_errors: float = 4.0
+    held_out_errors: float = 3.0
     cut_doubtful: float = 0.03
     drift_doubtful: float = 0.5
     drift_bad: float = 0.2

@@ -121,6 +121,13 @@ def test_what_cannot_be_judged() -> None:
     (order,) = measure_order(x, find_domains(x), values, errors, "B2")
     assert order is not None
     assert not set(range(5)) & set(order.columns.tolist())
+    lonely = int(np.linalg.norm(x, axis=1).argmin())
+    values[(np.linalg.norm(x - x[lonely], axis=1) < 9) & (np.arange(len(x)) != lonely)] = np.nan
+    (order,) = measure_order(x, find_domains(x), values, errors, "B2")
+    assert order is not None
+    # Nothing is beside it: all states are as likely as they are alone.
+    p = order.probabilities[order.columns == lonely][0]
+    assert np.ptp(p[p > 0]) < 0.02
     assert measure_order(x, find_domains(x), np.full(len(x), np.nan), errors, "B2") == (None,)
     with pytest.raises(InputError, match="errors of cross-sections are positive"):
         measure_order(x, find_domains(x), values, -errors, "B2")

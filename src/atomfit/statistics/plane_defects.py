@@ -204,6 +204,8 @@ def _closures(
     """Triangles between columns of one sublattice, and what the steps around them add up to."""
     kind = int(np.bincount(lattice.sublattices).argmax())
     x = positions[lattice.columns[lattice.sublattices == kind]]
+    if np.linalg.matrix_rank(x - x[0], tol=0.1 * site_distance(lattice)) < 2:
+        return np.zeros((0, 3, 2)), np.zeros((0, 2), int)
     corners = x[Delaunay(x).simplices]
     edges = np.roll(corners, -1, axis=1) - corners
     hand = np.sign(edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]).astype(int)

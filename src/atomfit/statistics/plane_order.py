@@ -38,6 +38,8 @@ from atomfit.support.errors import InputError
 _KERNEL, _REACH = 1.3, 2.3
 #: What of T is a plane: T where facets end a particle, its square where it is round.
 _POWERS = (1.0, 2.0)
+#: Relative error of a T that nothing is known of.
+_UNKNOWN = 1e3
 _ROUNDS, _SWEEPS, _LAST = 25, 4, 300
 
 
@@ -175,11 +177,14 @@ class _Model:
         weights = self.kernel / (error**2)[self.near]
         normal = np.einsum("mki,mk,mkj->mij", self.design, weights, self.design)
         # Neighbours on a line say nothing of the slope across.
-        normal[:, [1, 2], [1, 2]] += 0.02 * normal[:, :1, 0] + 1e-300
+        normal[:, [1, 2], [1, 2]] += 0.02 * normal[:, :1, 0]
+        # One without neighbours has no T: it says nothing by itself.
+        alone = normal[:, 0, 0] == 0
+        normal[alone] = np.eye(3)
         gains = np.einsum("mj,mkj,mk->mk", np.linalg.inv(normal)[:, 0], self.design, weights)
         fitted = np.maximum(np.einsum("mk,mk->m", gains, own[self.near]), least**power)
         spread = np.sqrt(np.einsum("mk,mk->m", gains**2, (error**2)[self.near]))
-        return fitted ** (1 / power), spread / (power * fitted)
+        return fitted ** (1 / power), np.where(alone, _UNKNOWN, spread / (power * fitted))
 
     def _mean_around(self, y: np.ndarray) -> np.ndarray:
         """A first guess of T: the mean around each column, itself with it."""
@@ -199,6 +204,7 @@ class _Model:
         wrong[:, 1:] += np.log(self.antisites)
         both = np.logaddexp(plain, wrong)
         logs = np.where(kind == 0, plain, both)
+        logs[self.uncertain >= _UNKNOWN] = 0.0
         logs[:, ~self.allowed] = -np.inf
         return logs, np.where(kind == 0, 0.0, np.exp(wrong - both)), variance
 

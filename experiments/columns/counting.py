@@ -28,7 +28,7 @@ from experiments.recording import markdown, record
 
 DOSES = (1e3, 2e3, 5e3, 1e4)
 FIRST_SEED = 100
-PARTICLES = {"library": 40, "neighbours": 40, "unknown": 12, "unknown_neighbours": 6}
+PARTICLES = {"library": 40, "neighbours": 12, "unknown": 12, "unknown_neighbours": 3}
 CONSTANT = 3.92
 
 

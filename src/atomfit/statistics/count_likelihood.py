@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.special import logsumexp
 
 #: Points at which the density is tabulated.
@@ -80,13 +80,8 @@ class Measured:
         if len(self.values) <= most:
             return self
         order = np.argsort(self.values, kind="stable")
-        return self.only(order[np.linspace(0, len(order) - 1, most).astype(int)])
-
-    def only(self, columns: Int[np.ndarray, " m"]) -> "Measured":
-        """Some of the columns."""
-        return type(self)(
-            self.values[columns], self.variances[columns], self.slope, self.places, self.density
-        )
+        chosen = order[np.linspace(0, len(order) - 1, most).astype(int)]
+        return Measured(self.values[chosen], self.variances[chosen], self.slope, self.places, self.density)
 
     def expected_variances(
         self, means: Float[np.ndarray, "h k"], scatter: Float[np.ndarray, " h"]

@@ -159,6 +159,8 @@ def propagate_counts(
     outer = cho_factor(covariance + np.diag(1 / precision), lower=True)
     evidence = -0.5 * site @ cho_solve(outer, site) - np.sum(np.log(np.diag(outer[0])))
     evidence += np.sum(mass + 0.5 * np.log(wide) + 0.5 * (centre - site) ** 2 / wide)
+    # There is no column of no atom: what a cavity has there is no evidence against a law of few atoms.
+    evidence -= np.sum(logsumexp(prior, axis=1))
     # Columns' own variances are exact; how they go together is the normal distribution's.
     exact = np.maximum(probabilities @ counts.astype(float) ** 2 - mean**2, 0)
     scale = np.sqrt(exact / spread)

@@ -81,6 +81,7 @@ def notes(
     scale: tuple[float, float],
     scatter: float,
     beyond: int,
+    laws: float,
 ) -> Iterator[str]:
     """What is not determined, or is to be doubted.
 
@@ -91,6 +92,7 @@ def notes(
     - `scale`: and its standard uncertainty.
     - `scatter`: of columns among themselves (Å²).
     - `beyond`: columns whose count is beyond the library's end.
+    - `laws`: how many of the drawn laws the result rests on (the inverse of the sum of squared weights).
     """
     if ways[0].probability < LIMITS.count_sure:
         told = "; ".join(way.describe() for way in ways[:3])
@@ -113,3 +115,5 @@ def notes(
             f"columns scatter by {scatter / ways[0].step:.2f} of a step beyond their uncertainties: "
             "counts are of one element in columns that are whole and along the beam"
         )
+    if laws < LIMITS.count_laws:
+        yield f"counts are averaged over {laws:.1f} laws only: probabilities and errors are rough"

@@ -135,7 +135,7 @@ def _counts(samples: Samples, library: Library | None, back: Int[np.ndarray, " n
         ways,
         beyond,
         samples.smoothness,
-        tuple(notes(ways, library, scale, unit * scatter, int(beyond.sum()))),
+        tuple(notes(ways, library, scale, unit * scatter, int(beyond.sum()), float(1 / np.sum(w**2)))),
     )
 
 

@@ -100,6 +100,7 @@ class StatisticsLimits:
     - `count_listed`: counts and alternatives that are less probable are not listed.
     - `count_sure`: the scale of counts is open if the likeliest alternative is less probable.
     - `count_scale`: a scale farther from one, in standard deviations of what was known of it, is told.
+    - `count_laws`: a mean over fewer laws is rough, which is told.
     - `count_scatter`: columns that scatter more among themselves are told (mean steps).
     """
 
@@ -174,6 +175,7 @@ class StatisticsLimits:
     count_listed: float = 1e-3
     count_sure: float = 0.95
     count_scale: float = 3.0
+    count_laws: float = 4.0
     count_scatter: float = 0.35
 
 

@@ -217,6 +217,8 @@ def test_few_columns_need_a_library() -> None:
         count_atoms(GOOD[:1], GOOD[:1])
     with pytest.raises(InputError, match="positions of shape"):
         count_atoms(GOOD, GOOD, positions=PLACES[:3])
+    with pytest.raises(InputError, match="lie in one place"):
+        count_atoms(GOOD, GOOD, positions=np.r_[PLACES[:9], PLACES[:1]])
 
 
 @pytest.mark.parametrize("values", [[0.02], [0.02, 0.01], [0.02, 0.02], [-0.1, 0.2], [0.1, np.nan]])

@@ -39,6 +39,8 @@ def check_columns(
     if positions is not None:
         lost = ~np.isfinite(positions).all(axis=1)
         _refuse(lost, np.where(lost, np.nan, 0.0), "position")
+        if len(np.unique(positions, axis=0)) < n:
+            raise InputError("two columns lie in one place", "give each column once", "columns")
     if library is None and n < LIMITS.count_columns:
         raise InputError(
             f"{n} columns do not say what one atom scatters",

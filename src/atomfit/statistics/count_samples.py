@@ -5,7 +5,8 @@ posterior asks for, and weighed by what the posterior is there over what they we
 sampling; the mixture of all Gaussians is what a sample is drawn with, whichever it came from). Given a law,
 counts follow exactly if columns are independent, and by expectation propagation if neighbours count
 (`count_neighbours`), which changes the weights as well, as far as there are draws enough. So the common
-scale is not known better than it is: a total has the error of each column, given the law, and that of the law, which all columns share.
+scale is not known better than it is: a total has the error of each column, given the law, and that of the
+law, which all columns share.
 """
 
 from collections.abc import Iterable

@@ -182,7 +182,7 @@ def require_like(structure: AbstractStructure, d: int, what: str) -> None:
         raise InputError("the structure has no atoms", "give one at least", "structure")
     if positions.ndim != 2 or positions.shape[1] != d:
         raise InputError(
-            f"positions of shape {positions.shape} are not those of {what} of {d} dimensions",
+            f"atoms of {positions.shape[-1]} dimensions are not those of {what} of {d}",
             f"give {d} coordinates for each atom",
             "structure",
         )

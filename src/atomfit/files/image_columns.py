@@ -177,10 +177,7 @@ def summary(result: "ColumnsResult") -> dict[str, Any]:
                 "gain": s.law.gain / abs(result.units.scale),
                 "level_deviation": np.sqrt(s.law.level) / abs(result.units.scale),
             },
-            "excess_variance": {
-                "brightness": s.excess.brightness / abs(result.units.scale),
-                "factor": s.excess.factors,
-            },
+            "excess_variance": _quantiles(s.factors),
         },
         "selection": {"fdr": result.options.fdr, "rounds": s.rounds, "settled": s.settled},
         "medians": {
@@ -207,6 +204,12 @@ def run_record(result: "ColumnsResult", writing: float) -> dict[str, Any]:
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
         "seconds": result.seconds | {"write": writing},
     }
+
+
+def _quantiles(values: Float[np.ndarray, " n"]) -> dict[str, float]:
+    if not len(values):
+        return {}
+    return dict(zip(("least", "median", "most"), np.quantile(values, [0, 0.5, 1]).tolist(), strict=True))
 
 
 def _median(values: Float[np.ndarray, " n"]) -> float:

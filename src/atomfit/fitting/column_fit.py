@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.inference.fit import refine
-from atomfit.inference.parameters import Parameters, fixed_where, tied, with_wrapped
+from atomfit.inference.parameters import Parameters, fixed_where, frozen, tied, with_wrapped
 from atomfit.inference.problem import Objective, Problem
 from atomfit.observation.column_image import ColumnImage
 from atomfit.observation.spline import SplineBackground
@@ -28,8 +28,8 @@ from atomfit.structure.atoms import AnisotropicDisplacements, Atoms, IsotropicDi
 from atomfit.structure.canvas import Leaf
 from atomfit.structure.grid import DensityMap, Grid
 
-#: Whether columns share one width, have one each, or a matrix each.
-Widths = Literal["shared", "own", "elliptical"]
+#: Whether columns have a width that is known, share one, have one each, or a matrix each.
+Widths = Literal["fixed", "shared", "own", "elliptical"]
 #: Units of the free numbers are such that a typical column's place has this signal-to-noise ratio.
 _STRENGTH = 5.0
 #: Splines of which the pixels tell less than this part of what they tell of a typical one stay as they are.
@@ -195,6 +195,8 @@ def _freed(columns: Atoms, spare: Bool[np.ndarray, " m"], widths: Widths) -> Ato
     """Columns as a problem has them: what is no column stays as it is, and so do widths of those."""
     held = partial(fixed_where, fixed=spare)
     found = with_wrapped(columns, lambda a: (a.positions, a.amplitudes), held)
+    if widths == "fixed":
+        return frozen(found, _log_widths)
     if widths == "shared":
         members = np.zeros(len(columns), int)
         return with_wrapped(found, _log_widths, lambda x: tied(x, members))

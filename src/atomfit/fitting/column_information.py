@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import bsr_array, csr_array, kron, vstack
+from scipy.sparse import bsr_array, csc_array, csr_array, diags_array, kron, vstack
+from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from atomfit.fitting.column_fit import REACH, FittedColumns, Widths
@@ -22,8 +23,8 @@ from atomfit.structure.grid import Grid
 
 #: Columns whose information is inverted together, and how many such clusters at a time.
 _CLUSTER, _AT_A_TIME = 13, 512
-#: Conjugate gradients end at this part of the right-hand side, or after so many products.
-_ACCURACY, _MOST = 1e-5, 200
+#: Part of its diagonal that is added to the matrix.
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,29 +102,16 @@ class ColumnInformation:
         return cls(slopes, border, matrix, size)
 
     def solve(self, right: Float[np.ndarray, "k b"]) -> Float[np.ndarray, "k b"]:
-        """The matrix's inverse times vectors, by conjugate gradients with each column's own block."""
-        p = self.size
-        n = len(right) // p
-        own = np.linalg.inv(_diagonal_blocks(self.matrix) + 1e-12 * np.eye(p))
+        """The matrix's inverse times vectors."""
+        return np.asarray(self._factor.solve(np.ascontiguousarray(right)))
 
-        def alone(r: np.ndarray) -> np.ndarray:
-            return (own @ r.reshape(n, p, -1)).reshape(r.shape)
-
-        x, r = np.zeros_like(right), right.copy()
-        z = alone(r)
-        direction, product = z, np.sum(r * z, axis=0)
-        first = np.maximum(product, 1e-300)
-        for _ in range(_MOST):
-            if np.all(product <= _ACCURACY**2 * first):
-                break
-            image = self.matrix @ direction
-            curvature = np.sum(direction * image, axis=0)
-            length = np.where(curvature > 0, product / np.where(curvature > 0, curvature, 1), 0.0)
-            x, r = x + length * direction, r - length * image
-            z = alone(r)
-            new = np.sum(r * z, axis=0)
-            direction, product = z + new / np.maximum(product, 1e-300) * direction, new
-        return x
+    @cached_property
+    def _factor(self) -> Any:
+        """Its triangular factors, which are sparse as columns of a plane meet their neighbours only."""
+        whole = self.matrix.tocsc()
+        # Two columns at one place have no matrix without it.
+        whole = whole + diags_array(_LEAST * whole.diagonal())
+        return splu(csc_array(whole), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
 
     def left_of(self, noise: Float[np.ndarray, " pixels"]) -> Float[np.ndarray, " pixels"]:
         """What a fit leaves of noise, in units of the pixels' own: it absorbs what looks like its numbers.
@@ -173,6 +161,8 @@ def measure_columns(
     widths = np.linalg.det(fitted.spreads) ** 0.25
     if fitted.widths == "shared":
         of_width = np.sqrt(np.mean(excess) * shared[0, 0]) * np.ones(len(fitted))
+    elif fitted.widths == "fixed":
+        of_width = np.zeros(len(fitted))
     elif fitted.widths == "own":
         of_width = np.sqrt(blocks[:, 3, 3])
     else:
@@ -226,7 +216,11 @@ def _own(fields: Float[np.ndarray, "n 6 w"], fitted: FittedColumns) -> Float[np.
     if which == "elliptical":
         return fields[:, [0, 1, 5, 2, 3, 4]]
     own = fields[:, [0, 1, 5]]
-    return own if which == "shared" else np.concatenate([own, _of_width(fields, fitted)[:, None]], axis=1)
+    return (
+        own
+        if which in ("fixed", "shared")
+        else np.concatenate([own, _of_width(fields, fitted)[:, None]], axis=1)
+    )
 
 
 def _background(fitted: FittedColumns, grid: Grid, roots: np.ndarray) -> csr_array:
@@ -234,16 +228,6 @@ def _background(fitted: FittedColumns, grid: Grid, roots: np.ndarray) -> csr_arr
     across, down = fitted.background.weights_along(grid)
     fields = csr_array(kron(csr_array(down), csr_array(across), format="csr"))
     return csr_array((fields * csr_array(roots.reshape(-1, 1))).T)
-
-
-def _diagonal_blocks(matrix: bsr_array) -> Float[np.ndarray, "n p p"]:
-    p = matrix.blocksize[0]
-    n = matrix.shape[0] // p
-    rows = np.repeat(np.arange(n), np.diff(matrix.indptr))
-    found = np.zeros((n, p, p))
-    own = rows == matrix.indices
-    found[rows[own]] = matrix.data[own]
-    return found
 
 
 def _clusters(matrix: bsr_array, positions: Float[np.ndarray, "n 2"], p: int) -> Float[np.ndarray, "n p p"]:

@@ -4,8 +4,11 @@ Pixels of interpolated, filtered or drifting images err together, and what no Ga
 same way at every column. Both are slow beside a pixel and as wide as a column, so that they count for more
 than their variance. They are measured where they act: the residual, in units of the pixels' noise, through
 a filter as wide as a column, beside what the same fit leaves of simulated noise that has neither. A fit
-absorbs most of what looks like columns, and the simulated one absorbs as much. As with pixels, it may
-grow with brightness.
+absorbs most of what looks like columns, and the simulated one absorbs as much.
+
+What it is about a column follows from two averages, over pixels as bright and over a neighbourhood of many
+columns, of which the smaller one counts: columns at the rim of a bright particle are dark, and a thin
+particle beside a thick one is not where that one errs.
 """
 
 from dataclasses import dataclass
@@ -16,8 +19,10 @@ from jaxtyping import Float
 from atomfit.detection.column_filter import BlobFilter
 from atomfit.fitting.column_fit import FittedColumns
 from atomfit.fitting.column_information import ColumnInformation
-from atomfit.structure.grid import DensityMap
+from atomfit.structure.grid import DensityMap, Grid
 
+#: Width of the neighbourhood (Å).
+_AROUND = 5.0
 #: Classes of brightness, and pixels of a class at least.
 _CLASSES, _FEWEST = 6, 400
 #: Seed of the simulated noise.
@@ -30,15 +35,33 @@ class Excess:
 
     **Fields:**
 
-    - `brightness`: of classes of pixels, in image units.
-    - `factors`: of their variances.
+    - `around`: of the variances in the neighbourhood of each pixel of the region that was fitted.
+    - `brightness`, `factors`: of classes of pixels, and of the variances in these.
+    - `grid`: of that region.
     """
 
+    around: Float[np.ndarray, "rows columns"]
     brightness: Float[np.ndarray, " c"]
     factors: Float[np.ndarray, " c"]
+    grid: Grid
 
-    def at(self, brightness: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """At places of some brightness."""
+    @classmethod
+    def none(cls, shape: tuple[int, ...]) -> "Excess":
+        """Of a region without columns."""
+        return cls(np.ones(shape), np.zeros(1), np.ones(1), Grid(shape, np.ones(2), np.zeros(2)))
+
+    def at(
+        self, positions: Float[np.ndarray, "n 2"], brightness: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " n"]:
+        """At places (Å) of some brightness."""
+        around = self.around[tuple(self.grid.nearest_voxels(positions).T)]
+        return np.minimum(around, self._of(brightness))
+
+    def everywhere(self, model: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
+        """On the pixels of the region, as bright as a model has them."""
+        return np.minimum(self.around, self._of(model))
+
+    def _of(self, brightness: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         return np.interp(brightness, self.brightness, self.factors)
 
 
@@ -62,17 +85,20 @@ def measure_excess(
     left = np.where(counted, (image.values - model) / np.sqrt(fitted.variance), 0.0)
     noise = np.random.default_rng(_SEED).standard_normal(image.grid.size) * counted.ravel()
     simulated = information.left_of(noise).reshape(counted.shape)
-    seen, expected = (BlobFilter(field, pixel).blobs(width)[counted] for field in (left, simulated))
+    fields = [BlobFilter(field, pixel).blobs(width) for field in (left, simulated)]
+    seen, expected = (
+        BlobFilter(np.where(counted, np.abs(field), 0.0), pixel).smooth(_AROUND) for field in fields
+    )
+    ratio = seen / np.maximum(expected, 0.1 * float(np.median(expected[counted])))
     brightness = model[counted]
     classes = max(min(_CLASSES, len(brightness) // _FEWEST), 1)
     edges = np.quantile(brightness, np.linspace(0, 1, classes + 1))
     which = np.clip(np.searchsorted(edges[1:-1], brightness, side="right"), 0, classes - 1)
     middles, factors = [], []
-    for k in range(classes):
+    for k in np.unique(which):
         inside = which == k
-        if inside.any():
-            middles.append(float(np.mean(brightness[inside])))
-            # Medians: what the fit lacks is to be found, not to count as noise.
-            ratio = np.median(np.abs(seen[inside])) / max(np.median(np.abs(expected[inside])), 1e-30)
-            factors.append(max(float(ratio) ** 2, 1.0))
-    return Excess(np.array(middles), np.array(factors))
+        middles.append(float(np.mean(brightness[inside])))
+        # Medians: what the fit lacks is to be found, not to count as noise.
+        of_class = [float(np.median(np.abs(field[counted][inside]))) for field in fields]
+        factors.append(max(of_class[0] / max(of_class[1], 1e-30), 1.0) ** 2)
+    return Excess(np.maximum(ratio, 1.0) ** 2, np.array(middles), np.array(factors), image.grid)

@@ -71,6 +71,7 @@ class ColumnRounds:
     - `model`: what the fit predicts on the region.
     - `uncertainty`: standard uncertainties.
     - `excess`: by how much these are larger than those of pixels that err independently.
+    - `factors`: that excess of each column.
     - `law`: how the variance of pixels grows with brightness.
     - `scores`: height of each column in standard deviations of what noise makes where it is.
     - `false`: how many as good as each, or better, noise alone would give.
@@ -83,6 +84,7 @@ class ColumnRounds:
     model: Float[np.ndarray, "rows columns"]
     uncertainty: ColumnUncertainty
     excess: Excess
+    factors: Float[np.ndarray, " n"]
     law: BrightnessLaw
     scores: Float[np.ndarray, " n"]
     false: Float[np.ndarray, " n"]
@@ -134,15 +136,17 @@ def select_columns(
             int(weak.sum()),
             len(added),
         )
-        settled = not weak.any() and not len(added)
+        settled = not weak.any() and not len(added) and number > 1
         if settled:
             break
         gone.append((np.asarray(state.columns.positions)[weak], last.scores[weak]))
+        state = _of_a_width(state, scale)
         state = replace(state, columns=joined(without(state, weak).columns, added))
     if not len(state):
         return _none(state, gone)
     if widths != "shared" or not settled:
-        last = judge(image, replace(state, widths=widths), max_iterations, progress)
+        state = replace(state, widths=state.widths if widths == "shared" else widths)
+        last = judge(image, state, max_iterations, progress)
         weak = _weak(last.fitted, last.scores, last.false, fdr)
         if not settled and weak.any():
             # Nothing comes any more, and what does not hold goes.
@@ -152,6 +156,18 @@ def select_columns(
             last = judge(image, without(last.fitted, weak), max_iterations, progress)
     places, scores = _joined(gone)
     return replace(last, rejected=places, rejected_scores=scores, rounds=number, settled=settled)
+
+
+def _of_a_width(state: FittedColumns, scale: ColumnScale) -> FittedColumns:
+    """The same with a width that all share; the one that was seen, if theirs follows something else.
+
+    At first it is known better than what is a column.
+    """
+    low, high = LIMITS.widths_of_columns
+    if low < state.width / scale.width < high:
+        return replace(state, widths="shared")
+    places, amplitudes = np.asarray(state.columns.positions), np.asarray(state.columns.amplitudes)
+    return replace(state, columns=columns_of(places, amplitudes, scale.width), widths="fixed")
 
 
 def judge(image: DensityMap, state: FittedColumns, max_iterations: int, progress: Progress) -> ColumnRounds:
@@ -166,36 +182,31 @@ def judge(image: DensityMap, state: FittedColumns, max_iterations: int, progress
     state, model, law = _refined(image, state, max_iterations, progress)
     information = ColumnInformation.of(state, image.grid)
     excess = measure_excess(image, state, information, model, state.width)
-    bright = model[tuple(image.grid.nearest_voxels(np.asarray(state.columns.positions)).T)]
-    known = measure_columns(state, information, excess.at(bright))
+    places = np.asarray(state.columns.positions)
+    bright = model[tuple(image.grid.nearest_voxels(places).T)]
+    factors = excess.at(places, bright)
+    known = measure_columns(state, information, factors)
     # Whether a column is there is asked of an image without it.
-    beneath = excess.at(bright - peaks(state.columns))
-    scores = known.heights * np.sqrt(excess.at(bright) / beneath)
+    beneath = excess.at(places, bright - peaks(state.columns))
+    scores = known.heights * np.sqrt(factors / beneath)
     area = image.grid.size * image.grid.voxel_volume
     false = maxima_of_noise(scores, 2, area * roughness_of_blobs(state.width))
     none = np.zeros(0)
-    return ColumnRounds(state, model, known, excess, law, scores, false, np.zeros((0, 2)), none, 1, True)
+    return ColumnRounds(
+        state, model, known, excess, factors, law, scores, false, np.zeros((0, 2)), none, 1, True
+    )
 
 
 def _none(state: FittedColumns, gone: list[tuple[np.ndarray, np.ndarray]]) -> ColumnRounds:
     """There is no column."""
     places, scores = _joined(gone)
-    nothing, zero = np.zeros(0), np.zeros(1)
+    nothing = np.zeros(0)
     known = ColumnUncertainty(np.zeros((0, 2, 2)), nothing, nothing, nothing)
     law = BrightnessLaw(float(np.mean(state.variance)), 0.0)
-    excess = Excess(zero, np.ones(1))
+    excess = Excess.none(state.variance.shape)
+    model, rounds = np.zeros_like(state.variance), len(gone)
     return ColumnRounds(
-        state,
-        np.zeros_like(state.variance),
-        known,
-        excess,
-        law,
-        nothing,
-        nothing,
-        places,
-        scores,
-        len(gone),
-        True,
+        state, model, known, excess, nothing, law, nothing, nothing, places, scores, rounds, True
     )
 
 
@@ -214,7 +225,7 @@ def _start(image: DensityMap, scale: ColumnScale, step: float) -> FittedColumns:
         SplineBackground.over(image.grid, step, level),
         variance,
         image.measured(_near(image, found.positions, max(REACH * scale.width, _NEAR))),
-        "shared",
+        "fixed",
     )
 
 
@@ -279,7 +290,7 @@ def _lacking(image: DensityMap, last: ColumnRounds, fdr: float) -> Atoms:
     left = BlobFilter(np.where(state.counted, image.values - model, 0.0), pixel)
     noise = noise_of_blobs(width, pixel) * np.sqrt(local_variance(state.variance, width, pixel))
     response = left.blobs(width)
-    score = response / (noise * np.sqrt(excess.at(model)))
+    score = response / (noise * np.sqrt(excess.everywhere(model)))
     places, scores = maxima(score, LEAST, width / pixel)
     area = image.grid.size * image.grid.voxel_volume
     false = maxima_of_noise(scores, 2, area * roughness_of_blobs(width))

@@ -40,6 +40,7 @@ class SelectionLimits:
     - `same_noise`: noise has settled if variances have changed by less than this part.
     - `closest_columns`: of two columns nearer than this (in widths) one is none.
     - `apart_from_columns`: what the residual shows nearer to a column than this (in widths) is its shape.
+    - `widths_of_columns`: between which the fitted width lies, in the width that detection has seen.
     - `false_columns`: that noise may add to an image in a round.
     """
 
@@ -65,6 +66,7 @@ class SelectionLimits:
     same_noise: float = 0.05
     closest_columns: float = 1.2
     apart_from_columns: float = 1.6
+    widths_of_columns: tuple[float, float] = (0.6, 1.5)
     false_columns: float = 0.5
 
 

@@ -14,7 +14,7 @@ from atomfit.verdict.limits import LIMITS
 def judge_columns(
     positions: Float[np.ndarray, "n 2"],
     width: float,
-    excess: Float[np.ndarray, " c"],
+    excess: Float[np.ndarray, " n"],
     settled: bool,
     elements: Sequence[Element],
 ) -> Verdict:
@@ -24,7 +24,7 @@ def judge_columns(
 
     - `positions`: of columns (Å).
     - `width`: of a typical one (Å).
-    - `excess`: by which variances are larger than those of pixels that err independently.
+    - `excess`: of each column, by which variances are larger than those of pixels that err independently.
     - `settled`: whether the selection came to an end.
     - `elements`: of the columns; none if they are not known.
     """

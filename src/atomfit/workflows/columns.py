@@ -138,13 +138,8 @@ def _found(
         )
     fitted = selection.fitted
     log.info("%d columns, %d places rejected", len(fitted), len(selection.rejected))
-    verdict = judge_columns(
-        np.asarray(fitted.columns.positions),
-        fitted.width,
-        selection.excess.factors,
-        selection.settled,
-        elements,
-    )
+    positions = np.asarray(fitted.columns.positions)
+    verdict = judge_columns(positions, fitted.width, selection.factors, selection.settled, elements)
     warnings = [*source.warnings, *verdict.warnings]
     for warning in warnings:
         log.warning(warning)

@@ -74,7 +74,11 @@ def find_scale(
             rounds = roundness(which * smooth, places, s / pixel) > LIMITS.roundness
             totals[i] += which * sign * np.sum(heights[rounds] ** 2)
     best = _first_crest(totals)
-    return ColumnScale(sign > 0, _width(sign, filtered, responses[best], widths[best], pixel), skewness)
+    if best == len(widths) - 1 > 1:
+        # What grows up to the widest is no column but a support that is rough at all scales.
+        best = 1 + int(np.argmax((totals / widths**2)[1:-1]))
+    width = _width(sign, filtered, responses[best], float(widths[best]), pixel)
+    return ColumnScale(sign > 0, width, skewness)
 
 
 def binned(image: Float[np.ndarray, "rows columns"], times: int) -> Float[np.ndarray, "r c"]:

@@ -46,6 +46,7 @@ from atomfit.fitting.column_fit import (
 from atomfit.fitting.column_information import ColumnInformation, ColumnUncertainty, measure_columns
 from atomfit.inference.selection import LEAST, maxima_of_noise
 from atomfit.observation.spline import SplineBackground
+from atomfit.optimisation.ended import Ended
 from atomfit.selection.column_noise import Excess, measure_excess
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.atoms import Atoms
@@ -116,13 +117,19 @@ def select_columns(
     - `progress`: called with the iterations done and the objective of each fit.
     """
     state = _start(image, scale, step)
+    log.info(
+        "%d candidates on %d pixels; their fits take about %.0f s",
+        len(state),
+        int(state.counted.sum()),
+        LIMITS.seconds_at_least + LIMITS.seconds_a_column * len(state),
+    )
     gone: list[tuple[np.ndarray, np.ndarray]] = []
     for number in range(1, LIMITS.column_rounds + 1):
         if not len(state):
             break
         last = judge(image, state, max_iterations, progress)
         state = last.fitted
-        weak = _weak(state, last.scores, last.false, fdr)
+        weak = _weak(image, last, fdr)
         added = _lacking(image, last, fdr)
         if gone:
             # What has gone once, though the residual had asked for it, has had its trial.
@@ -137,17 +144,18 @@ def select_columns(
             len(added),
         )
         settled = not weak.any() and not len(added) and number > 1
-        if settled:
+        if settled or state.reason == Ended.INTERRUPTED:
             break
         gone.append((np.asarray(state.columns.positions)[weak], last.scores[weak]))
-        state = _of_a_width(state, scale)
+        if number == 1 or state.widths == "shared":
+            state = _of_a_width(state, scale)
         state = replace(state, columns=joined(without(state, weak).columns, added))
     if not len(state):
         return _none(state, gone)
-    if widths != "shared" or not settled:
+    if (widths != "shared" or not settled) and state.reason != Ended.INTERRUPTED:
         state = replace(state, widths=state.widths if widths == "shared" else widths)
         last = judge(image, state, max_iterations, progress)
-        weak = _weak(last.fitted, last.scores, last.false, fdr)
+        weak = _weak(image, last, fdr)
         if not settled and weak.any():
             # Nothing comes any more, and what does not hold goes.
             gone.append((np.asarray(last.fitted.columns.positions)[weak], last.scores[weak]))
@@ -247,7 +255,8 @@ def _refined(
         law, variance = _variance(image, state, model)
         before, state = state.variance, replace(state, variance=variance)
         there = state.counted
-        if np.median(np.abs(np.log(state.variance[there] / before[there]))) < LIMITS.same_noise:
+        changed = np.median(np.abs(np.log(state.variance[there] / before[there])))
+        if changed < LIMITS.same_noise or state.reason == Ended.INTERRUPTED:
             break
     return state, model, law
 
@@ -265,15 +274,16 @@ def _variance(
     return law, np.maximum(law(model), least)
 
 
-def _weak(
-    state: FittedColumns, scores: Float[np.ndarray, " n"], false: Float[np.ndarray, " n"], fdr: float
-) -> Bool[np.ndarray, " n"]:
+def _weak(image: DensityMap, last: ColumnRounds, fdr: float) -> Bool[np.ndarray, " n"]:
     """Columns that noise would have given, that shine through others, or that are none."""
+    state, scores, false = last.fitted, last.scores, last.false
     order = np.argsort(-scores)
     rate = false[order] / np.arange(1, len(order) + 1)
     good = np.flatnonzero((rate <= fdr) & (scores[order] >= LEAST))
     weak = np.ones(len(order), bool)
     weak[order[: good[-1] + 1 if len(good) else 0]] = False
+    # What has left the image is known by its tail only.
+    weak |= ~image.grid.contains(np.asarray(state.columns.positions))
     # Of two that are nearer than any two columns, the fainter one makes up for the other's shape.
     near = cKDTree(state.columns.positions).query_pairs(
         LIMITS.closest_columns * state.width, output_type="ndarray"

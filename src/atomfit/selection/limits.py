@@ -40,6 +40,8 @@ class SelectionLimits:
     - `same_noise`: noise has settled if variances have changed by less than this part.
     - `closest_columns`: of two columns nearer than this (in widths) one is none.
     - `apart_from_columns`: what the residual shows nearer to a column than this (in widths) is its shape.
+    - `seconds_at_least`, `seconds_a_column`: what the fits to an image take, as it is told beforehand; on
+        two processors, measured.
     - `widths_of_columns`: between which the fitted width lies, in the width that detection has seen.
     - `false_columns`: that noise may add to an image in a round.
     """
@@ -66,7 +68,9 @@ class SelectionLimits:
     same_noise: float = 0.05
     closest_columns: float = 1.2
     apart_from_columns: float = 1.6
-    widths_of_columns: tuple[float, float] = (0.6, 1.5)
+    seconds_at_least: float = 10.0
+    seconds_a_column: float = 0.06
+    widths_of_columns: tuple[float, float] = (0.65, 1.4)
     false_columns: float = 0.5
 
 

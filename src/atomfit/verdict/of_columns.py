@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.optimisation.ended import Ended
 from atomfit.structure.elements import Element
 from atomfit.structure.neighbours import nearest_distances
+from atomfit.verdict.common import convergence
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import LIMITS
 
@@ -16,6 +18,7 @@ def judge_columns(
     width: float,
     excess: Float[np.ndarray, " n"],
     settled: bool,
+    reason: Ended,
     elements: Sequence[Element],
 ) -> Verdict:
     """A verdict on columns.
@@ -26,6 +29,7 @@ def judge_columns(
     - `width`: of a typical one (Å).
     - `excess`: of each column, by which variances are larger than those of pixels that err independently.
     - `settled`: whether the selection came to an end.
+    - `reason`: how the last fit has ended.
     - `elements`: of the columns; none if they are not known.
     """
     if not len(positions):
@@ -38,7 +42,7 @@ def judge_columns(
         return Verdict.of([none], {})
     apart = float(np.median(nearest_distances(positions))) if len(positions) > 1 else np.nan
     noise = float(np.median(excess))
-    findings = []
+    findings = convergence(reason)
     if noise > LIMITS.excess_doubtful:
         findings.append(
             Finding(

@@ -139,7 +139,9 @@ def _found(
     fitted = selection.fitted
     log.info("%d columns, %d places rejected", len(fitted), len(selection.rejected))
     positions = np.asarray(fitted.columns.positions)
-    verdict = judge_columns(positions, fitted.width, selection.factors, selection.settled, elements)
+    verdict = judge_columns(
+        positions, fitted.width, selection.factors, selection.settled, fitted.reason, elements
+    )
     warnings = [*source.warnings, *verdict.warnings]
     for warning in warnings:
         log.warning(warning)

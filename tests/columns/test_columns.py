@@ -122,6 +122,26 @@ def test_files(tmp_path: Path) -> None:
     np.testing.assert_allclose(statstem[:, :2], result.positions - GRID.origin + PIXEL, atol=1e-5)
 
 
+def test_atoms_are_counted(tmp_path: Path) -> None:
+    """Columns of one to four atoms, by a library."""
+    places = lattice()
+    counts = np.random.default_rng(5).integers(1, 5, len(places))
+    clean = drawn(GRID, columns_of(places, 0.25 * counts, WIDTH)) + 0.1
+    noisy = GAIN * np.random.default_rng(6).poisson(clean / GAIN)
+    library = tmp_path / "library.csv"
+    rows = [f"{k},{0.25 * k}" for k in range(1, 8)]
+    library.write_text("\n".join(["count,cross_section", *rows]) + "\n", encoding="utf-8")
+    result = atomfit.columns(DensityMap(noisy.astype(np.float32), GRID), "Pt", library=library)
+    assert result.counts is not None
+    which = matched(result, places)
+    assert np.mean(result.counts.most_likely[which] == counts) > 0.9
+    assert abs(result.counts.total - counts.sum()) < 4 * result.counts.total_esd
+    out = result.write(tmp_path / "out")
+    with open(out / "columns.csv", encoding="utf-8") as file:
+        assert {row["count"] for row in csv.DictReader(file)} <= {"1", "2", "3", "4", "5"}
+    assert (out / "counts.csv").exists()
+
+
 def test_a_job_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     first = atomfit.columns(simulated(1), "Pt", checkpoint=tmp_path / "c")
     assert (tmp_path / "c").exists()

@@ -25,6 +25,7 @@ from atomfit.support import process
 EXAMPLES = """
 atomfit columns particle.mrc -e Pt
 atomfit columns particle.dm4 -e Pt -e Ir -o particle
+atomfit columns particle.mrc -e Pt --library cross_sections.csv
 atomfit columns movie.tif --frame mean --pixel-size 0.12
 """
 
@@ -62,16 +63,17 @@ def run(
 ) -> None:
     """Find the atomic columns of an image and refine them jointly.
 
-    Writes columns.csv, rejected.csv, columns.xyz, columns_atomap.csv, columns_statstem.csv, model.mrc,
-    residual.mrc, background.mrc, columns.svg (open it in a browser), particle.json, summary.json and
-    run.json into DIR. A job that is interrupted leaves DIR.checkpoint; --resume goes on from it.
+    Writes columns.csv, counts.csv (with --library), rejected.csv, columns.xyz, columns_atomap.csv,
+    columns_statstem.csv, model.mrc, residual.mrc, background.mrc, columns.svg (open it in a browser),
+    particle.json, summary.json and run.json into DIR. A job that is interrupted leaves DIR.checkpoint;
+    --resume goes on from it.
     """
     from atomfit.io.manifest import COLUMNS
     from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
 
     directory = out if out is not None else Path(f"{image.stem or 'image'}_columns")
     checkpoint = checkpoint_beside(directory)
-    with refusals(checkpoint), claimed(directory, overwrite or resume, COLUMNS, (image,)):
+    with refusals(checkpoint), claimed(directory, overwrite or resume, COLUMNS, (image, options.library)):
         process.one_thread_for_small_matrices()
         if resume:
             require_checkpoint(checkpoint)

@@ -33,6 +33,10 @@ IMAGE_COLUMNS: tuple[Column, ...] = (
     Column("xy_covariance", "Å²", ".4g", "covariance of x and y"),
     Column("cross_section", "image units x Å²", ".7g", "integral of the column; negative where it is dark"),
     Column("cross_section_esd", "image units x Å²", ".4g", "its standard uncertainty"),
+    Column("count", "", ".0f", "likeliest number of atoms, if they were counted (`--library`)"),
+    Column("count_low", "", ".0f", "first count of the set that holds 95 %"),
+    Column("count_high", "", ".0f", "last count of that set"),
+    Column("count_probability", "", ".4f", "of the likeliest count"),
     Column("width", "Å", ".5f", "standard deviation (geometric mean of both axes)"),
     Column("width_esd", "Å", ".4g", "its standard uncertainty"),
     Column("u11", "Å²", ".5g", "variance along x"),
@@ -65,11 +69,13 @@ def write_columns_results(result: "ColumnsResult", directory: Path, overwrite: b
     **Raises:** `InputError` if the directory may not be written to.
     """
     begin = time.perf_counter()
-    with staged(directory, overwrite, (result.source.path,)) as stage:
+    with staged(directory, overwrite, (result.source.path, result.options.library)) as stage:
         warnings = list(result.warnings)
         table = columns_table(result)
         write_columns(stage / "columns.csv", IMAGE_COLUMNS, table)
         write_columns(stage / "rejected.csv", REJECTED_IMAGE_COLUMNS, _rejected(result))
+        if result.counts is not None:
+            _write_counts(stage / "counts.csv", result)
         _write_xyz(stage / "columns.xyz", result, table)
         _write_atomap(stage / "columns_atomap.csv", result)
         _write_statstem(stage / "columns_statstem.csv", result, table)
@@ -102,6 +108,7 @@ def columns_table(result: "ColumnsResult") -> dict[str, np.ndarray]:
         "xy_covariance": known.positions[:, 0, 1],
         "cross_section": result.cross_sections,
         "cross_section_esd": result.cross_section_esds,
+        **_counts(result),
         "width": result.widths,
         "width_esd": known.widths,
         "u11": spreads[:, 0, 0],
@@ -114,6 +121,30 @@ def columns_table(result: "ColumnsResult") -> dict[str, np.ndarray]:
         "false": result.selection.false,
         "flags": np.array(["edge" if cut else "" for cut in _cut(result)], dtype=object),
     }
+
+
+def _counts(result: "ColumnsResult") -> dict[str, np.ndarray]:
+    """Numbers of atoms, empty where they were not counted."""
+    counts, unknown = result.counts, np.full(len(result), np.nan)
+    if counts is None:
+        return dict.fromkeys(("count", "count_low", "count_high", "count_probability"), unknown)
+    return {
+        "count": counts.most_likely.astype(np.float64),
+        "count_low": counts.sets_95.low.astype(np.float64),
+        "count_high": counts.sets_95.high.astype(np.float64),
+        "count_probability": counts.probability,
+    }
+
+
+def _write_counts(path: Path, result: "ColumnsResult") -> None:
+    """The probability of every count of each column."""
+    assert result.counts is not None
+    probabilities = result.counts.probabilities
+    names = tuple(Column(f"p_{k}", "", ".4f", "") for k in range(1, 1 + probabilities.shape[1]))
+    values = {"id": np.arange(1, 1 + len(result))} | {
+        name.name: probabilities[:, k] for k, name in enumerate(names)
+    }
+    write_columns(path, (IMAGE_COLUMNS[0], *names), values)
 
 
 def _cut(result: "ColumnsResult") -> np.ndarray:
@@ -138,9 +169,17 @@ def particle(result: "ColumnsResult", table: dict[str, np.ndarray]) -> dict[str,
     """The columns as a whole."""
     if not len(result):
         return {"columns": 0}
-    sizes = result.cross_sections
+    sizes, counts = result.cross_sections, result.counts
     return {
         "columns": len(result),
+        "atoms": None
+        if counts is None
+        else {
+            "total": counts.total,
+            "total_esd": counts.total_esd,
+            "scale": counts.scale,
+            "scale_esd": counts.scale_esd,
+        },
         "cross_section_total": float(sizes.sum()),
         "cross_section_median": float(np.median(sizes)),
         "width": {"median": float(np.median(result.widths)), "esd": float(np.median(table["width_esd"]))},

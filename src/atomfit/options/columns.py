@@ -1,8 +1,10 @@
 """What a user may choose about the columns of an image, with the defaults. Imports nothing heavy."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, no_type_check
 
+from atomfit.options.build import FILE
 from atomfit.options.declared import Need, check, option
 from atomfit.support.errors import InputError
 
@@ -24,6 +26,8 @@ class ColumnOptions:
     - `frame`: which image of a stack, counted from 0, or the "mean" of all.
     - `contrast`: whether columns are "bright" or "dark"; "auto" finds it out.
     - `widths`: all columns have one width ("shared"), each its "own", or each a matrix ("elliptical").
+    - `library`: file of the cross-sections of columns of 1, 2, 3, ... atoms (Å²); atoms are counted then,
+        which takes an image in fractions of the beam.
     - `fdr`: part of the columns that may be false.
     - `background`: from knot to knot of the smooth background (Å); found from the image if not given.
     - `max_iterations`: the most iterations of a joint fit.
@@ -50,6 +54,13 @@ class ColumnOptions:
         "From knot to knot of the smooth background; by default found from the image.",
         metavar="ANGSTROM",
         need=Need("step of the background", "it in Å, as 8", 2, 1000),
+    )
+    library: str | Path | None = option(
+        None,
+        "Counts",
+        "Cross-sections of columns of 1, 2, 3, ... atoms (Å²): atoms are counted.",
+        metavar="FILE",
+        need=FILE,
     )
     fdr: float = option(
         0.01,

@@ -15,6 +15,7 @@ from atomfit.io.images import ImageFile
 from atomfit.optimisation.ended import Ended
 from atomfit.options.columns import ColumnOptions
 from atomfit.selection.column_rounds import ColumnRounds
+from atomfit.statistics.counting import Counts
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
 from atomfit.support.numerics import own_numerics
@@ -47,6 +48,7 @@ class ColumnsResult:
     - `units`: of the image that was fitted.
     - `fitted_image`: that image: a part of the source's, of larger pixels where columns are many wide.
     - `selection`: which columns there are, the fit, its standard uncertainties, in units of the fit.
+    - `counts`: atoms in each column; None if they were not counted.
     - `verdict`: what is to be thought of it, and why.
     - `warnings`: what a user should know before trusting the numbers, the verdict's findings among them.
     - `seconds`: wall time of each stage.
@@ -61,6 +63,7 @@ class ColumnsResult:
     units: Units
     fitted_image: DensityMap
     selection: ColumnRounds
+    counts: Counts | None
     verdict: Verdict
     warnings: tuple[str, ...]
     seconds: dict[str, float]

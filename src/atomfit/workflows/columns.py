@@ -17,12 +17,15 @@ from atomfit.detection.column_candidates import noise_variance
 from atomfit.detection.column_scale import ColumnScale, binned, find_scale
 from atomfit.files.image_columns import write_columns_results
 from atomfit.io.checkpoint import Checkpoint, Job
+from atomfit.io.cross_sections import read_cross_sections
 from atomfit.io.images import ImageFile, image_of, read_image
 from atomfit.options.columns import ColumnOptions
 from atomfit.options.declared import options_from
 from atomfit.results.columns import ColumnsResult, Units
 from atomfit.selection.column_rounds import select_columns
-from atomfit.structure.elements import elements_of
+from atomfit.statistics.count_law import Library
+from atomfit.statistics.counting import count_atoms
+from atomfit.structure.elements import Element, elements_of
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.support.arrays import AnyArray
 from atomfit.support.errors import InputError
@@ -71,11 +74,41 @@ def columns(
     options = options_from(ColumnOptions, options, changes, "columns")
     elements = elements_of(element, None) if len(element) else ()
     clock = Stopwatch({})
+    library = _library(options, elements)
     with clock("read"):
         image = read(source, options)
     kept = Checkpoint(checkpoint, lambda: _job(image, elements, options), resume)
     with own_numerics(), kept.running():
-        return replace(_found(image, elements, options, clock, progress), checkpoint=kept)
+        found = _found(image, elements, options, clock, progress)
+        if library is not None and len(found):
+            with clock("counts"):
+                found = _counted(found, library)
+        return replace(found, checkpoint=kept)
+
+
+def _library(options: ColumnOptions, elements: Sequence[Element]) -> Library | None:
+    """What columns of known counts scatter.
+
+    **Raises:** `InputError` if the file is none, or columns of several elements are to be counted.
+    """
+    if options.library is None:
+        return None
+    if len(elements) > 1:
+        raise InputError(
+            "columns of several elements are not counted", "name one element, or leave it out", "--library"
+        )
+    return read_cross_sections(options.library)
+
+
+def _counted(found: ColumnsResult, library: Library) -> ColumnsResult:
+    """With the atoms of each column."""
+    counts = count_atoms(
+        found.cross_sections, found.cross_section_esds, library=library, positions=found.positions
+    )
+    log.info("%.1f atoms in all, standard uncertainty %.1f", counts.total, counts.total_esd)
+    for note in counts.notes:
+        log.warning(note)
+    return replace(found, counts=counts, warnings=(*found.warnings, *counts.notes))
 
 
 def read(source: Source, options: ColumnOptions) -> ImageFile:
@@ -113,7 +146,7 @@ def _job(image: ImageFile, elements: Any, options: ColumnOptions) -> Job:
         "columns",
         [one.symbol for one in elements],
         options,
-        {"image": values},
+        {"image": values, "library": options.library},
         of_the_way=("max_iterations", "insist"),
     )
 
@@ -154,6 +187,7 @@ def _found(
         units,
         image,
         selection,
+        None,
         verdict,
         tuple(warnings),
         clock.seconds,

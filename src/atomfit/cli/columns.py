@@ -24,8 +24,8 @@ from atomfit.support import process
 
 EXAMPLES = """
 atomfit columns particle.mrc -e Pt
-atomfit columns particle.dm4 -e Pt -e Ir -o particle
-atomfit columns particle.mrc -e Pt --library cross_sections.csv
+atomfit columns particle.mrc -e Pt --library cross_sections.csv --library-error 0.05
+atomfit columns particle.dm4 -e Pt -e Co --order L1_0 -o particle
 atomfit columns movie.tif --frame mean --pixel-size 0.12
 """
 
@@ -63,7 +63,7 @@ def run(
 ) -> None:
     """Find the atomic columns of an image and refine them jointly.
 
-    Writes columns.csv, counts.csv (with --library), rejected.csv, columns.xyz, columns_atomap.csv,
+    Writes columns.csv, counts.csv, count_probabilities.csv, rejected.csv, columns.xyz, columns_atomap.csv,
     columns_statstem.csv, model.mrc, residual.mrc, background.mrc, columns.svg (open it in a browser),
     particle.json, summary.json and run.json into DIR. A job that is interrupted leaves DIR.checkpoint;
     --resume goes on from it.

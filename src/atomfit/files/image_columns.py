@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.files.image_column_tables import (
+    COUNT_COLUMNS,
+    COUNTS,
+    CRYSTAL_COLUMNS,
+    ORDER_COLUMNS,
+    counts_table,
+    probabilities_table,
+    statistics_table,
+)
+from atomfit.files.image_particle import particle_statistics
 from atomfit.files.thresholds import thresholds
 from atomfit.io.json_files import write_json
 from atomfit.io.mrc import write_map
@@ -30,13 +40,10 @@ IMAGE_COLUMNS: tuple[Column, ...] = (
     Column("y", "Å", ".5f", "from row to row, the same"),
     Column("x_esd", "Å", ".5f", "standard uncertainty of x, all else marginalised"),
     Column("y_esd", "Å", ".5f", "of y"),
-    Column("xy_covariance", "Å²", ".4g", "covariance of x and y"),
     Column("cross_section", "image units x Å²", ".7g", "integral of the column; negative where it is dark"),
     Column("cross_section_esd", "image units x Å²", ".4g", "its standard uncertainty"),
-    Column("count", "", ".0f", "likeliest number of atoms, if they were counted (`--library`)"),
-    Column("count_low", "", ".0f", "first count of the set that holds 95 %"),
-    Column("count_high", "", ".0f", "last count of that set"),
-    Column("count_probability", "", ".4f", "of the likeliest count"),
+    *COUNT_COLUMNS,
+    Column("xy_covariance", "Å²", ".4g", "covariance of x and y"),
     Column("width", "Å", ".5f", "standard deviation (geometric mean of both axes)"),
     Column("width_esd", "Å", ".4g", "its standard uncertainty"),
     Column("u11", "Å²", ".5g", "variance along x"),
@@ -47,7 +54,20 @@ IMAGE_COLUMNS: tuple[Column, ...] = (
     Column("score", "σ", ".3f", "its height in standard deviations of what noise makes there"),
     Column("evidence", "", ".4g", "by how much twice the log likelihood is larger with it"),
     Column("false", "", ".3g", "columns as good as it, or better, that noise alone would give"),
-    Column("flags", "", "s", "edge: part of it lies outside the image or in pixels that do not count"),
+    *CRYSTAL_COLUMNS,
+    *ORDER_COLUMNS,
+    Column(
+        "flags",
+        "",
+        "s",
+        "separated by semicolons. edge: part of it lies outside the image or in pixels that do not count; "
+        "surface: it lacks a neighbour that its lattice has",
+    ),
+)
+#: Those that `columns.xyz` has besides.
+XYZ_COLUMNS = (
+    *("x_esd", "y_esd", "cross_section", "cross_section_esd", "width", "score", "count", "domain"),
+    *("dx", "dy", "e_xx", "e_yy", "e_xy", "rotation", "ordered"),
 )
 REJECTED_IMAGE_COLUMNS: tuple[Column, ...] = (
     Column("x", "Å", ".5f", "as of columns"),
@@ -73,9 +93,10 @@ def write_columns_results(result: "ColumnsResult", directory: Path, overwrite: b
         warnings = list(result.warnings)
         table = columns_table(result)
         write_columns(stage / "columns.csv", IMAGE_COLUMNS, table)
-        write_columns(stage / "rejected.csv", REJECTED_IMAGE_COLUMNS, _rejected(result))
         if result.counts is not None:
-            _write_counts(stage / "counts.csv", result)
+            write_columns(stage / "counts.csv", COUNTS, counts_table(result.statistics))
+            write_columns(stage / "count_probabilities.csv", *probabilities_table(result.statistics))
+        write_columns(stage / "rejected.csv", REJECTED_IMAGE_COLUMNS, _rejected(result))
         _write_xyz(stage / "columns.xyz", result, table)
         _write_atomap(stage / "columns_atomap.csv", result)
         _write_statstem(stage / "columns_statstem.csv", result, table)
@@ -108,7 +129,6 @@ def columns_table(result: "ColumnsResult") -> dict[str, np.ndarray]:
         "xy_covariance": known.positions[:, 0, 1],
         "cross_section": result.cross_sections,
         "cross_section_esd": result.cross_section_esds,
-        **_counts(result),
         "width": result.widths,
         "width_esd": known.widths,
         "u11": spreads[:, 0, 0],
@@ -119,32 +139,15 @@ def columns_table(result: "ColumnsResult") -> dict[str, np.ndarray]:
         "score": result.selection.scores,
         "evidence": result.selection.scores**2,
         "false": result.selection.false,
-        "flags": np.array(["edge" if cut else "" for cut in _cut(result)], dtype=object),
+        "flags": _flags(result),
+        **statistics_table(result.statistics),
     }
 
 
-def _counts(result: "ColumnsResult") -> dict[str, np.ndarray]:
-    """Numbers of atoms, empty where they were not counted."""
-    counts, unknown = result.counts, np.full(len(result), np.nan)
-    if counts is None:
-        return dict.fromkeys(("count", "count_low", "count_high", "count_probability"), unknown)
-    return {
-        "count": counts.most_likely.astype(np.float64),
-        "count_low": counts.sets_95.low.astype(np.float64),
-        "count_high": counts.sets_95.high.astype(np.float64),
-        "count_probability": counts.probability,
-    }
-
-
-def _write_counts(path: Path, result: "ColumnsResult") -> None:
-    """The probability of every count of each column."""
-    assert result.counts is not None
-    probabilities = result.counts.probabilities
-    names = tuple(Column(f"p_{k}", "", ".4f", "") for k in range(1, 1 + probabilities.shape[1]))
-    values = {"id": np.arange(1, 1 + len(result))} | {
-        name.name: probabilities[:, k] for k, name in enumerate(names)
-    }
-    write_columns(path, (IMAGE_COLUMNS[0], *names), values)
+def _flags(result: "ColumnsResult") -> np.ndarray:
+    told = {"edge": _cut(result), "surface": result.statistics.surface}
+    words = [[word for word, of in told.items() if of[i]] for i in range(len(result))]
+    return np.array(["; ".join(each) for each in words], dtype=object)
 
 
 def _cut(result: "ColumnsResult") -> np.ndarray:
@@ -169,22 +172,15 @@ def particle(result: "ColumnsResult", table: dict[str, np.ndarray]) -> dict[str,
     """The columns as a whole."""
     if not len(result):
         return {"columns": 0}
-    sizes, counts = result.cross_sections, result.counts
+    sizes = result.cross_sections
     return {
         "columns": len(result),
-        "atoms": None
-        if counts is None
-        else {
-            "total": counts.total,
-            "total_esd": counts.total_esd,
-            "scale": counts.scale,
-            "scale_esd": counts.scale_esd,
-        },
         "cross_section_total": float(sizes.sum()),
         "cross_section_median": float(np.median(sizes)),
         "width": {"median": float(np.median(result.widths)), "esd": float(np.median(table["width_esd"]))},
         "nn_distance_median": float(np.median(table["nn_distance"])),
         "centre": result.positions.mean(axis=0),
+        **particle_statistics(result.statistics),
     }
 
 
@@ -267,7 +263,7 @@ def _write_xyz(path: Path, result: "ColumnsResult", table: dict[str, np.ndarray]
     from ase.io import write
 
     atoms = Atoms(result.symbols, np.pad(result.positions, ((0, 0), (0, 1))))
-    for name in ("x_esd", "y_esd", "cross_section", "cross_section_esd", "width", "score"):
+    for name in XYZ_COLUMNS:
         atoms.set_array(name, np.asarray(table[name], np.float64))
     write(str(path), atoms, format="extxyz")
 

@@ -26,14 +26,8 @@ MAP_COPY = "map.mrc"
 TILT = (*_MODEL, "model_images.mrc", "residual_images.mrc", "views_refined.csv", "views.svg", "probe.csv")
 #: What `columns` writes.
 COLUMNS = (
-    *(
-        "columns.csv",
-        "counts.csv",
-        "rejected.csv",
-        "columns.xyz",
-        "columns_atomap.csv",
-        "columns_statstem.csv",
-    ),
+    *("columns.csv", "rejected.csv", "columns.xyz", "columns_atomap.csv", "columns_statstem.csv"),
+    *("counts.csv", "count_probabilities.csv"),
     *("model.mrc", "residual.mrc", "background.mrc", "columns.svg"),
     *("particle.json", "summary.json", "run.json"),
 )

@@ -5,12 +5,18 @@ from pathlib import Path
 from typing import Literal, no_type_check
 
 from atomfit.options.build import FILE
-from atomfit.options.declared import Need, check, option
+from atomfit.options.declared import Need, check, option, require_unset
 from atomfit.support.errors import InputError
 
 ColumnWidths = Literal["shared", "own", "elliptical"]
 ColumnContrast = Literal["auto", "bright", "dark"]
 FrameRule = Literal["mean"]
+CountRule = Literal["auto", "off"]
+StrainReference = Literal["fitted", "bulk"]
+OrderedPhase = Literal["L1_0", "L1_2", "B2"]
+
+#: Options of what is told of columns when they have been fitted.
+STATISTICS = ("counts", "library", "library_error", "neighbours", "order", "reference")
 
 PIXEL_SIZE = Need("pixel size", "its edge in Å, as 0.1", 1e-6, 1e3)
 
@@ -26,10 +32,14 @@ class ColumnOptions:
     - `frame`: which image of a stack, counted from 0, or the "mean" of all.
     - `contrast`: whether columns are "bright" or "dark"; "auto" finds it out.
     - `widths`: all columns have one width ("shared"), each its "own", or each a matrix ("elliptical").
-    - `library`: file of the cross-sections of columns of 1, 2, 3, ... atoms (Å²); atoms are counted then,
-        which takes an image in fractions of the beam.
     - `fdr`: part of the columns that may be false.
     - `background`: from knot to knot of the smooth background (Å); found from the image if not given.
+    - `counts`: whether atoms are counted where columns are of one element ("auto"), or not ("off").
+    - `library`: a table of mean cross-sections of columns of 1, 2, 3, ... atoms.
+    - `library_error`: by how much its scale may be off (standard deviation, as a part of it).
+    - `neighbours`: whether counts know that thickness changes slowly.
+    - `order`: the ordered phase that an alloy of two elements may have.
+    - `reference`: strain is counted from the lattice "fitted" to all columns, or to inner ones ("bulk").
     - `max_iterations`: the most iterations of a joint fit.
     - `insist`: go on, with warnings, where an image is wrong as a rule.
     """
@@ -55,19 +65,36 @@ class ColumnOptions:
         metavar="ANGSTROM",
         need=Need("step of the background", "it in Å, as 8", 2, 1000),
     )
-    library: str | Path | None = option(
-        None,
-        "Counts",
-        "Cross-sections of columns of 1, 2, 3, ... atoms (Å²): atoms are counted.",
-        metavar="FILE",
-        need=FILE,
-    )
     fdr: float = option(
         0.01,
         "Selection",
         "Part of the columns that may be false.",
         metavar="RATE",
         need=Need("rate of false discoveries", "a part of the columns, as 0.01", 1e-9, 0.5),
+    )
+    counts: CountRule = option(
+        "auto", "Counts", "Whether atoms are counted where columns are of one element."
+    )
+    library: str | Path | None = option(
+        None,
+        "Counts",
+        "Mean cross-sections of columns of 1, 2, 3, ... atoms (CSV: count, cross_section).",
+        metavar="FILE",
+        need=FILE,
+    )
+    library_error: float = option(
+        0.02,
+        "Counts",
+        "What the library's scale may be off by.",
+        metavar="FRACTION",
+        need=Need("error of a scale", "a part of it, as 0.03", 1e-4, 1),
+    )
+    neighbours: bool = option(True, "Counts", "Whether counts know that thickness changes slowly.")
+    order: OrderedPhase | None = option(
+        None, "Crystal", "Ordered phase that an alloy of two elements may have."
+    )
+    reference: StrainReference = option(
+        "fitted", "Crystal", "Count strain from the lattice of all columns, or of the inner ones."
     )
     max_iterations: int = option(
         60,
@@ -82,3 +109,8 @@ class ColumnOptions:
         check(self)
         if isinstance(self.frame, bool):
             raise InputError("a frame has a number", "give it, from 0, or mean", "--frame")
+        if self.counts == "off":
+            names = ("library", "library_error", "neighbours")
+            require_unset(self, names, "nothing is counted with --counts off", "leave that out")
+        if self.library is None:
+            require_unset(self, ("library_error",), "there is no library", "give --library")

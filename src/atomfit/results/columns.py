@@ -16,6 +16,10 @@ from atomfit.optimisation.ended import Ended
 from atomfit.options.columns import ColumnOptions
 from atomfit.selection.column_rounds import ColumnRounds
 from atomfit.statistics.counting import Counts
+from atomfit.statistics.image_columns import ColumnStatistics
+from atomfit.statistics.plane_lattice import PlaneLattice
+from atomfit.statistics.plane_order import PlaneOrder
+from atomfit.statistics.plane_strain import PlaneStrain
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
 from atomfit.support.numerics import own_numerics
@@ -48,7 +52,7 @@ class ColumnsResult:
     - `units`: of the image that was fitted.
     - `fitted_image`: that image: a part of the source's, of larger pixels where columns are many wide.
     - `selection`: which columns there are, the fit, its standard uncertainties, in units of the fit.
-    - `counts`: atoms in each column; None if they were not counted.
+    - `statistics`: counts of atoms, lattices, strain, order, defects and facets.
     - `verdict`: what is to be thought of it, and why.
     - `warnings`: what a user should know before trusting the numbers, the verdict's findings among them.
     - `seconds`: wall time of each stage.
@@ -63,7 +67,7 @@ class ColumnsResult:
     units: Units
     fitted_image: DensityMap
     selection: ColumnRounds
-    counts: Counts | None
+    statistics: ColumnStatistics
     verdict: Verdict
     warnings: tuple[str, ...]
     seconds: dict[str, float]
@@ -119,6 +123,26 @@ class ColumnsResult:
         """Chemical symbol of each column; X where it is not known, or one of several."""
         known = self.elements[0].symbol if len(self.elements) == 1 else "X"
         return [known] * len(self)
+
+    @property
+    def counts(self) -> Counts | None:
+        """Atoms of the columns that were counted, `statistics.counted`; None if none was."""
+        return self.statistics.counts
+
+    @property
+    def lattices(self) -> tuple[PlaneLattice, ...]:
+        """Of the domains, the largest first; none if the columns have no lattice."""
+        return self.statistics.domains.lattices
+
+    @property
+    def strain(self) -> PlaneStrain:
+        """Displacements, strain and rotation of each column; NaN without a lattice."""
+        return self.statistics.strain
+
+    @property
+    def order(self) -> tuple[PlaneOrder | None, ...]:
+        """Of each domain, if an ordered phase was named; None where it could not be judged."""
+        return self.statistics.order
 
     @property
     def counted(self) -> Bool[np.ndarray, "rows columns"]:

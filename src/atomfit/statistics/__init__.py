@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from atomfit.statistics.grains import Grain as Grain
     from atomfit.statistics.grains import Grains as Grains
     from atomfit.statistics.grains import find_grains as find_grains
+    from atomfit.statistics.image_columns import ColumnStatistics as ColumnStatistics
+    from atomfit.statistics.image_columns import Counting as Counting
+    from atomfit.statistics.image_columns import measure_columns as measure_columns
     from atomfit.statistics.lattice import Lattice as Lattice
     from atomfit.statistics.lattice import fit_lattices as fit_lattices
     from atomfit.statistics.magnification import Magnification as Magnification
@@ -125,6 +128,7 @@ else:
             "count_sets": ["CredibleSets"],
             "count_notes": ["Alternative"],
             "count_neighbours": ["Smoothness"],
+            "image_columns": ["ColumnStatistics", "Counting", "measure_columns"],
             "significance": ["p_values", "q_values", "Scale", "Agreement"],
         },
     )

@@ -42,6 +42,7 @@ class Counts:
     - `most_likely`: the likeliest count of each, and `probability`, its own.
     - `sets_68`, `sets_95`: credible sets.
     - `total`, `total_esd`: expected sum of counts, and its standard uncertainty, with what columns share.
+    - `numbers`, `numbers_esd`: how many columns of 1 to k atoms are expected, and standard uncertainties.
     - `scale`, `scale_esd`: of the image's cross-sections beside the library's; NaN without one.
     - `law`, `law_esd`: mean cross-sections of columns of 1 to k atoms (Å²).
     - `scatter`, `scatter_esd`: of columns among themselves, beyond their own uncertainties (Å²).
@@ -58,6 +59,8 @@ class Counts:
     sets_95: CredibleSets
     total: float
     total_esd: float
+    numbers: Float[np.ndarray, " k"]
+    numbers_esd: Float[np.ndarray, " k"]
     scale: float
     scale_esd: float
     law: Float[np.ndarray, " k"]
@@ -127,6 +130,7 @@ def _counts(samples: Samples, library: Library | None, back: Int[np.ndarray, " n
         CredibleSets.of(probabilities, 0.95),
         total,
         total_esd,
+        *_numbers(samples, last),
         *scale,
         unit * law,
         unit * np.sqrt(w @ (samples.means[:, :last] - law) ** 2),
@@ -137,6 +141,15 @@ def _counts(samples: Samples, library: Library | None, back: Int[np.ndarray, " n
         samples.smoothness,
         tuple(notes(ways, library, scale, unit * scatter, int(beyond.sum()), float(1 / np.sum(w**2)))),
     )
+
+
+def _numbers(samples: Samples, last: int) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Columns of each count: their mean, and standard deviation within ways to count and between them."""
+    weights = np.bincount(samples.law, samples.weights, len(samples.by_law))
+    p = samples.by_law[:, :, :last]
+    each = p.sum(axis=1)
+    mean = weights @ each
+    return mean, np.sqrt(weights @ ((p * (1 - p)).sum(axis=1) + (each - mean) ** 2))
 
 
 def _mean(

@@ -1,4 +1,4 @@
-"""The columns of an image, top to bottom: read -> scale -> joint fit <-> selection -> verdict -> (files).
+"""The columns of an image, top to bottom: read -> scale -> fit <-> selection -> statistics -> verdict.
 
 `columns` is what the command `atomfit columns` runs; it writes nothing. Its result holds every intermediate
 object, and `result.write(directory)` makes the files.
@@ -17,22 +17,22 @@ from atomfit.detection.column_candidates import noise_variance
 from atomfit.detection.column_scale import ColumnScale, binned, find_scale
 from atomfit.files.image_columns import write_columns_results
 from atomfit.io.checkpoint import Checkpoint, Job
-from atomfit.io.cross_sections import read_cross_sections
 from atomfit.io.images import ImageFile, image_of, read_image
-from atomfit.options.columns import ColumnOptions
+from atomfit.options.columns import STATISTICS, ColumnOptions
 from atomfit.options.declared import options_from
 from atomfit.results.columns import ColumnsResult, Units
 from atomfit.selection.column_rounds import select_columns
 from atomfit.statistics.count_law import Library
-from atomfit.statistics.counting import count_atoms
-from atomfit.structure.elements import Element, elements_of
+from atomfit.structure.elements import elements_of
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.support.arrays import AnyArray
 from atomfit.support.errors import InputError
 from atomfit.support.memory import require_memory
 from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
+from atomfit.verdict.of_column_statistics import remarks, with_statistics
 from atomfit.verdict.of_columns import judge_columns
+from atomfit.workflows.columns_statistics import column_statistics, library_of
 
 log = logging.getLogger("atomfit")
 
@@ -73,42 +73,13 @@ def columns(
     """
     options = options_from(ColumnOptions, options, changes, "columns")
     elements = elements_of(element, None) if len(element) else ()
+    library = library_of(options, elements)
     clock = Stopwatch({})
-    library = _library(options, elements)
     with clock("read"):
         image = read(source, options)
     kept = Checkpoint(checkpoint, lambda: _job(image, elements, options), resume)
     with own_numerics(), kept.running():
-        found = _found(image, elements, options, clock, progress)
-        if library is not None and len(found):
-            with clock("counts"):
-                found = _counted(found, library)
-        return replace(found, checkpoint=kept)
-
-
-def _library(options: ColumnOptions, elements: Sequence[Element]) -> Library | None:
-    """What columns of known counts scatter.
-
-    **Raises:** `InputError` if the file is none, or columns of several elements are to be counted.
-    """
-    if options.library is None:
-        return None
-    if len(elements) > 1:
-        raise InputError(
-            "columns of several elements are not counted", "name one element, or leave it out", "--library"
-        )
-    return read_cross_sections(options.library)
-
-
-def _counted(found: ColumnsResult, library: Library) -> ColumnsResult:
-    """With the atoms of each column."""
-    counts = count_atoms(
-        found.cross_sections, found.cross_section_esds, library=library, positions=found.positions
-    )
-    log.info("%.1f atoms in all, standard uncertainty %.1f", counts.total, counts.total_esd)
-    for note in counts.notes:
-        log.warning(note)
-    return replace(found, counts=counts, warnings=(*found.warnings, *counts.notes))
+        return replace(_found(image, elements, options, library, clock, progress), checkpoint=kept)
 
 
 def read(source: Source, options: ColumnOptions) -> ImageFile:
@@ -146,13 +117,18 @@ def _job(image: ImageFile, elements: Any, options: ColumnOptions) -> Job:
         "columns",
         [one.symbol for one in elements],
         options,
-        {"image": values, "library": options.library},
-        of_the_way=("max_iterations", "insist"),
+        {"image": values},
+        of_the_way=("max_iterations", "insist", *STATISTICS),
     )
 
 
 def _found(
-    source: ImageFile, elements: Any, options: ColumnOptions, clock: Stopwatch, progress: Progress
+    source: ImageFile,
+    elements: Any,
+    options: ColumnOptions,
+    library: Library | None,
+    clock: Stopwatch,
+    progress: Progress,
 ) -> ColumnsResult:
     for note in source.notes:
         log.info(note)
@@ -171,11 +147,15 @@ def _found(
         )
     fitted = selection.fitted
     log.info("%d columns, %d places rejected", len(fitted), len(selection.rejected))
+    with clock("statistics"):
+        statistics = column_statistics(selection, units.scale, elements, options, library)
     positions = np.asarray(fitted.columns.positions)
     verdict = judge_columns(
         positions, fitted.width, selection.factors, selection.settled, fitted.reason, elements
     )
-    warnings = [*source.warnings, *verdict.warnings]
+    verdict = with_statistics(verdict, statistics, options.order is not None)
+    more = remarks(statistics, options.order is not None)
+    warnings = [*source.warnings, *verdict.warnings, *more]
     for warning in warnings:
         log.warning(warning)
     log.info(verdict.describe())
@@ -187,7 +167,7 @@ def _found(
         units,
         image,
         selection,
-        None,
+        statistics,
         verdict,
         tuple(warnings),
         clock.seconds,

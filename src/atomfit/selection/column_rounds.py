@@ -51,6 +51,7 @@ from atomfit.selection.column_noise import Excess, measure_excess
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.atoms import Atoms
 from atomfit.structure.grid import DensityMap
+from atomfit.structure.neighbours import nearest_distances
 from atomfit.structure.region import region_mask
 
 #: Pixels within this of what may be a column count (Å), or within a column's reach.
@@ -98,7 +99,7 @@ class ColumnRounds:
 def select_columns(
     image: DensityMap,
     scale: ColumnScale,
-    step: float,
+    step: float | None = None,
     fdr: float = 0.01,
     widths: Widths = "shared",
     max_iterations: int = 60,
@@ -110,7 +111,8 @@ def select_columns(
 
     - `image`: the region that is fitted, columns bright.
     - `scale`: what they look like.
-    - `step`: from knot to knot of the background (Å).
+    - `step`: from knot to knot of the background (Å); if None, coarse where columns are dense, for what
+        lies between them is theirs, and fine where they stand alone on a support.
     - `fdr`: rate of false columns among those kept.
     - `widths`: what is free of them, in the end; while columns are selected they share one.
     - `max_iterations`: the most iterations of a fit.
@@ -223,10 +225,14 @@ def _joined(gone: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.n
     return places, np.concatenate([np.zeros(0), *(scores for _, scores in gone)])
 
 
-def _start(image: DensityMap, scale: ColumnScale, step: float) -> FittedColumns:
+def _start(image: DensityMap, scale: ColumnScale, step: float | None) -> FittedColumns:
     variance = noise_variance(image.values, float(image.grid.spacing[0]))
     found = find_candidates(image, scale, variance)
     level = float(np.quantile(image.values, 0.05))
+    if step is None:
+        distances = nearest_distances(found.positions) if len(found.scores) > 1 else np.full(1, np.inf)
+        dense = float(np.median(distances)) < LIMITS.dense_columns * scale.width
+        step = LIMITS.coarse_background if dense else LIMITS.fine_background
     start = columns_of(found.positions, found.amplitudes, scale.width)
     return FittedColumns(
         start,
@@ -267,6 +273,10 @@ def _variance(
     """Of each pixel's noise, by brightness."""
     there = state.counted
     left, dark = (image.values - model)[there], float(np.quantile(model[there], 0.01))
+    # Columns' numbers take their part of the noise where columns are bright.
+    strength = (model - state.background.on(image.grid, image.grid))[there] ** 2 / state.variance[there]
+    absorbed = 3 * len(state) * strength / max(float(strength.sum()), 1e-300)
+    left = left / np.sqrt(1 - np.minimum(absorbed, 0.5))
     law = brightness_law(model[there], left, dark)
     mean = float(np.mean(left**2))
     least = max(DETECTION.least_variance * mean, (1e-4 * float(np.ptp(image.values))) ** 2)

@@ -42,6 +42,9 @@ class SelectionLimits:
     - `apart_from_columns`: what the residual shows nearer to a column than this (in widths) is its shape.
     - `seconds_at_least`, `seconds_a_column`: what the fits to an image take, as it is told beforehand; on
         two processors, measured.
+    - `dense_columns`: columns whose nearest is nearer than so many widths have no support between them.
+    - `coarse_background`, `fine_background`: from knot to knot of the background (Å) where they are dense,
+        and where they are not.
     - `widths_of_columns`: between which the fitted width lies, in the width that detection has seen.
     - `false_columns`: that noise may add to an image in a round.
     """
@@ -70,6 +73,9 @@ class SelectionLimits:
     apart_from_columns: float = 1.6
     seconds_at_least: float = 10.0
     seconds_a_column: float = 0.06
+    dense_columns: float = 7.0
+    coarse_background: float = 30.0
+    fine_background: float = 8.0
     widths_of_columns: tuple[float, float] = (0.65, 1.4)
     false_columns: float = 0.5
 

@@ -43,8 +43,6 @@ Progress = Callable[[int, float], None]
 _BYTES_PER_PIXEL, _BYTES_AT_LEAST = 250, 400e6
 #: Pixels are put together where columns are more than this many of them wide.
 _FINE = 4.0
-#: From knot to knot of the background (Å), if it is not said.
-_BACKGROUND = 8.0
 
 
 def columns(
@@ -141,9 +139,8 @@ def _found(
         )
         image, units = _to_fit(source.image, scale)
     with clock("joint fit and selection"):
-        step = _BACKGROUND if options.background is None else options.background
         selection = select_columns(
-            image, scale, step, options.fdr, options.widths, options.max_iterations, progress
+            image, scale, options.background, options.fdr, options.widths, options.max_iterations, progress
         )
     fitted = selection.fitted
     log.info("%d columns, %d places rejected", len(fitted), len(selection.rejected))

@@ -31,11 +31,15 @@ class SplineBackground(AbstractBackground):
 
     @classmethod
     def over(cls, grid: Grid, step: float, level: float = 0.0) -> "SplineBackground":
-        """The same level everywhere, with knots about a step (Å) apart, over a grid of two dimensions."""
+        """The same level everywhere, with knots about a step (Å) apart, over a grid of two dimensions.
+
+        Along an axis that is less than half a step long it is straight.
+        """
         extent = grid.extent
-        pieces = np.maximum(np.rint(extent / step).astype(int), 1)
-        heights = np.full((pieces[1] + 3, pieces[0] + 3), level)
-        return cls(heights, (float(extent[0] / pieces[0]), float(extent[1] / pieces[1])))
+        pieces = np.rint(extent / step).astype(int)
+        counts = np.where(pieces > 0, pieces + 3, 2)
+        steps = extent / np.maximum(pieces, 1)
+        return cls(np.full(counts[::-1], level), (float(steps[0]), float(steps[1])))
 
     def at(self, *coordinates: Float[Leaf, "..."]) -> Float[Leaf, "..."]:
         """Density on a mesh.
@@ -71,6 +75,8 @@ class SplineBackground(AbstractBackground):
         count = self.heights.shape[1 - axis]
         xp: Any = namespace(x) if not isinstance(x, np.ndarray) else np
         places = x[:, None] / self.step[axis] + 0.5 * (count - 1) - np.arange(count, dtype=np.float32)
+        if count == 2:
+            return 0.5 + x[:, None] / self.step[axis] * np.array([-1.0, 1.0], np.float32)
         away = xp.abs(places)
         near, far = xp.maximum(1.0 - away, 0.0), xp.maximum(2.0 - away, 0.0)
         return (far**3 - 4 * near**3) / 6

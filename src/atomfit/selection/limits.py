@@ -74,7 +74,7 @@ class SelectionLimits:
     seconds_at_least: float = 10.0
     seconds_a_column: float = 0.06
     dense_columns: float = 7.0
-    coarse_background: float = 30.0
+    coarse_background: float = 1000.0
     fine_background: float = 8.0
     widths_of_columns: tuple[float, float] = (0.65, 1.4)
     false_columns: float = 0.5

@@ -38,6 +38,8 @@ _GROUPS: dict[str, dict[str, str]] = {
     "Crystal and strain": {
         **{f"lattice_d{axis}": f"offset from lattice, {axis}" for axis in "xyz"},
         **{f"strain_{ij}": f"strain, {ij}" for ij in TENSOR},
+        **{f"e_{ij}": f"strain, {ij}" for ij in ("xx", "yy", "xy")},
+        "rotation": "rotation of the lattice",
         "strain_radial": "radial strain",
         "strain_radial_bulk": "radial strain, from bulk",
     },
@@ -55,6 +57,12 @@ _GROUPS: dict[str, dict[str, str]] = {
         "q_value": "false-discovery rate q",
         "element_probability": "probability of the element",
         "flags": "remarks (flags)",
+    },
+    "Counts": {
+        "count": "atoms in the column",
+        "count_low": "atoms, at least",
+        "count_high": "atoms, at most",
+        "count_probability": "probability of the count",
     },
     "At detection, and log-fit": {
         **{f"com_{axis}": f"centre of mass, {axis}" for axis in "xyz"},
@@ -91,7 +99,22 @@ _GROUPS: dict[str, dict[str, str]] = {
         "r_factor": "R-factor",
         "held_out": "held out",
     },
-    "Kinds": {"element": "element", "structure": "local structure", "status": "what became of it"},
+    "Columns": {
+        "cross_section": "cross-section",
+        "width": "width",
+        "background": "background",
+        "xy_covariance": "covariance of x and y",
+        "false": "as good ones from noise alone",
+    },
+    "Kinds": {
+        "element": "element",
+        "structure": "local structure",
+        "status": "what became of it",
+        "lattice": "lattice",
+        "domain": "domain",
+        "variant": "variant",
+        "sublattice": "sublattice",
+    },
 }
 _LABELS = {name: (group, words) for group, names in _GROUPS.items() for name, words in names.items()}
 

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 #: Stands for what is not known, in pictures that have such.
 UNKNOWN = 255
@@ -24,13 +24,17 @@ def in_bytes(values: Float[np.ndarray, "..."], low: float, high: float) -> dict[
 def in_shades(
     values: Float[np.ndarray, "..."], known: Bool[np.ndarray, "..."], low: float, high: float
 ) -> dict[str, Any]:
-    """Bytes in base64 for a picture that shows no more than two numbers and what lies between.
+    """Bytes in base64 for a picture that shows no more than two numbers and what lies between."""
+    return {"bytes": _text(shades(values, known, low, high)), "low": low, "high": high}
 
-    These are 0 and 254; what is not known is 255.
-    """
+
+def shades(
+    values: Float[np.ndarray, "*n"], known: Bool[np.ndarray, "*n"], low: float, high: float
+) -> UInt8[np.ndarray, "*n"]:
+    """Levels of a picture: `low` is 0, `high` 254, what is not known 255."""
     step = (high - low) / (UNKNOWN - 1) or 1.0
-    shades = np.rint((np.clip(values, low, high) - low) / step)
-    return {"bytes": _text(np.where(known, shades, UNKNOWN)), "low": low, "high": high}
+    levels = np.rint((np.clip(values, low, high) - low) / step)
+    return np.where(known, levels, UNKNOWN).astype(np.uint8)
 
 
 def _text(levels: Float[np.ndarray, "..."]) -> str:

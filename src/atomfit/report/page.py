@@ -4,7 +4,7 @@ A page is one file that holds everything: its data as JSON, its style and its pr
 nothing from anywhere, and its own policy forbids that it does, so that it opens from a disk, from an
 e-mail and in ten years. What is drawn and how is in `assets`: a frame that all pages share (`page.html`),
 the sections of each kind of page, and programs, most of which are shared as well. What a page is told is
-made by `contents`, `tilt` and `comparison`.
+made by `contents`, `tilt`, `image_columns` and `comparison`.
 
 Names of files and whatever else comes from outside reach the page as data or escaped, never as HTML.
 """
@@ -41,7 +41,7 @@ def _sections(*names: str) -> tuple[str, ...]:
 
 
 _BASE = ("data.js", "colours.js", "svg.js", "charts.js")
-_PARTICLE = ("balls.js", "scene.js", "particle.js")
+_PARTICLE = ("paint.js", "balls.js", "scene.js", "particle.js")
 #: Of one model.
 _MODEL = (*_BASE, "atoms.js", *_PARTICLE, "table.js", "record.js", "statistics.js", "fit.js", "pictures.js")
 
@@ -55,6 +55,11 @@ TILT = Layout(
     _sections("particle", "images", "views", "statistics", "fit", "certainty", "atoms", "record"),
     (*_MODEL, "smoothing.js", "images.js", "views.js", "tilt.js"),
 )
+#: Of the columns of an image.
+COLUMNS = Layout(
+    _sections("columns", "numbers", "micrographs", "distributions", "columns_table", "record"),
+    (*_BASE, "paint.js", "table.js", "record.js", "fit.js", "pictures.js", "micrographs.js", "columns.js"),
+)
 #: Of two models.
 COMPARISON = Layout(
     ("comparison.html",),
@@ -65,7 +70,7 @@ SERIES = Layout(("series.html",), (*_BASE, "table.js", "record.js", "models.js",
 
 
 def write_page(path: Path, content: dict[str, Any], layout: Layout) -> None:
-    """Write a page of some content, of `contents`, `tilt` or `comparison`."""
+    """Write a page of some content, of `contents`, `tilt`, `image_columns` or `comparison`."""
     path.write_text(writable(page(content, layout)), encoding="utf-8")
 
 

@@ -4,7 +4,6 @@
 // their parts in the picture's plane; the square root of S turns the picture of a shaded ball into it.
 
 const spriteSize = 96;
-const colourSteps = 64;
 const fogSteps = 6;
 // Lines on the ellipsoids cost more than all else.
 const mostWithEquators = 3000;

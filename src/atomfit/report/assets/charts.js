@@ -89,7 +89,7 @@ function scatterPanel(host, wantedX, wantedY) {
   const about = (points) => {
     const r = correlation(points.map((point) => point[0]), points.map((point) => point[1]));
     const meant = [columns.get(x.value), columns.get(y.value)].map(explained).join(" ");
-    return `${meant} ${brief(points.length)} atoms; correlation ${brief(r, 2) || "not defined"}.${depthWords(columns.get(x.value), columns.get(y.value))}`;
+    return `${meant} ${brief(points.length)} ${things}; correlation ${brief(r, 2) || "not defined"}.${depthWords(columns.get(x.value), columns.get(y.value))}`;
   };
   let drawn;
   const draw = () => {
@@ -149,13 +149,13 @@ function histogramPanel(host, ...wanted) {
     const bins = binsOf(values);
     chart(area, {
       x: { label: labelOf(column), range: [bins.start, bins.start + bins.step * bins.counts.length] },
-      y: { label: "atoms", range: [0, Math.max(...bins.counts) * 1.06] },
+      y: { label: things, range: [0, Math.max(...bins.counts) * 1.06] },
       draw: (toX, toY) => bars(bins, toX, toY),
       name: `Distribution of ${column.label}`,
     });
     const unit = column.unit ? ` ${column.unit}` : "";
     note.textContent =
-      `${explained(column)} ${brief(values.length)} atoms: mean ${brief(mean(values))}${unit}, median ${brief(quantile(values, 0.5))}${unit}` +
+      `${explained(column)} ${brief(values.length)} ${things}: mean ${brief(mean(values))}${unit}, median ${brief(quantile(values, 0.5))}${unit}` +
       (values.length > 1 ? `, standard deviation ${brief(deviation(values), 3)}${unit}.` : ".");
   };
   host.replaceChildren(element("div", { className: "controls" }, element("label", {}, "Number ", select)), area, note);

@@ -4,6 +4,9 @@ const report = JSON.parse(document.getElementById("data").textContent);
 const columns = new Map(report.columns.map((column) => [column.name, column]));
 const atomCount = report.columns[0].values.length;
 
+// What its rows are.
+const things = report.things ?? "atoms";
+
 // An identifier orders nothing; a column without numbers shows nothing.
 const numericNames = report.columns
   .filter((column) => column.numeric && !/^id(_[ab])?$/.test(column.name) && column.values.some((value) => value !== null))

@@ -16,29 +16,6 @@ function recolour() {
   redraw();
 }
 
-function paintNumbers(column) {
-  const [low, high] = colourRange(column.values);
-  const palette = Array.from({ length: colourSteps }, (_, i) => colourAt(viridis, i / (colourSteps - 1)));
-  const step = (value) => Math.round(((value - low) / (high - low)) * (colourSteps - 1));
-  const colourOf = (value) => palette[Math.min(Math.max(step(value), 0), colourSteps - 1)];
-  const colours = column.values.map((value) => (value === null ? unknownColour : colourOf(value)));
-  return { colours, bar: colourBar(viridis, [low, high], labelOf(column)) };
-}
-
-// Words that sort atoms into a few kinds: the element of an alloy, the structure about an atom.
-function tellsKinds({ name, numeric, values }) {
-  const { size } = numeric ? new Set() : new Set(values);
-  return (size > 1 || name in (report.kinds ?? {})) && size <= kindColours.length;
-}
-
-// Kinds that have colours of their own keep them, whichever are there.
-function paintKinds(column) {
-  const own = report.kinds?.[column.name];
-  const names = own ? Object.keys(own) : [...new Set(column.values)].sort();
-  const colourOf = (name) => (own ? rgbOf(own[name]) : kindColours[names.indexOf(name)]);
-  return { colours: column.values.map(colourOf), bar: colourKey(names.map((name) => [name, colourOf(name)])) };
-}
-
 // The foremost atom at a place of the picture.
 function atomAt(x, y) {
   return scene.drawn.findLast((atom) => {
@@ -80,7 +57,7 @@ function followPointer(canvas) {
 function particlePanel(...wanted) {
   prepareScene();
   const { canvas } = scene;
-  const kinds = report.columns.filter(tellsKinds).map(({ name }) => name);
+  const kinds = report.columns.filter((column) => !column.numeric && tellsKinds(column)).map(({ name }) => name);
   offerColumns(byId("colour"), ...wanted);
   addColumns(byId("colour"), kinds);
   if (kinds.includes(wanted[0])) byId("colour").value = wanted[0];

@@ -7,6 +7,7 @@ import typer
 
 from atomfit.cli.fields import takes
 from atomfit.cli.terminal import (
+    Figures,
     Overwrite,
     Quiet,
     Resume,
@@ -18,6 +19,7 @@ from atomfit.cli.terminal import (
     spinner,
     to_go_on,
 )
+from atomfit.figures import require_matplotlib
 from atomfit.optimisation.ended import Ended
 from atomfit.options.columns import ColumnOptions
 from atomfit.support import process
@@ -58,23 +60,27 @@ def run(
     ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
+    figures: Figures = False,
     strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the atomic columns of an image and refine them jointly.
 
-    Writes columns.csv, counts.csv, count_probabilities.csv, rejected.csv, columns.xyz, columns_atomap.csv,
-    columns_statstem.csv, model.mrc, residual.mrc, background.mrc, columns.svg (open it in a browser),
-    particle.json, summary.json and run.json into DIR. A job that is interrupted leaves DIR.checkpoint;
-    --resume goes on from it.
+    Writes report.html (open it in a browser), columns.csv, counts.csv, count_probabilities.csv,
+    rejected.csv, columns.xyz, columns_atomap.csv, columns_statstem.csv, model.mrc, residual.mrc,
+    background.mrc, columns.svg, particle.json, summary.json and run.json into DIR. A job that is
+    interrupted leaves DIR.checkpoint; --resume goes on from it.
     """
-    from atomfit.io.manifest import COLUMNS
+    from atomfit.io.manifest import columns_files
     from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
 
     directory = out if out is not None else Path(f"{image.stem or 'image'}_columns")
     checkpoint = checkpoint_beside(directory)
-    with refusals(checkpoint), claimed(directory, overwrite or resume, COLUMNS, (image, options.library)):
+    names, inputs = columns_files(figures), (image, options.library)
+    with refusals(checkpoint), claimed(directory, overwrite or resume, names, inputs):
         process.one_thread_for_small_matrices()
+        if figures:
+            require_matplotlib()
         if resume:
             require_checkpoint(checkpoint)
         show_log(quiet)
@@ -99,9 +105,9 @@ def run(
                 checkpoint=checkpoint,
                 resume=resume,
             )
-        result.write(directory, overwrite or resume)
+        result.write(directory, overwrite or resume, figures)
     say(f"{len(result)} columns: {directory / 'columns.csv'}")
-    say(f"picture: {directory / 'columns.svg'}")
+    say(f"report: {directory / 'report.html'}")
     if checkpoint.exists():
         say(f"the fit has not ended; {to_go_on()}", err=True)
     if result.reason == Ended.INTERRUPTED:

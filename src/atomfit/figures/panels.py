@@ -190,8 +190,8 @@ def convergence(history: Float[np.ndarray, " k"]) -> list[Panel]:
     return [draw]
 
 
-def residuals(found: dict[str, Any] | None) -> list[Panel]:
-    """What is left of the map in standard deviations of the noise, and the normal curve."""
+def residuals(found: dict[str, Any] | None, pieces: str = "voxels") -> list[Panel]:
+    """What is left of the map or image in standard deviations of the noise, and the normal curve."""
     if found is None:
         return []
 
@@ -200,7 +200,7 @@ def residuals(found: dict[str, Any] | None) -> list[Panel]:
         z = np.linspace(found["edges"][0], found["edges"][-1], 241)
         axes.plot(z, np.exp(-z * z / 2) / np.sqrt(2 * np.pi), color=BLACK, lw=0.8, label="noise alone")
         axes.set_xlabel("residual / standard deviation of noise")
-        axes.set_ylabel("part of voxels per unit")
+        axes.set_ylabel(f"part of {pieces} per unit")
         axes.set_ylim(0, 1.3 * max(*found["density"], 0.4))
         axes.legend(loc="upper right")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.figures import require_matplotlib
 from atomfit.files.image_column_tables import (
     COUNT_COLUMNS,
     COUNTS,
@@ -19,6 +20,7 @@ from atomfit.files.image_column_tables import (
     statistics_table,
 )
 from atomfit.files.image_particle import particle_statistics
+from atomfit.files.image_shown import write_shown
 from atomfit.files.thresholds import thresholds
 from atomfit.io.json_files import write_json
 from atomfit.io.mrc import write_map
@@ -77,7 +79,9 @@ REJECTED_IMAGE_COLUMNS: tuple[Column, ...] = (
 )
 
 
-def write_columns_results(result: "ColumnsResult", directory: Path, overwrite: bool = False) -> Path:
+def write_columns_results(
+    result: "ColumnsResult", directory: Path, overwrite: bool = False, figures: bool = False
+) -> Path:
     """Write every file of a result.
 
     **Arguments:**
@@ -85,18 +89,21 @@ def write_columns_results(result: "ColumnsResult", directory: Path, overwrite: b
     - `result`: of `columns`.
     - `directory`: where to; created if need be.
     - `overwrite`: whether files of an earlier result may be replaced.
+    - `figures`: whether figures are drawn as well.
 
-    **Raises:** `InputError` if the directory may not be written to.
+    **Raises:** `InputError` if the directory may not be written to, or figures cannot be drawn.
     """
+    if figures:
+        require_matplotlib()
     begin = time.perf_counter()
     with staged(directory, overwrite, (result.source.path, result.options.library)) as stage:
         warnings = list(result.warnings)
-        table = columns_table(result)
+        table, rejected = columns_table(result), rejected_columns(result)
         write_columns(stage / "columns.csv", IMAGE_COLUMNS, table)
         if result.counts is not None:
             write_columns(stage / "counts.csv", COUNTS, counts_table(result.statistics))
             write_columns(stage / "count_probabilities.csv", *probabilities_table(result.statistics))
-        write_columns(stage / "rejected.csv", REJECTED_IMAGE_COLUMNS, _rejected(result))
+        write_columns(stage / "rejected.csv", REJECTED_IMAGE_COLUMNS, rejected)
         _write_xyz(stage / "columns.xyz", result, table)
         _write_atomap(stage / "columns_atomap.csv", result)
         _write_statstem(stage / "columns_statstem.csv", result, table)
@@ -106,10 +113,21 @@ def write_columns_results(result: "ColumnsResult", directory: Path, overwrite: b
             _write_image(stage / f"{name}.mrc", values, source.grid)
         with optional(stage / "columns.svg", warnings) as path:
             write_panels(path, [_panels(result, residual)], "Rings: columns. Dots: rejected places.")
-        write_json(stage / "particle.json", particle(result, table))
+        whole, found = particle(result, table), summary(result)
+        write_json(stage / "particle.json", whole)
+        record = run_record(result, time.perf_counter() - begin)
+        warnings += write_shown(
+            stage,
+            result,
+            (table, rejected),
+            (IMAGE_COLUMNS, REJECTED_IMAGE_COLUMNS),
+            (model, background),
+            (found | {"warnings": warnings, "particle": whole}, record),
+            figures,
+        )
         # Last, because they tell what is missing.
-        write_json(stage / "summary.json", summary(result) | {"warnings": warnings})
-        write_json(stage / "run.json", run_record(result, time.perf_counter() - begin))
+        write_json(stage / "summary.json", found | {"warnings": warnings})
+        write_json(stage / "run.json", record)
     return directory
 
 
@@ -158,7 +176,8 @@ def _cut(result: "ColumnsResult") -> np.ndarray:
     return np.any((result.positions < low) | (result.positions > high), axis=1)
 
 
-def _rejected(result: "ColumnsResult") -> dict[str, np.ndarray]:
+def rejected_columns(result: "ColumnsResult") -> dict[str, np.ndarray]:
+    """The columns of `rejected.csv`."""
     places = result.selection.rejected
     return {
         "x": places[:, 0],

@@ -26,6 +26,7 @@ MAP_COPY = "map.mrc"
 TILT = (*_MODEL, "model_images.mrc", "residual_images.mrc", "views_refined.csv", "views.svg", "probe.csv")
 #: What `columns` writes.
 COLUMNS = (
+    "report.html",
     *("columns.csv", "rejected.csv", "columns.xyz", "columns_atomap.csv", "columns_statstem.csv"),
     *("counts.csv", "count_probabilities.csv"),
     *("model.mrc", "residual.mrc", "background.mrc", "columns.svg"),
@@ -53,6 +54,11 @@ def build_files(source: Path, changed: bool, figures: bool) -> tuple[str, ...]:
     """
     copy = (MAP_COPY,) if is_copied(source, changed) else ()
     return (*BUILD, *copy, *(FIGURES if figures else ()))
+
+
+def columns_files(figures: bool) -> tuple[str, ...]:
+    """What `columns` may write, with figures or without."""
+    return (*COLUMNS, *(FIGURES if figures else ()))
 
 
 def is_copied(source: Path | None, changed: bool) -> bool:

@@ -1,7 +1,7 @@
-"""What `report.html` of an image is told: its columns, its pictures, what to trust of them, and the records.
+"""What `report.html` of an image is told: its columns, its pictures, what to trust, and the records.
 
-The table of columns is taken as it comes: whatever is in it can be chosen to colour columns by, as a number,
-or as a kind where it is words or stands among the kinds of `labels`.
+The table of columns is taken as it comes: whatever is in it can be chosen to colour columns by, as a
+number, or as a kind where it is words or stands among the kinds of `labels`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,9 @@ def image_contents(
     columns, rejected = tables
     which, image = atoms_shown(len(result)), result.source.image
     if len(which) < len(result):
-        few = f"This page shows {len(which)} of {len(result)} columns, chosen at random; columns.csv has all."
+        few = (
+            f"This page shows {len(which)} of {len(result)} columns, chosen at random; columns.csv has all."
+        )
         found = found | {"warnings": [*found.get("warnings", ()), few]}
     return {
         "headline": image_headline(found),
@@ -83,5 +85,7 @@ def _radius(columns: Table) -> float:
     apart = np.asarray(columns["nn_distance"], np.float64)
     widths = np.asarray(columns["width"], np.float64)
     sizes = [part * values for part, values in ((_RADIUS, apart), (_WIDTHS, widths))]
-    medians = [float(np.median(values[np.isfinite(values)])) for values in sizes if np.isfinite(values).any()]
+    medians = [
+        float(np.median(values[np.isfinite(values)])) for values in sizes if np.isfinite(values).any()
+    ]
     return min(medians, default=1.0)

@@ -1,4 +1,4 @@
-"""Pictures of an image of atomic columns, for its page: the image, its model, what is left, what lies beneath.
+"""Pictures of an image of columns for its page: the image, its model, what is left, what lies beneath.
 
 Pictures are PNG files of at most a thousand pixels along an edge, so that a page of a large image can be
 sent by e-mail: where an image has more, squares of its pixels are averaged. Image, model and background
@@ -57,7 +57,7 @@ def image_pictures(
     # Of a square that is fitted in part, that part counts.
     left = binned(np.where(fitted & known, image - model, 0.0), factor) / np.maximum(part, 0.5)
     shown = [binned(np.asarray(values, np.float64), factor) for values in (image, model, background)]
-    low, high = _scale(shown[0][seen], shown[1][inside])
+    low, high = brightness_of(np.where(seen, shown[0], np.nan), shown[1], inside)
     spread = _LEFT * float(np.sqrt(np.mean(left[inside] ** 2))) if inside.any() else 0.0
     spread = spread or 1.0
     return {
@@ -73,10 +73,18 @@ def image_pictures(
     }
 
 
-def _scale(image: Float[np.ndarray, " k"], model: Float[np.ndarray, " m"]) -> tuple[float, float]:
-    """From the darkest to the brightest that is shown: what noise makes of few pixels has no part in it."""
-    ends = [np.quantile(values, _ENDS) for values in (image, model) if len(values)]
-    low, high = (float(of(which)) for of, which in zip((np.min, np.max), zip(*ends, strict=True), strict=True))
+def brightness_of(
+    image: Float[np.ndarray, "rows columns"],
+    model: Float[np.ndarray, "rows columns"],
+    fitted: Bool[np.ndarray, "rows columns"],
+) -> tuple[float, float]:
+    """From the darkest to the brightest that is shown: what noise makes of few pixels has no part in it.
+
+    **Arguments:** those of `image_pictures`.
+    """
+    shown = [values for values in (image[np.isfinite(image)], model[fitted]) if len(values)]
+    ends = np.array([np.quantile(values, _ENDS) for values in shown] or [[0.0, 0.0]])
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 

@@ -55,8 +55,8 @@ def _known(found: dict[str, Any]) -> list[str]:
         said.append("What is left of the image is noise: it has no pattern of a column's size.")
     elif excess is not None and not any(one["code"] == _STRUCTURED for one in found["verdict"]["findings"]):
         said.append(
-            f"At the size of a column, what is left of the image varies {excess:.3g} times as much as noise "
-            "of single pixels would; scores and error bars contain that."
+            f"At the size of a column, what is left of the image varies {excess:.3g} times as much as "
+            "noise of single pixels would; scores and error bars contain that."
         )
     return said
 
@@ -67,8 +67,8 @@ def _along(medians: dict[str, Any]) -> float:
 
 
 def _excess(found: dict[str, Any]) -> float | None:
-    factors = np.asarray(found["fit"]["excess_variance"]["factor"], np.float64)
-    return float(np.median(factors)) if factors.size and found["columns"] else None
+    value = found["verdict"]["measures"].get("excess", np.nan)
+    return float(value) if np.isfinite(value) else None
 
 
 def _rejected(count: int) -> str:
@@ -129,7 +129,9 @@ def _noise_rows(found: dict[str, Any]) -> list[Row]:
         rows.append(_row("dose, if the image is a fraction of the beam", 1 / (gain * area), "electrons/Å²"))
     if gain > 0 and found["columns"]:
         size = abs(found["particle"]["cross_section_median"])
-        rows.append(_row("electrons in a median column, if its noise is that of counts", size / (gain * area)))
+        rows.append(
+            _row("electrons in a median column, if its noise is that of counts", size / (gain * area))
+        )
     return rows
 
 
@@ -139,9 +141,9 @@ def _row(name: str, value: Any, unit: str = "", esd: float | None = None) -> Row
 
 #: How an image's noise is found.
 NOISE = (
-    "Noise was found from the image itself: its variance is a constant and a part that grows with brightness, "
-    "both fitted to what the columns' fit leaves, in classes of brightness. Whether neighbouring pixels err "
-    "together is seen at the size of a column, and is in scores and error bars."
+    "Noise was found from the image itself: its variance is a constant and a part that grows with "
+    "brightness, both fitted to what the columns' fit leaves, in classes of brightness. Whether "
+    "neighbouring pixels err together is seen at the size of a column, and is in scores and error bars."
 )
 
 
@@ -161,13 +163,13 @@ def image_cautions(columns: Table, found: dict[str, Any]) -> list[str]:
     counted = [
         (
             flagged,
-            "cut by the image's edge, or by pixels that do not count: cross-section and position lean on the "
-            "common width",
+            "cut by the image's edge, or by pixels that do not count: cross-section and position lean on "
+            "the common width",
         ),
         (
             apart < _CLOSE,
-            f"nearer to a neighbour than {_CLOSE:g} widths: they merge in the image, what one has more of the "
-            "other has less of, and they may be one column that is not round",
+            f"nearer to a neighbour than {_CLOSE:g} widths: they merge in the image, what one has more of "
+            "the other has less of, and they may be one column that is not round",
         ),
         (
             np.asarray(columns["score"], np.float64) < _FAINT,

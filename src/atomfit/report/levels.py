@@ -14,7 +14,7 @@ def in_bytes(values: Float[np.ndarray, "..."], low: float, high: float) -> dict[
     """Bytes in base64, the numbers that 0 and 255 stand for, and the root-mean-square."""
     step = (high - low) / 255 or 1.0
     return {
-        "bytes": _text(np.rint((values - low) / step)),
+        "bytes": _text(np.rint((values - low) / step).astype(np.uint8)),
         "low": low,
         "high": high,
         "rms": float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))),
@@ -37,5 +37,5 @@ def shades(
     return np.where(known, levels, UNKNOWN).astype(np.uint8)
 
 
-def _text(levels: Float[np.ndarray, "..."]) -> str:
-    return base64.b64encode(levels.astype(np.uint8).tobytes()).decode("ascii")
+def _text(levels: UInt8[np.ndarray, "..."]) -> str:
+    return base64.b64encode(levels.tobytes()).decode("ascii")

@@ -71,7 +71,7 @@ class ColumnsResult:
     verdict: Verdict
     warnings: tuple[str, ...]
     seconds: dict[str, float]
-    writer: Callable[["ColumnsResult", Path, bool], Path]
+    writer: Callable[["ColumnsResult", Path, bool, bool], Path]
     checkpoint: Checkpoint | None = None
 
     def __len__(self) -> int:
@@ -184,7 +184,7 @@ class ColumnsResult:
         return np.where(both, values[np.ix_(*clipped)], elsewhere)
 
     @own_numerics()
-    def write(self, directory: str | Path, overwrite: bool = False) -> Path:
+    def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
         """Write all files into a directory, which appears when they are complete.
 
         The checkpoint of a job that has ended is removed then.
@@ -193,10 +193,12 @@ class ColumnsResult:
 
         - `directory`: where to; created if need be.
         - `overwrite`: whether files of an earlier result may be replaced.
+        - `figures`: whether figures for print are drawn as well, which needs matplotlib.
 
-        **Raises:** `InputError` if the directory holds something and `overwrite` is false.
+        **Raises:** `InputError` if the directory holds something and `overwrite` is false, or if figures
+        cannot be drawn.
         """
-        written = self.writer(self, Path(directory), overwrite)
+        written = self.writer(self, Path(directory), overwrite, figures)
         if self.checkpoint is not None and self.reason == Ended.CONVERGED:
             self.checkpoint.remove()
         return written

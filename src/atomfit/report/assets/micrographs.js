@@ -45,7 +45,7 @@ function paintPictures() {
 // How large a picture is on the page, and where a place of the image lies in it.
 function framing(canvas) {
   const width = canvas.clientWidth;
-  const height = Math.round(width * Math.min(Math.max(field.rows / field.across, 0.3), 1.15));
+  const height = Math.round(width * Math.min(Math.max(field.rows / field.across, 0.3), 1));
   const scale = field.zoom * Math.min(width / field.across, height / field.rows);
   const [left, top] = [width / 2 - field.middle[0] * scale, height / 2 - field.middle[1] * scale];
   const { pixel, first } = report.pictures;

@@ -13,6 +13,7 @@ from atomfit.io.tables import Column
 from atomfit.report.atoms import atoms_shown
 from atomfit.report.described import MOST_SHOWN, Table, described
 from atomfit.report.image_pictures import image_pictures
+from atomfit.report.image_statistics import law_of_counts
 from atomfit.report.image_words import NOISE, image_cautions, image_headline, image_numbers
 from atomfit.report.residuals import histogram
 
@@ -43,7 +44,7 @@ def image_contents(
     - `found`: what goes into `summary.json`; what goes into `particle.json` as `particle`.
     - `record`: what goes into `run.json`.
     """
-    columns, rejected = tables
+    columns, rejected = ({name: numbers_of(x) for name, x in table.items()} for table in tables)
     which, image = atoms_shown(len(result)), result.source.image
     if len(which) < len(result):
         few = (
@@ -57,6 +58,7 @@ def image_contents(
         "rejected": described({name: x[:MOST_SHOWN] for name, x in rejected.items()}, known[1]),
         "pictures": image_pictures(image.values, model, background, result.counted, image.grid),
         "radius": _radius(columns),
+        "law": law_of_counts(result.statistics, result.cross_section_esds),
         "numbers": image_numbers(found),
         "cautions": image_cautions(columns, found),
         "noise": NOISE,
@@ -64,6 +66,13 @@ def image_contents(
         "summary": {name: value for name, value in found.items() if name != "particle"},
         "run": record,
     }
+
+
+def numbers_of(values: np.ndarray) -> np.ndarray:
+    """Numbers of which some are not known (None) as numbers; all else as it is."""
+    if values.dtype != object or any(isinstance(value, str) for value in values):
+        return values
+    return values.astype(np.float64)
 
 
 def residual_scores(result: "ColumnsResult") -> dict[str, Any] | None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from atomfit.report.described import Table
-from atomfit.report.whole import Row
+from atomfit.report.image_statistics import counting_cautions, statistics_rows
+from atomfit.report.whole import Row, row_of
 
 #: Columns nearer to each other than so many of their widths are told apart by their shape alone.
 _CLOSE = 2.4
@@ -87,12 +88,12 @@ def image_numbers(found: dict[str, Any]) -> list[Row]:
     """
     fit, medians, whole = found["fit"], found["medians"], found["particle"]
     rows = [
-        _row("columns", found["columns"]),
-        _row("places that were considered and are none", found["rejected"]),
-        _row("columns look", "bright" if found["detection"]["bright"] else "dark"),
-        _row("pixel of the image", found["image"]["pixel_size"], "Å"),
-        _row("pixel that was fitted", fit["pixel_size"], "Å"),
-        _row("from knot to knot of the background", float(np.mean(fit["background_step"])), "Å"),
+        row_of("columns", found["columns"]),
+        row_of("places that were considered and are none", found["rejected"]),
+        row_of("columns look", "bright" if found["detection"]["bright"] else "dark"),
+        row_of("pixel of the image", found["image"]["pixel_size"], unit="Å"),
+        row_of("pixel that was fitted", fit["pixel_size"], unit="Å"),
+        row_of("from knot to knot of the background", float(np.mean(fit["background_step"])), unit="Å"),
         *_noise_rows(found),
     ]
     if not found["columns"]:
@@ -100,17 +101,20 @@ def image_numbers(found: dict[str, Any]) -> list[Row]:
     width = whole["width"]
     return [
         *rows,
-        _row("width of a column (standard deviation; median)", width["median"], "Å", width["esd"]),
-        _row("distance to the nearest column (median)", whole["nn_distance_median"], "Å"),
-        _row("standard uncertainty of a position along an axis (median)", 100 * _along(medians), "pm"),
-        _row(
+        row_of("width of a column (standard deviation; median)", width["median"], width["esd"], "Å"),
+        row_of("distance to the nearest column (median)", whole["nn_distance_median"], unit="Å"),
+        row_of(
+            "standard uncertainty of a position along an axis (median)", 100 * _along(medians), unit="pm"
+        ),
+        row_of(
             "standard uncertainty of a cross-section (median)",
             100 * medians["relative_cross_section_esd"],
-            "%",
+            unit="%",
         ),
-        _row("score (median)", medians["score"], "σ"),
-        _row("cross-section (median)", whole["cross_section_median"], "image units x Å²"),
-        _row("cross-sections, sum", whole["cross_section_total"], "image units x Å²"),
+        row_of("score (median)", medians["score"], unit="σ"),
+        row_of("cross-section (median)", whole["cross_section_median"], unit="image units x Å²"),
+        row_of("cross-sections, sum", whole["cross_section_total"], unit="image units x Å²"),
+        *statistics_rows(whole),
     ]
 
 
@@ -120,23 +124,25 @@ def _noise_rows(found: dict[str, Any]) -> list[Row]:
     gain, area = fit["noise"]["gain"], fit["pixel_size"] ** 2
     excess = _excess(found)
     rows = [
-        _row("noise of a fitted pixel where it is darkest", fit["noise"]["level_deviation"], "image units"),
-        _row("noise: variance gained with each unit of brightness", gain, "image units"),
+        row_of(
+            "noise of a fitted pixel where it is darkest",
+            fit["noise"]["level_deviation"],
+            unit="image units",
+        ),
+        row_of("noise: variance gained with each unit of brightness", gain, unit="image units"),
     ]
     if excess is not None:
-        rows.append(_row("variance of what is left at a column's size, in that of noise", excess))
+        rows.append(row_of("variance of what is left at a column's size, in that of noise", excess))
     if gain > 0:
-        rows.append(_row("dose, if the image is a fraction of the beam", 1 / (gain * area), "electrons/Å²"))
+        rows.append(
+            row_of("dose, if the image is a fraction of the beam", 1 / (gain * area), unit="electrons/Å²")
+        )
     if gain > 0 and found["columns"]:
         size = abs(found["particle"]["cross_section_median"])
         rows.append(
-            _row("electrons in a median column, if its noise is that of counts", size / (gain * area))
+            row_of("electrons in a median column, if its noise is that of counts", size / (gain * area))
         )
     return rows
-
-
-def _row(name: str, value: Any, unit: str = "", esd: float | None = None) -> Row:
-    return {"name": name, "value": value, "esd": esd, "unit": unit}
 
 
 #: How an image's noise is found.
@@ -153,7 +159,7 @@ def image_cautions(columns: Table, found: dict[str, Any]) -> list[str]:
     **Arguments:**
 
     - `columns`: the table of columns.
-    - `found`: what goes into `summary.json`.
+    - `found`: what goes into `summary.json`, with what goes into `particle.json` as `particle`.
     """
     n = found["columns"]
     if not n:
@@ -188,6 +194,7 @@ def image_cautions(columns: Table, found: dict[str, Any]) -> list[str]:
         )
     return [
         *said,
+        *counting_cautions(found["particle"]),
         "Error bars hold noise alone. Drift and scan distortion move whole rows and stretch the lattice by "
         "per cents without a trace in them, and every length has the relative error of the pixel size.",
         "A cross-section is what a Gaussian over the background holds: tails of columns that a background "

@@ -40,6 +40,11 @@ _GROUPS: dict[str, dict[str, str]] = {
         **{f"strain_{ij}": f"strain, {ij}" for ij in TENSOR},
         **{f"e_{ij}": f"strain, {ij}" for ij in ("xx", "yy", "xy")},
         "rotation": "rotation of the lattice",
+        "cell_a": "cell, a",
+        "cell_b": "cell, b",
+        "cell_gamma": "cell, γ",
+        "h": "site, h",
+        "k": "site, k",
         "strain_radial": "radial strain",
         "strain_radial_bulk": "radial strain, from bulk",
     },
@@ -62,6 +67,9 @@ _GROUPS: dict[str, dict[str, str]] = {
         "count": "atoms in the column",
         "count_low": "atoms, at least",
         "count_high": "atoms, at most",
+        "count_low_68": "atoms, at least (68 %)",
+        "count_high_68": "atoms, at most (68 %)",
+        "count_expected": "atoms, expected",
         "count_probability": "probability of the count",
     },
     "At detection, and log-fit": {
@@ -99,6 +107,13 @@ _GROUPS: dict[str, dict[str, str]] = {
         "r_factor": "R-factor",
         "held_out": "held out",
     },
+    "Order": {
+        "ordered": "probability of order",
+        "variant_probability": "probability of the variant",
+        "brighter": "probability of a site of the brighter element",
+        "antisite": "probability of an antisite",
+        "contrast": "contrast to neighbours",
+    },
     "Columns": {
         "cross_section": "cross-section",
         "width": "width",
@@ -110,10 +125,10 @@ _GROUPS: dict[str, dict[str, str]] = {
         "element": "element",
         "structure": "local structure",
         "status": "what became of it",
-        "lattice": "lattice",
         "domain": "domain",
         "variant": "variant",
         "sublattice": "sublattice",
+        "order_domain": "part of one variant",
     },
 }
 _LABELS = {name: (group, words) for group, names in _GROUPS.items() for name, words in names.items()}

@@ -33,14 +33,14 @@ def particle_rows(particle: Mapping[str, Any] | None) -> list[Row]:
     """
     if particle is None:
         return []
-    rows = [_row(words, particle["table_1"][name], None, unit) for name, words, unit in _TABLE_1]
-    rows.append(_row("structure", particle["structure"]))
+    rows = [row_of(words, particle["table_1"][name], None, unit) for name, words, unit in _TABLE_1]
+    rows.append(row_of("structure", particle["structure"]))
     local = sorted(particle["local_structure"].items(), key=lambda item: -item[1])
-    rows.append(_row("surroundings of atoms", ", ".join(f"{count} {name}" for name, count in local)))
+    rows.append(row_of("surroundings of atoms", ", ".join(f"{count} {name}" for name, count in local)))
     for number, lattice in enumerate(particle["lattices"][:_MOST_LATTICES], start=1):
         rows += _of_lattice(number, lattice)
     rows.append(
-        _row(
+        row_of(
             "scatter of radial strain, from the fitted lattice",
             100 * particle["strain"]["radial_standard_deviation"],
             None,
@@ -53,13 +53,14 @@ def particle_rows(particle: Mapping[str, Any] | None) -> list[Row]:
 def _of_lattice(number: int, lattice: Mapping[str, Any]) -> list[Row]:
     name = f"grain {number}, {lattice['crystal']}, {lattice['atoms']} atoms"
     rows = [
-        _row(f"{name}: lattice constant", lattice["constant"], lattice["constant_esd"], "Å"),
+        row_of(f"{name}: lattice constant", lattice["constant"], lattice["constant_esd"], "Å"),
     ]
     for letters, kind, unit in (("abc", "edges", "Å"), ("αβγ", "angles", "°")):
         for letter, value, esd in zip(letters, lattice[kind], lattice[f"{kind}_esd"], strict=True):
-            rows.append(_row(f"{name}: {letter}", float(value), float(esd), unit))
+            rows.append(row_of(f"{name}: {letter}", float(value), float(esd), unit))
     return rows
 
 
-def _row(name: str, value: Any, esd: float | None = None, unit: str = "") -> Row:
+def row_of(name: str, value: Any, esd: float | None = None, unit: str = "") -> Row:
+    """A row of a table of figures."""
     return {"name": name, "value": value, "esd": esd, "unit": unit}

@@ -150,7 +150,7 @@ function histogramPanel(host, ...wanted) {
     chart(area, {
       x: { label: labelOf(column), range: [bins.start, bins.start + bins.step * bins.counts.length] },
       y: { label: things, range: [0, Math.max(...bins.counts) * 1.06] },
-      draw: (toX, toY) => bars(bins, toX, toY),
+      draw: (toX, toY) => bars(bins, toX, toY) + (report.law ? drawLaw(column, bins, toX, toY) : ""),
       name: `Distribution of ${column.label}`,
     });
     const unit = column.unit ? ` ${column.unit}` : "";

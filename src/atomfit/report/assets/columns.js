@@ -206,6 +206,20 @@ function numbersPanel() {
   byId("cautions").append(...report.cautions.map((textContent) => element("li", { textContent })));
 }
 
+// In the histogram of cross-sections, what columns of each count of atoms should give: the sum, and each.
+function drawLaw({ name }, { step }, toX, toY) {
+  if (!report.law || name !== "cross_section") return "";
+  const normal = (x, { mean: middle, deviation: wide }) => Math.exp(-0.5 * ((x - middle) / wide) ** 2) / (Math.sqrt(2 * Math.PI) * wide);
+  const [low, high] = endsOf(finite(columns.get(name).values));
+  const xs = Array.from({ length: 401 }, (_, i) => low + ((high - low) * i) / 400);
+  const heights = (some) => xs.map((x) => [x, step * some.reduce((sum, one) => sum + one.columns * normal(x, one), 0)]);
+  return report.law.map((one) => curve(heights([one]), toX, toY, "means")).join("") + curve(heights(report.law), toX, toY, "wanted");
+}
+
+function wordsOfLaw() {
+  return report.law ? "In the histogram of cross-sections, the thin lines are columns of 1, 2, 3, ... atoms as they were counted, and the thick one is their sum." : "";
+}
+
 function columnTables() {
   const empty = ({ numeric, values }) => numeric && values.length > 0 && !finite(values).length;
   mainTable(byId("atoms-table"), "columns.csv", (column) => empty(column) || (column.name !== "id" && /_esd$|^u\d\d$|_covariance$/.test(column.name)));
@@ -216,6 +230,7 @@ function columnTables() {
 numbersPanel();
 columnTables();
 histogramPanel(byId("histogram-one"), "cross_section");
+byId("histogram-one").append(element("p", { className: "note", textContent: wordsOfLaw() }));
 residualsPanel();
 scatterPanel(byId("scatter-one"), ["cross_section"], ["count", "width", "score"]);
 scatterPanel(byId("scatter-two"), ["cross_section"], ["x_esd"]);

@@ -111,8 +111,8 @@ def select_columns(
 
     - `image`: the region that is fitted, columns bright.
     - `scale`: what they look like.
-    - `step`: from knot to knot of the background (Å); if None, coarse where columns are dense, for what
-        lies between them is theirs, and fine where they stand alone on a support.
+    - `step`: from knot to knot of the background (Å); if None, it is fine while columns are selected, and
+        straight in the end where they are dense, for what lies between them is theirs.
     - `fdr`: rate of false columns among those kept.
     - `widths`: what is free of them, in the end; while columns are selected they share one.
     - `max_iterations`: the most iterations of a fit.
@@ -154,7 +154,12 @@ def select_columns(
         state = replace(state, columns=joined(without(state, weak).columns, added))
     if not len(state):
         return _none(state, gone)
-    if (widths != "shared" or not settled) and state.reason != Ended.INTERRUPTED:
+    dense = step is None and _dense(state)
+    if (widths != "shared" or not settled or dense) and state.reason != Ended.INTERRUPTED:
+        if dense:
+            level = float(np.quantile(state.background.heights, 0.1))
+            straight = SplineBackground.over(image.grid, LIMITS.coarse_background, level)
+            state = replace(state, background=straight, widths="shared")
         state = replace(state, widths=state.widths if widths == "shared" else widths)
         last = judge(image, state, max_iterations, progress)
         weak = _weak(image, last, fdr)
@@ -166,6 +171,14 @@ def select_columns(
             last = judge(image, without(last.fitted, weak), max_iterations, progress)
     places, scores = _joined(gone)
     return replace(last, rejected=places, rejected_scores=scores, rounds=number, settled=settled)
+
+
+def _dense(state: FittedColumns) -> bool:
+    """Whether columns are so near to each other that they have no support between them."""
+    if len(state) < 2:
+        return False
+    distances = nearest_distances(np.asarray(state.columns.positions))
+    return float(np.median(distances)) < LIMITS.dense_columns * state.width
 
 
 def _of_a_width(state: FittedColumns, scale: ColumnScale) -> FittedColumns:
@@ -229,10 +242,7 @@ def _start(image: DensityMap, scale: ColumnScale, step: float | None) -> FittedC
     variance = noise_variance(image.values, float(image.grid.spacing[0]))
     found = find_candidates(image, scale, variance)
     level = float(np.quantile(image.values, 0.05))
-    if step is None:
-        distances = nearest_distances(found.positions) if len(found.scores) > 1 else np.full(1, np.inf)
-        dense = float(np.median(distances)) < LIMITS.dense_columns * scale.width
-        step = LIMITS.coarse_background if dense else LIMITS.fine_background
+    step = LIMITS.fine_background if step is None else step
     start = columns_of(found.positions, found.amplitudes, scale.width)
     return FittedColumns(
         start,

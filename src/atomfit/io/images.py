@@ -8,6 +8,7 @@ Positions are measured from the middle of the first pixel (index 0), to which th
 """
 
 import hashlib
+import os
 import warnings as python_warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -121,7 +122,7 @@ def image_of(
 
 
 def _read(path: Path, pixel_size: float | None, admit: Admit) -> _Found:
-    with open(path, "rb") if path.is_file() else open("/dev/null", "rb") as file:
+    with open(path, "rb") if path.is_file() else open(os.devnull, "rb") as file:
         begin = file.read(len(_PNG))
     if begin == _PNG:
         return _of_png(path, admit)

@@ -48,8 +48,8 @@ class VerdictLimits:
         0.06 to 0.27 in series that were tried, 1.2 in that of a ball; those of neighbours have one maximum
         from 0.5 on.
     - `held_out_doubtful`, `held_out_bad`: squares that a model leaves where a fit has not looked, in those
-        where it has, if by `held_out_errors` standard errors more: a right model's with five values for
-        each of its numbers, and with two.
+        where it has: a right model's with five values for each of its numbers, and with two.
+    - `held_out_errors`: by so many standard errors they must be more.
     - `cut_doubtful`: part of the atoms that the edge of what was measured cuts through.
     - `drift_doubtful`, `drift_bad`: drift that was not allowed for: what it moves atoms by in their
         standard uncertainty, and itself in distances between neighbours.

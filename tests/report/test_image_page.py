@@ -29,10 +29,13 @@ from atomfit.files.image_columns import (
     run_record,
     summary,
 )
+from atomfit.files.image_particle import particle_statistics
 from atomfit.report.image_columns import image_contents
 from atomfit.report.image_pictures import image_pictures
+from atomfit.report.image_statistics import law_of_counts, statistics_rows
 from atomfit.report.image_words import image_cautions, image_headline, image_numbers
 from atomfit.report.page import COLUMNS, page
+from atomfit.statistics.image_columns import Counting, measure_columns
 from atomfit.structure.grid import Grid
 from simulated_image import GRID, PIXEL, found, image, places
 
@@ -158,6 +161,28 @@ def test_words_follow_the_numbers() -> None:
     assert any("10 of 10 columns are nearer" in one for one in image_cautions(close, numbers))
 
 
+def test_the_law_of_counts_is_that_of_the_columns() -> None:
+    """Of columns of two to five atoms that scatter by little, in no place twice."""
+    rng = np.random.default_rng(0)
+    atoms = np.repeat([2, 3, 4, 5], [12, 9, 15, 6])
+    at = 2.5 * np.stack(np.unravel_index(rng.permutation(49)[: len(atoms)], (7, 7)), axis=1).astype(float)
+    sizes, esds = 0.5 * atoms + rng.normal(0, 0.02, len(atoms)), np.full(len(atoms), 0.02)
+    spreads = np.tile(1e-4 * np.eye(2), (len(atoms), 1, 1))
+    statistics = measure_columns(at, spreads, sizes, esds, Counting(neighbours=False))
+    law = law_of_counts(statistics, esds)
+    assert law is not None
+    assert sum(one["columns"] for one in law) == pytest.approx(len(atoms), abs=0.1)
+    for mean, count in ((1.0, 12), (1.5, 9), (2.0, 15), (2.5, 6)):
+        near = [one for one in law if abs(one["mean"] - mean) < 0.05]
+        assert sum(one["columns"] for one in near) == pytest.approx(count, abs=0.2)
+        assert near[0]["deviation"] == pytest.approx(0.02, rel=0.6)
+    rows = {row["name"]: row for row in statistics_rows(particle_statistics(statistics))}
+    total = rows["atoms in all columns"]
+    counts = statistics.counts
+    assert counts is not None
+    assert (total["value"], total["esd"]) == (counts.total, counts.total_esd)
+
+
 def test_nothing_is_loaded_and_names_stay_text(content: dict[str, Any]) -> None:
     numbers = summary(found()) | {"warnings": [HOSTILE]}
     numbers["image"]["file"] = HOSTILE
@@ -232,6 +257,21 @@ def test_columns_are_pointed_at_and_selected(opened: Any) -> None:
     opened.locator("#atoms-table tbody tr:not([hidden])").nth(2).click()
     assert opened.inner_text("#facts h3") == "Column 3"
     assert picture(opened, "#field") != before
+
+
+def test_counts_are_drawn_over_cross_sections(
+    browser: Any, content: dict[str, Any], tmp_path: Path
+) -> None:
+    law = [{"count": k, "columns": 5.0, "mean": 0.5 * k, "deviation": 0.03} for k in (1, 2)]
+    for shown in shown_without_complaint(
+        browser, page(content | {"law": law}, COLUMNS), tmp_path / "a.html"
+    ):
+        lines = shown.locator("#histogram-one polyline.means")
+        assert lines.count() == 2
+        assert shown.locator("#histogram-one polyline.wanted").get_attribute("points")
+        assert "1, 2, 3" in shown.inner_text("#law-words")
+        shown.select_option("#histogram-one select", "score")
+        assert lines.count() == 0
 
 
 def test_pictures_zoom_and_move_together(opened: Any) -> None:

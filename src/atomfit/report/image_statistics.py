@@ -1,6 +1,6 @@
 """Counts and crystals of an image's columns for its page: rows of figures, and the law of counts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,17 +58,19 @@ def _of_domain(number: int, domain: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
-def counting_cautions(particle: Mapping[str, Any]) -> list[str]:
+def counting_cautions(particle: Mapping[str, Any], warnings: Sequence[str]) -> list[str]:
     """What is to be known of counts, in sentences.
 
     **Arguments:**
 
     - `particle`: what goes into `particle.json`.
+    - `warnings`: what need not be said twice.
     """
     atoms = particle.get("atoms", {})
     if atoms.get("not_counted"):
         return [f"Atoms were not counted: {atoms['not_counted']}."]
-    return [f"Counts: {note}." for note in atoms.get("notes", ())]
+    said = " ".join(warnings)
+    return [f"Counts: {note}." for note in atoms.get("notes", ()) if note not in said]
 
 
 def law_of_counts(

@@ -105,12 +105,12 @@ function scatterPanel(host, wantedX, wantedY) {
 
 // As wide as twice the quartiles' distance over the cube root of the number (Freedman and Diaconis), or finer:
 // two humps make the quartiles' distance large.
-function binsOf(values) {
+function binsOf(values, widest = Infinity) {
   const [low, high] = endsOf(values);
   const whole = values.every(Number.isInteger) && high - low < 60;
   const wanted = (2 * (quantile(values, 0.75) - quantile(values, 0.25))) / Math.cbrt(values.length);
   const least = Math.min(Math.ceil(Math.sqrt(values.length)), 24);
-  const count = whole ? high - low + 1 : Math.min(Math.max(Math.ceil((high - low) / wanted) || 1, least), 80);
+  const count = whole ? high - low + 1 : Math.min(Math.max(Math.ceil((high - low) / Math.min(wanted, widest)) || 1, least), 80);
   const start = whole ? low - 0.5 : low;
   const step = whole ? 1 : (high - low) / count || 1;
   const counts = new Array(count).fill(0);
@@ -138,6 +138,10 @@ function drawCounts(host, edges, counts, x, y, name) {
   });
 }
 
+// Curves that belong into a column's histogram, by its name: the widest bins that show them, and points for bins of
+// some width, of each curve and of their sum.
+const expected = new Map();
+
 function histogramPanel(host, ...wanted) {
   const select = element("select");
   offerColumns(select, ...wanted);
@@ -146,11 +150,13 @@ function histogramPanel(host, ...wanted) {
     const column = columns.get(select.value);
     const values = column ? finite(column.values) : [];
     if (!values.length) return nothing(area, "There are no numbers to show.");
-    const bins = binsOf(values);
+    const curves = expected.get(column.name);
+    const bins = binsOf(values, curves?.widest);
+    const { each, sum } = curves?.points(bins.step) ?? { each: [], sum: [] };
     chart(area, {
       x: { label: labelOf(column), range: [bins.start, bins.start + bins.step * bins.counts.length] },
-      y: { label: things, range: [0, Math.max(...bins.counts) * 1.06] },
-      draw: (toX, toY) => bars(bins, toX, toY) + (report.law ? drawLaw(column, bins, toX, toY) : ""),
+      y: { label: things, range: [0, Math.max(...bins.counts, ...sum.map(([, y]) => y)) * 1.06] },
+      draw: (toX, toY) => bars(bins, toX, toY) + each.map((points) => curve(points, toX, toY, "means")).join("") + curve(sum, toX, toY, "wanted"),
       name: `Distribution of ${column.label}`,
     });
     const unit = column.unit ? ` ${column.unit}` : "";

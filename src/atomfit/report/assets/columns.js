@@ -38,13 +38,18 @@ function drawColumns() {
 }
 
 function drawColumn(paint, at, radius, how, colour) {
-  if (how === "rings") return ring(paint, at, radius, colour, Math.max(0.35 * radius, 1.4));
+  // A light edge, so that no mark is lost in what is as dark as it is.
+  const edge = "rgba(255, 255, 255, 0.7)";
+  if (how === "rings") {
+    const width = Math.max(0.35 * radius, 1.4);
+    ring(paint, at, radius, edge, width + 1.4);
+    return ring(paint, at, radius, colour, width);
+  }
   paint.beginPath();
   paint.arc(...at, radius, 0, 2 * Math.PI);
   paint.fillStyle = colour;
   paint.fill();
-  // So that no disc is lost in what is as bright as it is.
-  if (radius > 2.5) ring(paint, at, radius, "rgba(0, 0, 0, 0.55)", 0.7);
+  if (radius > 2.5) ring(paint, at, radius, edge, 0.8);
 }
 
 function markRejected(paint, frame) {
@@ -69,7 +74,7 @@ function redraw() {
   drawMicrographs();
 }
 
-const auxiliary = /^id$|_esd$|_low$|_high$|^u\d\d$|_covariance$|^evidence$/;
+const auxiliary = /^id$|_esd$|_low$|_high$|_68$|^u\d\d$|^[hk]$|_covariance$|^cell_|^(evidence|false|sublattice|count_expected)$/;
 
 // A value with what is known of its error: its standard uncertainty, or from where to where it may be.
 function valueWords(column, index) {
@@ -206,31 +211,33 @@ function numbersPanel() {
   byId("cautions").append(...report.cautions.map((textContent) => element("li", { textContent })));
 }
 
-// In the histogram of cross-sections, what columns of each count of atoms should give: the sum, and each.
-function drawLaw({ name }, { step }, toX, toY) {
-  if (!report.law || name !== "cross_section") return "";
+// What columns of each count of atoms should give in the histogram of cross-sections.
+function expectLaw() {
+  const { law } = report;
+  if (!law?.length) return;
+  const [low, high] = endsOf(finite(columns.get("cross_section").values));
+  const xs = Array.from({ length: 801 }, (_, i) => low + ((high - low) * i) / 800);
   const normal = (x, { mean: middle, deviation: wide }) => Math.exp(-0.5 * ((x - middle) / wide) ** 2) / (Math.sqrt(2 * Math.PI) * wide);
-  const [low, high] = endsOf(finite(columns.get(name).values));
-  const xs = Array.from({ length: 401 }, (_, i) => low + ((high - low) * i) / 400);
-  const heights = (some) => xs.map((x) => [x, step * some.reduce((sum, one) => sum + one.columns * normal(x, one), 0)]);
-  return report.law.map((one) => curve(heights([one]), toX, toY, "means")).join("") + curve(heights(report.law), toX, toY, "wanted");
-}
-
-function wordsOfLaw() {
-  return report.law ? "In the histogram of cross-sections, the thin lines are columns of 1, 2, 3, ... atoms as they were counted, and the thick one is their sum." : "";
+  const points = (some, step) => xs.map((x) => [x, step * some.reduce((sum, one) => sum + one.columns * normal(x, one), 0)]);
+  expected.set("cross_section", {
+    widest: 1.2 * quantile(law.map((one) => one.deviation), 0.5),
+    points: (step) => ({ each: law.map((one) => points([one], step)), sum: points(law, step) }),
+  });
+  byId("law-words").textContent =
+    "Thin lines in the histogram of cross-sections: columns of 1, 2, 3, ... atoms as they were counted; thick line: their sum.";
 }
 
 function columnTables() {
   const empty = ({ numeric, values }) => numeric && values.length > 0 && !finite(values).length;
-  mainTable(byId("atoms-table"), "columns.csv", (column) => empty(column) || (column.name !== "id" && /_esd$|^u\d\d$|_covariance$/.test(column.name)));
+  mainTable(byId("atoms-table"), "columns.csv", (column) => empty(column) || /_esd$|_68$|^u\d\d$|^[hk]$|_covariance$|^cell_/.test(column.name));
   if (report.rejected[0].values.length) new Table(byId("rejected-table"), report.rejected, { file: "rejected.csv" });
   else nothing(byId("rejected-table"), "There are none.");
 }
 
 numbersPanel();
 columnTables();
+expectLaw();
 histogramPanel(byId("histogram-one"), "cross_section");
-byId("histogram-one").append(element("p", { className: "note", textContent: wordsOfLaw() }));
 residualsPanel();
 scatterPanel(byId("scatter-one"), ["cross_section"], ["count", "width", "score"]);
 scatterPanel(byId("scatter-two"), ["cross_section"], ["x_esd"]);

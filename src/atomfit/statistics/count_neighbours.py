@@ -22,7 +22,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
@@ -142,11 +142,12 @@ def propagate_counts(
     precision, shift = 1 / (variance + 1), mean / (variance + 1)
     for i in range(_ROUNDS + 1):
         root = np.sqrt(precision)
-        factor = cho_factor(np.eye(len(root)) + root[:, None] * covariance * root, lower=True)
-        joint = covariance - (covariance * root) @ cho_solve(factor, root[:, None] * covariance)
-        spread = np.diag(joint)
+        factor = cho_factor(np.eye(len(root)) + root[:, None] * covariance * root, lower=True)[0]
+        # The joint covariance is what is known beforehand less taken.T @ taken.
+        taken = solve_triangular(factor, root[:, None] * covariance, lower=True)
+        spread = np.diag(covariance) - np.sum(taken**2, axis=0)
         cavity = 1 / (1 / spread - precision)
-        centre = cavity * (joint @ shift / spread - shift)
+        centre = cavity * ((covariance @ shift - taken.T @ (taken @ shift)) / spread - shift)
         prior = -0.5 * (
             (counts - centre[:, None]) ** 2 / cavity[:, None] + np.log(2 * np.pi * cavity)[:, None]
         )
@@ -164,7 +165,8 @@ def propagate_counts(
     # Columns' own variances are exact; how they go together is the normal distribution's.
     exact = np.maximum(probabilities @ counts.astype(float) ** 2 - mean**2, 0)
     scale = np.sqrt(exact / spread)
-    return Propagated(probabilities, float(evidence), float(scale @ joint @ scale))
+    total = scale @ covariance @ scale - np.sum((taken @ scale) ** 2)
+    return Propagated(probabilities, float(evidence), float(total))
 
 
 def _moments(

@@ -121,6 +121,27 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
             atomfit.columns(image(), elements, **changes)  # type: ignore[arg-type]
 
 
+def test_phase_analysis_sees_the_strain_that_columns_have() -> None:
+    """A crystal that is stretched along x, and more so to the right, with no noise."""
+    index = np.stack(np.meshgrid(np.arange(18), np.arange(18)), axis=-1).reshape(-1, 2)
+    places = 2.4 * index + 8.0
+    x = places[:, 0] - places[:, 0].mean()
+    places[:, 0] += 0.001 * x**2
+    grid = Grid((280, 300), np.full(2, 0.2), np.array([-3.0, 1.0]))
+    image = DensityMap(drawn(grid, columns_of(places + grid.origin, np.ones(len(places)), 0.5)), grid)
+    n = len(places)
+    known = np.tile(1e-6 * np.eye(2), (n, 1, 1))
+    found = measure_columns(
+        places + grid.origin, known, np.ones(n), np.full(n, 0.01), Counting(reason="no"), image=image
+    )
+    assert found.phase is not None
+    inside = np.abs(index - 8.5).max(axis=1) < 5
+    planted = 0.002 * x[inside]
+    for tensors in (found.strain.tensors, found.phase.tensors):
+        np.testing.assert_allclose(tensors[inside, 0] - tensors[inside, 0].mean(), planted, atol=2e-3)
+        assert np.abs(tensors[inside, 1:]).max() < 2e-3
+
+
 def numbered(n: int) -> tuple[np.ndarray, ...]:
     """Columns at random, with their covariances, cross-sections and uncertainties."""
     places = np.random.default_rng(n).uniform(0, 20, (n, 2))

@@ -48,6 +48,10 @@ CRYSTAL_COLUMNS: tuple[Column, ...] = (
     Column("cell_b", "Å", ".5f", "b"),
     Column("cell_gamma", "°", ".4f", "γ"),
     *(Column(f"{name}_esd", unit, how, f"standard uncertainty of {name}") for name, unit, how in _ERRORS),
+    Column("gpa_xx", "", ".6f", "e_xx by geometric phase analysis of the largest domain, with its trap"),
+    Column("gpa_yy", "", ".6f", "e_yy by the same"),
+    Column("gpa_xy", "", ".6f", "e_xy by the same"),
+    Column("gpa_rotation", "°", ".5f", "rotation by the same"),
 )
 ORDER_COLUMNS: tuple[Column, ...] = (
     Column("ordered", "", ".4f", "probability that it is part of the ordered phase (--order)"),
@@ -135,6 +139,8 @@ def _crystal(statistics: "ColumnStatistics") -> dict[str, np.ndarray]:
         [np.sqrt(np.maximum(variances, 0)), strain.errors, strain.rotation_errors, strain.cell_errors]
     )
     names = [name for name, _, _ in _ERRORS]
+    unknown, phase = np.full((n, 4), np.nan), statistics.phase
+    others = unknown if phase is None else np.column_stack([phase.tensors, phase.rotations])
     return {
         "domain": domains.membership + 1,
         "h": _spread(n, inside, domains.sites[inside, 0]),
@@ -142,6 +148,7 @@ def _crystal(statistics: "ColumnStatistics") -> dict[str, np.ndarray]:
         "sublattice": _spread(n, inside, domains.sublattices[inside] + 1),
         **dict(zip(names, values.T, strict=True)),
         **dict(zip([f"{name}_esd" for name in names], errors.T, strict=True)),
+        **dict(zip(("gpa_xx", "gpa_yy", "gpa_xy", "gpa_rotation"), others.T, strict=True)),
     }
 
 

@@ -22,6 +22,7 @@ def particle_statistics(statistics: "ColumnStatistics") -> dict[str, Any]:
         "without_lattice": int(np.sum(statistics.domains.membership < 0)),
         "domains": [_domain(statistics, number) for number in range(len(statistics.domains.lattices))],
         **asked,
+        "phase_analysis": _phase(statistics),
         **_defects(statistics),
         "facets": [
             {
@@ -38,6 +39,14 @@ def particle_statistics(statistics: "ColumnStatistics") -> dict[str, Any]:
             for one in statistics.facets
         ],
     }
+
+
+def _phase(statistics: "ColumnStatistics") -> dict[str, Any] | None:
+    """What geometric phase analysis used; null if it found nothing."""
+    phase = statistics.phase
+    if phase is None or not np.isfinite(phase.kernel):
+        return None
+    return {"vectors": phase.vectors, "kernel": phase.kernel}
 
 
 def _atoms(statistics: "ColumnStatistics") -> dict[str, Any]:

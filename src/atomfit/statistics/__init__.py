@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from atomfit.statistics.plane_domains import find_domains as find_domains
     from atomfit.statistics.plane_gpa import PhaseStrain as PhaseStrain
     from atomfit.statistics.plane_gpa import gpa as gpa
+    from atomfit.statistics.plane_gpa_columns import PhaseAtColumns as PhaseAtColumns
     from atomfit.statistics.plane_lattice import PlaneLattice as PlaneLattice
     from atomfit.statistics.plane_order import PlaneOrder as PlaneOrder
     from atomfit.statistics.plane_order import measure_order as measure_order
@@ -114,6 +115,7 @@ else:
             ],
             "plane_domains": ["PlaneDomains", "find_domains"],
             "plane_gpa": ["PhaseStrain", "gpa"],
+            "plane_gpa_columns": ["PhaseAtColumns"],
             "plane_lattice": ["PlaneLattice"],
             "plane_order": ["PlaneOrder", "measure_order"],
             "plane_outline": ["Facet", "find_facets"],

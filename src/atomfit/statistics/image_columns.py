@@ -24,11 +24,13 @@ from atomfit.statistics.plane_defects import (
     find_vacancies,
 )
 from atomfit.statistics.plane_domains import PlaneDomains, find_domains
+from atomfit.statistics.plane_gpa_columns import PhaseAtColumns, gpa_of_columns
 from atomfit.statistics.plane_order import PlaneOrder, measure_order
 from atomfit.statistics.plane_outline import Facet, find_facets
 from atomfit.statistics.plane_sites import surroundings
 from atomfit.statistics.plane_strain import PlaneReference, PlaneStrain, measure_plane_strain
 from atomfit.statistics.plane_variants import Superstructure
+from atomfit.structure.grid import DensityMap
 from atomfit.support.errors import InputError
 
 
@@ -63,6 +65,7 @@ class ColumnStatistics:
     - `domains`: lattices, and the site of each column.
     - `surface`: which columns lack a neighbour that their lattice has.
     - `strain`: from the reference.
+    - `phase`: geometric phase analysis at the columns; None without an image.
     - `order`: of each domain, in their order; None where it could not be judged. Empty if not asked.
     - `vacancies`, `dislocations`, `boundaries`, `facets`: of all domains.
     """
@@ -74,6 +77,7 @@ class ColumnStatistics:
     domains: PlaneDomains
     surface: Bool[np.ndarray, " n"]
     strain: PlaneStrain
+    phase: PhaseAtColumns | None
     order: tuple[PlaneOrder | None, ...]
     vacancies: tuple[Vacancy, ...]
     dislocations: tuple[Dislocation, ...]
@@ -100,6 +104,7 @@ def measure_columns(
     counting: Counting,
     structure: Superstructure | None = None,
     reference: PlaneReference = "fitted",
+    image: DensityMap | None = None,
 ) -> ColumnStatistics:
     """Count the atoms of columns, and find their lattices with all that is counted from them.
 
@@ -110,6 +115,7 @@ def measure_columns(
     - `counting`: how they are counted.
     - `structure`: the ordered phase that is looked for; none if not given.
     - `reference`: whose lattice strain is counted from.
+    - `image`: for geometric phase analysis.
     """
     esds = np.where(np.isfinite(esds) & (esds > 0), esds, np.nan)
     known = _known(covariances)
@@ -126,6 +132,7 @@ def measure_columns(
         domains,
         _surface(positions, domains),
         measure_plane_strain(positions, known, domains, reference),
+        None if image is None else gpa_of_columns(image, positions, domains),
         order,
         find_vacancies(positions, known, domains),
         find_dislocations(positions, domains),

@@ -145,7 +145,7 @@ def _found(
     fitted = selection.fitted
     log.info("%d columns, %d places rejected", len(fitted), len(selection.rejected))
     with clock("statistics"):
-        statistics = column_statistics(selection, units.scale, elements, options, library)
+        statistics = column_statistics(image, selection, units.scale, elements, options, library)
     positions = np.asarray(fitted.columns.positions)
     verdict = judge_columns(
         positions, fitted.width, selection.factors, selection.settled, fitted.reason, elements

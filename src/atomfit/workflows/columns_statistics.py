@@ -14,6 +14,7 @@ from atomfit.selection.column_rounds import ColumnRounds
 from atomfit.statistics.count_law import Library
 from atomfit.statistics.image_columns import ColumnStatistics, Counting, measure_columns
 from atomfit.structure.elements import Element
+from atomfit.structure.grid import DensityMap
 from atomfit.support.errors import InputError
 
 
@@ -43,6 +44,7 @@ def library_of(options: ColumnOptions, elements: Sequence[Element]) -> Library |
 
 
 def column_statistics(
+    image: DensityMap,
     selection: ColumnRounds,
     scale: float,
     elements: Sequence[Element],
@@ -53,6 +55,7 @@ def column_statistics(
 
     **Arguments:**
 
+    - `image`: that was fitted.
     - `selection`: the columns, in units of the fit.
     - `scale`: these per image unit; negative where columns are dark.
     - `elements`, `options`, `library`: what was asked for.
@@ -65,6 +68,7 @@ def column_statistics(
         Counting(library, options.neighbours, _reason(scale < 0, elements, options)),
         options.order,
         options.reference,
+        image,
     )
 
 

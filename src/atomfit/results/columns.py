@@ -126,7 +126,7 @@ class ColumnsResult:
 
     @property
     def counts(self) -> Counts | None:
-        """Atoms of the columns that were counted, `statistics.counted`; None if none was."""
+        """Atoms of the columns that were counted (`statistics` tells which); None if none was."""
         return self.statistics.counts
 
     @property

@@ -141,12 +141,13 @@ def _draw_image(
     )
     axes.set_xticks([])
     axes.set_yticks([])
-    length = bar_length(_BAR * width)
-    left, top = x + 0.04 * width, y + height - 0.05 * width
-    axes.add_patch(Rectangle((left, top), length, 0.018 * width, fc="white", ec="black", lw=0.3))
-    said = axes.text(
-        left + 0.5 * length, top - 0.012 * width, f"{length / 10:g} nm", ha="center", va="bottom"
-    )
+    length, size = bar_length(_BAR * width), min(width, height)
+    left, top = x + 0.04 * size, y + height - 0.06 * size
+    # Above all columns.
+    bar = Rectangle((left, top), length, 0.02 * size, fc="white", ec="black", lw=0.3, zorder=5)
+    axes.add_patch(bar)
+    above = (left + 0.5 * length, top - 0.015 * size)
+    said = axes.text(*above, f"{length / 10:g} nm", ha="center", va="bottom", zorder=5)
     said.set(color="white", bbox={"fc": "black", "alpha": 0.5, "lw": 0, "pad": 0.8})
     return drawn
 

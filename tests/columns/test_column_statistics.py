@@ -13,7 +13,7 @@ import atomfit
 from atomfit.files.image_columns import IMAGE_COLUMNS
 from atomfit.fitting.column_fit import columns_of, drawn
 from atomfit.results.columns import ColumnsResult
-from atomfit.statistics import Counting, measure_columns
+from atomfit.statistics import Counting, Library, measure_columns
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.support.errors import InputError
 
@@ -21,6 +21,7 @@ PIXEL, SIZE, WIDTH, GAIN = 0.15, 128, 0.48, 1e-4 / 0.15**2
 GRID = Grid((SIZE, SIZE), np.full(2, PIXEL), np.array([4.0, -2.0]))
 BASIS = np.array([[2.3, 0.7], [0.2, 2.2]]).T
 STEP = 0.025
+STEPS = Library(STEP * np.arange(1.0, 9.0))
 
 
 def truth() -> tuple[np.ndarray, np.ndarray]:
@@ -152,9 +153,13 @@ def numbered(n: int) -> tuple[np.ndarray, ...]:
 def test_columns_that_say_little_say_it(n: int) -> None:
     """None, a few, or many without a lattice."""
     statistics = measure_columns(*numbered(n), Counting(), "L1_0")
+    counted = measure_columns(*numbered(n), Counting(STEPS))
     assert not statistics.domains.lattices
     assert np.isnan(statistics.strain.tensors).all()
-    assert (statistics.counts is None) == bool(statistics.uncounted) == (n < 8)
+    # Nothing says that these are more than single atoms, but a library.
+    assert statistics.counts is None
+    assert statistics.uncounted
+    assert (counted.counts is None) == bool(counted.uncounted) == (n == 0)
     assert np.isnan(statistics.ordered).all()
 
 
@@ -162,7 +167,7 @@ def test_columns_without_a_use_are_left_out() -> None:
     """A cross-section that is negative is not counted; a covariance that is none is not known."""
     places, covariances, sizes, esds = numbered(40)
     sizes[3], esds[5], covariances[7] = -0.1, np.nan, -np.eye(2)
-    statistics = measure_columns(places, covariances, sizes, esds, Counting())
+    statistics = measure_columns(places, covariances, sizes, esds, Counting(STEPS))
     assert set(range(40)) - set(statistics.counted.tolist()) == {3, 5}
 
 

@@ -95,6 +95,26 @@ class ColumnStatistics:
         errors = parts * [one.fraction_esd for one in judged]
         return float(parts @ [one.fraction for one in judged]), float(np.linalg.norm(errors))
 
+    def describe(self) -> str:
+        """Atoms, lattices and defects in one line."""
+        atoms = f"not counted ({self.uncounted})"
+        if self.counts is not None:
+            atoms = f"{self.counts.total:.1f} atoms, standard uncertainty {self.counts.total_esd:.1f}"
+        told = [atoms]
+        for lattice in self.domains.lattices[:1]:
+            a, b = lattice.cell.lengths
+            told.append(f"a {a:.3f} Å, b {b:.3f} Å, γ {lattice.cell.angle:.2f}° in {len(lattice)} columns")
+        if np.isfinite(self.ordered[0]):
+            told.append(f"ordered part {self.ordered[0]:.3f}, standard uncertainty {self.ordered[1]:.3f}")
+        numbers = {
+            "more domains": max(len(self.domains.lattices) - 1, 0),
+            "vacancies": len(self.vacancies),
+            "dislocations": len(self.dislocations),
+            "boundaries": len(self.boundaries),
+        }
+        told += [f"{number} {what}" for what, number in numbers.items() if number]
+        return "; ".join(told)
+
 
 def measure_columns(
     positions: Float[np.ndarray, "n 2"],
@@ -119,8 +139,9 @@ def measure_columns(
     """
     esds = np.where(np.isfinite(esds) & (esds > 0), esds, np.nan)
     known = _known(covariances)
-    counts, counted, uncounted = _counts(positions, cross_sections, esds, counting)
     domains = find_domains(positions, known)
+    in_lattice = float(np.mean(domains.membership >= 0)) if len(positions) else 0.0
+    counts, counted, uncounted = _counts(positions, cross_sections, esds, counting, in_lattice)
     order: tuple[PlaneOrder | None, ...] = ()
     if structure is not None:
         order = measure_order(positions, domains, cross_sections, esds, structure)
@@ -142,7 +163,11 @@ def measure_columns(
 
 
 def _counts(
-    positions: np.ndarray, cross_sections: np.ndarray, esds: np.ndarray, counting: Counting
+    positions: np.ndarray,
+    cross_sections: np.ndarray,
+    esds: np.ndarray,
+    counting: Counting,
+    in_lattice: float,
 ) -> tuple[Counts | None, Int[np.ndarray, " m"], str]:
     """Counts, of which columns, and why there are none."""
     usable = np.flatnonzero((cross_sections > 0) & np.isfinite(esds) & np.isfinite(positions).all(axis=1))
@@ -151,6 +176,8 @@ def _counts(
         return None, none, counting.reason
     if not len(usable):
         return None, none, "no column has a cross-section that is positive, with its uncertainty"
+    if counting.library is None and in_lattice < LIMITS.count_lattice:
+        return None, none, "what is not in a lattice may be single atoms; give a library (--library)"
     near = positions[usable] if counting.neighbours else None
     try:
         counts = count_atoms(cross_sections[usable], esds[usable], library=counting.library, positions=near)

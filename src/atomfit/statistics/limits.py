@@ -96,6 +96,7 @@ class StatisticsLimits:
     - `count_unknown`: the same without a library.
     - `count_faint`: a brightest column below this part of an atom has other units than the library.
     - `count_columns`: fewer are not counted without a library.
+    - `count_lattice`: without a library columns are counted if so large a part of them has a lattice.
     - `count_neighbours`: fewer say nothing of how slowly thickness changes.
     - `count_listed`: counts and alternatives that are less probable are not listed.
     - `count_sure`: the scale of counts is open if the likeliest alternative is less probable.
@@ -171,6 +172,7 @@ class StatisticsLimits:
     count_unknown: int = 50
     count_faint: float = 0.3
     count_columns: int = 8
+    count_lattice: float = 0.5
     count_neighbours: int = 12
     count_listed: float = 1e-3
     count_sure: float = 0.95

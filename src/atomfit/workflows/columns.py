@@ -146,6 +146,8 @@ def _found(
     log.info("%d columns, %d places rejected", len(fitted), len(selection.rejected))
     with clock("statistics"):
         statistics = column_statistics(image, selection, units.scale, elements, options, library)
+    if len(fitted):
+        log.info(statistics.describe())
     positions = np.asarray(fitted.columns.positions)
     verdict = judge_columns(
         positions, fitted.width, selection.factors, selection.settled, fitted.reason, elements

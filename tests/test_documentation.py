@@ -73,7 +73,10 @@ def test_the_chain_runs_and_its_results_are_good(tmp_path: Path, monkeypatch: py
     for path in summaries:
         told = json.loads(path.read_text(encoding="utf-8"))
         assert told["verdict"]["level"] == "good", f"{path.parent.name}: {told['verdict']}"
-        assert told["atoms"] == 55
+        if "columns" in told:  # rows of the scan jitter, and one column of few atoms may be lost
+            assert 79 <= told["columns"] <= 82
+        else:
+            assert told["atoms"] == 55
     assert (tmp_path / "changes" / "compare.html").is_file()
     # Atoms of a simulated particle move more at its surface, which its images tell.
     chosen = json.loads((tmp_path / "refined" / "run.json").read_text(encoding="utf-8"))["options"]

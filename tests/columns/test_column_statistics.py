@@ -14,6 +14,8 @@ from atomfit.files.image_columns import IMAGE_COLUMNS
 from atomfit.fitting.column_fit import columns_of, drawn
 from atomfit.results.columns import ColumnsResult
 from atomfit.statistics import Counting, Library, measure_columns
+from atomfit.statistics.plane_defects import Vacancy
+from atomfit.statistics.vacant_sites import left_at
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.support.errors import InputError
 
@@ -52,6 +54,10 @@ def found(directory: Path) -> ColumnsResult:
     return atomfit.columns(image(), "Pt", library=library(directory), library_error=0.03, reference="bulk")
 
 
+def places_of(vacancy: Vacancy) -> np.ndarray:
+    return vacancy.position[None]
+
+
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> ColumnsResult:
     return found(tmp_path_factory.getbasetemp())
@@ -75,6 +81,18 @@ def test_lattice_vacancy_and_strain(result: ColumnsResult) -> None:
     assert np.sort(lattice.cell.lengths) == pytest.approx(lengths, abs=4 * lattice.cell.lengths_esd.max())
     (vacancy,) = result.statistics.vacancies
     assert vacancy.position == pytest.approx(BASIS[:, 0] + GRID.centre + 0.02, abs=0.05)
+    # The image is empty there, and a column that the fit lacks would not be.
+    assert abs(result.statistics.vacant[0]) < 0.1
+    lost = drawn(GRID, columns_of(places_of(vacancy), np.ones(1), WIDTH))
+    left = left_at(
+        DensityMap(lost, GRID),
+        np.ones(GRID.shape, bool),
+        places_of(vacancy),
+        WIDTH,
+        truth()[0],
+        np.full(len(truth()[0]), 2.0),
+    )
+    assert left == pytest.approx(0.5, abs=1e-3)
     z = result.strain.tensors / result.strain.errors
     assert np.sqrt(np.mean(z**2)) == pytest.approx(1, abs=0.3)
     assert result.statistics.surface.sum() >= 24

@@ -151,8 +151,9 @@ def _defects(statistics: "ColumnStatistics") -> dict[str, Any]:
                 "sublattice": one.sublattice + 1,
                 "position": one.position,
                 "position_esd": np.sqrt(np.diag(one.covariance)),
+                "left": left,
             }
-            for one in statistics.vacancies
+            for one, left in zip(statistics.vacancies, statistics.vacant.tolist(), strict=True)
         ],
         "dislocations": [
             {

@@ -67,6 +67,7 @@ class ColumnStatistics:
     - `strain`: from the reference.
     - `phase`: geometric phase analysis at the columns; None without an image.
     - `order`: of each domain, in their order; None where it could not be judged. Empty if not asked.
+    - `vacant`: what the fit left at each vacancy, as a part of a column; NaN if it was not looked at.
     - `vacancies`, `dislocations`, `boundaries`, `facets`: of all domains.
     """
 
@@ -79,6 +80,7 @@ class ColumnStatistics:
     strain: PlaneStrain
     phase: PhaseAtColumns | None
     order: tuple[PlaneOrder | None, ...]
+    vacant: Float[np.ndarray, " v"]
     vacancies: tuple[Vacancy, ...]
     dislocations: tuple[Dislocation, ...]
     boundaries: tuple[PlaneBoundary, ...]
@@ -145,6 +147,7 @@ def measure_columns(
     order: tuple[PlaneOrder | None, ...] = ()
     if structure is not None:
         order = measure_order(positions, domains, cross_sections, esds, structure)
+    vacancies = find_vacancies(positions, known, domains)
     return ColumnStatistics(
         counts,
         counted,
@@ -155,7 +158,8 @@ def measure_columns(
         measure_plane_strain(positions, known, domains, reference),
         None if image is None else gpa_of_columns(image, positions, domains),
         order,
-        find_vacancies(positions, known, domains),
+        np.full(len(vacancies), np.nan),
+        vacancies,
         find_dislocations(positions, domains),
         find_boundaries(positions, domains),
         find_facets(positions, known, domains),

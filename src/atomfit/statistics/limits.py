@@ -61,6 +61,7 @@ class StatisticsLimits:
         degrees); images are distorted by as much.
 
     - `vacancy_part`: a site is empty if so large a part of the neighbours that it would have expect it.
+    - `vacancy_left`: a vacancy is a column that was not found if the image has so large a part of it.
     - `core`, `core_hole`: triangles so near each other are of one dislocation; and are no longer than
         this, in the longer diagonal of the cell.
     - `boundary_strain`, `boundary_angle`, `boundary_trace`: lattices are alike if they differ by less
@@ -139,6 +140,7 @@ class StatisticsLimits:
     plane_open: float = 2.5
     plane_metric: float = 0.03
     vacancy_part: float = 0.75
+    vacancy_left: float = 0.3
     core: float = 3.0
     core_hole: float = 2.0
     boundary_strain: float = 0.08

@@ -6,6 +6,8 @@ finding. Otherwise these are told beside columns that may be right without, and 
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from atomfit.statistics.image_columns import ColumnStatistics
 from atomfit.statistics.limits import LIMITS
 from atomfit.verdict.findings import Finding, Verdict
@@ -35,6 +37,12 @@ def remarks(statistics: ColumnStatistics, ordered: bool) -> Iterator[str]:
     """
     if statistics.counts is not None and statistics.library is None:
         yield from (f"counts without a library: {note}" for note in statistics.counts.notes)
+    full = int(np.sum(statistics.vacant > LIMITS.vacancy_left))
+    if full:
+        yield (
+            f"{full} of {len(statistics.vacant)} vacancies are none: the image has more than "
+            f"{LIMITS.vacancy_left:g} of a column there, which was not fitted; look at residual.mrc"
+        )
     if len(statistics.surface) >= LIMITS.plane_columns and not statistics.domains.lattices and not ordered:
         yield "the columns have no lattice: no strain, domains, defects or facets are given"
 

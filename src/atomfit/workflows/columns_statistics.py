@@ -5,14 +5,17 @@ does not allow is told, and leaves the fit as it is.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from atomfit.fitting.column_fit import drawn
 from atomfit.io.cross_sections import read_cross_sections
 from atomfit.options.columns import ColumnOptions
 from atomfit.selection.column_rounds import ColumnRounds
 from atomfit.statistics.count_law import Library
 from atomfit.statistics.image_columns import ColumnStatistics, Counting, measure_columns
+from atomfit.statistics.vacant_sites import left_at
 from atomfit.structure.elements import Element
 from atomfit.structure.grid import DensityMap
 from atomfit.support.errors import InputError
@@ -60,16 +63,26 @@ def column_statistics(
     - `scale`: these per image unit; negative where columns are dark.
     - `elements`, `options`, `library`: what was asked for.
     """
-    return measure_columns(
-        np.asarray(selection.fitted.columns.positions, np.float64),
+    fitted = selection.fitted
+    positions = np.asarray(fitted.columns.positions, np.float64)
+    sizes = np.asarray(fitted.columns.amplitudes, np.float64)
+    statistics = measure_columns(
+        positions,
         selection.uncertainty.positions,
-        np.asarray(selection.fitted.columns.amplitudes, np.float64) / abs(scale),
+        sizes / abs(scale),
         selection.uncertainty.amplitudes / abs(scale),
         Counting(library, options.neighbours, _reason(scale < 0, elements, options)),
         options.order,
         options.reference,
         image,
     )
+    if not statistics.vacancies:
+        return statistics
+    model = drawn(image.grid, fitted.columns) + fitted.background.on(image.grid, image.grid)
+    residual = DensityMap(image.values - model, image.grid)
+    sites = np.array([vacancy.position for vacancy in statistics.vacancies])
+    vacant = left_at(residual, fitted.counted, sites, fitted.width, positions, sizes)
+    return replace(statistics, vacant=vacant)
 
 
 def _reason(dark: bool, elements: Sequence[Element], options: ColumnOptions) -> str:

@@ -38,12 +38,14 @@ class Excess:
     - `around`: of the variances in the neighbourhood of each pixel of the region that was fitted.
     - `brightness`, `factors`: of classes of pixels, and of the variances in these.
     - `grid`: of that region.
+    - `earlier`: of a fit with other columns, of which the smaller counts.
     """
 
     around: Float[np.ndarray, "rows columns"]
     brightness: Float[np.ndarray, " c"]
     factors: Float[np.ndarray, " c"]
     grid: Grid
+    earlier: "Excess | None" = None
 
     @classmethod
     def none(cls, shape: tuple[int, ...]) -> "Excess":
@@ -55,11 +57,13 @@ class Excess:
     ) -> Float[np.ndarray, " n"]:
         """At places (Å) of some brightness."""
         around = self.around[tuple(self.grid.nearest_voxels(positions).T)]
-        return np.minimum(around, self._of(brightness))
+        found = np.minimum(around, self._of(brightness))
+        return found if self.earlier is None else np.minimum(found, self.earlier.at(positions, brightness))
 
     def everywhere(self, model: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
         """On the pixels of the region, as bright as a model has them."""
-        return np.minimum(self.around, self._of(model))
+        found = np.minimum(self.around, self._of(model))
+        return found if self.earlier is None else np.minimum(found, self.earlier.everywhere(model))
 
     def _of(self, brightness: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         return np.interp(brightness, self.brightness, self.factors)

@@ -73,6 +73,7 @@ class ColumnRounds:
     - `model`: what the fit predicts on the region.
     - `uncertainty`: standard uncertainties.
     - `excess`: by how much these are larger than those of pixels that err independently.
+    - `quietest`: the least of that in all rounds, which columns are judged by.
     - `factors`: that excess of each column.
     - `law`: how the variance of pixels grows with brightness.
     - `scores`: height of each column in standard deviations of what noise makes where it is.
@@ -86,6 +87,7 @@ class ColumnRounds:
     model: Float[np.ndarray, "rows columns"]
     uncertainty: ColumnUncertainty
     excess: Excess
+    quietest: Excess
     factors: Float[np.ndarray, " n"]
     law: BrightnessLaw
     scores: Float[np.ndarray, " n"]
@@ -126,17 +128,19 @@ def select_columns(
         LIMITS.seconds_at_least + LIMITS.seconds_a_column * len(state),
     )
     gone: list[tuple[np.ndarray, np.ndarray]] = []
+    too_faint: list[np.ndarray] = []
+    quietest: Excess | None = None
     for number in range(1, LIMITS.column_rounds + 1):
         if not len(state):
             break
-        last = judge(image, state, max_iterations, progress)
-        state = last.fitted
-        weak = _weak(image, last, fdr)
+        last = judge(image, state, max_iterations, progress, quietest)
+        state, quietest = last.fitted, last.quietest
+        faint, odd = _faint(last, fdr), _odd(image, state)
+        weak = faint | odd
         added = _lacking(image, last, fdr)
-        if gone:
-            # What has gone once, though the residual had asked for it, has had its trial.
-            tried = cKDTree(np.concatenate([place for place, _ in gone[1:]] or [_NOWHERE]))
-            added = added[tried.query(added.positions)[0] >= state.width]
+        # What was too faint once, though the residual had asked for it, has had its trial.
+        tried = cKDTree(np.concatenate([*too_faint[1:], _NOWHERE]))
+        added = added[tried.query(added.positions)[0] >= state.width]
         log.info(
             "round %d: %d columns, %.2f Å wide; %d go and %d come",
             number,
@@ -149,26 +153,29 @@ def select_columns(
         if settled or state.reason == Ended.INTERRUPTED:
             break
         gone.append((np.asarray(state.columns.positions)[weak], last.scores[weak]))
+        too_faint.append(np.asarray(state.columns.positions)[faint])
         if number == 1 or state.widths == "shared":
             state = _of_a_width(state, scale)
         state = replace(state, columns=joined(without(state, weak).columns, added))
     if not len(state):
         return _none(state, gone)
-    dense = step is None and _dense(state)
-    if (widths != "shared" or not settled or dense) and state.reason != Ended.INTERRUPTED:
-        if dense:
-            level = float(np.quantile(state.background.heights, 0.1))
-            straight = SplineBackground.over(image.grid, LIMITS.coarse_background, level)
-            state = replace(state, background=straight, widths="shared")
+    straight = _straightened(image, last) if step is None and _dense(state) else None
+    if (widths != "shared" or not settled or straight is not None) and state.reason != Ended.INTERRUPTED:
+        state = state if straight is None else straight
         state = replace(state, widths=state.widths if widths == "shared" else widths)
-        last = judge(image, state, max_iterations, progress)
-        weak = _weak(image, last, fdr)
-        if not settled and weak.any():
-            # Nothing comes any more, and what does not hold goes.
+        last = judge(image, state, max_iterations, progress, quietest)
+        faint, odd = _faint(last, fdr), _odd(image, last.fitted)
+        # Nothing comes any more but what a straight background has pushed away; what does not hold goes.
+        weak = odd | (faint if not settled else False)
+        added = last.fitted.columns[:0] if straight is None else _lacking(image, last, fdr)
+        if weak.any() or len(added):
             gone.append((np.asarray(last.fitted.columns.positions)[weak], last.scores[weak]))
             if weak.all():
                 return _none(without(last.fitted, weak), gone)
-            last = judge(image, without(last.fitted, weak), max_iterations, progress)
+            rest = without(last.fitted, weak)
+            if len(added) and widths in ("shared", "own"):
+                rest = replace(rest, columns=joined(rest.columns, added))
+            last = judge(image, rest, max_iterations, progress, quietest)
     places, scores = _joined(gone)
     return replace(last, rejected=places, rejected_scores=scores, rounds=number, settled=settled)
 
@@ -179,6 +186,21 @@ def _dense(state: FittedColumns) -> bool:
         return False
     distances = nearest_distances(np.asarray(state.columns.positions))
     return float(np.median(distances)) < LIMITS.dense_columns * state.width
+
+
+def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None:
+    """Columns on a straight background; None if that leaves much more (a body of depth, out of focus)."""
+    state = last.fitted
+    level = float(np.quantile(state.background.heights, 0.1))
+    straight = SplineBackground.over(image.grid, LIMITS.coarse_background, level)
+    state = replace(state, background=straight, widths="shared")
+    roots = np.where(state.counted, 1 / np.sqrt(state.variance), 0.0).ravel()
+    information = ColumnInformation.of(state, image.grid)
+    left = information.left_of(roots * (image.values - level).ravel())
+    now = roots * (image.values - last.model).ravel()
+    seen = roots * (last.model - last.fitted.background.on(image.grid, image.grid)).ravel()
+    more = np.sum(left**2) - np.sum(now**2)
+    return state if more < LIMITS.straight_leaves * np.sum(seen**2) else None
 
 
 def _of_a_width(state: FittedColumns, scale: ColumnScale) -> FittedColumns:
@@ -193,7 +215,13 @@ def _of_a_width(state: FittedColumns, scale: ColumnScale) -> FittedColumns:
     return replace(state, columns=columns_of(places, amplitudes, scale.width), widths="fixed")
 
 
-def judge(image: DensityMap, state: FittedColumns, max_iterations: int, progress: Progress) -> ColumnRounds:
+def judge(
+    image: DensityMap,
+    state: FittedColumns,
+    max_iterations: int,
+    progress: Progress,
+    quietest: Excess | None = None,
+) -> ColumnRounds:
     """Columns refined, with what is known of them and of noise.
 
     **Arguments:**
@@ -201,6 +229,8 @@ def judge(image: DensityMap, state: FittedColumns, max_iterations: int, progress
     - `image`: the region that is fitted.
     - `state`: columns to start from, one at least.
     - `max_iterations`, `progress`: of each fit.
+    - `quietest`: excess of noise of fits to other columns. What a fit lacks is no noise: columns that have
+        gone must not make others go.
     """
     state, model, law = _refined(image, state, max_iterations, progress)
     information = ColumnInformation.of(state, image.grid)
@@ -210,13 +240,14 @@ def judge(image: DensityMap, state: FittedColumns, max_iterations: int, progress
     factors = excess.at(places, bright)
     known = measure_columns(state, information, factors)
     # Whether a column is there is asked of an image without it.
-    beneath = excess.at(places, bright - peaks(state.columns))
+    quietest = replace(excess, earlier=quietest)
+    beneath = quietest.at(places, bright - peaks(state.columns))
     scores = known.heights * np.sqrt(factors / beneath)
     area = image.grid.size * image.grid.voxel_volume
     false = maxima_of_noise(scores, 2, area * roughness_of_blobs(state.width))
     none = np.zeros(0)
     return ColumnRounds(
-        state, model, known, excess, factors, law, scores, false, np.zeros((0, 2)), none, 1, True
+        state, model, known, excess, quietest, factors, law, scores, false, np.zeros((0, 2)), none, 1, True
     )
 
 
@@ -229,7 +260,7 @@ def _none(state: FittedColumns, gone: list[tuple[np.ndarray, np.ndarray]]) -> Co
     excess = Excess.none(state.variance.shape)
     model, rounds = np.zeros_like(state.variance), len(gone)
     return ColumnRounds(
-        state, model, known, excess, nothing, law, nothing, nothing, places, scores, rounds, True
+        state, model, known, excess, excess, nothing, law, nothing, nothing, places, scores, rounds, True
     )
 
 
@@ -242,7 +273,7 @@ def _start(image: DensityMap, scale: ColumnScale, step: float | None) -> FittedC
     variance = noise_variance(image.values, float(image.grid.spacing[0]))
     found = find_candidates(image, scale, variance)
     level = float(np.quantile(image.values, 0.05))
-    step = LIMITS.fine_background if step is None else step
+    step = LIMITS.fine_background * scale.width if step is None else step
     start = columns_of(found.positions, found.amplitudes, scale.width)
     return FittedColumns(
         start,
@@ -294,28 +325,30 @@ def _variance(
     return law, np.maximum(law(model), least)
 
 
-def _weak(image: DensityMap, last: ColumnRounds, fdr: float) -> Bool[np.ndarray, " n"]:
-    """Columns that noise would have given, that shine through others, or that are none."""
-    state, scores, false = last.fitted, last.scores, last.false
-    order = np.argsort(-scores)
-    rate = false[order] / np.arange(1, len(order) + 1)
-    good = np.flatnonzero((rate <= fdr) & (scores[order] >= LEAST))
-    weak = np.ones(len(order), bool)
-    weak[order[: good[-1] + 1 if len(good) else 0]] = False
+def _faint(last: ColumnRounds, fdr: float) -> Bool[np.ndarray, " n"]:
+    """Columns that noise would have given."""
+    order = np.argsort(-last.scores)
+    rate = last.false[order] / np.arange(1, len(order) + 1)
+    good = np.flatnonzero((rate <= fdr) & (last.scores[order] >= LEAST))
+    faint = np.ones(len(order), bool)
+    faint[order[: good[-1] + 1 if len(good) else 0]] = False
+    return faint
+
+
+def _odd(image: DensityMap, state: FittedColumns) -> Bool[np.ndarray, " n"]:
+    """Columns that have left the image, or that make up for another one's shape."""
+    positions, amplitudes = np.asarray(state.columns.positions), state.columns.amplitudes
     # What has left the image is known by its tail only.
-    weak |= ~image.grid.contains(np.asarray(state.columns.positions))
-    # Of two that are nearer than any two columns, the fainter one makes up for the other's shape.
-    near = cKDTree(state.columns.positions).query_pairs(
-        LIMITS.closest_columns * state.width, output_type="ndarray"
-    )
-    amplitudes = state.columns.amplitudes
-    weak[np.where(amplitudes[near[:, 0]] < amplitudes[near[:, 1]], near[:, 0], near[:, 1])] = True
-    return weak
+    odd = ~image.grid.contains(positions)
+    # Of two that are nearer than any two columns, the fainter one is none.
+    near = cKDTree(positions).query_pairs(LIMITS.closest_columns * state.width, output_type="ndarray")
+    odd[np.where(amplitudes[near[:, 0]] < amplitudes[near[:, 1]], near[:, 0], near[:, 1])] = True
+    return odd
 
 
 def _lacking(image: DensityMap, last: ColumnRounds, fdr: float) -> Atoms:
     """Columns that the residual shows."""
-    state, model, excess = last.fitted, last.model, last.excess
+    state, model, excess = last.fitted, last.model, last.quietest
     pixel, width = float(image.grid.spacing[0]), state.width
     left = BlobFilter(np.where(state.counted, image.values - model, 0.0), pixel)
     noise = noise_of_blobs(width, pixel) * np.sqrt(local_variance(state.variance, width, pixel))

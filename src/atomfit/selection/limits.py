@@ -43,8 +43,11 @@ class SelectionLimits:
     - `seconds_at_least`, `seconds_a_column`: what the fits to an image take, as it is told beforehand; on
         two processors, measured.
     - `dense_columns`: columns whose nearest is nearer than so many widths have no support between them.
-    - `coarse_background`, `fine_background`: from knot to knot of the background (Å) where they are dense,
-        and where they are not.
+    - `coarse_background`: from knot to knot of the background (Å) where they are dense, in the end.
+    - `fine_background`: the same while columns are selected, in widths of a column.
+    - `straight_leaves`: a background is straight beneath dense columns if the squares that it leaves beyond
+        those of a fine one are less than so many times those of the columns themselves: 0.02 of a simulated
+        particle, 0.7 of Pt-Ir, 5 of a gold particle as thick as it is wide (the last two were in view).
     - `widths_of_columns`: between which the fitted width lies, in the width that detection has seen.
     - `false_columns`: that noise may add to an image in a round.
     """
@@ -75,7 +78,8 @@ class SelectionLimits:
     seconds_a_column: float = 0.06
     dense_columns: float = 7.0
     coarse_background: float = 1000.0
-    fine_background: float = 8.0
+    fine_background: float = 9.0
+    straight_leaves: float = 2.0
     widths_of_columns: tuple[float, float] = (0.65, 1.4)
     false_columns: float = 0.5
 

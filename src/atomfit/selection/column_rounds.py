@@ -176,6 +176,11 @@ def select_columns(
             if len(added) and widths in ("shared", "own"):
                 rest = replace(rest, columns=joined(rest.columns, added))
             last = judge(image, rest, max_iterations, progress, quietest)
+            late = _faint(last, fdr) | _odd(image, last.fitted)
+            late[: len(rest) - len(added)] = False
+            if late.any():
+                gone.append((np.asarray(last.fitted.columns.positions)[late], last.scores[late]))
+                last = judge(image, without(last.fitted, late), max_iterations, progress, quietest)
     places, scores = _joined(gone)
     return replace(last, rejected=places, rejected_scores=scores, rounds=number, settled=settled)
 

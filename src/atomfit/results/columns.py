@@ -14,7 +14,7 @@ from atomfit.io.checkpoint import Checkpoint
 from atomfit.io.images import ImageFile
 from atomfit.optimisation.ended import Ended
 from atomfit.options.columns import ColumnOptions
-from atomfit.selection.column_rounds import ColumnRounds
+from atomfit.selection.column_judgement import ColumnRounds
 from atomfit.statistics.counting import Counts
 from atomfit.statistics.image_columns import ColumnStatistics
 from atomfit.statistics.plane_lattice import PlaneLattice

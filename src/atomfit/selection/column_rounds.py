@@ -8,8 +8,7 @@ enough.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -18,7 +17,6 @@ from scipy.spatial import cKDTree
 from atomfit.detection.column_candidates import (
     find_candidates,
     integral_of_response,
-    least_of_counts,
     local_variance,
     noise_variance,
 )
@@ -30,24 +28,14 @@ from atomfit.detection.column_filter import (
     roundness,
 )
 from atomfit.detection.column_scale import ColumnScale
-from atomfit.detection.image_brightness import BrightnessLaw, brightness_law
 from atomfit.detection.limits import LIMITS as DETECTION
-from atomfit.fitting.column_fit import (
-    REACH,
-    FittedColumns,
-    Widths,
-    columns_of,
-    drawn,
-    fit_columns,
-    joined,
-    peaks,
-    without,
-)
-from atomfit.fitting.column_information import ColumnInformation, ColumnUncertainty, measure_columns
+from atomfit.fitting.column_fit import REACH, FittedColumns, Widths, columns_of, joined, without
+from atomfit.fitting.column_information import ColumnInformation
 from atomfit.inference.selection import LEAST, maxima_of_noise
 from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
-from atomfit.selection.column_noise import Excess, measure_excess
+from atomfit.selection.column_judgement import ColumnRounds, Progress, judge, no_columns
+from atomfit.selection.column_noise import Excess
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.atoms import Atoms
 from atomfit.structure.grid import DensityMap
@@ -59,43 +47,6 @@ _NEAR = 2.0
 _NOWHERE = np.full((1, 2), -1e9)
 
 log = logging.getLogger("atomfit")
-
-Progress = Callable[[int, float], None]
-
-
-@dataclass(frozen=True, eq=False)
-class ColumnRounds:
-    """Columns that are there, and how that was found.
-
-    **Fields:**
-
-    - `fitted`: the columns.
-    - `model`: what the fit predicts on the region.
-    - `uncertainty`: standard uncertainties.
-    - `excess`: by how much these are larger than those of pixels that err independently.
-    - `quietest`: the least of that in all rounds, which columns are judged by.
-    - `factors`: that excess of each column.
-    - `law`: how the variance of pixels grows with brightness.
-    - `scores`: height of each column in standard deviations of what noise makes where it is.
-    - `false`: how many as good as each, or better, noise alone would give.
-    - `rejected`, `rejected_scores`: columns that were taken away, and their scores then.
-    - `rounds`: how many there were.
-    - `settled`: whether nothing changed in the last one.
-    """
-
-    fitted: FittedColumns
-    model: Float[np.ndarray, "rows columns"]
-    uncertainty: ColumnUncertainty
-    excess: Excess
-    quietest: Excess
-    factors: Float[np.ndarray, " n"]
-    law: BrightnessLaw
-    scores: Float[np.ndarray, " n"]
-    false: Float[np.ndarray, " n"]
-    rejected: Float[np.ndarray, "m 2"]
-    rejected_scores: Float[np.ndarray, " m"]
-    rounds: int
-    settled: bool
 
 
 def select_columns(
@@ -120,6 +71,7 @@ def select_columns(
     - `max_iterations`: the most iterations of a fit.
     - `progress`: called with the iterations done and the objective of each fit.
     """
+    search = _Search(image, fdr, max_iterations, progress)
     state = _start(image, scale, step)
     log.info(
         "%d candidates on %d pixels; their fits take about %.0f s",
@@ -127,62 +79,96 @@ def select_columns(
         int(state.counted.sum()),
         LIMITS.seconds_at_least + LIMITS.seconds_a_column * len(state),
     )
-    gone: list[tuple[np.ndarray, np.ndarray]] = []
-    too_faint: list[np.ndarray] = []
+    last = search.rounds(state, scale)
+    if len(last.fitted) and last.fitted.reason != Ended.INTERRUPTED:
+        straight = _straightened(image, last) if step is None and _dense(last.fitted) else None
+        if widths != "shared" or not last.settled or straight is not None:
+            last = search.ended(last, straight, widths)
+    places, scores = _joined(search.gone)
+    return replace(last, rejected=places, rejected_scores=scores)
+
+
+@dataclass(eq=False)
+class _Search:
+    """Rounds of fits to an image, and what has gone in them.
+
+    **Fields:**
+
+    - `image`, `fdr`, `max_iterations`, `progress`: as for `select_columns`.
+    - `gone`: places of columns that were taken away, and their scores then.
+    - `quietest`: the least excess of noise of all fits.
+    """
+
+    image: DensityMap
+    fdr: float
+    max_iterations: int
+    progress: Progress
+    gone: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     quietest: Excess | None = None
-    for number in range(1, LIMITS.column_rounds + 1):
-        if not len(state):
-            break
-        last = judge(image, state, max_iterations, progress, quietest)
-        state, quietest = last.fitted, last.quietest
-        faint, odd = _faint(last, fdr), _odd(image, state)
-        weak = faint | odd
-        added = _lacking(image, last, fdr)
-        # What was too faint once, though the residual had asked for it, has had its trial.
-        tried = cKDTree(np.concatenate([*too_faint[1:], _NOWHERE]))
-        added = added[tried.query(added.positions)[0] >= state.width]
-        log.info(
-            "round %d: %d columns, %.2f Å wide; %d go and %d come",
-            number,
-            len(state),
-            state.width,
-            int(weak.sum()),
-            len(added),
-        )
-        settled = not weak.any() and not len(added) and number > 1
-        if settled or state.reason == Ended.INTERRUPTED:
-            break
-        gone.append((np.asarray(state.columns.positions)[weak], last.scores[weak]))
-        too_faint.append(np.asarray(state.columns.positions)[faint])
-        if number == 1 or state.widths == "shared":
-            state = _of_a_width(state, scale)
-        state = replace(state, columns=joined(without(state, weak).columns, added))
-    if not len(state):
-        return _none(state, gone)
-    straight = _straightened(image, last) if step is None and _dense(state) else None
-    if (widths != "shared" or not settled or straight is not None) and state.reason != Ended.INTERRUPTED:
-        state = state if straight is None else straight
-        state = replace(state, widths=state.widths if widths == "shared" else widths)
-        last = judge(image, state, max_iterations, progress, quietest)
-        faint, odd = _faint(last, fdr), _odd(image, last.fitted)
-        # Nothing comes any more but what a straight background has pushed away; what does not hold goes.
-        weak = odd | (faint if not settled else False)
-        added = last.fitted.columns[:0] if straight is None else _lacking(image, last, fdr)
+
+    def judged(self, state: FittedColumns) -> ColumnRounds:
+        last = judge(self.image, state, self.max_iterations, self.progress, self.quietest)
+        self.quietest = last.quietest
+        return last
+
+    def without(self, last: ColumnRounds, which: Bool[np.ndarray, " n"]) -> FittedColumns:
+        self.gone.append((np.asarray(last.fitted.columns.positions)[which], last.scores[which]))
+        return without(last.fitted, which)
+
+    def rounds(self, state: FittedColumns, scale: ColumnScale) -> ColumnRounds:
+        """Columns come and go until nothing changes, all of one width."""
+        too_faint = [_NOWHERE]
+        for number in range(1, LIMITS.column_rounds + 1):
+            if not len(state):
+                return replace(no_columns(state), rounds=number - 1)
+            last = self.judged(state)
+            state, faint = last.fitted, _faint(last, self.fdr)
+            weak, added = faint | _odd(self.image, state), _lacking(self.image, last, self.fdr)
+            # What was too faint once, though the residual had asked for it, has had its trial.
+            tried = cKDTree(np.concatenate(too_faint))
+            added = added[tried.query(added.positions)[0] >= state.width]
+            log.info(
+                "round %d: %d columns, %.2f Å wide; %d go and %d come",
+                number,
+                len(state),
+                state.width,
+                int(weak.sum()),
+                len(added),
+            )
+            last = replace(last, rounds=number, settled=not weak.any() and not len(added) and number > 1)
+            if last.settled or state.reason == Ended.INTERRUPTED:
+                break
+            if number > 1:
+                too_faint.append(np.asarray(state.columns.positions)[faint])
+            rest = self.without(last, weak)
+            if number == 1 or state.widths == "shared":
+                rest = _of_a_width(rest, scale)
+            state = replace(rest, columns=joined(rest.columns, added))
+        return last
+
+    def ended(self, before: ColumnRounds, straight: FittedColumns | None, widths: Widths) -> ColumnRounds:
+        """The last fits: widths as they were asked for, and a straight background if there is one.
+
+        Nothing comes any more but what a straight background has pushed away; what does not hold goes.
+        """
+        state = before.fitted if straight is None else straight
+        last = self.judged(replace(state, widths=state.widths if widths == "shared" else widths))
+        weak = _odd(self.image, last.fitted)
+        if not before.settled:
+            weak |= _faint(last, self.fdr)
+        added = last.fitted.columns[:0]
+        if straight is not None and widths != "elliptical":
+            added = _lacking(self.image, last, self.fdr)
         if weak.any() or len(added):
-            gone.append((np.asarray(last.fitted.columns.positions)[weak], last.scores[weak]))
-            if weak.all():
-                return _none(without(last.fitted, weak), gone)
-            rest = without(last.fitted, weak)
-            if len(added) and widths in ("shared", "own"):
-                rest = replace(rest, columns=joined(rest.columns, added))
-            last = judge(image, rest, max_iterations, progress, quietest)
-            late = _faint(last, fdr) | _odd(image, last.fitted)
-            late[: len(rest) - len(added)] = False
+            rest = self.without(last, weak)
+            if not len(rest):
+                return replace(no_columns(rest), rounds=before.rounds)
+            last = self.judged(replace(rest, columns=joined(rest.columns, added)))
+            late = _faint(last, self.fdr) | _odd(self.image, last.fitted)
+            late[: len(rest)] = False
             if late.any():
-                gone.append((np.asarray(last.fitted.columns.positions)[late], last.scores[late]))
-                last = judge(image, without(last.fitted, late), max_iterations, progress, quietest)
-    places, scores = _joined(gone)
-    return replace(last, rejected=places, rejected_scores=scores, rounds=number, settled=settled)
+                last = self.judged(self.without(last, late))
+        return replace(last, rounds=before.rounds, settled=before.settled)
 
 
 def _dense(state: FittedColumns) -> bool:
@@ -220,55 +206,6 @@ def _of_a_width(state: FittedColumns, scale: ColumnScale) -> FittedColumns:
     return replace(state, columns=columns_of(places, amplitudes, scale.width), widths="fixed")
 
 
-def judge(
-    image: DensityMap,
-    state: FittedColumns,
-    max_iterations: int,
-    progress: Progress,
-    quietest: Excess | None = None,
-) -> ColumnRounds:
-    """Columns refined, with what is known of them and of noise.
-
-    **Arguments:**
-
-    - `image`: the region that is fitted.
-    - `state`: columns to start from, one at least.
-    - `max_iterations`, `progress`: of each fit.
-    - `quietest`: excess of noise of fits to other columns. What a fit lacks is no noise: columns that have
-        gone must not make others go.
-    """
-    state, model, law = _refined(image, state, max_iterations, progress)
-    information = ColumnInformation.of(state, image.grid)
-    excess = measure_excess(image, state, information, model, state.width)
-    places = np.asarray(state.columns.positions)
-    bright = model[tuple(image.grid.nearest_voxels(places).T)]
-    factors = excess.at(places, bright)
-    known = measure_columns(state, information, factors)
-    # Whether a column is there is asked of an image without it.
-    quietest = replace(excess, earlier=quietest)
-    beneath = quietest.at(places, bright - peaks(state.columns))
-    scores = known.heights * np.sqrt(factors / beneath)
-    area = image.grid.size * image.grid.voxel_volume
-    false = maxima_of_noise(scores, 2, area * roughness_of_blobs(state.width))
-    none = np.zeros(0)
-    return ColumnRounds(
-        state, model, known, excess, quietest, factors, law, scores, false, np.zeros((0, 2)), none, 1, True
-    )
-
-
-def _none(state: FittedColumns, gone: list[tuple[np.ndarray, np.ndarray]]) -> ColumnRounds:
-    """There is no column."""
-    places, scores = _joined(gone)
-    nothing = np.zeros(0)
-    known = ColumnUncertainty(np.zeros((0, 2, 2)), nothing, nothing, nothing)
-    law = BrightnessLaw(float(np.mean(state.variance)), 0.0)
-    excess = Excess.none(state.variance.shape)
-    model, rounds = np.zeros_like(state.variance), len(gone)
-    return ColumnRounds(
-        state, model, known, excess, excess, nothing, law, nothing, nothing, places, scores, rounds, True
-    )
-
-
 def _joined(gone: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     places = np.concatenate([np.zeros((0, 2)), *(place for place, _ in gone)])
     return places, np.concatenate([np.zeros(0), *(scores for _, scores in gone)])
@@ -295,39 +232,6 @@ def _near(
     return (
         region_mask(image.grid, positions, radius) if len(positions) else np.zeros(image.grid.shape, bool)
     )
-
-
-def _refined(
-    image: DensityMap, state: FittedColumns, max_iterations: int, progress: Progress
-) -> tuple[FittedColumns, Float[np.ndarray, "rows columns"], BrightnessLaw]:
-    """Columns, and how pixels err, each as the other leaves it; and what is predicted."""
-    for _ in range(LIMITS.noise_rounds):
-        state = fit_columns(image, state, max_iterations, progress)
-        model = drawn(image.grid, state.columns) + state.background.on(image.grid, image.grid)
-        law, variance = _variance(image, state, model)
-        before, state = state.variance, replace(state, variance=variance)
-        there = state.counted
-        changed = np.median(np.abs(np.log(state.variance[there] / before[there])))
-        if changed < LIMITS.same_noise or state.reason == Ended.INTERRUPTED:
-            break
-    return state, model, law
-
-
-def _variance(
-    image: DensityMap, state: FittedColumns, model: Float[np.ndarray, "rows columns"]
-) -> tuple[BrightnessLaw, Float[np.ndarray, "rows columns"]]:
-    """Of each pixel's noise, by brightness."""
-    there = state.counted
-    left, dark = (image.values - model)[there], float(np.quantile(model[there], 0.01))
-    # Columns' numbers take their part of the noise where columns are bright.
-    strength = (model - state.background.on(image.grid, image.grid))[there] ** 2 / state.variance[there]
-    absorbed = 3 * len(state) * strength / max(float(strength.sum()), 1e-300)
-    left = left / np.sqrt(1 - np.minimum(absorbed, 0.5))
-    law = brightness_law(model[there], left, dark)
-    mean = float(np.mean(left**2))
-    least = max(DETECTION.least_variance * mean, (1e-4 * float(np.ptp(image.values))) ** 2)
-    least = max(least, least_of_counts(law, float(image.grid.spacing[0])))
-    return law, np.maximum(law(model), least)
 
 
 def _faint(last: ColumnRounds, fdr: float) -> Bool[np.ndarray, " n"]:

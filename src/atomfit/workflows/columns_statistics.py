@@ -12,7 +12,7 @@ import numpy as np
 from atomfit.fitting.column_fit import drawn
 from atomfit.io.cross_sections import read_cross_sections
 from atomfit.options.columns import ColumnOptions
-from atomfit.selection.column_rounds import ColumnRounds
+from atomfit.selection.column_judgement import ColumnRounds
 from atomfit.statistics.count_law import Library
 from atomfit.statistics.image_columns import ColumnStatistics, Counting, measure_columns
 from atomfit.statistics.vacant_sites import left_at

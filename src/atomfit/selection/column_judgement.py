@@ -1,0 +1,140 @@
+"""Columns of an image refined, with what is known of them and of noise, and how much each stands out.
+
+A column's height is told in standard deviations of what noise makes where it is (`column_noise`); pixels'
+own noise follows from brightness, which the fit tells, so that both are found in turn.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.detection.column_candidates import least_of_counts
+from atomfit.detection.column_filter import roughness_of_blobs
+from atomfit.detection.image_brightness import BrightnessLaw, brightness_law
+from atomfit.detection.limits import LIMITS as DETECTION
+from atomfit.fitting.column_fit import FittedColumns, drawn, fit_columns, peaks
+from atomfit.fitting.column_information import ColumnInformation, ColumnUncertainty, measure_columns
+from atomfit.inference.selection import maxima_of_noise
+from atomfit.optimisation.ended import Ended
+from atomfit.selection.column_noise import Excess, measure_excess
+from atomfit.selection.limits import LIMITS
+from atomfit.structure.grid import DensityMap
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnRounds:
+    """Columns that are there, and how that was found.
+
+    **Fields:**
+
+    - `fitted`: the columns.
+    - `model`: what the fit predicts on the region.
+    - `uncertainty`: standard uncertainties.
+    - `excess`: by how much these are larger than those of pixels that err independently.
+    - `quietest`: the least of that in all rounds, which columns are judged by.
+    - `factors`: that excess of each column.
+    - `law`: how the variance of pixels grows with brightness.
+    - `scores`: height of each column in standard deviations of what noise makes where it is.
+    - `false`: how many as good as each, or better, noise alone would give.
+    - `rejected`, `rejected_scores`: columns that were taken away, and their scores then.
+    - `rounds`: how many there were.
+    - `settled`: whether nothing changed in the last one.
+    """
+
+    fitted: FittedColumns
+    model: Float[np.ndarray, "rows columns"]
+    uncertainty: ColumnUncertainty
+    excess: Excess
+    quietest: Excess
+    factors: Float[np.ndarray, " n"]
+    law: BrightnessLaw
+    scores: Float[np.ndarray, " n"]
+    false: Float[np.ndarray, " n"]
+    rejected: Float[np.ndarray, "m 2"]
+    rejected_scores: Float[np.ndarray, " m"]
+    rounds: int
+    settled: bool
+
+
+def judge(
+    image: DensityMap,
+    state: FittedColumns,
+    max_iterations: int,
+    progress: Progress,
+    quietest: Excess | None = None,
+) -> ColumnRounds:
+    """Columns refined, with what is known of them and of noise.
+
+    **Arguments:**
+
+    - `image`: the region that is fitted.
+    - `state`: columns to start from, one at least.
+    - `max_iterations`, `progress`: of each fit.
+    - `quietest`: excess of noise of fits to other columns. What a fit lacks is no noise: columns that have
+        gone must not make others go.
+    """
+    state, model, law = _refined(image, state, max_iterations, progress)
+    information = ColumnInformation.of(state, image.grid)
+    excess = measure_excess(image, state, information, model, state.width)
+    places = np.asarray(state.columns.positions)
+    bright = model[tuple(image.grid.nearest_voxels(places).T)]
+    factors = excess.at(places, bright)
+    known = measure_columns(state, information, factors)
+    # Whether a column is there is asked of an image without it.
+    quietest = replace(excess, earlier=quietest)
+    beneath = quietest.at(places, bright - peaks(state.columns))
+    scores = known.heights * np.sqrt(factors / beneath)
+    area = image.grid.size * image.grid.voxel_volume
+    false = maxima_of_noise(scores, 2, area * roughness_of_blobs(state.width))
+    none = np.zeros(0)
+    return ColumnRounds(
+        state, model, known, excess, quietest, factors, law, scores, false, np.zeros((0, 2)), none, 1, True
+    )
+
+
+def no_columns(state: FittedColumns) -> ColumnRounds:
+    """There is no column."""
+    nothing, places = np.zeros(0), np.zeros((0, 2))
+    known = ColumnUncertainty(np.zeros((0, 2, 2)), nothing, nothing, nothing)
+    law = BrightnessLaw(float(np.mean(state.variance)), 0.0)
+    excess, model = Excess.none(state.variance.shape), np.zeros_like(state.variance)
+    return ColumnRounds(
+        state, model, known, excess, excess, nothing, law, nothing, nothing, places, nothing, 0, True
+    )
+
+
+def _refined(
+    image: DensityMap, state: FittedColumns, max_iterations: int, progress: Progress
+) -> tuple[FittedColumns, Float[np.ndarray, "rows columns"], BrightnessLaw]:
+    """Columns, and how pixels err, each as the other leaves it; and what is predicted."""
+    for _ in range(LIMITS.noise_rounds):
+        state = fit_columns(image, state, max_iterations, progress)
+        model = drawn(image.grid, state.columns) + state.background.on(image.grid, image.grid)
+        law, variance = _variance(image, state, model)
+        before, state = state.variance, replace(state, variance=variance)
+        there = state.counted
+        changed = np.median(np.abs(np.log(state.variance[there] / before[there])))
+        if changed < LIMITS.same_noise or state.reason == Ended.INTERRUPTED:
+            break
+    return state, model, law
+
+
+def _variance(
+    image: DensityMap, state: FittedColumns, model: Float[np.ndarray, "rows columns"]
+) -> tuple[BrightnessLaw, Float[np.ndarray, "rows columns"]]:
+    """Of each pixel's noise, by brightness."""
+    there = state.counted
+    left, dark = (image.values - model)[there], float(np.quantile(model[there], 0.01))
+    # Columns' numbers take their part of the noise where columns are bright.
+    strength = (model - state.background.on(image.grid, image.grid))[there] ** 2 / state.variance[there]
+    absorbed = 3 * len(state) * strength / max(float(strength.sum()), 1e-300)
+    left = left / np.sqrt(1 - np.minimum(absorbed, 0.5))
+    law = brightness_law(model[there], left, dark)
+    mean = float(np.mean(left**2))
+    least = max(DETECTION.least_variance * mean, (1e-4 * float(np.ptp(image.values))) ** 2)
+    least = max(least, least_of_counts(law, float(image.grid.spacing[0])))
+    return law, np.maximum(law(model), least)

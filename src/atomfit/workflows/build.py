@@ -123,8 +123,10 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
     with clock("selection"):
         detection, joint, selection = select_atoms(ready, detection, joint, chosen, progress)
         species = assign_species(ready, joint, options)
-    with clock("held out"):
-        held_out = judge_held_out(ready, detection, joint, chosen, progress)
+    held_out = None
+    if chosen.held_out is not None:
+        with clock("held out"):
+            held_out = judge_held_out(ready, detection, joint, chosen, progress)
     with clock("baseline"):
         baseline = _baseline(density, detection, kind)
     with clock("voxels"):

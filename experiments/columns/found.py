@@ -33,9 +33,9 @@ def in_file(path: Path, **options: object) -> Found:
     result = atomfit.columns(path, **options)
     return Found(
         np.asarray(result.positions),
-        np.asarray(result.position_esd),
+        np.asarray(result.uncertainty.esd),
         np.asarray(result.cross_sections),
-        np.asarray(result.cross_section_esd),
+        np.asarray(result.cross_section_esds),
     )
 
 

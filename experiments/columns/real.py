@@ -35,19 +35,16 @@ def rows(data: Path) -> Iterator[tuple[str, ...]]:
 
 
 def silicon(path: Path) -> Iterator[tuple[str, ...]]:
-    """Scatter of spacings between columns of one sublattice, without and with offsets of lines."""
+    """Scatter of spacings between columns of one sublattice."""
     pixel = _SILICON / _PIXELS
     extent = pixel * (np.array(imread(path).shape[1::-1]) - 1)
-    for said, options in (("", {}), (", row jitter on", {"row_jitter": True})):
-        found = in_file(path, element="Si", pixel_size=pixel, **options)
-        whole = found.positions[
-            np.all((found.positions > _EDGE) & (found.positions < extent - _EDGE), axis=1)
-        ]
-        x, nx = spacing(whole, np.array([_SILICON, 0.0]), 0, _NEAR * pixel)
-        y, ny = spacing(whole, np.array([0.0, _DOWN]), 1, _NEAR * pixel)
-        yield ("si110", f"columns{said}", str(len(found.positions)), "about 760 spacings")
-        told = "7.14 / 6.78 network, 7.57 / 8.25 Gaussians, 5.43 / 6.70 joint fit"
-        yield ("si110", f"SD of {nx} / {ny} spacings along x / y{said} (pm)", f"{x:.2f} / {y:.2f}", told)
+    found = in_file(path, element="Si", pixel_size=pixel)
+    whole = found.positions[np.all((found.positions > _EDGE) & (found.positions < extent - _EDGE), axis=1)]
+    x, nx = spacing(whole, np.array([_SILICON, 0.0]), 0, _NEAR * pixel)
+    y, ny = spacing(whole, np.array([0.0, _DOWN]), 1, _NEAR * pixel)
+    yield ("si110", "columns", str(len(found.positions)), "about 760 spacings")
+    told = "7.14 / 6.78 network, 7.57 / 8.25 Gaussians, 5.43 / 6.70 joint fit"
+    yield ("si110", f"SD of {nx} / {ny} spacings along x / y (pm)", f"{x:.2f} / {y:.2f}", told)
 
 
 def spacing(

@@ -34,9 +34,8 @@ class ColumnRounds:
     - `fitted`: the columns.
     - `model`: what the fit predicts on the region.
     - `uncertainty`: standard uncertainties.
-    - `excess`: by how much these are larger than those of pixels that err independently.
-    - `quietest`: the least of that in all rounds, which columns are judged by.
-    - `factors`: that excess of each column.
+    - `quietest`: by how much variances are larger than those of pixels that err independently, at least.
+    - `factors`: the same of each column, of this fit; in its standard uncertainties.
     - `law`: how the variance of pixels grows with brightness.
     - `scores`: height of each column in standard deviations of what noise makes where it is.
     - `false`: how many as good as each, or better, noise alone would give.
@@ -48,7 +47,6 @@ class ColumnRounds:
     fitted: FittedColumns
     model: Float[np.ndarray, "rows columns"]
     uncertainty: ColumnUncertainty
-    excess: Excess
     quietest: Excess
     factors: Float[np.ndarray, " n"]
     law: BrightnessLaw
@@ -92,7 +90,7 @@ def judge(
     false = maxima_of_noise(scores, 2, area * roughness_of_blobs(state.width))
     none = np.zeros(0)
     return ColumnRounds(
-        state, model, known, excess, quietest, factors, law, scores, false, np.zeros((0, 2)), none, 1, True
+        state, model, known, quietest, factors, law, scores, false, np.zeros((0, 2)), none, 1, True
     )
 
 
@@ -103,7 +101,7 @@ def no_columns(state: FittedColumns) -> ColumnRounds:
     law = BrightnessLaw(float(np.mean(state.variance)), 0.0)
     excess, model = Excess.none(state.variance.shape), np.zeros_like(state.variance)
     return ColumnRounds(
-        state, model, known, excess, excess, nothing, law, nothing, nothing, places, nothing, 0, True
+        state, model, known, excess, nothing, law, nothing, nothing, places, nothing, 0, True
     )
 
 

@@ -102,18 +102,3 @@ def bravais(basis: Float[np.ndarray, "2 2"]) -> Bravais:
         return "hexagonal" if near[1] else "centred rectangular"
     overlap = abs(basis[:, 0] @ basis[:, 1]) / min(a, b) ** 2
     return "centred rectangular" if abs(overlap - 0.5) < LIMITS.plane_metric else "oblique"
-
-
-def conventional(basis: Float[np.ndarray, "2 2"]) -> Float[np.ndarray, "2 2"]:
-    """The right-angled cell of a centred rectangular lattice (columns; Å); the cell itself of others."""
-    if bravais(basis) != "centred rectangular":
-        return basis
-    a, b = basis.T
-    lengths = np.linalg.norm(basis, axis=0)
-    if abs(lengths[0] - lengths[1]) < LIMITS.plane_metric * lengths.max():
-        return np.column_stack([a + b, b - a])
-    # The short vector is an edge, and the long one leads to the centre.
-    edge, centre = (a, b) if lengths[0] < lengths[1] else (b, a)
-    other = 2 * centre - np.sign(centre @ edge) * edge
-    pair = np.column_stack([edge, other])
-    return pair if np.linalg.det(pair) > 0 else pair * np.array([1.0, -1.0])

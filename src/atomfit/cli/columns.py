@@ -28,6 +28,7 @@ EXAMPLES = """
 atomfit columns particle.mrc -e Pt
 atomfit columns particle.mrc -e Pt --library cross_sections.csv --library-error 0.05
 atomfit columns particle.dm4 -e Pt -e Co --order L1_0 -o particle
+atomfit columns particle.mrc -e Pt --start atomap.hdf5
 atomfit columns movie.tif --frame mean --pixel-size 0.12
 """
 
@@ -76,7 +77,7 @@ def run(
 
     directory = out if out is not None else Path(f"{image.stem or 'image'}_columns")
     checkpoint = checkpoint_beside(directory)
-    names, inputs = columns_files(figures), (image, options.library)
+    names, inputs = columns_files(figures), (image, options.library, options.start)
     with refusals(checkpoint), claimed(directory, overwrite or resume, names, inputs):
         process.one_thread_for_small_matrices()
         if figures:

@@ -111,6 +111,23 @@ def find_candidates(
     )
 
 
+def candidates_at(image: DensityMap, scale: ColumnScale, positions: Float[np.ndarray, "n 2"]) -> Candidates:
+    """Columns at places that are known (Å), as bright as the filtered image is there.
+
+    **Arguments:**
+
+    - `image`: columns bright.
+    - `scale`: what columns look like.
+    - `positions`: in the image's frame.
+    """
+    response = BlobFilter(image.values, float(image.grid.spacing[0])).blobs(scale.width)
+    bright = response[tuple(image.grid.nearest_voxels(positions).T)]
+    # What is not seen yet may still be fitted.
+    bright = np.maximum(bright, 0.1 * max(float(np.median(bright)), 1e-6 * float(np.ptp(image.values))))
+    integrals = bright * integral_of_response(scale.width, scale.width)
+    return Candidates(positions, integrals, np.full(len(positions), np.nan))
+
+
 def local_variance(
     variance: Float[np.ndarray, "rows columns"], width: float, pixel: float
 ) -> Float[np.ndarray, "rows columns"]:

@@ -96,7 +96,9 @@ def write_columns_results(
     if figures:
         require_matplotlib()
     begin = time.perf_counter()
-    with staged(directory, overwrite, (result.source.path, result.options.library)) as stage:
+    with staged(
+        directory, overwrite, (result.source.path, result.options.library, result.options.start)
+    ) as stage:
         warnings = list(result.warnings)
         table, rejected = columns_table(result), rejected_columns(result)
         write_columns(stage / "columns.csv", IMAGE_COLUMNS, table)

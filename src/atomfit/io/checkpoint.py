@@ -295,7 +295,8 @@ def _digest(given: Iterable[np.ndarray] | str | Path | tuple[str | Path, ...]) -
     """Of arrays or of files' content."""
     if isinstance(given, str | Path):
         path = Path(given)
-        return hash_of(path / "atoms.csv" if path.is_dir() else path)
+        tables = (path / "atoms.csv", path / "columns.csv") if path.is_dir() else (path,)
+        return hash_of(next((table for table in tables if table.is_file()), tables[0]))
     digest = hashlib.sha256()
     for part in given:
         if isinstance(part, str | Path):

@@ -11,6 +11,7 @@ from atomfit.support.errors import InputError
 ColumnWidths = Literal["shared", "own", "elliptical"]
 ColumnContrast = Literal["auto", "bright", "dark"]
 FrameRule = Literal["mean"]
+ColumnSelection = Literal["auto", "fit", "off"]
 CountRule = Literal["auto", "off"]
 StrainReference = Literal["fitted", "bulk"]
 OrderedPhase = Literal["L1_0", "L1_2", "B2"]
@@ -32,6 +33,10 @@ class ColumnOptions:
     - `frame`: which image of a stack, counted from 0, or the "mean" of all.
     - `contrast`: whether columns are "bright" or "dark"; "auto" finds it out.
     - `widths`: all columns have one width ("shared"), each its "own", or each a matrix ("elliptical").
+    - `start`: file of columns to begin with: a result, a table (.csv), or Atomap's .hdf5.
+    - `selection`: "fit" adds columns that what is left of the image shows and removes those that noise
+        could have made, until nothing changes; "off" refines the columns of the start and judges them only;
+        "auto": "off" for a start.
     - `fdr`: part of the columns that may be false.
     - `background`: from knot to knot of the smooth background (Å); found from the image if not given.
     - `counts`: whether atoms are counted where columns are of one element ("auto"), or not ("off").
@@ -64,6 +69,16 @@ class ColumnOptions:
         "From knot to knot of the smooth background; by default found from the image.",
         metavar="ANGSTROM",
         need=Need("step of the background", "it in Å, as 8", 2, 1000),
+    )
+    start: str | Path | None = option(
+        None,
+        "Selection",
+        "Columns to begin with: a result, .csv, or Atomap's .hdf5.",
+        metavar="FILE",
+        need=FILE,
+    )
+    selection: ColumnSelection = option(
+        "auto", "Selection", "Add missing columns and remove false ones; auto: unless --start is given."
     )
     fdr: float = option(
         0.01,
@@ -109,8 +124,19 @@ class ColumnOptions:
         check(self)
         if isinstance(self.frame, bool):
             raise InputError("a frame has a number", "give it, from 0, or mean", "--frame")
+        if self.selection == "off" and self.start is None:
+            raise InputError(
+                "without selection there are only the columns of a start",
+                "give --start, or leave it out",
+                "--selection",
+            )
         if self.counts == "off":
             names = ("library", "library_error", "neighbours")
             require_unset(self, names, "nothing is counted with --counts off", "leave that out")
         if self.library is None:
             require_unset(self, ("library_error",), "there is no library", "give --library")
+
+    @property
+    def selecting(self) -> bool:
+        """Whether columns come and go."""
+        return self.selection == "fit" or (self.selection == "auto" and self.start is None)

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from atomfit.detection.column_candidates import (
+    candidates_at,
     find_candidates,
     integral_of_response,
     local_variance,
@@ -34,8 +35,9 @@ from atomfit.fitting.column_information import ColumnInformation
 from atomfit.inference.selection import LEAST, maxima_of_noise
 from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
-from atomfit.selection.column_judgement import ColumnRounds, Progress, judge, no_columns
+from atomfit.selection.column_judgement import ColumnRounds, judge, no_columns
 from atomfit.selection.column_noise import Excess
+from atomfit.selection.column_settings import ColumnSettings
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.atoms import Atoms
 from atomfit.structure.grid import DensityMap
@@ -49,37 +51,25 @@ _NOWHERE = np.full((1, 2), -1e9)
 log = logging.getLogger("atomfit")
 
 
-def select_columns(
-    image: DensityMap,
-    scale: ColumnScale,
-    step: float | None = None,
-    fdr: float = 0.01,
-    widths: Widths = "shared",
-    max_iterations: int = 60,
-    progress: Progress = lambda iteration, value: None,
-) -> ColumnRounds:
+def select_columns(image: DensityMap, scale: ColumnScale, settings: ColumnSettings) -> ColumnRounds:
     """Find the columns of an image and refine them jointly.
 
     **Arguments:**
 
     - `image`: the region that is fitted, columns bright.
     - `scale`: what they look like.
-    - `step`: from knot to knot of the background (Å); if None, it is fine while columns are selected, and
-        straight in the end where they are dense, for what lies between them is theirs.
-    - `fdr`: rate of false columns among those kept.
-    - `widths`: what is free of them, in the end; while columns are selected they share one.
-    - `max_iterations`: the most iterations of a fit.
-    - `progress`: called with the iterations done and the objective of each fit.
+    - `settings`: how.
     """
-    search = _Search(image, fdr, max_iterations, progress)
-    state = _start(image, scale, step)
+    step, widths = settings.step, settings.widths
+    search = _Search(image, settings)
+    state = _start(image, scale, settings)
     log.info(
         "%d candidates on %d pixels; their fits take about %.0f s",
         len(state),
         int(state.counted.sum()),
         LIMITS.seconds_at_least + LIMITS.seconds_a_column * len(state),
     )
-    last = search.rounds(state, scale)
+    last = search.rounds(state, scale) if settings.selecting else search.refined(state, scale)
     if len(last.fitted) and last.fitted.reason != Ended.INTERRUPTED:
         straight = _straightened(image, last) if step is None and _dense(last.fitted) else None
         if widths != "shared" or not last.settled or straight is not None:
@@ -94,20 +84,19 @@ class _Search:
 
     **Fields:**
 
-    - `image`, `fdr`, `max_iterations`, `progress`: as for `select_columns`.
+    - `image`, `settings`: as for `select_columns`.
     - `gone`: places of columns that were taken away, and their scores then.
     - `quietest`: the least excess of noise of all fits.
     """
 
     image: DensityMap
-    fdr: float
-    max_iterations: int
-    progress: Progress
+    settings: ColumnSettings
     gone: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     quietest: Excess | None = None
 
     def judged(self, state: FittedColumns) -> ColumnRounds:
-        last = judge(self.image, state, self.max_iterations, self.progress, self.quietest)
+        settings = self.settings
+        last = judge(self.image, state, settings.max_iterations, settings.progress, self.quietest)
         self.quietest = last.quietest
         return last
 
@@ -122,8 +111,8 @@ class _Search:
             if not len(state):
                 return replace(no_columns(state), rounds=number - 1)
             last = self.judged(state)
-            state, faint = last.fitted, _faint(last, self.fdr)
-            weak, added = faint | _odd(self.image, state), _lacking(self.image, last, self.fdr)
+            state, faint = last.fitted, faint_columns(last, self.settings.fdr)
+            weak, added = faint | _odd(self.image, state), _lacking(self.image, last, self.settings.fdr)
             # What was too faint once, though the residual had asked for it, has had its trial.
             tried = cKDTree(np.concatenate(too_faint))
             added = added[tried.query(added.positions)[0] >= state.width]
@@ -146,6 +135,13 @@ class _Search:
             state = replace(rest, columns=joined(rest.columns, added))
         return last
 
+    def refined(self, state: FittedColumns, scale: ColumnScale) -> ColumnRounds:
+        """The columns of a start, all of them and no others, of one width."""
+        first = self.judged(state)
+        if first.fitted.reason == Ended.INTERRUPTED:
+            return first
+        return self.judged(_of_a_width(first.fitted, scale))
+
     def ended(self, before: ColumnRounds, straight: FittedColumns | None, widths: Widths) -> ColumnRounds:
         """The last fits: widths as they were asked for, and a straight background if there is one.
 
@@ -153,18 +149,20 @@ class _Search:
         """
         state = before.fitted if straight is None else straight
         last = self.judged(replace(state, widths=state.widths if widths == "shared" else widths))
+        if not self.settings.selecting:
+            return replace(last, rounds=before.rounds)
         weak = _odd(self.image, last.fitted)
         if not before.settled:
-            weak |= _faint(last, self.fdr)
+            weak |= faint_columns(last, self.settings.fdr)
         added = last.fitted.columns[:0]
         if straight is not None and widths != "elliptical":
-            added = _lacking(self.image, last, self.fdr)
+            added = _lacking(self.image, last, self.settings.fdr)
         if weak.any() or len(added):
             rest = self.without(last, weak)
             if not len(rest):
                 return replace(no_columns(rest), rounds=before.rounds)
             last = self.judged(replace(rest, columns=joined(rest.columns, added)))
-            late = _faint(last, self.fdr) | _odd(self.image, last.fitted)
+            late = faint_columns(last, self.settings.fdr) | _odd(self.image, last.fitted)
             late[: len(rest)] = False
             if late.any():
                 last = self.judged(self.without(last, late))
@@ -211,17 +209,22 @@ def _joined(gone: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.n
     return places, np.concatenate([np.zeros(0), *(scores for _, scores in gone)])
 
 
-def _start(image: DensityMap, scale: ColumnScale, step: float | None) -> FittedColumns:
-    variance = noise_variance(image.values, float(image.grid.spacing[0]))
-    found = find_candidates(image, scale, variance)
+def _start(image: DensityMap, scale: ColumnScale, settings: ColumnSettings) -> FittedColumns:
+    variance, given = noise_variance(image.values, float(image.grid.spacing[0])), settings.start
+    if given is None or settings.selecting:
+        found = find_candidates(image, scale, variance)
+        places = found.positions if given is None else np.concatenate([given, found.positions])
+    if given is not None:
+        found = candidates_at(image, scale, given)
+        places = places if settings.selecting else given
     level = float(np.quantile(image.values, 0.05))
-    step = LIMITS.fine_background * scale.width if step is None else step
+    step = LIMITS.fine_background * scale.width if settings.step is None else settings.step
     start = columns_of(found.positions, found.amplitudes, scale.width)
     return FittedColumns(
         start,
         SplineBackground.over(image.grid, step, level),
         variance,
-        image.measured(_near(image, found.positions, max(REACH * scale.width, _NEAR))),
+        image.measured(_near(image, places, max(REACH * scale.width, _NEAR))),
         "fixed",
     )
 
@@ -234,7 +237,7 @@ def _near(
     )
 
 
-def _faint(last: ColumnRounds, fdr: float) -> Bool[np.ndarray, " n"]:
+def faint_columns(last: ColumnRounds, fdr: float) -> Bool[np.ndarray, " n"]:
     """Columns that noise would have given."""
     order = np.argsort(-last.scores)
     rate = last.false[order] / np.arange(1, len(order) + 1)

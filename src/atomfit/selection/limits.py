@@ -38,6 +38,7 @@ class SelectionLimits:
     - `column_rounds`: in which columns of an image come and go, at most.
     - `noise_rounds`: in which columns and the noise of pixels settle, at most.
     - `same_noise`: noise has settled if variances have changed by less than this part.
+    - `same_column`: two columns of a start that are nearer than this (in widths) are one, given twice.
     - `closest_columns`: of two columns nearer than this (in widths) one is none.
     - `apart_from_columns`: what the residual shows nearer to a column than this (in widths) is its shape.
     - `seconds_at_least`, `seconds_a_column`: what the fits to an image take, as it is told beforehand; on
@@ -72,6 +73,7 @@ class SelectionLimits:
     column_rounds: int = 8
     noise_rounds: int = 4
     same_noise: float = 0.05
+    same_column: float = 0.3
     closest_columns: float = 1.2
     apart_from_columns: float = 1.6
     seconds_at_least: float = 10.0

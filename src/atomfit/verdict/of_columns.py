@@ -20,6 +20,7 @@ def judge_columns(
     settled: bool,
     reason: Ended,
     elements: Sequence[Element],
+    against: int = 0,
 ) -> Verdict:
     """A verdict on columns.
 
@@ -31,6 +32,7 @@ def judge_columns(
     - `settled`: whether the selection came to an end.
     - `reason`: how the last fit has ended.
     - `elements`: of the columns; none if they are not known.
+    - `against`: columns of a start that noise would have given.
     """
     if not len(positions):
         none = Finding(
@@ -60,6 +62,15 @@ def judge_columns(
                 "doubtful",
                 "columns still came and went when the selection was ended",
                 "look at the columns with the lowest scores, or give a smaller --fdr",
+            )
+        )
+    if against:
+        findings.append(
+            Finding(
+                "start",
+                "doubtful",
+                f"{against} of the start's {len(positions)} columns do not stand out from noise",
+                "see false in columns.csv; --selection fit removes them, and adds what is lacking",
             )
         )
     if elements and len(positions) > 3:

@@ -21,7 +21,8 @@ from atomfit.io.images import ImageFile, image_of, read_image
 from atomfit.options.columns import STATISTICS, ColumnOptions
 from atomfit.options.declared import options_from
 from atomfit.results.columns import ColumnsResult, Units
-from atomfit.selection.column_rounds import select_columns
+from atomfit.selection.column_rounds import faint_columns, select_columns
+from atomfit.selection.column_settings import ColumnSettings
 from atomfit.statistics.count_law import Library
 from atomfit.structure.elements import elements_of
 from atomfit.structure.grid import DensityMap, Grid
@@ -32,6 +33,7 @@ from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
 from atomfit.verdict.of_column_statistics import remarks, with_statistics
 from atomfit.verdict.of_columns import judge_columns
+from atomfit.workflows.columns_start import columns_to_start
 from atomfit.workflows.columns_statistics import column_statistics, library_of
 
 log = logging.getLogger("atomfit")
@@ -115,7 +117,7 @@ def _job(image: ImageFile, elements: Any, options: ColumnOptions) -> Job:
         "columns",
         [one.symbol for one in elements],
         options,
-        {"image": values},
+        {"image": values, "start": options.start},
         of_the_way=("max_iterations", "insist", *STATISTICS),
     )
 
@@ -138,10 +140,18 @@ def _found(
             scale.width,
         )
         image, units = _to_fit(source.image, scale)
+        start, told = columns_to_start(source.image, scale, options)
+    settings = ColumnSettings(
+        options.background,
+        options.fdr,
+        options.widths,
+        options.max_iterations,
+        start,
+        options.selecting,
+        progress,
+    )
     with clock("joint fit and selection"):
-        selection = select_columns(
-            image, scale, options.background, options.fdr, options.widths, options.max_iterations, progress
-        )
+        selection = select_columns(image, scale, settings)
     fitted = selection.fitted
     log.info("%d columns, %d places rejected", len(fitted), len(selection.rejected))
     with clock("statistics"):
@@ -149,12 +159,13 @@ def _found(
     if len(fitted):
         log.info(statistics.describe())
     positions = np.asarray(fitted.columns.positions)
+    against = 0 if options.selecting else int(faint_columns(selection, options.fdr).sum())
     verdict = judge_columns(
-        positions, fitted.width, selection.factors, selection.settled, fitted.reason, elements
+        positions, fitted.width, selection.factors, selection.settled, fitted.reason, elements, against
     )
     verdict = with_statistics(verdict, statistics, options.order is not None)
     more = remarks(statistics, options.order is not None)
-    warnings = [*source.warnings, *verdict.warnings, *more]
+    warnings = [*source.warnings, *told, *verdict.warnings, *more]
     for warning in warnings:
         log.warning(warning)
     log.info(verdict.describe())

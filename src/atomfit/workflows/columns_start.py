@@ -1,0 +1,83 @@
+"""Columns to begin with, from a file: which of its readings the image agrees with, and whether with any.
+
+At columns the filtered image is high. At places that have nothing to do with them it is as often low as
+high, so that the mean over n places, in deviations of all pixels, is zero within one over the root of n.
+"""
+
+import logging
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial import cKDTree
+
+from atomfit.detection.column_filter import BlobFilter
+from atomfit.detection.column_scale import ColumnScale
+from atomfit.io.column_files import read_columns
+from atomfit.options.columns import ColumnOptions
+from atomfit.selection.limits import LIMITS
+from atomfit.structure.grid import DensityMap
+from atomfit.support.errors import InputError
+
+log = logging.getLogger("atomfit")
+
+#: Standard deviations by which the image must be higher at columns than anywhere.
+_SEEN = 3.0
+
+
+def columns_to_start(
+    image: DensityMap, scale: ColumnScale, options: ColumnOptions
+) -> tuple[Float[np.ndarray, "n 2"] | None, list[str]]:
+    """Columns of `--start` in the image's frame (Å), and what is to be said of them; None without it.
+
+    **Arguments:**
+
+    - `image`: as it was read.
+    - `scale`: what its columns look like.
+    - `options`: what was asked for.
+
+    **Raises:** `InputError` if the file has none, or none that this image shows.
+    """
+    if options.start is None:
+        return None, []
+    readings = read_columns(options.start, image.grid, options.frame)
+    heights = {name: _height(image, scale, places) for name, places in readings.items()}
+    name = max(heights, key=lambda one: heights[one])
+    places, warnings = readings[name], []
+    log.info("start: x and y are %s", name)
+    inside = image.grid.contains(places)
+    if not heights[name] > _SEEN:
+        problem = (
+            "none of these columns is in the image"
+            if not inside.any()
+            else f"this image shows no columns where the start has them ({len(places)}, read {name})"
+        )
+        if not options.insist or not inside.any():
+            remedy = "give x, y in Å from the middle of the first pixel, or x_px, y_px"
+            raise InputError(problem, f"{remedy}; if they are right: --insist", str(options.start))
+        warnings.append(problem)
+    if not inside.all():
+        warnings.append(f"{int((~inside).sum())} columns of the start are outside the image, and left out")
+    places = places[inside]
+    _require_apart(places, scale, options)
+    return places, warnings
+
+
+def _height(image: DensityMap, scale: ColumnScale, places: Float[np.ndarray, "n 2"]) -> float:
+    """The filtered image's mean at places, in standard deviations of such a mean; those outside count 0."""
+    inside = image.grid.contains(places)
+    response = BlobFilter(image.values, float(image.grid.spacing[0])).blobs(scale.width)
+    response = (response if scale.bright else -response) / max(float(np.std(response)), 1e-300)
+    at = response[tuple(image.grid.nearest_voxels(places[inside]).T)]
+    return float(np.sum(at)) / np.sqrt(max(len(places), 1))
+
+
+def _require_apart(places: Float[np.ndarray, "n 2"], scale: ColumnScale, options: ColumnOptions) -> None:
+    near = cKDTree(places).query_pairs(LIMITS.same_column * scale.width, output_type="ndarray")
+    if len(near):
+        i, j = np.sort(near[np.lexsort(near.T[::-1])][0])
+        raise InputError(
+            f"columns {i + 1} and {j + 1} of those in the image are "
+            f"{np.linalg.norm(places[i] - places[j]):.3f} Å apart",
+            "give each column once",
+            str(options.start),
+        )

@@ -292,6 +292,26 @@ def test_bad_usage_ends_with_two_as_well(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["build", "{lacking}.mrc", "-e", "Pt"],
+        ["tilt", "{lacking}.mrc", "--views", "a.tlt", "-e", "Pt"],
+        ["compare", "{lacking}.mrc", "b.mrc", "-e", "Pt"],
+        ["columns", "{lacking}.mrc", "-e", "Pt"],
+        ["columns", "{image}", "--pixel-size", "0.2", "--start", "{lacking}.csv"],
+    ],
+)
+def test_a_file_that_is_not_there_is_named(arguments: list[str], tmp_path: Path) -> None:
+    image, lacking = tmp_path / "image.npy", str(tmp_path / "lacking")
+    np.save(image, np.random.default_rng(0).normal(size=(32, 32)))
+    given = [word.format(lacking=lacking, image=image) for word in arguments]
+    sentence = refused([*given, "--out", str(tmp_path / "out")]).lower()
+    assert "lacking" in sentence
+    assert "no such file" in sentence
+    assert [path.name for path in tmp_path.iterdir()] == ["image.npy"]
+
+
 def test_dark_atoms_are_refused_with_the_remedy(tiny: Simulation, tmp_path: Path) -> None:
     path = tmp_path / "dark.mrc"
     write_map(path, tiny.map.with_values(5 - tiny.map.values))

@@ -6,24 +6,9 @@ from typing import Annotated
 import typer
 
 from atomfit.cli.fields import takes
-from atomfit.cli.terminal import (
-    Elements,
-    Figures,
-    Overwrite,
-    Quiet,
-    Resume,
-    Strict,
-    end_with,
-    refusals,
-    say,
-    show_log,
-    spinner,
-    to_go_on,
-)
-from atomfit.figures import require_matplotlib
-from atomfit.optimisation.ended import Ended
+from atomfit.cli.jobs import FittingJob
+from atomfit.cli.terminal import Elements, Figures, Overwrite, Quiet, Resume, Strict
 from atomfit.options.build import BuildOptions
-from atomfit.support import process
 
 EXAMPLES = """
 atomfit build particle.mrc -e Pt
@@ -61,28 +46,18 @@ def run(
     from it.
     """
     from atomfit.io.manifest import build_files
-    from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
 
     directory = out if out is not None else Path(f"{_stem(map)}_atomfit")
-    checkpoint = checkpoint_beside(directory)
+    job = FittingJob(directory, overwrite, resume, strict, quiet, figures)
     changed = options.voxel_size is not None or options.invert or options.mask_diameter is not None
-    names = build_files(map, changed, figures)
     inputs = (map, options.tilts, *(options.half_maps or ()))
-    with refusals(checkpoint), claimed(directory, overwrite or resume, names, inputs):
-        process.one_thread_for_small_matrices()
-        if figures:
-            require_matplotlib()
-        if resume:
-            require_checkpoint(checkpoint)
-        show_log(quiet)
+    with job.running(build_files(map, changed, figures), inputs):
         from atomfit.workflows.preparation import prepare
 
         prepared = prepare(map, element, options)
-        from atomfit.support import compiled
         from atomfit.workflows import build as pipeline
 
-        compiled.keep_in(process.programs_directory())
-        with spinner(quiet, "reading and detecting ...") as tell:
+        with job.fitting("reading and detecting ...") as tell:
             result = pipeline.build(
                 prepared,
                 element,
@@ -90,17 +65,11 @@ def run(
                 progress=lambda iteration, value: tell(
                     f"joint fit: iteration {iteration}, misfit {value:.6g} (Ctrl-C keeps the best so far)"
                 ),
-                checkpoint=checkpoint,
+                checkpoint=job.checkpoint,
                 resume=resume,
             )
-        result.write(directory, overwrite or resume, figures)
-    say(f"{len(result)} atoms: {directory / 'atoms.csv'}")
-    say(f"report: {directory / 'report.html'}")
-    if checkpoint.exists():
-        say(f"the fit has not ended; {to_go_on()}", err=True)
-    if result.reason == Ended.INTERRUPTED:
-        raise typer.Exit(130)
-    end_with(result.verdict, strict)
+        result.write(directory, job.replacing, figures)
+    job.end(f"{len(result)} atoms", "atoms.csv", result.reason, result.verdict)
 
 
 def _stem(path: Path) -> str:

@@ -6,23 +6,9 @@ from typing import Annotated
 import typer
 
 from atomfit.cli.fields import takes
-from atomfit.cli.terminal import (
-    Figures,
-    Overwrite,
-    Quiet,
-    Resume,
-    Strict,
-    end_with,
-    refusals,
-    say,
-    show_log,
-    spinner,
-    to_go_on,
-)
-from atomfit.figures import require_matplotlib
-from atomfit.optimisation.ended import Ended
+from atomfit.cli.jobs import FittingJob
+from atomfit.cli.terminal import Figures, Overwrite, Quiet, Resume, Strict
 from atomfit.options.columns import ColumnOptions
-from atomfit.support import process
 
 EXAMPLES = """
 atomfit columns particle.mrc -e Pt
@@ -73,29 +59,19 @@ def run(
     interrupted leaves DIR.checkpoint; --resume goes on from it.
     """
     from atomfit.io.manifest import columns_files
-    from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
 
     directory = out if out is not None else Path(f"{image.stem or 'image'}_columns")
-    checkpoint = checkpoint_beside(directory)
-    names, inputs = columns_files(figures), (image, options.library, options.start)
-    with refusals(checkpoint), claimed(directory, overwrite or resume, names, inputs):
-        process.one_thread_for_small_matrices()
-        if figures:
-            require_matplotlib()
-        if resume:
-            require_checkpoint(checkpoint)
-        show_log(quiet)
+    job = FittingJob(directory, overwrite, resume, strict, quiet, figures)
+    with job.running(columns_files(figures), (image, options.library, options.start)):
         from atomfit.io.images import read_image
         from atomfit.structure.elements import elements_of
 
         elements_of(element or "Pt", None)
         read = read_image(image, options.pixel_size, options.frame)
-        from atomfit.support import compiled
         from atomfit.workflows import columns as pipeline
 
         pipeline.room_to_fit(read.image.grid.size)
-        compiled.keep_in(process.programs_directory())
-        with spinner(quiet, "looking for columns ...") as tell:
+        with job.fitting("looking for columns ...") as tell:
             result = pipeline.columns(
                 read,
                 tuple(element or ()),
@@ -103,14 +79,8 @@ def run(
                 progress=lambda iteration, value: tell(
                     f"joint fit: iteration {iteration}, misfit {value:.6g} (Ctrl-C keeps the best so far)"
                 ),
-                checkpoint=checkpoint,
+                checkpoint=job.checkpoint,
                 resume=resume,
             )
-        result.write(directory, overwrite or resume, figures)
-    say(f"{len(result)} columns: {directory / 'columns.csv'}")
-    say(f"report: {directory / 'report.html'}")
-    if checkpoint.exists():
-        say(f"the fit has not ended; {to_go_on()}", err=True)
-    if result.reason == Ended.INTERRUPTED:
-        raise typer.Exit(130)
-    end_with(result.verdict, strict)
+        result.write(directory, job.replacing, figures)
+    job.end(f"{len(result)} columns", "columns.csv", result.reason, result.verdict)

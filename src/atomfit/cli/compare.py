@@ -6,18 +6,8 @@ from typing import Annotated
 import typer
 
 from atomfit.cli.fields import takes
-from atomfit.cli.terminal import (
-    Figures,
-    Overwrite,
-    Quiet,
-    Resume,
-    Strict,
-    end_with,
-    refusals,
-    say,
-    show_log,
-)
-from atomfit.figures import require_matplotlib
+from atomfit.cli.jobs import FittingJob
+from atomfit.cli.terminal import Figures, Overwrite, Quiet, Resume, Strict, end_with, say
 from atomfit.options.compare import CompareOptions
 from atomfit.support import process
 
@@ -73,21 +63,14 @@ def run(
     """
     process.one_thread_for_small_matrices()
     from atomfit.io.manifest import FIGURES, comparison_files
-    from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
     from atomfit.workflows.compare import compare, names_of
 
     names = names_of(models)
     directory = out if out is not None else Path("_vs_".join(names) + "_compare")
-    checkpoint = checkpoint_beside(directory)
-    files = (*comparison_files(names), *(FIGURES if figures else ()))
-    with refusals(checkpoint), claimed(directory, overwrite or resume, files, models):
-        if resume:
-            require_checkpoint(checkpoint)
-        if figures:
-            require_matplotlib()
-        show_log(quiet)
-        result = compare(models, element=element, **vars(options), checkpoint=checkpoint, resume=resume)
-        result.write(directory, overwrite or resume, figures)
+    job = FittingJob(directory, overwrite, resume, strict, quiet, figures)
+    with job.running((*comparison_files(names), *(FIGURES if figures else ())), models):
+        result = compare(models, element=element, **vars(options), checkpoint=job.checkpoint, resume=resume)
+        result.write(directory, job.replacing, figures)
     for c in result.comparisons:
         common = c.count("common")
         part = 100 * common / len(c.a)

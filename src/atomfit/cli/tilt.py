@@ -6,22 +6,9 @@ from typing import Annotated
 import typer
 
 from atomfit.cli.fields import takes
-from atomfit.cli.terminal import (
-    Elements,
-    Overwrite,
-    Quiet,
-    Resume,
-    Strict,
-    end_with,
-    refusals,
-    say,
-    show_log,
-    spinner,
-    to_go_on,
-)
-from atomfit.optimisation.ended import Ended
+from atomfit.cli.jobs import FittingJob
+from atomfit.cli.terminal import Elements, Overwrite, Quiet, Resume, Strict
 from atomfit.options.tilt import TiltOptions
-from atomfit.support import process
 
 EXAMPLES = """
 atomfit tilt images.mrc --views angles.tlt -e Pt -o particle
@@ -67,25 +54,17 @@ def run(
     that is interrupted leaves DIR.checkpoint; --resume goes on from it.
     """
     from atomfit.io.manifest import TILT
-    from atomfit.io.outputs import checkpoint_beside, claimed, require_checkpoint
 
-    checkpoint = checkpoint_beside(out)
-    inputs = (images, views, options.start, options.map, options.surroundings)
-    with refusals(checkpoint), claimed(out, overwrite or resume, TILT, inputs):
-        process.one_thread_for_small_matrices()
-        if resume:
-            require_checkpoint(checkpoint)
-        show_log(quiet)
+    job = FittingJob(out, overwrite, resume, strict, quiet)
+    with job.running(TILT, (images, views, options.start, options.map, options.surroundings)):
         from atomfit.workflows.tilt_preparation import prepare_series
         from atomfit.workflows.tilt_starts import require_start
 
         prepared = prepare_series(images, views, element, options)
         require_start(prepared, options)
-        from atomfit.support import compiled
         from atomfit.workflows import tilt as tilting
 
-        compiled.keep_in(process.programs_directory())
-        with spinner(quiet, "reading ...") as tell:
+        with job.fitting("reading ...") as tell:
             result = tilting.tilt(
                 prepared,
                 None,
@@ -94,14 +73,8 @@ def run(
                 progress=lambda stage, iteration, value: tell(
                     f"{stage}: iteration {iteration}, misfit {value:.6g}"
                 ),
-                checkpoint=checkpoint,
+                checkpoint=job.checkpoint,
                 resume=resume,
             )
-        result.write(out, overwrite or resume)
-    say(f"{len(result)} atoms: {out / 'atoms.csv'}")
-    say(f"report: {out / 'report.html'}")
-    if checkpoint.exists():
-        say(f"the fit has not ended; {to_go_on()}", err=True)
-    if result.fit.reason == Ended.INTERRUPTED:
-        raise typer.Exit(130)
-    end_with(result.verdict, strict)
+        result.write(out, job.replacing)
+    job.end(f"{len(result)} atoms", "atoms.csv", result.fit.reason, result.verdict)

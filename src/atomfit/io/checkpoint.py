@@ -296,7 +296,11 @@ def _digest(given: Iterable[np.ndarray] | str | Path | tuple[str | Path, ...]) -
     if isinstance(given, str | Path):
         path = Path(given)
         tables = (path / "atoms.csv", path / "columns.csv") if path.is_dir() else (path,)
-        return hash_of(next((table for table in tables if table.is_file()), tables[0]))
+        try:
+            return hash_of(next((table for table in tables if table.is_file()), tables[0]))
+        except OSError as error:
+            problem = error.strerror or str(error)
+            raise InputError(problem, "check the path and its permissions", path) from None
     digest = hashlib.sha256()
     for part in given:
         if isinstance(part, str | Path):

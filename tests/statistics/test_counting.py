@@ -184,6 +184,7 @@ def test_smudges_and_a_wrong_library_are_told() -> None:
     values = np.r_[values, 0.004]
     found = count_atoms(values, np.r_[esds, 0.0005], library=LIBRARY)
     assert np.mean(found.most_likely[:-1] == counts) > 0.97
+    assert any("fainter than one atom of the library by more than noise: 1" in note for note in found.notes)
     far = count_atoms(values, np.r_[esds, 0.0005], library=Library(1.12 * LIBRARY.cross_sections))
     assert any(
         "the library does not fit" in note or "scale of counts is open" in note for note in far.notes

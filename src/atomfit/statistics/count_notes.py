@@ -80,7 +80,7 @@ def notes(
     library: Library | None,
     scale: tuple[float, float],
     scatter: float,
-    beyond: int,
+    outside: tuple[int, int],
     laws: float,
 ) -> Iterator[str]:
     """What is not determined, or is to be doubted.
@@ -91,7 +91,7 @@ def notes(
     - `library`: or None.
     - `scale`: and its standard uncertainty.
     - `scatter`: of columns among themselves (Å²).
-    - `beyond`: columns whose count is beyond the library's end.
+    - `outside`: columns that are fainter than the library's atom, and whose count is beyond its end.
     - `laws`: how many of the drawn laws the result rests on (the inverse of the sum of squared weights).
     """
     if ways[0].probability < LIMITS.count_sure:
@@ -104,6 +104,12 @@ def notes(
         yield (
             f"the library does not fit: cross-sections are {scale[0]:.3f}({1000 * scale[1]:.0f}) of its, "
             f"where {100 * library.scale_esd:.0f} % was thought possible"
+        )
+    faint, beyond = outside
+    if faint:
+        yield (
+            f"columns that are fainter than one atom of the library by more than noise: {faint}; each is "
+            "counted as one, but is of a lighter element, of the support or not whole"
         )
     if library is not None and beyond:
         yield (

@@ -19,6 +19,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.stats import norm
 
 from atomfit.statistics.count_checks import check_columns, states
 from atomfit.statistics.count_law import Law, Library
@@ -105,11 +106,31 @@ def count_atoms(
     modes = find_modes(measured, law, library is not None)
     asked = positions is not None and len(order) >= LIMITS.count_neighbours
     near = positions[order] if asked and positions is not None else None
-    return _counts(draw(measured, law, modes, near, seed), library, np.argsort(order), unit)
+    samples = draw(measured, law, modes, near, seed)
+    faint = (
+        0
+        if library is None
+        else _fainter(cross_sections, esds, unit * samples.means[:, 0], samples.weights)
+    )
+    return _counts(samples, library, np.argsort(order), unit, faint)
 
 
-def _counts(samples: Samples, library: Library | None, back: Int[np.ndarray, " n"], unit: float) -> Counts:
-    """What samples say, in the order in which columns were given."""
+def _fainter(
+    values: Float[np.ndarray, " n"],
+    esds: Float[np.ndarray, " n"],
+    one: Float[np.ndarray, " s"],
+    weights: Float[np.ndarray, " s"],
+) -> int:
+    """How many columns are fainter than an atom, of which that by chance none is."""
+    mean, error = _mean(one, weights)
+    limit = norm.isf(LIMITS.count_fainter / len(values))
+    return int(np.sum(mean - values > limit * np.hypot(esds, error)))
+
+
+def _counts(
+    samples: Samples, library: Library | None, back: Int[np.ndarray, " n"], unit: float, faint: int
+) -> Counts:
+    """What samples say, in the order in which columns were given; so many are fainter than an atom."""
     w = samples.weights
     total, total_esd = _mean(samples.totals, w, samples.variances)
     scale = (np.nan, np.nan) if library is None else _mean(np.exp(library.scale_esd * samples.scale), w)
@@ -139,7 +160,9 @@ def _counts(samples: Samples, library: Library | None, back: Int[np.ndarray, " n
         ways,
         beyond,
         samples.smoothness,
-        tuple(notes(ways, library, scale, unit * scatter, int(beyond.sum()), float(1 / np.sum(w**2)))),
+        tuple(
+            notes(ways, library, scale, unit * scatter, (faint, int(beyond.sum())), float(1 / np.sum(w**2)))
+        ),
     )
 
 

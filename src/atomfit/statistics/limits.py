@@ -100,6 +100,8 @@ class StatisticsLimits:
     - `count_lattice`: without a library columns are counted if so large a part of them has a lattice.
     - `count_neighbours`: fewer say nothing of how slowly thickness changes.
     - `count_listed`: counts and alternatives that are less probable are not listed.
+    - `count_fainter`: columns are told that are so much fainter than an atom that one of all columns would
+        be so by noise with less probability.
     - `count_sure`: the scale of counts is open if the likeliest alternative is less probable.
     - `count_scale`: a scale farther from one, in standard deviations of what was known of it, is told.
     - `count_laws`: a mean over fewer laws is rough, which is told.
@@ -177,6 +179,7 @@ class StatisticsLimits:
     count_lattice: float = 0.5
     count_neighbours: int = 12
     count_listed: float = 1e-3
+    count_fainter: float = 0.01
     count_sure: float = 0.95
     count_scale: float = 3.0
     count_laws: float = 4.0

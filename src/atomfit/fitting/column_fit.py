@@ -14,11 +14,12 @@ from functools import partial
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from atomfit.inference.fit import refine
-from atomfit.inference.parameters import Parameters, fixed_where, frozen, tied, with_wrapped
+from atomfit.inference.parameters import Follows, Parameters, fixed_where, frozen, tied, with_wrapped
 from atomfit.inference.problem import Objective, Problem
 from atomfit.observation.column_image import ColumnImage
 from atomfit.observation.spline import SplineBackground
@@ -215,6 +216,7 @@ def _shears(columns: Any) -> Any:
 def _objective(problem: Problem, columns: Atoms, spare: Bool[np.ndarray, " m"]) -> Objective:
     """With steps in closed form: what the image tells of each number of a lone column by itself."""
     observed: Any = problem.observations[0].planned(columns, problem.observations[0].nuisance)
+    observed = replace(observed, nuisance=_apart(observed))
     free = Parameters.of(problem.structure, (observed.nuisance,)).steps
     area = float(np.prod(observed.spacing))
     widths = np.linalg.det(np.asarray(columns.matrices(), np.float64)) ** 0.25
@@ -232,8 +234,7 @@ def _objective(problem: Problem, columns: Atoms, spare: Bool[np.ndarray, " m"]) 
     steps: dict[str, Leaf] = {}
     for name, ones in free.items():
         if name.startswith("[1]"):
-            each = np.diagonal(observed.corner).reshape(ones.shape)
-            each = np.where(each > _SEEN * np.median(each[each > 0]), each, 0.0)
+            each = np.ones(ones.shape)
         else:
             each = next(x for part, x in information.items() if part in name)
             each = np.where(spare, 0.0, each)
@@ -243,8 +244,40 @@ def _objective(problem: Problem, columns: Atoms, spare: Bool[np.ndarray, " m"]) 
         steps[name] = np.sqrt(np.divide(unit, each, out=np.zeros(ones.shape), where=each > 0)).astype(
             np.float32
         )
-    objective = problem.objective(steps)
-    return replace(objective, observations=(observed,), unit=np.asarray(unit, np.float32))
+    objective = Problem(problem.structure, (observed,)).objective(steps)
+    return replace(objective, unit=np.asarray(unit, np.float32))
+
+
+def _apart(observed: ColumnImage) -> Any:
+    """A background whose free numbers are told apart by the pixels, as those of splines are not.
+
+    Where precision is even they would be uncorrelated, and have information of one: it is divided by
+    the roots of what each spline is told, and by triangular factors of the splines' overlaps.
+    """
+    background = observed.nuisance
+    grid = Grid(observed.data.shape, np.asarray(observed.spacing), np.asarray(observed.origin))
+    overlaps = [weights.T @ weights for weights in background.weights_along(grid)]
+    even = np.outer(*(np.diagonal(one) for one in overlaps[::-1]))
+    told = np.asarray(observed.corner, np.float64)[:, observed.corner.shape[1] // 2].reshape(even.shape)
+    seen = told > _SEEN * np.median(told[told > 0])
+    scale = np.where(seen, np.sqrt(even / np.where(seen, told, 1.0)), 0.0)
+    across, down = (_roots(one) for one in overlaps)
+    kept = (frozen(x) for x in (np.asarray(background.heights, np.float64), down, across.T, scale))
+    free = np.zeros(background.heights.shape)
+    return with_wrapped(background, lambda own: own.heights, lambda _: Follows(_mixed, free, *kept))
+
+
+def _roots(overlaps: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
+    """A root of the inverse, of splines that pixels see."""
+    each = np.diagonal(overlaps)
+    seen = np.flatnonzero(each > _SEEN * np.median(each))
+    roots, inside = np.zeros(overlaps.shape), np.ix_(seen, seen)
+    roots[inside] = np.linalg.inv(np.linalg.cholesky(overlaps[inside])).T
+    return roots
+
+
+def _mixed(free: Leaf, start: Leaf, down: Leaf, across: Leaf, scale: Leaf) -> Array:
+    return start + scale * (jnp.asarray(down) @ free @ across)
 
 
 def without(fitted: FittedColumns, which: Bool[np.ndarray, " n"]) -> FittedColumns:

@@ -8,22 +8,25 @@ share, the background's value at a column; and of the background with itself wha
 matrix; objective, gradient and standard uncertainties are exact.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
-from atomfit.gaussians.curvature import Curvature, curvature_of_atoms
+from atomfit.gaussians.curvature import curvature_of_atoms
 from atomfit.gaussians.neighbours import neighbour_table
 from atomfit.gaussians.overlaps import derivatives_of_gaussian
 from atomfit.gaussians.scatterers import OneGaussian
 from atomfit.inference.noise import KnownPrecision
 from atomfit.inference.observation import AbstractObservation, Product
+from atomfit.observation.column_pixels import felt, halfway, listed
 from atomfit.observation.spline import SplineBackground
 from atomfit.rendering import MeasuringCanvas, VoxelCanvas, WindowPlan
 from atomfit.rendering.canvas import holds
@@ -37,8 +40,13 @@ from atomfit.structure.grid import DensityMap, Grid
 _WINDOW_STEP, _ROOM, _LEAST_ROOM = 8, 1.15, 0.95
 #: Windows of an earlier fit are kept if columns need so large a part of them.
 _LEAST_WINDOW = 0.6
-#: Widths of a typical column within which pixels are looked at for that.
-_FELT = 4.0
+
+#: Numbers of a column that steps know, and how its natural ones follow: of a round one, and of any.
+_ROUND = (
+    np.array([0, 1, 2, 5]),
+    np.eye(4, dtype=np.float32)[[0, 1, 2, 2, 3, 3]] * [[1], [1], [1], [1], [0], [1]],
+)
+_ANY = np.arange(6), np.eye(6, dtype=np.float32)
 
 
 class ColumnImage(AbstractObservation):
@@ -49,13 +57,20 @@ class ColumnImage(AbstractObservation):
     - `data`, `counted`, `noise`: as of every observation; pixels that do not count have no precision.
     - `nuisance`: the background.
     - `spacing`, `origin`: of its grid (Å; x, y).
-    - `corner`: what the pixels tell of the background's numbers, columns known.
+    - `corner`: what the pixels tell of the background's numbers, columns known: of each with those near it.
+    - `beside`: which these are.
     - `reach`: how far windows reach from their columns (Å).
     - `plan`: windows of the columns.
     - `neighbours`: which columns overlap.
+    - `between`: precision of the pixels halfway to these.
     - `weights`: mean precision of the pixels about each column, as each of its numbers feels it.
     - `own`: what the pixels tell of these numbers of a column of unit amplitude.
-    - `shares`: what these numbers have in common with the background's, of columns of unit amplitude.
+    - `widths`: that columns had then (Å).
+    - `shares`: what these numbers have in common with those of the background near the column, of unit
+        amplitude.
+    - `beneath`: which of the background's these are.
+    - `above`: where each of the background's is among them, in their transpose unravelled; beyond its end
+        where there are fewer.
     """
 
     data: Float[Leaf, "rows columns"]
@@ -64,13 +79,18 @@ class ColumnImage(AbstractObservation):
     nuisance: SplineBackground
     spacing: Float[Leaf, " 2"]
     origin: Float[Leaf, " 2"]
-    corner: Float[Leaf, "b b"]
+    corner: Float[Leaf, "b c"]
+    beside: Int[Leaf, "b c"]
     reach: float = eqx.field(static=True, default=0.0)
     plan: WindowPlan | None = None
     neighbours: Int[Leaf, "m k"] | None = None
+    between: Float[Leaf, "m k"] | None = None
     weights: Float[Leaf, "m 6"] | None = None
     own: Float[Leaf, "m 6 6"] | None = None
-    shares: Float[Leaf, "m 6 b"] | None = None
+    widths: Float[Leaf, " m"] | None = None
+    shares: Float[Leaf, "m 6 s"] | None = None
+    beneath: Int[Leaf, "m s"] | None = None
+    above: Int[Leaf, "b t"] | None = None
 
     @classmethod
     def of(
@@ -91,9 +111,9 @@ class ColumnImage(AbstractObservation):
         """
         counted = image.measured(np.ones(image.grid.shape, bool))
         precision = np.where(counted, 1 / variance, 0.0)
-        corner = background.information(image.grid, precision)
+        corner, beside = background.information(image.grid, precision)
         # Splines that no pixel that counts tells of stay about where their neighbours are.
-        corner += 1e-6 * np.diagonal(corner).max() * np.eye(len(corner))
+        corner[:, corner.shape[1] // 2] += 1e-6 * corner.max()
         return cls(
             data=np.where(counted, image.values, 0.0).astype(np.float32),
             counted=counted.astype(np.float32),
@@ -102,6 +122,7 @@ class ColumnImage(AbstractObservation):
             spacing=np.asarray(image.grid.spacing, np.float32),
             origin=np.asarray(image.grid.origin, np.float32),
             corner=corner.astype(np.float32),
+            beside=beside.astype(np.int32),
             reach=reach,
         )
 
@@ -111,26 +132,54 @@ class ColumnImage(AbstractObservation):
         canvas = VoxelCanvas([p for p in (self.plan,) if p is not None], self.spacing, self.origin)
         return structure.draw(canvas) + nuisance.density(self.data.shape, self.spacing)
 
+    def value_and_gradient(
+        self, structure: AbstractStructure, nuisance: SplineBackground
+    ) -> tuple[Float[Array, ""], tuple[PyTree, PyTree]]:
+        moving, still = eqx.partition((structure, nuisance), eqx.is_inexact_array)
+        predicted, pull = jax.vjp(lambda numbers: self.predict(*eqx.combine(numbers, still)), moving)
+        # Pixels that do not count have neither values nor precision.
+        apart = predicted - jnp.asarray(self.data)
+        weighted = jnp.asarray(self.noise.precision) * apart
+        return 0.5 * jnp.vdot(apart, weighted), pull(weighted)[0]
+
     def steepness(self, structure: AbstractStructure, nuisance: SplineBackground) -> Product:
         moving, still = eqx.partition((structure, nuisance), eqx.is_inexact_array)
         seen, push = jax.linearize(lambda numbers: eqx.combine(numbers, still)[0].natural(), moving)
         pull = jax.linear_transpose(push, moving)
         overlap = partial(_of_unit_weight, derivatives_of_gaussian)
-        near = jnp.asarray(self.neighbours)
-        area, roots = jnp.prod(jnp.asarray(self.spacing)), jnp.sqrt(jnp.asarray(self.weights))
-        equal = curvature_of_atoms(seen, OneGaussian(), near, overlap).blocks
+        near, above, beneath, beside = (
+            jnp.asarray(x).T for x in (self.neighbours, self.above, self.beneath, self.beside)
+        )
+        equal = curvature_of_atoms(seen, OneGaussian(), near.T, overlap).blocks
         strength = jnp.concatenate(
             [jnp.repeat(seen[:, -1:], 5, axis=1), jnp.ones_like(seen[:, -1:])], axis=1
         )
-        blocks = equal * roots[:, None, :, None] * roots[near][:, :, None, :] / area
-        blocks = blocks.at[:, 0].set(strength[:, :, None] * jnp.asarray(self.own) * strength[:, None, :])
-        columns, shares = Curvature(blocks, near), jnp.asarray(self.shares)
+        per_area = jnp.asarray(self.between) / jnp.prod(jnp.asarray(self.spacing))
+        blocks = equal * per_area[:, :, None, None]
+        # A column that has become narrower is told more: what it would be on even pixels.
+        narrower = (jnp.asarray(self.widths) / _round_widths(seen))[:, None]
+        told = strength * narrower ** np.array([2, 2, 3, 3, 3, 1], np.float32)
+        blocks = blocks.at[:, 0].set(told[:, :, None] * jnp.asarray(self.own) * told[:, None, :])
+        # Of round columns both variances are one number. Columns come last, so that all go together.
+        columns: Any = structure
+        own, as_natural = _ROUND if columns.displacements.spreads(2).ndim == 1 else _ANY
+        blocks = jnp.einsum("ai,mkab,bj->kijm", as_natural, blocks, as_natural)
+        shares = jnp.einsum("ai,ma,mas->ism", as_natural, strength, jnp.asarray(self.shares))
+        corner = jnp.asarray(self.corner).T
 
         def product(changes: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
             natural, below = push(changes), jnp.ravel(changes[1].heights)
-            pulled = columns.product(natural) + strength * (shares @ below)
-            by_structure, by_own = pull(pulled)[0]
-            heights = jnp.tensordot(strength * natural, shares, 2) + jnp.asarray(self.corner) @ below
+            mine = natural[:, own].T
+            around, under, next_to = lax.optimization_barrier(
+                (_at(mine, near), _at(below, beneath), _at(below, beside))
+            )
+            pulled = _total(blocks[k, :, j] * around[j, k] for k, j in np.ndindex(len(near), len(own)))
+            pulled += _total(shares[:, s] * under[s] for s in range(len(beneath)))
+            by_structure, by_own = pull(jnp.zeros_like(natural).at[:, own].set(pulled.T))[0]
+            of_columns = _total(shares[i] * mine[i] for i in range(len(own))).ravel()
+            of_columns = jnp.concatenate([of_columns, jnp.zeros(1, jnp.float32)])
+            heights = jnp.sum(corner * next_to, axis=0)
+            heights += jnp.sum(lax.optimization_barrier(_at(of_columns, above)), axis=0)
             shape = changes[1].heights.shape
             return by_structure, eqx.tree_at(lambda own: own.heights, by_own, heights.reshape(shape))
 
@@ -153,59 +202,34 @@ class ColumnImage(AbstractObservation):
         there = np.asarray(structure.amplitudes) != 0
         width = float(np.median(np.asarray(structure.natural(), np.float64)[there, 2:4])) ** 0.5
         table = neighbour_table(positions[there], width**2, n)
-        weights, own, shares = felt(structure, grid, np.asarray(self.noise.precision, np.float64), nuisance)
+        precision = np.asarray(self.noise.precision)
+        weights, own, shares, beneath = felt(structure, grid, precision, nuisance)
         return replace(
             self,
             reach=far,
             plan=plan,
             neighbours=table,
+            between=halfway(precision, grid, positions, table, width),
             weights=weights.astype(np.float32),
             own=own.astype(np.float32),
+            widths=_round_widths(np.asarray(structure.natural())).astype(np.float32),
             shares=shares.astype(np.float32),
+            beneath=beneath.astype(np.int32),
+            above=listed(beneath.T, len(self.corner)),
         )
 
 
-def felt(
-    structure: Any, grid: Grid, precision: Float[np.ndarray, "rows columns"], background: SplineBackground
-) -> tuple[Float[np.ndarray, "m 6"], Float[np.ndarray, "m 6 6"], Float[np.ndarray, "m 6 b"]]:
-    """How much pixels count about columns of unit amplitude, on the host.
+def _round_widths(natural: Float[Leaf, "n 6"]) -> Float[Leaf, " n"]:
+    return (natural[:, 2] * natural[:, 3] - natural[:, 4] ** 2) ** 0.25
 
-    **Arguments:**
 
-    - `structure`: Gaussians of two dimensions.
-    - `grid`, `precision`: of the pixels.
-    - `background`: what lies beneath.
+def _at(values: Float[Array, "*a n"], places: Int[Array, "..."]) -> Float[Array, "..."]:
+    return values.at[..., places].get(mode="promise_in_bounds")
 
-    **Returns:** mean precisions, as x, y, the three variances and the amplitude feel them; what these share
-    with each other; and with the background's numbers (summed over pixels).
-    """
-    natural = np.asarray(structure.natural(), np.float64)
-    spreads = natural[:, [[2, 4], [4, 3]]]
-    width = np.sqrt(np.median(natural[:, 2:4].mean(axis=1)))
-    half = np.maximum(np.ceil(_FELT * width / grid.spacing[::-1]).astype(int), 1)
-    nearest = grid.nearest_voxels(natural[:, :2])
-    steps = [np.arange(-h, h + 1) for h in half]
-    rows, columns = (np.clip(nearest[:, k, None] + steps[k], 0, grid.shape[k] - 1) for k in range(2))
-    inside = [nearest[:, k, None] + steps[k] == x for k, x in enumerate((rows, columns))]
-    weights = precision[rows[:, :, None], columns[:, None, :]]
-    weights = weights * (inside[0][:, :, None] & inside[1][:, None, :])
-    dy = grid.origin[1] + grid.spacing[1] * rows[:, :, None] - natural[:, 1, None, None]
-    dx = grid.origin[0] + grid.spacing[0] * columns[:, None, :] - natural[:, 0, None, None]
-    inverse = np.linalg.inv(spreads)
-    a, b, c = (inverse[:, i, j, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
-    u, v = a * dx + b * dy, b * dx + c * dy
-    shape = np.exp(-0.5 * (dx * u + dy * v)) / (2 * np.pi * np.sqrt(np.linalg.det(spreads)))[:, None, None]
-    slopes = (u, v, 0.5 * (u**2 - a), 0.5 * (v**2 - c), u * v - b, np.ones_like(u))
-    across, down = background.weights_along(grid)
-    fields = np.stack([slope * shape for slope in slopes], axis=1)
-    weighted = weights[:, None] * fields
-    n, flat = len(natural), (len(natural), len(slopes), -1)
-    own = weighted.reshape(flat) @ np.swapaxes(fields.reshape(flat), 1, 2)
-    along = weighted @ across[columns][:, None]
-    shares = (np.swapaxes(down[rows], 1, 2)[:, None] @ along).reshape(n, len(slopes), -1)
-    square = np.sum(fields**2, axis=(2, 3))
-    means = np.diagonal(own, axis1=1, axis2=2) / np.maximum(square, 1e-30)
-    return np.maximum(means, 1e-3 * np.median(means, axis=0)), own, shares
+
+def _total(terms: Iterable[Array]) -> Array:
+    """A sum that is written out, so that the compiler makes one loop of it."""
+    return reduce(jnp.add, terms)
 
 
 def _of_unit_weight(single: Any, *args: Any, **kwargs: Any) -> Leaf:

@@ -10,11 +10,14 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from atomfit.observation.background import AbstractBackground
 from atomfit.structure.atoms import Leaf, namespace
 from atomfit.structure.grid import Grid
+
+#: Splines farther than so many knots from each other have no pixel in common.
+_REACH = 3
 
 
 class SplineBackground(AbstractBackground):
@@ -61,15 +64,18 @@ class SplineBackground(AbstractBackground):
 
     def information(
         self, grid: Grid, precision: Float[np.ndarray, "rows columns"]
-    ) -> Float[np.ndarray, "b b"]:
-        """What pixels of a precision tell of its numbers, if nothing else is unknown."""
+    ) -> tuple[Float[np.ndarray, "b k"], Int[np.ndarray, "b k"]]:
+        """What pixels of a precision tell of its numbers, if nothing else is unknown.
+
+        **Returns:** of each number with those near it, all others being zero; and which these are.
+        """
         across, down = self.weights_along(grid)
-        (n, a), (m, b) = across.shape, down.shape
-        # Sums along rows first: products of splines along one axis, times weights.
-        pairs = (across[:, :, None] * across[:, None, :]).reshape(n, -1)
-        sums = (precision @ pairs).reshape(m, a, a)
-        both = np.einsum("mi,mj,mkl->ikjl", down, down, sums, optimize=True)
-        return both.reshape(a * b, a * b)
+        (along_rows, near_x), (along_columns, near_y) = _overlapping(across), _overlapping(down)
+        (b, j), (a, k) = near_y.shape, near_x.shape
+        both = along_columns.T @ (precision @ along_rows)
+        both = np.swapaxes(both.reshape(b, j, a, k), 1, 2).reshape(b * a, j * k)
+        near = np.clip(near_y, 0, b - 1)[:, None, :, None] * a + np.clip(near_x, 0, a - 1)[None, :, None]
+        return both, near.reshape(b * a, j * k)
 
     def _weights(self, x: Float[Leaf, " n"], axis: int) -> Float[Leaf, "n k"]:
         count = self.heights.shape[1 - axis]
@@ -80,3 +86,14 @@ class SplineBackground(AbstractBackground):
         away = xp.abs(places)
         near, far = xp.maximum(1.0 - away, 0.0), xp.maximum(2.0 - away, 0.0)
         return (far**3 - 4 * near**3) / 6
+
+
+def _overlapping(
+    weights: Float[np.ndarray, "n k"],
+) -> tuple[Float[np.ndarray, "n kw"], Int[np.ndarray, "k w"]]:
+    """Products of splines along an axis with those that reach as far, and which these are."""
+    count = weights.shape[1]
+    reach = min(_REACH, count - 1)
+    near = np.arange(count)[:, None] + np.arange(-reach, reach + 1)
+    others = np.where((near >= 0) & (near < count), weights[:, np.clip(near, 0, count - 1)], 0.0)
+    return (weights[:, :, None] * others).reshape(len(weights), -1), near

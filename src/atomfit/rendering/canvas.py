@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
+from atomfit.rendering.discs import render_discs
 from atomfit.rendering.gaussians import Gaussians
 from atomfit.rendering.windows import WindowPlan, add_windows, plan_windows, render
 from atomfit.structure.canvas import AbstractCanvas, AtomDensity, Leaf
@@ -125,9 +126,12 @@ class VoxelCanvas(AbstractCanvas):
         spreads: Float[Leaf, " n"] | Float[Leaf, "n d d"],
         weights: Float[Leaf, " n"],
     ) -> Float[Array, "..."]:
-        d = centres.shape[1]
+        d, plan = centres.shape[1], next(self._plans)
+        if np.ndim(spreads) == 1 and d == 2 and plan.devices == 1:
+            variances = jnp.asarray(spreads) + self._blur
+            return render_discs(centres, variances, weights, plan, self._spacing, self._origin)
         matrices = as_matrices(jnp.asarray(spreads), d) + self._blur * jnp.eye(d, dtype=jnp.float32)
-        return render(Gaussians(centres, matrices, weights), next(self._plans), self._spacing, self._origin)
+        return render(Gaussians(centres, matrices, weights), plan, self._spacing, self._origin)
 
     def densities(
         self,

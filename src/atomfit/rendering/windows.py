@@ -178,11 +178,12 @@ def _draw_all(
         centres, precisions, peaks, starts = block
         return _draw(density, centres, precisions, peaks, starts, plan.window), None
 
-    blocks = [_in_blocks(x, plan.block) for x in (centres, precisions, peaks, starts)]
+    blocks = [in_blocks(x, plan.block) for x in (centres, precisions, peaks, starts)]
     return lax.scan(draw_block, empty, tuple(blocks))[0]
 
 
-def _in_blocks(x: Array, size: int) -> Array:
+def in_blocks(x: Array, size: int) -> Array:
+    """Rows in blocks of a size, the last one filled with zeros."""
     blocks = -(-len(x) // size)
     padding = [(0, blocks * size - len(x))] + [(0, 0)] * (x.ndim - 1)
     return jnp.pad(x, padding).reshape(blocks, size, *x.shape[1:])

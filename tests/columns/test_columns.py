@@ -16,7 +16,7 @@ import atomfit
 from atomfit.detection.column_filter import BlobFilter, maxima, roundness
 from atomfit.detection.column_scale import find_scale
 from atomfit.detection.image_brightness import brightness_law
-from atomfit.fitting.column_fit import FittedColumns, columns_of, drawn, windows_of
+from atomfit.fitting.column_fit import FittedColumns, columns_of, drawn
 from atomfit.fitting.column_information import ColumnInformation
 from atomfit.io.mrc import read_stored
 from atomfit.io.mrc_header import parse_stack_header
@@ -165,8 +165,7 @@ def test_information_is_that_of_slow_derivatives() -> None:
         total = np.zeros(GRID.shape)
         for one in zip(x, y, a, w, strict=True):
             columns = columns_of(np.array([one[:2]]), np.array([one[2]]), WIDTH * np.exp(one[3]))
-            for place, values in windows_of(GRID, columns):
-                total[place] += values
+            total += drawn(GRID, columns)
         return total.ravel()
 
     at = np.column_stack([places, sizes, np.zeros(5)]).ravel()

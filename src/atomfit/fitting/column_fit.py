@@ -39,6 +39,8 @@ _SEEN = 0.05
 _TOLERANCE = 2e-3
 #: Columns fainter than this part of the median take steps as if they were that bright.
 _FAINT = 0.1
+#: How far columns are drawn on the host, in their widths, and how many together.
+_DRAWN, _AT_A_TIME = 5.0, 256
 #: How far from a column pixels count, in widths of a typical one.
 REACH = 4.0
 
@@ -150,29 +152,32 @@ def drawn(grid: Grid, columns: Atoms) -> Float[np.ndarray, "rows columns"]:
     - `grid`: of two dimensions.
     - `columns`: round or elliptic.
     """
-    image = np.zeros(grid.shape)
-    for place, values in windows_of(grid, columns):
-        image[place] += values
-    return image
-
-
-def windows_of(grid: Grid, columns: Atoms, reach: float = 5.0) -> Any:
-    """Each column's pixels, as slices of an image and the values there."""
     spreads = np.asarray(columns.matrices(), np.float64)
+    far = _DRAWN * np.sqrt(np.diagonal(spreads, axis1=1, axis2=2).max(axis=0, initial=0.0))
+    half = np.ceil(far / grid.spacing).astype(int)[::-1]
+    h, w = 2 * half + 1
+    nearest = grid.nearest_voxels(np.asarray(columns.positions, np.float64))
+    image = np.zeros(np.add(grid.shape, 2 * half))
+    for start in range(0, len(columns), _AT_A_TIME):
+        some = slice(start, start + _AT_A_TIME)
+        values = _values(grid, columns[some], nearest[some], half)
+        for (y, x), one in zip(nearest[some].tolist(), values, strict=True):
+            image[y : y + h, x : x + w] += one
+    return image[half[0] : half[0] + grid.shape[0], half[1] : half[1] + grid.shape[1]]
+
+
+def _values(grid: Grid, columns: Atoms, nearest: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Columns in windows of one size."""
+    spreads, positions = np.asarray(columns.matrices(), np.float64), np.asarray(columns.positions)
     inverses, norms = np.linalg.inv(spreads), 2 * np.pi * np.sqrt(np.linalg.det(spreads))
-    middles = grid.indices_of(np.asarray(columns.positions))
-    far = reach * np.sqrt(np.diagonal(spreads, axis1=1, axis2=2)[:, ::-1]) / grid.spacing[::-1]
-    low = np.clip(np.floor(middles - far).astype(int), 0, np.array(grid.shape))
-    high = np.clip(np.ceil(middles + far).astype(int) + 1, 0, np.array(grid.shape))
-    for i, (first, last) in enumerate(zip(low, high, strict=True)):
-        y = grid.origin[1] + grid.spacing[1] * np.arange(first[0], last[0]) - columns.positions[i, 1]
-        x = grid.origin[0] + grid.spacing[0] * np.arange(first[1], last[1]) - columns.positions[i, 0]
-        a, b, c = inverses[i, 0, 0], inverses[i, 0, 1], inverses[i, 1, 1]
-        square = a * x[None] ** 2 + 2 * b * x[None] * y[:, None] + c * y[:, None] ** 2
-        yield (
-            (slice(first[0], last[0]), slice(first[1], last[1])),
-            (columns.amplitudes[i] / norms[i] * np.exp(-0.5 * square)),
-        )
+    rows, across = (nearest[:, k, None] + np.arange(-half[k], half[k] + 1) for k in range(2))
+    y = (grid.origin[1] + grid.spacing[1] * rows - positions[:, 1:])[:, :, None]
+    x = (grid.origin[0] + grid.spacing[0] * across - positions[:, :1])[:, None, :]
+    a, b, c = (inverses[:, i, j, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
+    peak = (columns.amplitudes / norms)[:, None, None]
+    if not np.any(inverses[:, 0, 1]):
+        return np.asarray(peak * np.exp(-0.5 * c * y**2) * np.exp(-0.5 * a * x**2))
+    return np.asarray(peak * np.exp(-0.5 * (a * x**2 + 2 * b * x * y + c * y**2)))
 
 
 def _padded(columns: Atoms, widths: Widths) -> tuple[Atoms, Bool[np.ndarray, " m"]]:
@@ -277,7 +282,7 @@ def _roots(overlaps: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
 
 
 def _mixed(free: Leaf, start: Leaf, down: Leaf, across: Leaf, scale: Leaf) -> Array:
-    return start + scale * (jnp.asarray(down) @ free @ across)
+    return jnp.asarray(start) + scale * (jnp.asarray(down) @ free @ across)
 
 
 def without(fitted: FittedColumns, which: Bool[np.ndarray, " n"]) -> FittedColumns:

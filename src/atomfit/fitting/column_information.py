@@ -4,8 +4,8 @@ The information JᵀWJ is exact, with each pixel's own variance, and sparse: col
 neighbours only. What a column's covariance owes to others falls off with the square of their overlap, so
 its block is taken from the inverse of the information on itself and its nearest (as `inference.local`
 does, whose windows of single atoms know any observation; here all columns have windows of one size, and
-their derivatives are written out). A width that all share and the background are unknown as well: they are
-a border, which is solved for in the whole matrix.
+their derivatives are written out). The background is unknown as well, each spline of which meets the
+columns above it (`column_border`), and so is a width that all share, which meets all.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import bsr_array, csc_array, csr_array, diags_array, kron, vstack
+from scipy.sparse import bsr_array, csc_array, diags_array
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from atomfit.fitting.column_border import Border
 from atomfit.fitting.column_fit import REACH, FittedColumns, Widths
+from atomfit.fitting.column_windows import Windows
+from atomfit.observation.spline import SplineBackground
 from atomfit.structure.grid import Grid
 
 #: Columns whose information is inverted together, and how many such clusters at a time.
@@ -56,17 +59,20 @@ class ColumnInformation:
 
     **Fields:**
 
-    - `slopes`: derivatives of pixels, in units of their noise, by all numbers: those of a column follow
-        each other (x, y, amplitude, and what is its own of its width).
-    - `border`: the same by what columns share: the width, if they do, and the background's numbers.
+    - `windows`: derivatives of pixels, in units of their noise, by each column's numbers (x, y, amplitude,
+        and what is its own of its width).
+    - `width`: the same by the logarithm of the width that all share; None if they do not.
+    - `background`, `roots`: what lies beneath, and roots of the pixels' precisions.
+    - `grid`: of the region that was fitted.
     - `matrix`: information on columns' numbers.
-    - `size`: numbers of a column.
     """
 
-    slopes: csr_array
-    border: csr_array
+    windows: Windows
+    width: Float[np.ndarray, "rows columns"] | None
+    background: SplineBackground
+    roots: Float[np.ndarray, "rows columns"]
+    grid: Grid
     matrix: bsr_array
-    size: int
 
     @classmethod
     def of(cls, fitted: FittedColumns, grid: Grid) -> "ColumnInformation":
@@ -78,31 +84,24 @@ class ColumnInformation:
         - `grid`: of the region that was fitted.
         """
         roots = np.where(fitted.counted, 1 / np.sqrt(fitted.variance), 0.0)
-        fields, pixels = _fields(fitted, grid)
-        # What lies outside the image has no weight, at any of its pixels.
-        inside = pixels >= 0
-        fields *= (np.where(inside, roots.ravel()[pixels], 0.0))[:, None]
-        n, _, window = fields.shape
-        own = _own(fields, fitted)
-        size = own.shape[1]
-        places = np.repeat(np.where(inside, pixels, 0)[:, None], size, axis=1)
-        starts = np.arange(n * size + 1) * window
-        slopes = csr_array((own.ravel(), places.ravel(), starts), shape=(n * size, grid.size))
-        # What does not count would meet itself at every column.
-        slopes.eliminate_zeros()
-        borders = [_background(fitted, grid, roots)]
-        if fitted.widths == "shared":
-            width = _of_width(fields, fitted)
-            shared = np.bincount(places[:, 0].ravel(), width.ravel(), minlength=grid.size)
-            borders.insert(0, csr_array(shared[None]))
-        border = csr_array(vstack(borders, format="csr"))
-        border.eliminate_zeros()
-        matrix = bsr_array((slopes @ slopes.T).tobsr((size, size)))
-        matrix.sort_indices()
-        return cls(slopes, border, matrix, size)
+        half = np.ceil(REACH * fitted.width / grid.spacing[::-1]).astype(int)
+        positions = np.asarray(fitted.columns.positions)
+        first = grid.nearest_voxels(positions) - half
+        own, shared, shape = [], [], (grid.shape[0], grid.shape[1])
+        for start in range(0, len(fitted), _AT_A_TIME):
+            some = slice(start, start + _AT_A_TIME)
+            fields = _fields(fitted, grid, first[some], half, some)
+            fields *= _windows_of(roots, first[some], 2 * half + 1)[:, None]
+            own.append(_own(fields, fitted, some))
+            if fitted.widths == "shared":
+                shared.append(_of_width(fields, fitted, some)[:, None])
+        windows = Windows(np.concatenate(own), first, shape)
+        width = Windows(np.concatenate(shared), first, shape).drawn(np.ones(len(first))) if shared else None
+        matrix = windows.products(positions, fitted.width)
+        return cls(windows, width, fitted.background, roots, grid, matrix)
 
     def solve(self, right: Float[np.ndarray, "k b"]) -> Float[np.ndarray, "k b"]:
-        """The matrix's inverse times vectors."""
+        """The inverse of the information on columns alone times vectors."""
         return np.asarray(self._factor.solve(np.ascontiguousarray(right)))
 
     @cached_property
@@ -113,6 +112,20 @@ class ColumnInformation:
         whole = whole + diags_array(_LEAST * whole.diagonal())
         return splu(csc_array(whole), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
 
+    @cached_property
+    def _border(self) -> Border:
+        return Border.of(self.windows, self.background, self.grid, self.roots, self.solve)
+
+    @cached_property
+    def _of_shared_width(self) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " b"], float]:
+        """What columns and splines answer to a width that all share, and its variance; zero without."""
+        if self.width is None:
+            return np.zeros(self.matrix.shape[0]), np.zeros(self._border.corner.shape[0]), 0.0
+        by_columns, by_splines = self.windows.read(self.width), self._border.read(self.width)
+        columns, splines = self._border.solved(by_columns, by_splines)
+        told = np.vdot(self.width, self.width) - by_columns @ columns - by_splines @ splines
+        return columns, splines, float(1 / max(told, 1e-300))
+
     def left_of(self, noise: Float[np.ndarray, " pixels"]) -> Float[np.ndarray, " pixels"]:
         """What a fit leaves of noise, in units of the pixels' own: it absorbs what looks like its numbers.
 
@@ -120,29 +133,28 @@ class ColumnInformation:
 
         - `noise`: of all pixels of the region that was fitted.
         """
-        with_border, through, left = self._bordered
-        by_columns, by_border = self.slopes @ noise, self.border @ noise
-        shared = left @ (by_border - through.T @ by_columns)
-        own = self.solve((by_columns - with_border @ shared)[:, None])[:, 0]
-        return noise - self.slopes.T @ own - self.border.T @ shared
+        image = noise.reshape(self.grid.shape)
+        columns, splines = self._border.solved(self.windows.read(image), self._border.read(image))
+        if self.width is not None:
+            by_columns, by_splines, variance = self._of_shared_width
+            absorbed = self.windows.drawn(columns) + self._border.drawn(splines)
+            width = variance * np.vdot(self.width, image - absorbed)
+            columns, splines = columns - width * by_columns, splines - width * by_splines
+            image = image - width * self.width
+        return (image - self.windows.drawn(columns) - self._border.drawn(splines)).ravel()
 
-    @cached_property
-    def _bordered(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What columns share with the border, that times the inverse, and the border's covariance."""
-        with_border = np.asarray((self.slopes @ self.border.T).todense())
-        through = self.solve(with_border)
-        left = np.asarray((self.border @ self.border.T).todense()) - through.T @ with_border
-        scale = 1 / np.sqrt(np.maximum(np.diagonal(left), 1e-30))
-        # Splines that no pixel tells of are known to nobody, and matter to nobody.
-        shared = np.linalg.pinv(left * np.outer(scale, scale), rcond=1e-8, hermitian=True)
-        return with_border, through, shared * np.outer(scale, scale)
+    def covariances(self, positions: Float[np.ndarray, "n 2"]) -> tuple[Float[np.ndarray, "n p p"], float]:
+        """Of each column's own numbers, and the variance of the logarithm of a width that all share.
 
-    def covariances(self, positions: Float[np.ndarray, "n 2"]) -> tuple[np.ndarray, np.ndarray]:
-        """Of each column's own numbers, and of what all share."""
-        blocks = _clusters(self.matrix, positions, self.size)
-        _, through, shared = self._bordered
-        through = through.reshape(len(positions), self.size, -1)
-        return blocks + through @ shared @ np.swapaxes(through, 1, 2), shared
+        **Arguments:**
+
+        - `positions`: of the columns (Å).
+        """
+        n, size = self.windows.slopes.shape[:2]
+        blocks = _clusters(self.matrix, positions, size) + self._border.covariances()
+        by_width, _, variance = self._of_shared_width
+        by_width = by_width.reshape(n, size)
+        return blocks + variance * by_width[:, :, None] * by_width[:, None, :], variance
 
 
 def measure_columns(
@@ -160,7 +172,7 @@ def measure_columns(
     blocks = excess[:, None, None] * blocks
     widths = np.linalg.det(fitted.spreads) ** 0.25
     if fitted.widths == "shared":
-        of_width = np.sqrt(np.mean(excess) * shared[0, 0]) * np.ones(len(fitted))
+        of_width = np.sqrt(np.mean(excess) * shared) * np.ones(len(fitted))
     elif fitted.widths == "fixed":
         of_width = np.zeros(len(fitted))
     elif fitted.widths == "own":
@@ -176,41 +188,46 @@ def measure_columns(
     )
 
 
-def _fields(fitted: FittedColumns, grid: Grid) -> tuple[np.ndarray, Int[np.ndarray, "n w"]]:
-    """Derivatives of pixels by x, y, three variances and amplitude, in windows; and which pixels these are.
-
-    Pixels that lie outside have number -1.
-    """
-    positions, spreads = np.asarray(fitted.columns.positions), fitted.spreads
-    half = np.ceil(REACH * fitted.width / grid.spacing[::-1]).astype(int)
-    nearest = grid.nearest_voxels(positions)
-    steps = [np.arange(-h, h + 1) for h in half]
-    rows, columns = (nearest[:, k, None] + steps[k] for k in range(2))
+def _fields(
+    fitted: FittedColumns, grid: Grid, first: Int[np.ndarray, "n 2"], half: np.ndarray, some: slice
+) -> Float[np.ndarray, "n 6 h w"]:
+    """Derivatives of pixels by x, y, three variances and amplitude, in windows."""
+    positions, spreads = np.asarray(fitted.columns.positions)[some], fitted.spreads[some]
+    rows, columns = (first[:, k, None] + np.arange(2 * half[k] + 1) for k in range(2))
     dy = (grid.origin[1] + grid.spacing[1] * rows - positions[:, 1:])[:, :, None]
     dx = (grid.origin[0] + grid.spacing[0] * columns - positions[:, :1])[:, None, :]
     inverse, norms = np.linalg.inv(spreads), 2 * np.pi * np.sqrt(np.linalg.det(spreads))
     a, b, c = (inverse[:, i, j, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
     u, v = a * dx + b * dy, b * dx + c * dy
     shape = np.exp(-0.5 * (dx * u + dy * v)) / norms[:, None, None]
-    density = np.asarray(fitted.columns.amplitudes)[:, None, None] * shape
+    density = np.asarray(fitted.columns.amplitudes)[some, None, None] * shape
     fields = (
         *(u * density, v * density, 0.5 * (u**2 - a) * density, 0.5 * (v**2 - c) * density),
         *((u * v - b) * density, shape),
     )
-    inside = ((rows >= 0) & (rows < grid.shape[0]))[:, :, None] & (
-        (columns >= 0) & (columns < grid.shape[1])
-    )[:, None, :]
-    pixels = np.where(inside, rows[:, :, None] * grid.shape[1] + columns[:, None, :], -1)
-    n = len(positions)
-    return np.stack([f.reshape(n, -1) for f in fields], axis=1), pixels.reshape(n, -1)
+    return np.stack(fields, axis=1)
 
 
-def _of_width(fields: Float[np.ndarray, "n 6 w"], fitted: FittedColumns) -> Float[np.ndarray, "n w"]:
+def _windows_of(
+    image: Float[np.ndarray, "rows columns"], first: Int[np.ndarray, "n 2"], sizes: np.ndarray
+) -> Float[np.ndarray, "n h w"]:
+    """Windows of an image, zero outside."""
+    places = [first[:, k, None] + np.arange(sizes[k]) for k in range(2)]
+    inside = [(x >= 0) & (x < n) for x, n in zip(places, image.shape, strict=True)]
+    rows, columns = (np.clip(x, 0, n - 1) for x, n in zip(places, image.shape, strict=True))
+    return image[rows[:, :, None], columns[:, None, :]] * (inside[0][:, :, None] & inside[1][:, None, :])
+
+
+def _of_width(
+    fields: Float[np.ndarray, "n 6 h w"], fitted: FittedColumns, some: slice
+) -> Float[np.ndarray, "n h w"]:
     """Derivatives by the logarithm of the width of round columns."""
-    return 2 * fitted.spreads[:, 0, 0, None] * (fields[:, 2] + fields[:, 3])
+    return 2 * fitted.spreads[some, 0, 0, None, None] * (fields[:, 2] + fields[:, 3])
 
 
-def _own(fields: Float[np.ndarray, "n 6 w"], fitted: FittedColumns) -> Float[np.ndarray, "n p w"]:
+def _own(
+    fields: Float[np.ndarray, "n 6 h w"], fitted: FittedColumns, some: slice
+) -> Float[np.ndarray, "n p h w"]:
     """Derivatives by what each column has for itself."""
     which: Widths = fitted.widths
     if which == "elliptical":
@@ -219,15 +236,8 @@ def _own(fields: Float[np.ndarray, "n 6 w"], fitted: FittedColumns) -> Float[np.
     return (
         own
         if which in ("fixed", "shared")
-        else np.concatenate([own, _of_width(fields, fitted)[:, None]], axis=1)
+        else np.concatenate([own, _of_width(fields, fitted, some)[:, None]], axis=1)
     )
-
-
-def _background(fitted: FittedColumns, grid: Grid, roots: np.ndarray) -> csr_array:
-    """Derivatives by the background's numbers."""
-    across, down = fitted.background.weights_along(grid)
-    fields = csr_array(kron(csr_array(down), csr_array(across), format="csr"))
-    return csr_array((fields * csr_array(roots.reshape(-1, 1))).T)
 
 
 def _clusters(matrix: bsr_array, positions: Float[np.ndarray, "n 2"], p: int) -> Float[np.ndarray, "n p p"]:

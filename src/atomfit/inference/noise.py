@@ -225,6 +225,10 @@ class KnownPrecision(AbstractPixelNoise):
 
     precision: Float[Leaf, "..."]
 
+    @property
+    def settled(self) -> bool:
+        return True
+
     def cost(self, predicted: Float[Array, "..."], data: Float[Leaf, "..."]) -> Float[Array, "..."]:
         return 0.5 * jnp.asarray(self.precision) * (jnp.asarray(data) - predicted) ** 2
 
@@ -241,6 +245,10 @@ class BrightnessNoise(KnownPrecision):
 
     def __init__(self, precision: Any) -> None:
         self.precision = np.asarray(precision, np.float32)
+
+    @property
+    def settled(self) -> bool:
+        return False
 
     def adapted(
         self, predicted: Float[np.ndarray, "..."], data: Leaf, counted: Leaf, free: float

@@ -46,8 +46,8 @@ def felt(
     half = np.maximum(np.ceil(_FELT * width / grid.spacing[::-1]).astype(int), 1)
     nearest = grid.nearest_voxels(natural[:, :2])
     across, down = (weights.astype(np.float32) for weights in background.weights_along(grid))
-    first_row, rows = _reached(down, nearest[:, 0], int(half[0]))
-    first_column, columns = _reached(across, nearest[:, 1], int(half[1]))
+    first_row, rows = reached(down, nearest[:, 0], int(half[0]))
+    first_column, columns = reached(across, nearest[:, 1], int(half[1]))
     numbers = (first_row[:, None] + rows)[:, :, None] * across.shape[1] + (first_column[:, None] + columns)[
         :, None
     ]
@@ -115,10 +115,17 @@ def _inside(numbers: Int[np.ndarray, "..."], count: int) -> Bool[np.ndarray, "..
     return (numbers >= 0) & (numbers < count)
 
 
-def _reached(
+def reached(
     weights: Float[np.ndarray, "n k"], nearest: Int[np.ndarray, " m"], half: int
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " s"]]:
-    """Splines along an axis that pixels about columns know: the first, and how many follow for all."""
+    """Splines along an axis that pixels about columns know: the first, and how many follow for all.
+
+    **Arguments:**
+
+    - `weights`: of the splines along it.
+    - `nearest`: pixel in the middle of each window.
+    - `half`: how many more windows have on both sides.
+    """
     n, count = weights.shape
     known = weights > 0
     first, last = np.argmax(known, axis=1), count - 1 - np.argmax(known[:, ::-1], axis=1)

@@ -35,8 +35,10 @@ _LEAST_ROUGHNESS = 0.3
 #: What is known of amplitude (by the thickest column), length (spacings) and roughness (atoms): medians,
 #: and standard deviations of logarithms.
 _MEDIANS, _FACTORS = np.array([0.5, 5.0, 0.6]), np.array([0.7, 0.7, 0.7])
-#: Rounds, part of a move that is made, and the least variance of a column's count.
+#: Rounds at most, part of a move that is made, and the least variance of a column's count.
 _ROUNDS, _DAMPING, _CERTAIN = 12, 0.8, 0.01
+#: Rounds end when no column's cavity moves by more than this part of its standard deviation.
+_SETTLED = 1e-3
 #: The least precision of what a column says.
 _VAGUE = 1e-4
 
@@ -140,6 +142,7 @@ def propagate_counts(
     counts = np.arange(1, log_likelihood.shape[1] + 1)
     mean, variance, _, _ = _moments(log_likelihood, counts)
     precision, shift = 1 / (variance + 1), mean / (variance + 1)
+    before = np.full(len(mean), np.inf)
     for i in range(_ROUNDS + 1):
         root = np.sqrt(precision)
         factor = cho_factor(np.eye(len(root)) + root[:, None] * covariance * root, lower=True)[0]
@@ -152,6 +155,9 @@ def propagate_counts(
             (counts - centre[:, None]) ** 2 / cavity[:, None] + np.log(2 * np.pi * cavity)[:, None]
         )
         mean, variance, mass, probabilities = _moments(log_likelihood + prior, counts)
+        if np.max(np.abs(centre - before) / np.sqrt(cavity)) < _SETTLED:
+            break
+        before = centre
         if i < _ROUNDS:
             new = np.clip(1 / variance - 1 / cavity, _VAGUE, None)
             precision = (1 - _DAMPING) * precision + _DAMPING * new

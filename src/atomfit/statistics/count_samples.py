@@ -9,7 +9,7 @@ scale is not known better than it is: a total has the error of each column, give
 law, which all columns share.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -96,8 +96,10 @@ def draw(
         kept, times = np.unique(np.minimum(kept, len(weights) - 1), return_counts=True)
         z, mode = z[kept], mode[kept]
         smooth = _smoothness(measured, law, modes, positions)
+        near = [(members, positions[members]) for members in groups(positions)]
+        known = {k: [(i, one.covariance(places)) for i, places in near] for k, one in smooth.items()}
         given = [
-            _together(measured, law, modes, one, m, positions, smooth[int(modes.law[m])])
+            _together(measured, law, modes, one, m, known[int(modes.law[m])])
             for one, m in zip(z, mode.tolist(), strict=True)
         ]
         weights = _borne(np.array([one.log_evidence for one in given]) - alone[kept], times)
@@ -214,14 +216,13 @@ def _together(
     modes: Modes,
     z: Float[np.ndarray, " r"],
     m: int,
-    positions: Float[np.ndarray, "n 2"],
-    smoothness: Smoothness,
+    covariances: Sequence[tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m m"]]],
 ) -> Propagated:
-    """Counts given a law, with neighbours."""
+    """Counts given a law, with neighbours: groups of columns, and the covariances of their counts."""
     logs = measured.log_likelihood(law.means(z[None]), modes.scatter[m : m + 1])[0][0]
     probabilities, evidence, variance = np.zeros_like(logs), 0.0, 0.0
-    for members in groups(positions):
-        found = propagate_counts(smoothness.covariance(positions[members]), logs[members])
+    for members, covariance in covariances:
+        found = propagate_counts(covariance, logs[members])
         probabilities[members] = found.probabilities
         evidence += found.log_evidence
         variance += found.total_variance

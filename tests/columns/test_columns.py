@@ -188,7 +188,10 @@ def test_steps_follow_about_the_information() -> None:
         for both in ((columns, background), (changes, below))
     )
     moves = eqx.filter(along, eqx.is_inexact_array)
-    exact, near = (of(*there)(moves) for of in (image.information, image.steepness))
+    products = (
+        eqx.filter_jit(lambda m, of=of: of(*there)(m)) for of in (image.information, image.steepness)
+    )
+    exact, near = (product(moves) for product in products)
     for part in ("positions", "amplitudes"):
         a, b = (np.asarray(getattr(x[0], part)) for x in (exact, near))
         assert np.linalg.norm(a - b) < 0.2 * np.linalg.norm(a)

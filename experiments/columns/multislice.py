@@ -330,9 +330,9 @@ def tables(folder: Path, images: Sequence[str], doses: Sequence[float], kept: bo
     header += ["cross-sections of 1-4 atoms, %", "of 5 and more, %", "verdict"]
     yield "## Places and cross-sections"
     yield markdown(header, by_kind(lambda cases: places(cases, known["integrals"])))
-    for less in BETWEEN:
-        every[less] = [noisier(one, 1e4, less) for one in every.get(1e4, [])]
-    every = {dose: every[dose] for dose in sorted(every) if every[dose] and dose <= 1e4}
+    between = {less: [noisier(one, 1e4, less) for one in every.get(1e4, [])] for less in BETWEEN}
+    both = every | between
+    measured = {dose: both[dose] for dose in sorted(both) if both[dose] and dose <= 1e4}
     header = [
         "dose, e/Å²",
         "images by errors",
@@ -346,13 +346,13 @@ def tables(folder: Path, images: Sequence[str], doses: Sequence[float], kept: bo
         offs = OFF if name == "integrals" else (0.0,)
         yield f"## Counts with a library of {name}, off by {', '.join(f'{100 * off:g}' for off in offs)} %"
         lines = [
-            [f"{dose:g}", *counted(cases, library, folder, offs, kept)] for dose, cases in every.items()
+            [f"{dose:g}", *counted(cases, library, folder, offs, kept)] for dose, cases in measured.items()
         ]
         yield markdown(header, lines)
     yield "## Counts without a library"
     lines = [
         [f"{dose:g}", *counted(cases, None, folder, kept=kept), *published(cases)]
-        for dose, cases in every.items()
+        for dose, cases in measured.items()
     ]
     yield markdown([*header, "ICL: exact, %", "told how many, and shifted"], lines)
     yield "## Strain"
@@ -370,7 +370,8 @@ def main() -> None:
     given = parser.parse_args()
     text = list(tables(given.data, given.images, given.doses, given.kept))
     if tuple(given.images) == IMAGES and tuple(given.doses) == DOSES:
-        record(HERE / "multislice.md", "python -m experiments.columns.multislice --data DIR", *text)
+        command = "python -m experiments.columns.multislice --data DIR" + (" --kept" if given.kept else "")
+        record(HERE / "multislice.md", command, *text)
     else:
         print("\n\n".join(text))
 

@@ -3,25 +3,45 @@
 What neighbouring pixels differ by beyond a slope is noise, since columns are wider than a pixel; how it
 grows with brightness is measured as in the residual of a fit (`image_brightness`). Candidates are maxima
 of the filtered image (`column_filter`), by a filter somewhat narrower than a column: columns that overlap
-come apart, and what noise has added or the filter has missed is for the fit and its residual to tell.
+come apart. Where there are none, faint ones are looked for with a filter as wide as a column, against noise
+that has none of their own. What noise has added or the filters have missed is for the fit and its
+residual to tell.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.ndimage import convolve1d
+from scipy.spatial import cKDTree
 
-from atomfit.detection.column_filter import BlobFilter, maxima, noise_of_blobs, roundness
+from atomfit.detection.column_filter import (
+    BlobFilter,
+    integral_of_spot,
+    maxima,
+    noise_of_blobs,
+    noise_of_spots,
+    roundness,
+)
 from atomfit.detection.column_scale import ColumnScale
-from atomfit.detection.image_brightness import BrightnessLaw, brightness_law
+from atomfit.detection.image_brightness import (
+    BrightnessLaw,
+    brightness_law,
+    counting_law,
+    roughness_of_pixels,
+)
 from atomfit.detection.limits import LIMITS
 from atomfit.structure.grid import DensityMap
 
 #: Width over which brightness is averaged (Å; pixels at least), and pixels that noise is measured with.
 _BRIGHTNESS, _LEAST, _PIXELS = 0.3, 1.5, 200_000
+#: Where counts are few, over so many of them, and not more than so much (Å).
+_COUNTS, _BROADEST = 20, 2.0
 #: Part of a column's width that the filter has.
 _NARROWER = 0.75
+#: By how much the filter for faint ones is broader beneath, and how far from others they are, in widths.
+_BROADER, _APART = 1.5, 2.5
+#: Over which width noise is averaged there (Å).
+_LOCAL = 1.5
 #: Candidates are no fainter than this part of a typical one where noise is not what pixels say.
 _FAINT = 1 / 12
 
@@ -55,12 +75,16 @@ def noise_variance(
     - `image`: any unit.
     - `pixel`: edge of a pixel (Å).
     """
-    rough = np.asarray(image, np.float64)
-    for axis in range(2):
-        rough = convolve1d(rough, [1, -2, 1], axis=axis, mode="mirror")
-    # The weights' squares add up to 36 (Immerkær 1996).
-    rough /= 6
-    smooth = BlobFilter(image, pixel).smooth(max(_BRIGHTNESS, _LEAST * pixel))
+    filtered, width = BlobFilter(image, pixel), max(_BRIGHTNESS, _LEAST * pixel)
+    law = counting_law(image)
+    if law is not None:
+        mean = float(np.mean(law(image)))
+        counts = mean / law.gain**2 / pixel**2
+        # Brightness is that of so many counts.
+        width = min(max(width, float(np.sqrt(_COUNTS / (4 * np.pi * counts)))), _BROADEST)
+        least = max(LIMITS.least_variance * mean, least_of_counts(law, pixel, 1))
+        return np.maximum(law(filtered.smooth(width)), least)
+    rough, smooth = roughness_of_pixels(image), filtered.smooth(width)
     stride = max(int(np.sqrt(image.size / _PIXELS)), 1)
     some = (slice(None, None, stride),) * 2
     dark = float(np.quantile(smooth[some], 0.01))
@@ -71,10 +95,10 @@ def noise_variance(
     return np.maximum(law(smooth), max(least, least_of_counts(law, pixel)))
 
 
-def least_of_counts(law: BrightnessLaw, pixel: float) -> float:
+def least_of_counts(law: BrightnessLaw, pixel: float, counts: float = LIMITS.least_counts) -> float:
     """Variance of pixels (Å) that see a few counts within the reach of a column; zero of no counts."""
     pixels = 4 * np.pi * (2 * LIMITS.narrowest_column / pixel) ** 2
-    return LIMITS.least_counts * law.gain**2 / pixels
+    return counts * law.gain**2 / pixels
 
 
 def find_candidates(
@@ -105,10 +129,42 @@ def find_candidates(
     which = roundness(filtered.smooth(width), places, width / pixel) > LIMITS.roundness
     which &= scores > LIMITS.column_score * max(louder, 1.0)
     places, scores = places[which], scores[which]
-    at = tuple(np.clip(np.rint(places).astype(int), 0, np.array(image.grid.shape) - 1).T)
+    amplitudes = response[_pixels(places, response)] * integral_of_response(scale.width, width)
+    found = Candidates(image.grid.positions_of(places), amplitudes, scores)
+    return _with_faint(found, image, scale, filtered, variance)
+
+
+def _with_faint(
+    first: Candidates,
+    image: DensityMap,
+    scale: ColumnScale,
+    filtered: BlobFilter,
+    variance: Float[np.ndarray, "rows columns"],
+) -> Candidates:
+    """And what is far from these and only seen by a filter as wide as a column."""
+    pixel = filtered.pixel
+    width = max(scale.width, 0.8 * pixel)
+    response = filtered.spots(width, _BROADER)
+    noise = noise_of_spots(width, pixel, _BROADER) * np.sqrt(local_variance(variance, _LOCAL, pixel))
+    score = response / noise
+    louder = max(1.4826 * float(np.median(np.abs(score))), 1.0)
+    places, scores = maxima(score, LIMITS.faint_score * louder, 1.5 * width / pixel)
+    round_enough = LIMITS.roundness - LIMITS.of_roundness / np.maximum(scores / louder, 1e-30)
+    which = roundness(filtered.smooth(width), places, width / pixel) > round_enough
+    positions = image.grid.positions_of(places)
+    if len(first.positions):
+        which &= cKDTree(first.positions).query(positions)[0] > _APART * scale.width
+    places, positions, scores = places[which], positions[which], scores[which]
+    amplitudes = response[_pixels(places, response)] * integral_of_spot(width, _BROADER)
     return Candidates(
-        image.grid.positions_of(places), response[at] * integral_of_response(scale.width, width), scores
+        np.concatenate([first.positions, positions]),
+        np.concatenate([first.amplitudes, amplitudes]),
+        np.concatenate([first.scores, scores]),
     )
+
+
+def _pixels(places: Float[np.ndarray, "n 2"], image: np.ndarray) -> tuple[np.ndarray, ...]:
+    return tuple(np.clip(np.rint(places).astype(int), 0, np.array(image.shape) - 1).T)
 
 
 def candidates_at(image: DensityMap, scale: ColumnScale, positions: Float[np.ndarray, "n 2"]) -> Candidates:

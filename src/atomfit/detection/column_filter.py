@@ -2,8 +2,10 @@
 
 The filter is minus the Laplacian of a Gaussian, times the square of its width (Lindeberg 1998): it is a
 matched filter for a column on anything that changes slowly, its response to a Gaussian is largest where
-both are as wide, and it narrows columns, so that those that overlap come apart. All is done in Fourier
-space, of an image that is mirrored at its edges.
+both are as wide, and it narrows columns, so that those that overlap come apart. That costs noise: of the
+signal-to-noise ratio that a fit has of a lone column it leaves 0.71. A Gaussian less one that is broader
+leaves more, and is for what stands alone (`spots`). All is done in Fourier space, of an image that is
+mirrored at its edges.
 """
 
 from dataclasses import dataclass
@@ -35,6 +37,11 @@ class BlobFilter:
         """Response to blobs of a width (Å), in the image's unit."""
         square = (width / self.pixel) ** 2
         return self._filtered(square * self._frequencies * np.exp(-0.5 * square * self._frequencies))
+
+    def spots(self, width: float, broader: float) -> Float[np.ndarray, "rows columns"]:
+        """Mean over a Gaussian of a width (Å), less that over one so many times broader."""
+        square = 0.5 * (width / self.pixel) ** 2 * self._frequencies
+        return self._filtered(np.exp(-square) - np.exp(-(broader**2) * square))
 
     def smooth(self, width: float) -> Float[np.ndarray, "rows columns"]:
         """Mean over a Gaussian of a width (Å)."""
@@ -85,6 +92,29 @@ def noise_of_blobs(width: float, pixel: float) -> float:
 def roughness_of_blobs(width: float) -> float:
     """Root of the determinant of the covariance of the slope of filtered noise of variance one (1/Å²)."""
     return 1.5 / width**2
+
+
+def noise_of_spots(width: float, pixel: float, broader: float) -> float:
+    """Standard deviation of the response of spots to white noise of variance one.
+
+    **Arguments:**
+
+    - `width`, `broader`: of the filter (Å, times).
+    - `pixel`: edge of a pixel (Å).
+    """
+    weight = 1 - 4 / (1 + broader**2) + 1 / broader**2
+    return float(np.sqrt(weight / (4 * np.pi)) * pixel / width)
+
+
+def roughness_of_spots(width: float, broader: float) -> float:
+    """Root of the determinant of the covariance of the slope of spots in noise of variance one (1/Å²)."""
+    b = broader**2
+    return 0.5 / width**2 * (1 - 8 / (1 + b) ** 2 + 1 / b**2) / (1 - 4 / (1 + b) + 1 / b)
+
+
+def integral_of_spot(width: float, broader: float) -> float:
+    """Integral of a lone Gaussian of the filter's width (Å) over its response to it (Å²)."""
+    return float(2 * np.pi * width**2 / (0.5 - 1 / (1 + broader**2)))
 
 
 def maxima(

@@ -5,6 +5,11 @@ of the filtered image (`column_filter`) has the sign of the columns. As the filt
 higher above noise until it is as wide as a column, and then merge or fade: the sum of their squared
 heights, less that of minima, is largest at about the columns' width. How fast their responses grow there
 tells the width itself, for a Gaussian of width w has the response s² / (s² + w²)² to a filter of width s.
+
+Where single counts are seen (`image_brightness.counting_law`) noise decides much. It is skewed, so that
+its maxima are higher than its minima, the more the narrower the filter: what simulated counts without
+columns give is taken off. And its maxima are as narrow as the filter: columns are found with one half of
+the counts, drawn by lot, and measured with the other, which knows nothing of the first one's noise.
 """
 
 from dataclasses import dataclass
@@ -13,12 +18,16 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.column_filter import BlobFilter, maxima, noise_of_blobs, roundness
+from atomfit.detection.counts import empty_counts, halves
+from atomfit.detection.image_brightness import counting_law
 from atomfit.detection.limits import LIMITS
 
 #: Pixels are put together as long as the narrowest column is wider than so many.
 _FINE = 1.3
 #: Part of the mean variance that is added to all: what is rough beside the columns is not to decide.
 _OF_MEAN = 0.25
+#: Seed and number of draws where single counts are seen, and over which width their noise is averaged (Å).
+_SEED, _DRAWS, _LOCAL = 0, 2, 1.5
 
 
 @dataclass(frozen=True)
@@ -53,32 +62,81 @@ def find_scale(
     - `bright`: whether columns are; found out if None.
     """
     coarse = max(int(LIMITS.narrowest_column / pixel / _FINE), 1)
-    filtered = BlobFilter(binned(image, coarse), coarse * pixel)
-    errors = BlobFilter(binned(variance, coarse) / coarse**2, coarse * pixel)
-    pixel = filtered.pixel
-    widths, mean = _ladder(pixel), _OF_MEAN * float(errors.image.mean())
-    raw = [filtered.blobs(s) for s in widths]
-    moments = np.array([np.mean(r**3) / max(np.mean(r**2) ** 1.5, 1e-30) for r in raw])
+    law, rng = counting_law(image), np.random.default_rng(_SEED)
+    if law is not None:
+        # Noise of few counts is known where many are together.
+        variance = np.maximum(BlobFilter(variance, pixel).smooth(_LOCAL), float(variance.min()))
+
+    def seen(field: Float[np.ndarray, "rows columns"]) -> BlobFilter:
+        return BlobFilter(binned(field, coarse), coarse * pixel)
+
+    filtered, errors = seen(image), seen(variance / coarse**2)
+    widths, mean = _ladder(filtered.pixel), _OF_MEAN * float(errors.image.mean())
+    noises = [
+        noise_of_blobs(s, filtered.pixel) * np.sqrt(np.maximum(errors.smooth(s), 0) + mean) for s in widths
+    ]
+    moments = np.array([_third_moment(filtered.blobs(s)) for s in widths])
+    empty = []
+    if law is not None:
+        empty = [seen(empty_counts(variance, law.gain, rng)) for _ in range(_DRAWS)]
+        # Single counts are skewed themselves, the more the narrower the filter.
+        moments -= np.mean([[_third_moment(one.blobs(s)) for s in widths] for one in empty], axis=0)
+        moments[: len(widths) // 2] = 0
     skewness = float(moments[np.argmax(np.abs(moments))])
     sign = 1 if (skewness > 0 if bright is None else bright) else -1
-    responses = [
-        r / (noise_of_blobs(s, pixel) * np.sqrt(np.maximum(errors.smooth(s), 0) + mean))
-        for s, r in zip(widths, raw, strict=True)
-    ]
-    totals = np.zeros(len(widths))
-    for i, (s, response) in enumerate(zip(widths, responses, strict=True)):
-        # Noise of any colour has as much of either sign.
-        smooth = filtered.smooth(s)
-        for which in (sign, -sign):
-            places, heights = maxima(which * response, LIMITS.column_score, s / pixel)
-            rounds = roundness(which * smooth, places, s / pixel) > LIMITS.roundness
-            totals[i] += which * sign * np.sum(heights[rounds] ** 2)
-    best = _first_crest(totals)
+    above = LIMITS.column_score if law is None else LIMITS.score_of_counts
+    totals = _totals(filtered, widths, noises, sign, above)
+    for one in empty:
+        totals -= _totals(one, widths, noises, sign, above) / len(empty)
+    # The narrowest filter sees single counts; and so is a small crest the noise's.
+    few = (1, LIMITS.nearly_of_counts)
+    best = _first_crest(totals, *((0, LIMITS.nearly_highest) if law is None else few))
+    pairs = [(filtered, filtered)]
+    if law is not None:
+        pairs = [(seen(a), seen(b)) for a, b in (halves(image, law, rng) for _ in range(_DRAWS))]
     if best == len(widths) - 1 > 1:
         # What grows up to the widest is no column but a support that is rough at all scales.
         best = 1 + int(np.argmax((totals / widths**2)[1:-1]))
-    width = _width(sign, filtered, responses[best], float(widths[best]), pixel)
-    return ColumnScale(sign > 0, width, skewness)
+    crest = float(widths[best])
+    if law is None:
+        score, low, high = LIMITS.column_score, LIMITS.narrowest_column, LIMITS.widest_column
+    else:
+        # A half has half of the signal-to-noise ratio squared.
+        score = LIMITS.score_in_half
+        noises[best] = noises[best] * np.sqrt(2)
+        low = max(crest / LIMITS.crest_of_lone, LIMITS.narrowest_column)
+        high = crest / LIMITS.crest_of_crowded
+    return ColumnScale(sign > 0, _width(sign, pairs, noises[best], crest, score, (low, high)), skewness)
+
+
+def _third_moment(response: Float[np.ndarray, "rows columns"]) -> float:
+    return float(np.mean(response**3) / max(np.mean(response**2) ** 1.5, 1e-30))
+
+
+def _totals(
+    filtered: BlobFilter,
+    widths: Float[np.ndarray, " k"],
+    noises: list[np.ndarray],
+    sign: int,
+    above: float,
+) -> Float[np.ndarray, " k"]:
+    """Sums of squared heights of maxima, less those of minima, for each width of the filter."""
+    totals = np.zeros(len(widths))
+    for i, (s, noise) in enumerate(zip(widths, noises, strict=True)):
+        # Noise of any colour has as much of either sign.
+        response, smooth = filtered.blobs(s) / noise, filtered.smooth(s)
+        for which in (sign, -sign):
+            _, heights = _round_maxima(which * response, which * smooth, above, s / filtered.pixel)
+            totals[i] += which * sign * np.sum(heights**2)
+    return totals
+
+
+def _round_maxima(
+    response: np.ndarray, smooth: np.ndarray, above: float, step: float
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    places, heights = maxima(response, above, step)
+    which = roundness(smooth, places, step) > LIMITS.roundness
+    return places[which], heights[which]
 
 
 def binned(image: Float[np.ndarray, "rows columns"], times: int) -> Float[np.ndarray, "r c"]:
@@ -95,38 +153,63 @@ def _ladder(pixel: float) -> Float[np.ndarray, " k"]:
     return np.geomspace(low, max(high, 1.25 * low), count + 1)
 
 
-def _first_crest(totals: Float[np.ndarray, " k"]) -> int:
+def _first_crest(totals: Float[np.ndarray, " k"], first: int, nearly: float) -> int:
     """The first place that is higher than its neighbours, among those that nearly are the highest."""
     last = len(totals) - 1
-    for i, total in enumerate(totals):
+    for i in range(first, last + 1):
+        total = totals[i]
         crest = total >= totals[max(i - 1, 0)] and total > totals[min(i + 1, last)]
-        if crest and total > LIMITS.nearly_highest * totals.max():
+        if crest and total > nearly * totals.max():
             return i
-    return int(np.argmax(totals))
+    return max(int(np.argmax(totals)), first)
 
 
-def _width(sign: int, filtered: BlobFilter, response: np.ndarray, scale: float, pixel: float) -> float:
-    """Width of a typical maximum, from how its response depends on the filter's width."""
-    places, heights = maxima(sign * response, LIMITS.column_score, scale / pixel)
-    which = roundness(sign * filtered.smooth(scale), places, scale / pixel) > LIMITS.roundness
-    places, heights = places[which], heights[which]
-    if not len(places):
-        return scale
-    at = tuple(np.clip(np.rint(places).astype(int), 0, np.array(response.shape) - 1).T)
+def _width(
+    sign: int,
+    pairs: list[tuple[BlobFilter, BlobFilter]],
+    noise: Float[np.ndarray, "rows columns"],
+    scale: float,
+    score: float,
+    between: tuple[float, float],
+) -> float:
+    """Width of a typical maximum, from how its response depends on the filter's width.
+
+    **Arguments:**
+
+    - `sign`: of the columns.
+    - `pairs`: images that show where maxima are, and others to measure them in.
+    - `noise`: deviation of their response at the scale.
+    - `scale`: width of the filter (Å).
+    - `score`: maxima are higher.
+    - `between`: the width is (Å).
+    """
+    pixel, found = pairs[0][0].pixel, []
+    for shown, measured in pairs:
+        response, smooth = sign * shown.blobs(scale) / noise, sign * shown.smooth(scale)
+        places, heights = _round_maxima(response, smooth, score, scale / pixel)
+        at = tuple(np.clip(np.rint(places).astype(int), 0, np.array(response.shape) - 1).T)
+        found.append((measured, at, heights))
+    if not any(len(heights) for _, _, heights in found):
+        return scale if len(pairs) == 1 else float(np.sqrt(np.prod(between)))
     width = scale
     for _ in range(4):
-        narrow, broad = 0.6 * width, 0.9 * width
+        # Filters that follow noise end as narrow as it is: of few counts they stay.
+        narrow, broad = (0.6 * width, 0.9 * width) if len(pairs) == 1 else (0.45 * scale, 0.75 * scale)
         if narrow < 0.6 * pixel:
             break
-        low, high = ((sign * filtered.blobs(s))[at] for s in (narrow, broad))
-        good = (low > 0) & (high > 0)
-        if not good.any():
-            break
-        ratio = np.sqrt(
-            np.average(high[good], weights=heights[good]) / np.average(low[good], weights=heights[good])
+        both = [[sign * measured.blobs(s)[at] for s in (narrow, broad)] for measured, at, _ in found]
+        if len(pairs) == 1:
+            good = (both[0][0] > 0) & (both[0][1] > 0)
+            both, weights = [[part[good] for part in both[0]]], [found[0][2][good]]
+        else:
+            weights = [heights for _, _, heights in found]
+        low, high = (
+            sum(float(np.sum(w * part[k])) for w, part in zip(weights, both, strict=True)) for k in (0, 1)
         )
-        ratio *= narrow / broad
+        if low <= 0 or high <= 0:
+            break
+        ratio = np.sqrt(high / low) * narrow / broad
         # ratio = (narrow² + w²) / (broad² + w²)
         square = (narrow**2 - ratio * broad**2) / (ratio - 1) if ratio < 1 else np.inf
-        width = float(np.clip(np.sqrt(max(square, 0.0)), LIMITS.narrowest_column, LIMITS.widest_column))
-    return width
+        width = float(np.clip(np.sqrt(max(square, 0.0)), *between))
+    return float(np.clip(width, *between)) if len(pairs) > 1 else width

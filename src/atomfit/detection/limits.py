@@ -44,8 +44,16 @@ class DetectionLimits:
     - `narrowest_column`, `widest_column`: between which the width (standard deviation, Å) of the columns of
         an image is looked for: no microscope has a narrower beam, and wider ones show no columns.
     - `column_score`: maxima of a filtered image above so many deviations of its noise may be columns.
+    - `faint_score`: the same of those that stand alone; their fit judges them.
+    - `score_of_counts`, `score_in_half`: the same for the scale of an image of few counts, and in one of
+        its halves: what noise gives is known there, and taken off.
+    - `crest_of_lone`, `crest_of_crowded`: width of the filter, in those of columns, at which the sum of
+        maxima is highest: √3 of lone Gaussians, less where they touch; with room for the ladder's steps.
     - `nearly_highest`: the first crest of the sum of such maxima counts if it is so near to the highest.
+    - `nearly_of_counts`: the same of few counts, whose noise has crests.
     - `roundness`: ratio of the bends of a column, along and across; less is a fringe or a rim.
+    - `of_roundness`: its standard deviation at a maximum, times the maximum's score: what is faint may well
+        look like a fringe. √3 of filtered white noise.
     - `least_variance`: part of the mean variance of noise below which no pixel's is.
     - `least_counts`: within the reach of a column, by which pixels err at least.
     """
@@ -73,8 +81,15 @@ class DetectionLimits:
     narrowest_column: float = 0.2
     widest_column: float = 1.0
     column_score: float = 3.5
+    faint_score: float = 2.2
+    score_of_counts: float = 3.0
+    score_in_half: float = 2.5
+    crest_of_lone: float = 2.0
+    crest_of_crowded: float = 1.1
     nearly_highest: float = 0.7
+    nearly_of_counts: float = 0.9
     roundness: float = 0.25
+    of_roundness: float = 1.7
     least_variance: float = 0.01
     least_counts: float = 4.0
 

@@ -1,7 +1,8 @@
 """Columns of an image refined, with what is known of them and of noise, and how much each stands out.
 
-A column's height is told in standard deviations of what noise makes where it is (`column_noise`); pixels'
-own noise follows from brightness, which the fit tells, so that both are found in turn.
+A column's height is told in standard deviations of what noise makes where it is (`column_noise`) without
+it (`column_evidence`); pixels' own noise follows from brightness, which the fit tells, so that both are
+found in turn.
 """
 
 from collections.abc import Callable
@@ -11,16 +12,20 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.column_candidates import least_of_counts
-from atomfit.detection.column_filter import roughness_of_blobs
-from atomfit.detection.image_brightness import BrightnessLaw, brightness_law
+from atomfit.detection.column_filter import roughness_of_spots
+from atomfit.detection.image_brightness import BrightnessLaw, brightness_law, counting_law
 from atomfit.detection.limits import LIMITS as DETECTION
 from atomfit.fitting.column_fit import FittedColumns, drawn, fit_columns, peaks
 from atomfit.fitting.column_information import ColumnInformation, ColumnUncertainty, measure_columns
 from atomfit.inference.selection import maxima_of_noise
 from atomfit.optimisation.ended import Ended
+from atomfit.selection.column_evidence import heights_from_nothing
 from atomfit.selection.column_noise import Excess, measure_excess
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.grid import DensityMap
+
+#: By how much the filter is broader beneath with which a residual is looked at.
+BROADER = 3.0
 
 Progress = Callable[[int, float], None]
 
@@ -85,9 +90,10 @@ def judge(
     # Whether a column is there is asked of an image without it.
     quietest = replace(excess, earlier=quietest)
     beneath = quietest.at(places, bright - peaks(state.columns))
-    scores = known.heights * np.sqrt(factors / beneath)
+    esd = known.amplitudes / np.sqrt(factors)
+    scores = heights_from_nothing(state, information, esd, beneath, law.gain)
     area = image.grid.size * image.grid.voxel_volume
-    false = maxima_of_noise(scores, 2, area * roughness_of_blobs(state.width))
+    false = maxima_of_noise(scores, 2, area * roughness_of_spots(state.width, BROADER))
     none = np.zeros(0)
     return ColumnRounds(
         state, model, known, quietest, factors, law, scores, false, np.zeros((0, 2)), none, 1, True
@@ -125,6 +131,13 @@ def _variance(
     image: DensityMap, state: FittedColumns, model: Float[np.ndarray, "rows columns"]
 ) -> tuple[BrightnessLaw, Float[np.ndarray, "rows columns"]]:
     """Of each pixel's noise, by brightness."""
+    law = counting_law(image.values)
+    if law is not None:
+        least = max(
+            DETECTION.least_variance * float(np.mean(law(model))),
+            least_of_counts(law, float(image.grid.spacing[0]), 1),
+        )
+        return law, np.maximum(law(model), least)
     there = state.counted
     left, dark = (image.values - model)[there], float(np.quantile(model[there], 0.01))
     # Columns' numbers take their part of the noise where columns are bright.

@@ -1,10 +1,10 @@
 """Which columns are there: fitted, judged by what the fit leaves, and fitted again until nothing changes.
 
 A round fits all columns together, measures how pixels err, adds what the residual still shows and takes
-away what noise would have given. Both have one scale: the height of a column in standard deviations of what
-noise makes there (`column_noise`), and the number of maxima so high that noise has in the area that was
-looked at (`inference.selection`). A column is kept if the rate of false ones among those as good is small
-enough.
+away what noise would most likely have given; what is only likely to be there stays until the end. Both have
+one scale: the height of a column in standard deviations of what noise makes there (`column_noise`), and the
+number of maxima so high that noise has in the area that was looked at (`inference.selection`). A column is
+kept if the rate of false ones among those as good is small enough.
 """
 
 import logging
@@ -17,25 +17,27 @@ from scipy.spatial import cKDTree
 from atomfit.detection.column_candidates import (
     candidates_at,
     find_candidates,
-    integral_of_response,
     local_variance,
     noise_variance,
 )
 from atomfit.detection.column_filter import (
     BlobFilter,
+    integral_of_spot,
     maxima,
-    noise_of_blobs,
-    roughness_of_blobs,
+    noise_of_spots,
+    roughness_of_spots,
     roundness,
 )
 from atomfit.detection.column_scale import ColumnScale
+from atomfit.detection.image_brightness import counting_law
 from atomfit.detection.limits import LIMITS as DETECTION
 from atomfit.fitting.column_fit import REACH, FittedColumns, Widths, columns_of, joined, without
 from atomfit.fitting.column_information import ColumnInformation
 from atomfit.inference.selection import LEAST, maxima_of_noise
 from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
-from atomfit.selection.column_judgement import ColumnRounds, judge, no_columns
+from atomfit.selection.column_evidence import heights_of_spots
+from atomfit.selection.column_judgement import BROADER, ColumnRounds, judge, no_columns
 from atomfit.selection.column_noise import Excess
 from atomfit.selection.column_settings import ColumnSettings
 from atomfit.selection.limits import LIMITS
@@ -69,7 +71,10 @@ def select_columns(image: DensityMap, scale: ColumnScale, settings: ColumnSettin
         int(state.counted.sum()),
         LIMITS.seconds_at_least + LIMITS.seconds_a_column * len(state),
     )
-    last = search.rounds(state, scale) if settings.selecting else search.refined(state, scale)
+    if settings.selecting:
+        last = search.chosen(search.rounds(state, scale))
+    else:
+        last = search.refined(state, scale)
     if len(last.fitted) and last.fitted.reason != Ended.INTERRUPTED:
         straight = _straightened(image, last) if step is None and _dense(last.fitted) else None
         if widths != "shared" or not last.settled or straight is not None:
@@ -94,6 +99,11 @@ class _Search:
     gone: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     quietest: Excess | None = None
 
+    @property
+    def likely(self) -> float:
+        """Rate of false columns among those that stay until the last ones are chosen."""
+        return max(self.settings.fdr, LIMITS.likely)
+
     def judged(self, state: FittedColumns) -> ColumnRounds:
         settings = self.settings
         last = judge(self.image, state, settings.max_iterations, settings.progress, self.quietest)
@@ -111,8 +121,8 @@ class _Search:
             if not len(state):
                 return replace(no_columns(state), rounds=number - 1)
             last = self.judged(state)
-            state, faint = last.fitted, faint_columns(last, self.settings.fdr)
-            weak, added = faint | _odd(self.image, state), _lacking(self.image, last, self.settings.fdr)
+            state, faint = last.fitted, faint_columns(last, self.likely)
+            weak, added = faint | _odd(self.image, state), _lacking(self.image, last, self.likely)
             # What was too faint once, though the residual had asked for it, has had its trial.
             tried = cKDTree(np.concatenate(too_faint))
             added = added[tried.query(added.positions)[0] >= state.width]
@@ -131,7 +141,7 @@ class _Search:
                 too_faint.append(np.asarray(state.columns.positions)[faint])
             rest = self.without(last, weak)
             if number == 1 or state.widths == "shared":
-                rest = _of_a_width(rest, scale)
+                rest = _of_a_width(rest, scale, _clear(last.scores[~weak]))
             state = replace(rest, columns=joined(rest.columns, added))
         return last
 
@@ -140,7 +150,7 @@ class _Search:
         first = self.judged(state)
         if first.fitted.reason == Ended.INTERRUPTED:
             return first
-        return self.judged(_of_a_width(first.fitted, scale))
+        return self.judged(_of_a_width(first.fitted, scale, _clear(first.scores)))
 
     def ended(self, before: ColumnRounds, straight: FittedColumns | None, widths: Widths) -> ColumnRounds:
         """The last fits: widths as they were asked for, and a straight background if there is one.
@@ -148,12 +158,12 @@ class _Search:
         Nothing comes any more but what a straight background has pushed away; what does not hold goes.
         """
         state = before.fitted if straight is None else straight
+        if before.fitted.widths == "fixed" and not _clear(before.scores):
+            state = replace(state, widths="fixed")
         last = self.judged(replace(state, widths=state.widths if widths == "shared" else widths))
         if not self.settings.selecting:
             return replace(last, rounds=before.rounds)
         weak = _odd(self.image, last.fitted)
-        if not before.settled:
-            weak |= faint_columns(last, self.settings.fdr)
         added = last.fitted.columns[:0]
         if straight is not None and widths != "elliptical":
             added = _lacking(self.image, last, self.settings.fdr)
@@ -167,6 +177,21 @@ class _Search:
             if late.any():
                 last = self.judged(self.without(last, late))
         return replace(last, rounds=before.rounds, settled=before.settled)
+
+    def chosen(self, last: ColumnRounds) -> ColumnRounds:
+        """Those that are there at the rate that was asked for.
+
+        They are judged beside all others that are likely: a background that makes up for columns which were
+        left out takes from those that were not.
+        """
+        faint = faint_columns(last, self.settings.fdr) if len(last.fitted) else np.zeros(0, bool)
+        if not faint.any():
+            return last
+        rest = self.without(last, faint)
+        if not len(rest):
+            return replace(no_columns(rest), rounds=last.rounds)
+        found = replace(self.judged(rest), rounds=last.rounds, settled=last.settled)
+        return replace(found, scores=last.scores[~faint], false=last.false[~faint])
 
 
 def _dense(state: FittedColumns) -> bool:
@@ -192,16 +217,21 @@ def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None
     return state if more < LIMITS.straight_leaves * np.sum(seen**2) else None
 
 
-def _of_a_width(state: FittedColumns, scale: ColumnScale) -> FittedColumns:
+def _of_a_width(state: FittedColumns, scale: ColumnScale, clear: bool) -> FittedColumns:
     """The same with a width that all share; the one that was seen, if theirs follows something else.
 
-    At first it is known better than what is a column.
+    At first it is known better than what is a column, and always if columns are not clear of noise.
     """
     low, high = LIMITS.widths_of_columns
-    if low < state.width / scale.width < high:
+    if clear and low < state.width / scale.width < high:
         return replace(state, widths="shared")
     places, amplitudes = np.asarray(state.columns.positions), np.asarray(state.columns.amplitudes)
     return replace(state, columns=columns_of(places, amplitudes, scale.width), widths="fixed")
+
+
+def _clear(scores: Float[np.ndarray, " n"]) -> bool:
+    """Whether columns tell a width that they share."""
+    return bool(len(scores)) and float(np.median(scores)) > LIMITS.tells_width
 
 
 def _joined(gone: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -218,7 +248,12 @@ def _start(image: DensityMap, scale: ColumnScale, settings: ColumnSettings) -> F
         found = candidates_at(image, scale, given)
         places = places if settings.selecting else given
     level = float(np.quantile(image.values, 0.05))
-    step = LIMITS.fine_background * scale.width if settings.step is None else settings.step
+    step = settings.step
+    if step is None:
+        # What a fine background takes up of columns is affordable where they are far above noise.
+        bright = len(found.scores) and np.quantile(found.scores, 0.8) > LIMITS.affords_fine
+        few = counting_law(image.values) is not None and not bright
+        step = (LIMITS.background_of_counts if few else LIMITS.fine_background) * scale.width
     start = columns_of(found.positions, found.amplitudes, scale.width)
     return FittedColumns(
         start,
@@ -263,18 +298,26 @@ def _lacking(image: DensityMap, last: ColumnRounds, fdr: float) -> Atoms:
     state, model, excess = last.fitted, last.model, last.quietest
     pixel, width = float(image.grid.spacing[0]), state.width
     left = BlobFilter(np.where(state.counted, image.values - model, 0.0), pixel)
-    noise = noise_of_blobs(width, pixel) * np.sqrt(local_variance(state.variance, width, pixel))
-    response = left.blobs(width)
-    score = response / (noise * np.sqrt(excess.everywhere(model)))
-    places, scores = maxima(score, LEAST, width / pixel)
-    area = image.grid.size * image.grid.voxel_volume
-    false = maxima_of_noise(scores, 2, area * roughness_of_blobs(width))
-    good = false <= max(fdr * len(state), LIMITS.false_columns)
-    good &= roundness(left.smooth(width), places, width / pixel) > DETECTION.roundness
+    noise = noise_of_spots(width, pixel, BROADER) * np.sqrt(local_variance(state.variance, width, pixel))
+    response, factors = left.spots(width, BROADER), excess.everywhere(model)
+    places, scores = maxima(response / (noise * np.sqrt(factors)), LEAST, width / pixel)
     positions = image.grid.positions_of(places)
-    good &= state.counted[tuple(image.grid.nearest_voxels(positions).T)]
+    at = tuple(image.grid.nearest_voxels(positions).T)
+    heights = heights_of_spots(
+        response[at] / np.sqrt(factors[at]),
+        np.stack(at, axis=1),
+        state.variance,
+        width / pixel,
+        BROADER,
+        last.law.gain,
+    )
+    area = image.grid.size * image.grid.voxel_volume
+    false = maxima_of_noise(heights, 2, area * roughness_of_spots(width, BROADER))
+    good = false <= max(fdr * len(state), LIMITS.false_columns)
+    round_enough = DETECTION.roundness - DETECTION.of_roundness / np.maximum(scores, LEAST)
+    good &= roundness(left.smooth(width), places, width / pixel) > round_enough
+    good &= state.counted[at]
     if len(state):
         good &= cKDTree(state.columns.positions).query(positions)[0] > LIMITS.apart_from_columns * width
-    at = tuple(image.grid.nearest_voxels(positions[good]).T)
-    amplitudes = response[at] * integral_of_response(width, width)
+    amplitudes = response[at][good] * integral_of_spot(width, BROADER)
     return columns_of(positions[good], amplitudes, width)

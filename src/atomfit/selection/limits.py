@@ -46,6 +46,12 @@ class SelectionLimits:
     - `dense_columns`: columns whose nearest is nearer than so many widths have no support between them.
     - `coarse_background`: from knot to knot of the background (Å) where they are dense, in the end.
     - `fine_background`: the same while columns are selected, in widths of a column.
+    - `background_of_counts`: the same where single counts are seen, unless columns' scores are above
+        `affords_fine`: a background of half the step takes a quarter of them, which loses many of those
+        that have little.
+    - `tells_width`: median score above which columns tell the width that they share. A fit whose positions
+        are free finds them narrower by about one over the squared score, and narrow ones are kept.
+    - `likely`: rate of false columns among those that are fitted until the last ones are chosen.
     - `straight_leaves`: a background is straight beneath dense columns if the squares that it leaves beyond
         those of a fine one are less than so many times those of the columns themselves: 0.02 of a simulated
         particle, 0.7 of Pt-Ir, 5 of a gold particle as thick as it is wide (the last two were in view).
@@ -81,6 +87,10 @@ class SelectionLimits:
     dense_columns: float = 7.0
     coarse_background: float = 1000.0
     fine_background: float = 9.0
+    background_of_counts: float = 20.0
+    affords_fine: float = 12.0
+    likely: float = 0.2
+    tells_width: float = 6.0
     straight_leaves: float = 2.0
     widths_of_columns: tuple[float, float] = (0.65, 1.4)
     false_columns: float = 0.5

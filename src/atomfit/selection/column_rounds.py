@@ -201,7 +201,8 @@ class _Search:
 def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None:
     """Columns on a plane, if what bends beneath them is made of their tails; None if it is not.
 
-    A support takes little from columns as it bends; what a plane cannot follow is a body of depth.
+    A support takes little from columns as it bends, and is seen beside them; what a plane cannot follow is
+    a body of depth.
     """
     state = last.fitted
     if not _dense(state):
@@ -221,7 +222,14 @@ def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None
     # Begun from bends, the objective of a stiff plate is too large for what columns make of it.
     heights = splines.reshape(state.background.heights.shape)
     flat = replace(state, background=SplineBackground(heights, state.background.step))
-    return flat if gained > LIMITS.tails_of_columns and more < LIMITS.plane_leaves else None
+    theirs = gained > LIMITS.tails_of_columns or not _support_seen(image, state)
+    return flat if theirs and more < LIMITS.plane_leaves else None
+
+
+def _support_seen(image: DensityMap, state: FittedColumns) -> bool:
+    """Whether somewhere beside all columns there is room for a knot and its neighbours."""
+    places, radius = np.asarray(state.columns.positions), REACH * state.width + max(state.background.step)
+    return bool(image.measured(~region_mask(image.grid, places, radius)).any())
 
 
 def _dense(state: FittedColumns) -> bool:

@@ -46,7 +46,8 @@ class SelectionLimits:
     - `background_step`: from knot to knot of the background, in widths of a column.
     - `dense_columns`: columns whose nearest is nearer than so many widths have no support between them.
     - `tails_of_columns`: what bends beneath dense columns is made of their tails if these have more than
-        this part in addition over a plane: 0.02 on a simulated support, 0.22 of simulated tails.
+        this part in addition over a plane, or if nothing is seen of a support: 0.22 of one simulated image
+        with tails; a bent support was a bias of 0.02 when planes were taken for all (Pt-Ir was in view).
     - `plane_leaves`: but not if squares that a plane leaves beyond those of the background are more than
         so many times those of the columns: 0.7 of Pt-Ir, 5 of a gold particle as thick as it is wide (both
         were in view).

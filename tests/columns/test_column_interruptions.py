@@ -39,7 +39,7 @@ def interrupted(path: Path, fits: int) -> atomfit.ColumnsResult:
     return atomfit.columns(image(), "Pt", checkpoint=path, progress=interrupt)
 
 
-@pytest.mark.parametrize("fits", [1, 3])
+@pytest.mark.parametrize("fits", [3, pytest.param(1, marks=pytest.mark.slow)])
 def test_it_goes_on_to_the_same_columns(fits: int, tmp_path: Path) -> None:
     path = tmp_path / "c"
     early = interrupted(path, fits)

@@ -51,9 +51,9 @@ class SelectionLimits:
     - `plane_leaves`: but not if squares that a plane leaves beyond those of the background are more than
         so many times those of the columns: 0.7 of Pt-Ir, 5 of a gold particle as thick as it is wide (both
         were in view).
-    - `background_of_counts`: the same step where single counts are seen, unless columns' scores are above
-        `affords_fine`: a background of half the step takes a quarter of them, which loses many of those
-        that have little.
+    - `background_of_counts`: the same step where single counts are seen: a background of half the step
+        takes a quarter of the scores, which loses many columns that have little.
+    - `affords_fine`: scores above which columns can afford that; the upper fifth of them.
     - `tells_width`: median score above which columns tell the width that they share. A fit whose positions
         are free finds them narrower by about one over the squared score, and narrow ones are kept.
     - `likely`: rate of false columns among those that are fitted until the last ones are chosen.

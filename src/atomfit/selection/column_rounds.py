@@ -9,6 +9,7 @@ kept if the rate of false ones among those as good is small enough.
 
 import logging
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -100,10 +101,14 @@ class _Search:
     gone: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     quietest: Excess | None = None
 
-    @property
+    @cached_property
     def likely(self) -> float:
-        """Rate of false columns among those that stay until the last ones are chosen."""
-        return max(self.settings.fdr, LIMITS.likely)
+        """Rate of false columns among those that stay until the last ones are chosen.
+
+        Only where noise is that of counts: elsewhere much of what is faint is the shape of columns.
+        """
+        few = counting_law(self.image.values) is not None
+        return max(self.settings.fdr, LIMITS.likely) if few else self.settings.fdr
 
     def judged(self, state: FittedColumns) -> ColumnRounds:
         settings = self.settings

@@ -229,7 +229,6 @@ def summary(result: "ColumnsResult") -> dict[str, Any]:
             "iterations": s.fitted.iterations,
             "pixels": int(s.fitted.counted.sum()),
             "background_step": s.fitted.background.step,
-            "background_stiffness": s.fitted.stiffness * result.units.scale**2,
             "noise": {
                 "gain": s.law.gain / abs(result.units.scale),
                 "level_deviation": np.sqrt(s.law.level) / abs(result.units.scale),

@@ -67,7 +67,6 @@ class Border:
         grid: Grid,
         roots: Float[np.ndarray, "rows columns"],
         solve: Solve,
-        known: csr_array,
     ) -> "Border":
         """What pixels tell of a background beneath columns.
 
@@ -75,13 +74,12 @@ class Border:
 
         - `windows`: of the columns.
         - `background`, `grid`, `roots`, `solve`: see above.
-        - `known`: what is known of the splines beforehand, as information.
         """
         across, down = background.weights_along(grid)
         values, near = background.information(grid, roots**2)
         b = len(values)
         rows = np.repeat(np.arange(b), values.shape[1])
-        corner = csr_array(coo_array((values.ravel(), (rows, near.ravel())), shape=(b, b))) + known
+        corner = csr_array(coo_array((values.ravel(), (rows, near.ravel())), shape=(b, b)))
         n, p, *sizes = windows.slopes.shape
         half = [size // 2 for size in sizes]
         first, along = zip(
@@ -171,18 +169,13 @@ class Border:
         return np.take_along_axis(solved, which, axis=1)
 
     @cached_property
-    def left(self) -> csr_array:
-        """Information on the splines, columns eliminated."""
+    def _known(self) -> tuple[csc_array, Float[np.ndarray, " b"]]:
         p = len(self._answers) // len(self.numbers)
         places = np.repeat(self.numbers, p, axis=0)
         starts = np.arange(len(places) + 1) * places.shape[1]
         answers = csr_array((self._answers.ravel(), places.ravel(), starts), shape=self.shares.shape)
         met = self.shares.T @ answers
-        return csr_array(self.corner - 0.5 * (met + met.T))
-
-    @cached_property
-    def _known(self) -> tuple[csc_array, Float[np.ndarray, " b"]]:
-        left = self.left
+        left = self.corner - 0.5 * (met + met.T)
         told = left.diagonal()
         known: Bool[np.ndarray, " b"] = told > _KNOWN * told.max()
         scale = np.where(known, 1 / np.sqrt(np.where(known, told, 1.0)), 0.0)

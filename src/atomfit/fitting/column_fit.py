@@ -17,13 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from scipy.linalg import solve_triangular
 
 from atomfit.inference.fit import refine
 from atomfit.inference.parameters import Follows, Parameters, fixed_where, frozen, tied, with_wrapped
 from atomfit.inference.problem import Objective, Problem
 from atomfit.observation.column_image import ColumnImage
-from atomfit.observation.smoothness import bending
 from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
 from atomfit.rendering import bucket
@@ -35,8 +33,8 @@ from atomfit.structure.grid import DensityMap, Grid
 Widths = Literal["fixed", "shared", "own", "elliptical"]
 #: Units of the free numbers are such that a typical column's place has this signal-to-noise ratio.
 _STRENGTH = 5.0
-#: Part of each number's information that is added to it.
-_LEAST = 1e-7
+#: Splines of which the pixels tell less than this part of what they tell of a typical one stay as they are.
+_SEEN = 0.05
 #: A fit ends when it promises to lower chi-square by less than this for each column.
 _TOLERANCE = 2e-3
 #: Columns fainter than this part of the median take steps as if they were that bright.
@@ -55,7 +53,6 @@ class FittedColumns:
 
     - `columns`: Gaussians of two dimensions; amplitudes are integrals (image units x Å²).
     - `background`: in image units; of the region that was fitted.
-    - `stiffness`: of the background (`observation.smoothness`).
     - `variance`: of each pixel's noise.
     - `counted`: pixels that counted.
     - `widths`: what was free of them.
@@ -66,7 +63,6 @@ class FittedColumns:
 
     columns: Atoms
     background: SplineBackground
-    stiffness: float
     variance: Float[np.ndarray, "rows columns"]
     counted: Bool[np.ndarray, "rows columns"]
     widths: Widths
@@ -132,11 +128,7 @@ def fit_columns(
         return start
     padded, spare = _padded(start.columns, start.widths)
     observed = ColumnImage.of(
-        replace(image, counted=start.counted),
-        start.variance,
-        start.background,
-        start.stiffness,
-        start.reach,
+        replace(image, counted=start.counted), start.variance, start.background, start.reach
     )
     objective = _objective(Problem(_freed(padded, spare, start.widths), (observed,)), padded, spare)
     fit = refine(objective, tolerance=_TOLERANCE, max_iterations=max_iterations, progress=progress)
@@ -262,23 +254,35 @@ def _objective(problem: Problem, columns: Atoms, spare: Bool[np.ndarray, " m"]) 
 
 
 def _apart(observed: ColumnImage) -> Any:
-    """A background whose free numbers are told apart, and equally well, if columns are known.
+    """A background whose free numbers are told apart by the pixels, as those of splines are not.
 
-    Heights of neighbours are not: a stiff plate bends by far fewer numbers than it has heights.
+    Where precision is even they would be uncorrelated, and have information of one: it is divided by
+    the roots of what each spline is told, and by triangular factors of the splines' overlaps.
     """
     background = observed.nuisance
-    told = float(observed.smoothness.stiffness) * bending(background).toarray()
-    rows = np.arange(len(told))[:, None]
-    np.add.at(told, (rows, np.asarray(observed.beside)), np.asarray(observed.corner, np.float64))
-    told[np.diag_indices_from(told)] += _LEAST * np.diagonal(told)
-    mixing = solve_triangular(np.linalg.cholesky(told), np.eye(len(told)), lower=True).T
-    kept = (frozen(x) for x in (np.asarray(background.heights, np.float64), mixing))
-    free = np.zeros(len(told))
+    grid = Grid(observed.data.shape, np.asarray(observed.spacing), np.asarray(observed.origin))
+    overlaps = [weights.T @ weights for weights in background.weights_along(grid)]
+    even = np.outer(*(np.diagonal(one) for one in overlaps[::-1]))
+    told = np.asarray(observed.corner, np.float64)[:, observed.corner.shape[1] // 2].reshape(even.shape)
+    seen = told > _SEEN * np.median(told[told > 0])
+    scale = np.where(seen, np.sqrt(even / np.where(seen, told, 1.0)), 0.0)
+    across, down = (_roots(one) for one in overlaps)
+    kept = (frozen(x) for x in (np.asarray(background.heights, np.float64), down, across.T, scale))
+    free = np.zeros(background.heights.shape)
     return with_wrapped(background, lambda own: own.heights, lambda _: Follows(_mixed, free, *kept))
 
 
-def _mixed(free: Leaf, start: Leaf, mixing: Leaf) -> Array:
-    return jnp.asarray(start) + (jnp.asarray(mixing) @ free).reshape(start.shape)
+def _roots(overlaps: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
+    """A root of the inverse, of splines that pixels see."""
+    each = np.diagonal(overlaps)
+    seen = np.flatnonzero(each > _SEEN * np.median(each))
+    roots, inside = np.zeros(overlaps.shape), np.ix_(seen, seen)
+    roots[inside] = np.linalg.inv(np.linalg.cholesky(overlaps[inside])).T
+    return roots
+
+
+def _mixed(free: Leaf, start: Leaf, down: Leaf, across: Leaf, scale: Leaf) -> Array:
+    return jnp.asarray(start) + scale * (jnp.asarray(down) @ free @ across)
 
 
 def without(fitted: FittedColumns, which: Bool[np.ndarray, " n"]) -> FittedColumns:

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import bsr_array, csc_array, csr_array, diags_array
+from scipy.sparse import bsr_array, csc_array, diags_array
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from atomfit.fitting.column_border import Border
 from atomfit.fitting.column_fit import REACH, FittedColumns, Widths
 from atomfit.fitting.column_windows import Windows
-from atomfit.observation.smoothness import bending
 from atomfit.observation.spline import SplineBackground
 from atomfit.structure.grid import Grid
 
@@ -65,7 +64,6 @@ class ColumnInformation:
     - `width`: the same by the logarithm of the width that all share; None if they do not.
     - `background`, `roots`: what lies beneath, and roots of the pixels' precisions.
     - `grid`: of the region that was fitted.
-    - `known`: what is known of the background's numbers beforehand, that it is smooth, as information.
     - `matrix`: information on columns' numbers.
     """
 
@@ -74,7 +72,6 @@ class ColumnInformation:
     background: SplineBackground
     roots: Float[np.ndarray, "rows columns"]
     grid: Grid
-    known: csr_array
     matrix: bsr_array
 
     @classmethod
@@ -101,8 +98,7 @@ class ColumnInformation:
         windows = Windows(np.concatenate(own), first, shape)
         width = Windows(np.concatenate(shared), first, shape).drawn(np.ones(len(first))) if shared else None
         matrix = windows.products(positions, fitted.width)
-        known = fitted.stiffness * bending(fitted.background)
-        return cls(windows, width, fitted.background, roots, grid, known, matrix)
+        return cls(windows, width, fitted.background, roots, grid, matrix)
 
     def solve(self, right: Float[np.ndarray, "k b"]) -> Float[np.ndarray, "k b"]:
         """The inverse of the information on columns alone times vectors."""
@@ -118,7 +114,7 @@ class ColumnInformation:
 
     @cached_property
     def _border(self) -> Border:
-        return Border.of(self.windows, self.background, self.grid, self.roots, self.solve, self.known)
+        return Border.of(self.windows, self.background, self.grid, self.roots, self.solve)
 
     @cached_property
     def _of_shared_width(self) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " b"], float]:
@@ -138,51 +134,14 @@ class ColumnInformation:
         - `noise`: of all pixels of the region that was fitted.
         """
         image = noise.reshape(self.grid.shape)
-        columns, splines, width = self.absorbed(noise)
-        if self.width is not None:
-            image = image - width * self.width
-        return (image - self.windows.drawn(columns) - self._border.drawn(splines)).ravel()
-
-    def absorbed(
-        self, noise: Float[np.ndarray, " pixels"]
-    ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " b"], float]:
-        """Changes of columns' numbers, of splines and of a shared width's logarithm, by a fit of noise.
-
-        **Arguments:** those of `left_of`.
-        """
-        image, width = noise.reshape(self.grid.shape), 0.0
         columns, splines = self._border.solved(self.windows.read(image), self._border.read(image))
         if self.width is not None:
             by_columns, by_splines, variance = self._of_shared_width
-            to_columns, to_splines = self.windows.read(self.width), self._border.read(self.width)
-            told = np.vdot(self.width, image) - to_columns @ columns - to_splines @ splines
-            width = float(variance * told)
+            absorbed = self.windows.drawn(columns) + self._border.drawn(splines)
+            width = variance * np.vdot(self.width, image - absorbed)
             columns, splines = columns - width * by_columns, splines - width * by_splines
-        return columns, splines, width
-
-    def of_background(
-        self, noise: Float[np.ndarray, " pixels"]
-    ) -> tuple[csr_array, Float[np.ndarray, " b"], tuple[Float[np.ndarray, " b"], float, float]]:
-        """What pixels tell of splines if columns are unknown, and slopes of the log likelihood by them.
-
-        **Arguments:**
-
-        - `noise`: of all pixels of the region that was fitted, in units of their own: what a fit leaves.
-
-        **Returns:** the information; the slope; and, of a width that all share, what it has in common with
-        splines, the information on it, and the slope by it (columns eliminated in all of them).
-        """
-        image = noise.reshape(self.grid.shape)
-        by_columns, shares = self.windows.read(image), self._border.shares
-        slope = self._border.read(image) - shares.T @ self.solve(by_columns[:, None])[:, 0]
-        told = csr_array(self._border.left - self.known)
-        if self.width is None:
-            return told, slope, (np.zeros(len(slope)), 1.0, 0.0)
-        of_columns = self.windows.read(self.width)
-        answer = self.solve(of_columns[:, None])[:, 0]
-        common = self._border.read(self.width) - shares.T @ answer
-        alone = float(np.vdot(self.width, self.width) - of_columns @ answer)
-        return told, slope, (common, alone, float(np.vdot(self.width, image) - answer @ by_columns))
+            image = image - width * self.width
+        return (image - self.windows.drawn(columns) - self._border.drawn(splines)).ravel()
 
     def covariances(self, positions: Float[np.ndarray, "n 2"]) -> tuple[Float[np.ndarray, "n p p"], float]:
         """Of each column's own numbers, and the variance of the logarithm of a width that all share.

@@ -27,7 +27,6 @@ from atomfit.gaussians.scatterers import OneGaussian
 from atomfit.inference.noise import KnownPrecision
 from atomfit.inference.observation import AbstractObservation, Product
 from atomfit.observation.column_pixels import felt, halfway, listed
-from atomfit.observation.smoothness import Bending
 from atomfit.observation.spline import SplineBackground
 from atomfit.rendering import MeasuringCanvas, VoxelCanvas, WindowPlan
 from atomfit.rendering.canvas import holds
@@ -57,7 +56,6 @@ class ColumnImage(AbstractObservation):
 
     - `data`, `counted`, `noise`: as of every observation; pixels that do not count have no precision.
     - `nuisance`: the background.
-    - `smoothness`: how much of it is likely.
     - `spacing`, `origin`: of its grid (Å; x, y).
     - `corner`: what the pixels tell of the background's numbers, columns known: of each with those near it.
     - `beside`: which these are.
@@ -79,7 +77,6 @@ class ColumnImage(AbstractObservation):
     counted: Leaf
     noise: KnownPrecision
     nuisance: SplineBackground
-    smoothness: Bending
     spacing: Float[Leaf, " 2"]
     origin: Float[Leaf, " 2"]
     corner: Float[Leaf, "b c"]
@@ -101,7 +98,6 @@ class ColumnImage(AbstractObservation):
         image: DensityMap,
         variance: Float[np.ndarray, "rows columns"],
         background: SplineBackground,
-        stiffness: float = 0.0,
         reach: float = 0.0,
     ) -> "ColumnImage":
         """What an image tells of its columns.
@@ -111,7 +107,6 @@ class ColumnImage(AbstractObservation):
         - `image`: with the pixels that count.
         - `variance`: of their noise.
         - `background`: to start from.
-        - `stiffness`: of it (`smoothness`).
         - `reach`: of windows of an earlier fit (Å), which are kept if they are large enough.
         """
         counted = image.measured(np.ones(image.grid.shape, bool))
@@ -124,16 +119,12 @@ class ColumnImage(AbstractObservation):
             counted=counted.astype(np.float32),
             noise=KnownPrecision(precision.astype(np.float32)),
             nuisance=background,
-            smoothness=Bending(np.asarray(stiffness, np.float32)),
             spacing=np.asarray(image.grid.spacing, np.float32),
             origin=np.asarray(image.grid.origin, np.float32),
             corner=corner.astype(np.float32),
             beside=beside.astype(np.int32),
             reach=reach,
         )
-
-    def known(self, nuisance: SplineBackground) -> Float[Array, ""]:
-        return self.smoothness(nuisance)
 
     def predict(
         self, structure: AbstractStructure, nuisance: SplineBackground

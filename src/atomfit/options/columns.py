@@ -38,7 +38,7 @@ class ColumnOptions:
         could have made, until nothing changes; "off" refines the columns of the start and judges them only;
         "auto": "off" for a start.
     - `fdr`: part of the columns that may be false.
-    - `background`: from knot to knot of the smooth background (Å); nine widths of a column if not given.
+    - `background`: from knot to knot of the smooth background (Å); found from the image if not given.
     - `counts`: whether atoms are counted where columns are of one element ("auto"), or not ("off").
     - `library`: a table of mean cross-sections of columns of 1, 2, 3, ... atoms.
     - `library_error`: by how much its scale may be off (standard deviation, as a part of it).
@@ -66,7 +66,7 @@ class ColumnOptions:
     background: float | None = option(
         None,
         "Model",
-        "From knot to knot of the smooth background; nine widths of a column by default.",
+        "From knot to knot of the smooth background; by default found from the image.",
         metavar="ANGSTROM",
         need=Need("step of the background", "it in Å, as 8", 2, 1000),
     )

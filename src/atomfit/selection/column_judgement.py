@@ -19,7 +19,6 @@ from atomfit.fitting.column_fit import FittedColumns, drawn, fit_columns, peaks
 from atomfit.fitting.column_information import ColumnInformation, ColumnUncertainty, measure_columns
 from atomfit.inference.selection import maxima_of_noise
 from atomfit.optimisation.ended import Ended
-from atomfit.selection.column_background import BackgroundEvidence
 from atomfit.selection.column_evidence import heights_from_nothing
 from atomfit.selection.column_noise import Excess, measure_excess
 from atomfit.selection.limits import LIMITS
@@ -48,7 +47,6 @@ class ColumnRounds:
     - `rejected`, `rejected_scores`: columns that were taken away, and their scores then.
     - `rounds`: how many there were.
     - `settled`: whether nothing changed in the last one.
-    - `stiffness`: of the background, as the image makes it likeliest after this fit.
     """
 
     fitted: FittedColumns
@@ -63,7 +61,6 @@ class ColumnRounds:
     rejected_scores: Float[np.ndarray, " m"]
     rounds: int
     settled: bool
-    stiffness: float
 
 
 def judge(
@@ -90,8 +87,6 @@ def judge(
     bright = model[tuple(image.grid.nearest_voxels(places).T)]
     factors = excess.at(places, bright)
     known = measure_columns(state, information, factors)
-    left = np.where(state.counted, (image.values - model) / np.sqrt(state.variance), 0.0).ravel()
-    evidence = BackgroundEvidence.of(state, information, left, float(np.median(factors)))
     # Whether a column is there is asked of an image without it.
     quietest = replace(excess, earlier=quietest)
     beneath = quietest.at(places, bright - peaks(state.columns))
@@ -99,43 +94,20 @@ def judge(
     scores = heights_from_nothing(state, information, esd, beneath, law.gain)
     area = image.grid.size * image.grid.voxel_volume
     false = maxima_of_noise(scores, 2, area * roughness_of_spots(state.width, BROADER))
+    none = np.zeros(0)
     return ColumnRounds(
-        fitted=state,
-        model=model,
-        uncertainty=known,
-        quietest=quietest,
-        factors=factors,
-        law=law,
-        scores=scores,
-        false=false,
-        rejected=np.zeros((0, 2)),
-        rejected_scores=np.zeros(0),
-        rounds=1,
-        settled=True,
-        stiffness=evidence.expected(state.stiffness),
+        state, model, known, quietest, factors, law, scores, false, np.zeros((0, 2)), none, 1, True
     )
 
 
 def no_columns(state: FittedColumns) -> ColumnRounds:
     """There is no column."""
-    nothing = np.zeros(0)
+    nothing, places = np.zeros(0), np.zeros((0, 2))
     known = ColumnUncertainty(np.zeros((0, 2, 2)), nothing, nothing, nothing)
     law = BrightnessLaw(float(np.mean(state.variance)), 0.0)
     excess, model = Excess.none(state.variance.shape), np.zeros_like(state.variance)
     return ColumnRounds(
-        fitted=state,
-        model=model,
-        uncertainty=known,
-        quietest=excess,
-        factors=nothing,
-        law=law,
-        scores=nothing,
-        false=nothing,
-        rejected=np.zeros((0, 2)),
-        rejected_scores=nothing,
-        rounds=0,
-        settled=True,
-        stiffness=state.stiffness,
+        state, model, known, excess, nothing, law, nothing, nothing, places, nothing, 0, True
     )
 
 

@@ -37,7 +37,6 @@ from atomfit.fitting.column_information import ColumnInformation
 from atomfit.inference.selection import LEAST, maxima_of_noise
 from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
-from atomfit.selection.column_background import first_stiffness, of_plane
 from atomfit.selection.column_evidence import heights_of_spots
 from atomfit.selection.column_judgement import BROADER, ColumnRounds, judge, no_columns
 from atomfit.selection.column_noise import Excess
@@ -64,7 +63,7 @@ def select_columns(image: DensityMap, scale: ColumnScale, settings: ColumnSettin
     - `scale`: what they look like.
     - `settings`: how.
     """
-    widths = settings.widths
+    step, widths = settings.step, settings.widths
     search = _Search(image, settings)
     state = _start(image, scale, settings)
     log.info(
@@ -78,7 +77,7 @@ def select_columns(image: DensityMap, scale: ColumnScale, settings: ColumnSettin
     else:
         last = search.refined(state, scale)
     if len(last.fitted) and last.fitted.reason != Ended.INTERRUPTED:
-        straight = _straightened(image, last)
+        straight = _straightened(image, last) if step is None and _dense(last.fitted) else None
         if widths != "shared" or not last.settled or straight is not None:
             last = search.ended(last, straight, widths)
     places, scores = _joined(search.gone)
@@ -133,16 +132,14 @@ class _Search:
             tried = cKDTree(np.concatenate(too_faint))
             added = added[tried.query(added.positions)[0] >= state.width]
             log.info(
-                "round %d: %d columns, %.2f Å wide; stiffness %.3g; %d go and %d come",
+                "round %d: %d columns, %.2f Å wide; %d go and %d come",
                 number,
                 len(state),
                 state.width,
-                last.stiffness,
                 int(weak.sum()),
                 len(added),
             )
-            changed = weak.any() or len(added) or last.stiffness != state.stiffness
-            last = replace(last, rounds=number, settled=not changed and number > 1)
+            last = replace(last, rounds=number, settled=not weak.any() and not len(added) and number > 1)
             if last.settled or state.reason == Ended.INTERRUPTED:
                 break
             if number > 1:
@@ -150,7 +147,7 @@ class _Search:
             rest = self.without(last, weak)
             if number == 1 or state.widths == "shared":
                 rest = _of_a_width(rest, scale, _clear(last.scores[~weak]))
-            state = replace(rest, columns=joined(rest.columns, added), stiffness=last.stiffness)
+            state = replace(rest, columns=joined(rest.columns, added))
         return last
 
     def refined(self, state: FittedColumns, scale: ColumnScale) -> ColumnRounds:
@@ -158,15 +155,14 @@ class _Search:
         first = self.judged(state)
         if first.fitted.reason == Ended.INTERRUPTED:
             return first
-        state = _of_a_width(first.fitted, scale, _clear(first.scores))
-        return self.judged(replace(state, stiffness=first.stiffness))
+        return self.judged(_of_a_width(first.fitted, scale, _clear(first.scores)))
 
     def ended(self, before: ColumnRounds, straight: FittedColumns | None, widths: Widths) -> ColumnRounds:
-        """The last fits: widths as they were asked for, and a plane beneath tails.
+        """The last fits: widths as they were asked for, and a straight background if there is one.
 
-        Nothing comes any more but what a softer background has pushed away; what does not hold goes.
+        Nothing comes any more but what a straight background has pushed away; what does not hold goes.
         """
-        state = replace(before.fitted, stiffness=before.stiffness) if straight is None else straight
+        state = before.fitted if straight is None else straight
         if before.fitted.widths == "fixed" and not _clear(before.scores):
             state = replace(state, widths="fixed")
         last = self.judged(replace(state, widths=state.widths if widths == "shared" else widths))
@@ -203,46 +199,27 @@ class _Search:
         return replace(found, scores=last.scores[~faint], false=last.false[~faint])
 
 
-def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None:
-    """Columns on a plane, if what bends beneath them is made of their tails; None if it is not.
-
-    A support takes little from columns as it bends, and is seen beside them; what a plane cannot follow is
-    a body of depth.
-    """
-    state = last.fitted
-    if not _dense(state):
-        return None
-    plane = of_plane(state, float(image.grid.spacing[0]))
-    state = replace(state, stiffness=plane, widths="shared")
-    roots = np.where(state.counted, 1 / np.sqrt(state.variance), 0.0).ravel()
-    values = roots * image.values.ravel()
-    information = ColumnInformation.of(state, image.grid)
-    own, splines, _ = information.absorbed(values)
-    left = information.left_of(values)
-    now = roots * (image.values - last.model).ravel()
-    seen = roots * (last.model - last.fitted.background.on(image.grid, image.grid)).ravel()
-    more = float((np.sum(left**2) - np.sum(now**2)) / np.sum(seen**2))
-    gained = float(own.reshape(len(state), -1)[:, 2].sum() / state.columns.amplitudes.sum() - 1)
-    log.info("on a plane columns have %+.0f %%, and %.2g of their squares more is left", 100 * gained, more)
-    # Begun from bends, the objective of a stiff plate is too large for what columns make of it.
-    heights = splines.reshape(state.background.heights.shape)
-    flat = replace(state, background=SplineBackground(heights, state.background.step))
-    theirs = gained > LIMITS.tails_of_columns or not _support_seen(image, state)
-    return flat if theirs and more < LIMITS.plane_leaves else None
-
-
-def _support_seen(image: DensityMap, state: FittedColumns) -> bool:
-    """Whether somewhere beside all columns there is room for a knot and its neighbours."""
-    places, radius = np.asarray(state.columns.positions), REACH * state.width + max(state.background.step)
-    return bool(image.measured(~region_mask(image.grid, places, radius)).any())
-
-
 def _dense(state: FittedColumns) -> bool:
     """Whether columns are so near to each other that they have no support between them."""
     if len(state) < 2:
         return False
     distances = nearest_distances(np.asarray(state.columns.positions))
     return float(np.median(distances)) < LIMITS.dense_columns * state.width
+
+
+def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None:
+    """Columns on a straight background; None if that leaves much more (a body of depth, out of focus)."""
+    state = last.fitted
+    level = float(np.quantile(state.background.heights, 0.1))
+    straight = SplineBackground.over(image.grid, LIMITS.coarse_background, level)
+    state = replace(state, background=straight, widths="shared")
+    roots = np.where(state.counted, 1 / np.sqrt(state.variance), 0.0).ravel()
+    information = ColumnInformation.of(state, image.grid)
+    left = information.left_of(roots * (image.values - level).ravel())
+    now = roots * (image.values - last.model).ravel()
+    seen = roots * (last.model - last.fitted.background.on(image.grid, image.grid)).ravel()
+    more = np.sum(left**2) - np.sum(now**2)
+    return state if more < LIMITS.straight_leaves * np.sum(seen**2) else None
 
 
 def _of_a_width(state: FittedColumns, scale: ColumnScale, clear: bool) -> FittedColumns:
@@ -281,13 +258,11 @@ def _start(image: DensityMap, scale: ColumnScale, settings: ColumnSettings) -> F
         # What a fine background takes up of columns is affordable where they are far above noise.
         bright = len(found.scores) and np.quantile(found.scores, 0.8) > LIMITS.affords_fine
         few = counting_law(image.values) is not None and not bright
-        step = (LIMITS.background_of_counts if few else LIMITS.background_step) * scale.width
-    background = SplineBackground.over(image.grid, step, level)
+        step = (LIMITS.background_of_counts if few else LIMITS.fine_background) * scale.width
     start = columns_of(found.positions, found.amplitudes, scale.width)
     return FittedColumns(
         start,
-        background,
-        first_stiffness(background, float(np.median(variance)), float(image.grid.spacing[0])),
+        SplineBackground.over(image.grid, step, level),
         variance,
         image.measured(_near(image, places, max(REACH * scale.width, _NEAR))),
         "fixed",

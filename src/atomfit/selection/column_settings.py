@@ -17,8 +17,8 @@ class ColumnSettings:
 
     **Fields:**
 
-    - `step`: from knot to knot of the background (Å); as fine as columns allow if None. How much it bends
-        is found from the image.
+    - `step`: from knot to knot of the background (Å); if None, it is fine while columns are selected, and
+        straight in the end where they are dense, for what lies between them is theirs.
     - `fdr`: rate of false columns among those kept.
     - `widths`: what is free of them, in the end; while columns are selected they share one.
     - `max_iterations`: the most iterations of a fit.

@@ -43,20 +43,18 @@ class SelectionLimits:
     - `apart_from_columns`: what the residual shows nearer to a column than this (in widths) is its shape.
     - `seconds_at_least`, `seconds_a_column`: what the fits to an image take, as it is told beforehand; on
         two processors, measured.
-    - `background_step`: from knot to knot of the background, in widths of a column.
     - `dense_columns`: columns whose nearest is nearer than so many widths have no support between them.
-    - `tails_of_columns`: what bends beneath dense columns is made of their tails if these have more than
-        this part in addition over a plane, or if nothing is seen of a support: 0.22 of one simulated image
-        with tails; a bent support was a bias of 0.02 when planes were taken for all (Pt-Ir was in view).
-    - `plane_leaves`: but not if squares that a plane leaves beyond those of the background are more than
-        so many times those of the columns: 0.7 of Pt-Ir, 5 of a gold particle as thick as it is wide (both
-        were in view).
+    - `coarse_background`: from knot to knot of the background (Å) where they are dense, in the end.
+    - `fine_background`: the same while columns are selected, in widths of a column.
     - `background_of_counts`: the same step where single counts are seen: a background of half the step
         takes a quarter of the scores, which loses many columns that have little.
     - `affords_fine`: scores above which columns can afford that; the upper fifth of them.
     - `tells_width`: median score above which columns tell the width that they share. A fit whose positions
         are free finds them narrower by about one over the squared score, and narrow ones are kept.
     - `likely`: rate of false columns among those that are fitted until the last ones are chosen.
+    - `straight_leaves`: a background is straight beneath dense columns if the squares that it leaves beyond
+        those of a fine one are less than so many times those of the columns themselves: 0.02 of a simulated
+        particle, 0.7 of Pt-Ir, 5 of a gold particle as thick as it is wide (the last two were in view).
     - `widths_of_columns`: between which the fitted width lies, in the width that detection has seen.
     - `false_columns`: that noise may add to an image in a round.
     """
@@ -86,14 +84,14 @@ class SelectionLimits:
     apart_from_columns: float = 1.6
     seconds_at_least: float = 10.0
     seconds_a_column: float = 0.06
-    background_step: float = 9.0
     dense_columns: float = 7.0
-    tails_of_columns: float = 0.1
-    plane_leaves: float = 2.0
+    coarse_background: float = 1000.0
+    fine_background: float = 9.0
     background_of_counts: float = 20.0
     affords_fine: float = 12.0
     likely: float = 0.2
     tells_width: float = 6.0
+    straight_leaves: float = 2.0
     widths_of_columns: tuple[float, float] = (0.65, 1.4)
     false_columns: float = 0.5
 

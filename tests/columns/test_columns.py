@@ -174,6 +174,24 @@ def test_information_is_that_of_slow_derivatives() -> None:
     np.testing.assert_allclose(information, slopes @ slopes.T / 0.01, atol=2e-3 * np.abs(information).max())
 
 
+def test_the_shared_width_is_told_by_slow_derivatives() -> None:
+    places, sizes = lattice()[:5], np.full(5, 0.5)
+    # Pixels that do not count, and a window over the edge.
+    counted = np.arange(SIZE)[None] * np.ones((SIZE, 1)) > 60
+    state = FittedColumns(
+        columns_of(places, sizes, WIDTH),
+        SplineBackground.over(GRID, 10.0),
+        np.full(GRID.shape, 0.01),
+        counted,
+        "shared",
+    )
+    step = 1e-4
+    wide, narrow = (drawn(GRID, columns_of(places, sizes, WIDTH * np.exp(s))) for s in (step, -step))
+    slope = np.where(counted, 10 * (wide - narrow) / (2 * step), 0)
+    told = ColumnInformation.of(state, GRID).width
+    np.testing.assert_allclose(told, slope, atol=0.01 * np.abs(slope).max())
+
+
 def test_steps_follow_about_the_information() -> None:
     places, sizes = lattice(), truth(1)[1]
     columns = columns_of(places, sizes, WIDTH)

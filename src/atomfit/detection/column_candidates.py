@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from atomfit.detection.column_filter import (
     BlobFilter,
     integral_of_spot,
+    least_roundness,
     maxima,
     noise_of_blobs,
     noise_of_spots,
@@ -149,8 +150,7 @@ def _with_faint(
     score = response / noise
     louder = max(1.4826 * float(np.median(np.abs(score))), 1.0)
     places, scores = maxima(score, LIMITS.faint_score * louder, 1.5 * width / pixel)
-    round_enough = LIMITS.roundness - LIMITS.of_roundness / np.maximum(scores / louder, 1e-30)
-    which = roundness(filtered.smooth(width), places, width / pixel) > round_enough
+    which = roundness(filtered.smooth(width), places, width / pixel) > least_roundness(scores / louder)
     positions = image.grid.positions_of(places)
     if len(first.positions):
         which &= cKDTree(first.positions).query(positions)[0] > _APART * scale.width

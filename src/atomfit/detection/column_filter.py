@@ -16,6 +16,8 @@ from jaxtyping import Float
 from scipy import fft
 from scipy.ndimage import maximum_filter
 
+from atomfit.detection.limits import LIMITS
+
 #: Margin that is mirrored at the edges (Å).
 _MARGIN = 4.0
 
@@ -144,6 +146,11 @@ def maxima(
     heights = middle + gains[0] + gains[1]
     order = np.argsort(-heights, kind="stable")
     return (there + np.stack(shifts, axis=1))[order], heights[order]
+
+
+def least_roundness(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """What roundness a maximum must have that is so many deviations of noise high: noise bends as well."""
+    return LIMITS.roundness - LIMITS.of_roundness / np.maximum(scores, 1e-30)
 
 
 def roundness(

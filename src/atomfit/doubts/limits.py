@@ -102,6 +102,8 @@ class DoubtLimits:
 
     - `views_fewest`: fewer cannot tell atoms from the crossings of others' rays.
     - `views_odd`, `views_wrong`: how many times worse depth may be known than what is across.
+    - `start_columns`: standard deviations by which an image must be higher at a start's columns than at
+        places that have nothing to do with them.
     - `start_no_distance`: nearest atoms below this are in another unit.
     - `start_odd`: between which their distance is not odd.
     """
@@ -170,6 +172,7 @@ class DoubtLimits:
     views_fewest: int = 3
     views_odd: float = 4.0
     views_wrong: float = 15.0
+    start_columns: float = 3.0
     start_no_distance: float = 0.4
     start_odd: tuple[float, float] = (0.7, 1.8)
 

@@ -39,13 +39,11 @@ class ColumnUncertainty:
     - `positions`: of each position (Å²).
     - `amplitudes`: standard uncertainties (image units x Å²).
     - `widths`: standard uncertainties of the geometric mean width (Å); the shared one's, if that is shared.
-    - `heights`: signal-to-noise ratio of each column: its amplitude over its standard uncertainty.
     """
 
     positions: Float[np.ndarray, "n 2 2"]
     amplitudes: Float[np.ndarray, " n"]
     widths: Float[np.ndarray, " n"]
-    heights: Float[np.ndarray, " n"]
 
     @property
     def esd(self) -> Float[np.ndarray, "n 2"]:
@@ -183,9 +181,7 @@ def measure_columns(
         slope = 0.25 * np.stack([inverse[:, 0, 0], inverse[:, 1, 1], 2 * inverse[:, 0, 1]], axis=1)
         of_width = np.sqrt(np.einsum("ni,nij,nj->n", slope, blocks[:, 3:, 3:], slope))
     esd = np.sqrt(blocks[:, 2, 2])
-    return ColumnUncertainty(
-        blocks[:, :2, :2], esd, widths * of_width, fitted.columns.amplitudes / np.maximum(esd, 1e-300)
-    )
+    return ColumnUncertainty(blocks[:, :2, :2], esd, widths * of_width)
 
 
 def _fields(

@@ -103,7 +103,7 @@ def judge(
 def no_columns(state: FittedColumns) -> ColumnRounds:
     """There is no column."""
     nothing, places = np.zeros(0), np.zeros((0, 2))
-    known = ColumnUncertainty(np.zeros((0, 2, 2)), nothing, nothing, nothing)
+    known = ColumnUncertainty(np.zeros((0, 2, 2)), nothing, nothing)
     law = BrightnessLaw(float(np.mean(state.variance)), 0.0)
     excess, model = Excess.none(state.variance.shape), np.zeros_like(state.variance)
     return ColumnRounds(

@@ -24,6 +24,7 @@ from atomfit.detection.column_candidates import (
 from atomfit.detection.column_filter import (
     BlobFilter,
     integral_of_spot,
+    least_roundness,
     maxima,
     noise_of_spots,
     roughness_of_spots,
@@ -31,7 +32,6 @@ from atomfit.detection.column_filter import (
 )
 from atomfit.detection.column_scale import ColumnScale
 from atomfit.detection.image_brightness import counting_law
-from atomfit.detection.limits import LIMITS as DETECTION
 from atomfit.fitting.column_fit import REACH, FittedColumns, Widths, columns_of, joined, without
 from atomfit.fitting.column_information import ColumnInformation
 from atomfit.inference.selection import LEAST, maxima_of_noise
@@ -319,8 +319,7 @@ def _lacking(image: DensityMap, last: ColumnRounds, fdr: float) -> Atoms:
     area = image.grid.size * image.grid.voxel_volume
     false = maxima_of_noise(heights, 2, area * roughness_of_spots(width, BROADER))
     good = false <= max(fdr * len(state), LIMITS.false_columns)
-    round_enough = DETECTION.roundness - DETECTION.of_roundness / np.maximum(scores, LEAST)
-    good &= roundness(left.smooth(width), places, width / pixel) > round_enough
+    good &= roundness(left.smooth(width), places, width / pixel) > least_roundness(scores)
     good &= state.counted[at]
     if len(state):
         good &= cKDTree(state.columns.positions).query(positions)[0] > LIMITS.apart_from_columns * width

@@ -1,8 +1,4 @@
-"""Columns to begin with, from a file: which of its readings the image agrees with, and whether with any.
-
-At columns the filtered image is high. At places that have nothing to do with them it is as often low as
-high, so that the mean over n places, in deviations of all pixels, is zero within one over the root of n.
-"""
+"""Columns to begin with, from a file: which of its readings the image agrees with, and whether with any."""
 
 import logging
 
@@ -10,8 +6,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
-from atomfit.detection.column_filter import BlobFilter
 from atomfit.detection.column_scale import ColumnScale
+from atomfit.doubts.column_starts import height_at
+from atomfit.doubts.limits import LIMITS as DOUBTS
 from atomfit.io.column_files import read_columns
 from atomfit.options.columns import ColumnOptions
 from atomfit.selection.limits import LIMITS
@@ -19,9 +16,6 @@ from atomfit.structure.grid import DensityMap
 from atomfit.support.errors import InputError
 
 log = logging.getLogger("atomfit")
-
-#: Standard deviations by which the image must be higher at columns than anywhere.
-_SEEN = 3.0
 
 
 def columns_to_start(
@@ -40,12 +34,12 @@ def columns_to_start(
     if options.start is None:
         return None, []
     readings = read_columns(options.start, image.grid, options.frame)
-    heights = {name: _height(image, scale, places) for name, places in readings.items()}
+    heights = {name: height_at(image, scale, places) for name, places in readings.items()}
     name = max(heights, key=lambda one: heights[one])
     places, warnings = readings[name], []
     log.info("start: x and y are %s", name)
     inside = image.grid.contains(places)
-    if not heights[name] > _SEEN:
+    if not heights[name] > DOUBTS.start_columns:
         problem = (
             "none of these columns is in the image"
             if not inside.any()
@@ -60,15 +54,6 @@ def columns_to_start(
     places = places[inside]
     _require_apart(places, scale, options)
     return places, warnings
-
-
-def _height(image: DensityMap, scale: ColumnScale, places: Float[np.ndarray, "n 2"]) -> float:
-    """The filtered image's mean at places, in standard deviations of such a mean; those outside count 0."""
-    inside = image.grid.contains(places)
-    response = BlobFilter(image.values, float(image.grid.spacing[0])).blobs(scale.width)
-    response = (response if scale.bright else -response) / max(float(np.std(response)), 1e-300)
-    at = response[tuple(image.grid.nearest_voxels(places[inside]).T)]
-    return float(np.sum(at)) / np.sqrt(max(len(places), 1))
 
 
 def _require_apart(places: Float[np.ndarray, "n 2"], scale: ColumnScale, options: ColumnOptions) -> None:

@@ -262,7 +262,7 @@ def test_a_disk_that_cannot_be_written_does_not_end_the_fit(
 #: The program, which says when an iteration has ended and waits there for the signal.
 PROGRAM = """
 import contextlib, time
-from atomfit.cli import build, main
+from atomfit.cli import jobs, main
 
 @contextlib.contextmanager
 def waiting(quiet, first):
@@ -272,7 +272,7 @@ def waiting(quiet, first):
             time.sleep(60)
     yield tell
 
-build.spinner = waiting
+jobs.spinner = waiting
 main()
 """
 

@@ -9,6 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from atomfit.inference.problem import Objective
 from atomfit.noise.likelihood import StudentLoss
+from atomfit.optimisation.ended import Ended
+from atomfit.optimisation.first_order import LBFGS, Adam
+from atomfit.optimisation.solvers import AbstractSolver
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.images import series_of as images_of
 from atomfit.projection.model import Drawn, EachView, TiltModel
@@ -234,6 +237,25 @@ def test_what_is_known_of_moves_holds_atoms_back(truth: np.ndarray) -> None:
     )
     assert rmsd(held.atoms.positions, start) < 0.6 * rmsd(free.atoms.positions, start)
     assert rmsd(held.atoms.positions, truth) < rmsd(free.atoms.positions, truth)
+
+
+@pytest.mark.parametrize("solver", [LBFGS(), Adam()], ids=["lbfgs", "adam"])
+def test_every_solver_ends_at_the_same_atoms(truth: np.ndarray, solver: AbstractSolver) -> None:
+    few = truth[:12]
+    series, numbers = series_of(few, views=8, noise=0.02), np.full(12, 78)
+    start = few + np.random.default_rng(3).normal(0, 0.1, few.shape)
+    usual, other = (
+        refine_against(series, start, numbers, 2.77, anneal=False, solver=each) for each in (None, solver)
+    )
+    errors = rmsd(usual.positions, few)
+    assert 0.001 < errors < 0.02
+    # What is left to gain is far less than noise makes of the atoms.
+    assert rmsd(other.positions, usual.positions) < 0.1 * errors
+    np.testing.assert_allclose(other.atoms.amplitudes, usual.atoms.amplitudes, rtol=1e-3)
+    assert other.reason == Ended.CONVERGED
+    cut = refine_against(series, start, numbers, 2.77, anneal=False, solver=solver, max_iterations=1)
+    assert cut.reason == Ended.ITERATION_LIMIT
+    assert len(cut.history) == solver.chunk < len(other.history)
 
 
 def test_what_is_no_series_is_refused() -> None:

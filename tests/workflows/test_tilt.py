@@ -25,6 +25,7 @@ from atomfit.io.image_stacks import write_images
 from atomfit.io.models import read_model
 from atomfit.io.mrc import write_map
 from atomfit.io.views import read_views, write_views
+from atomfit.optimisation.first_order import LBFGS, Adam
 from atomfit.options.tilt import TiltOptions
 from atomfit.projection.views import Views
 from atomfit.rendering import Gaussians, render_reference
@@ -579,3 +580,25 @@ def test_one_width_for_atoms_that_differ_is_told(truth: Planted) -> None:
     known = np.trace(wide, axis1=1, axis2=2)[pairs.known] / 3
     z = (np.trace(own.matrices, axis1=1, axis2=2)[pairs.found] / 3 - known) / own.u_iso_errors[pairs.found]
     assert float(np.sqrt(np.mean(z**2))) == pytest.approx(1, abs=0.3)
+
+
+def test_the_solver_is_the_one_that_was_asked_for(
+    truth: Planted, start: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth.write(tmp_path, start)
+    asked: list[tuple[object, object]] = []
+
+    class Fitted(Exception):
+        pass
+
+    def fit(*_: object, solver: object, max_iterations: object, **__: object) -> None:
+        asked.append((solver, max_iterations))
+        raise Fitted
+
+    monkeypatch.setattr("atomfit.workflows.tilt_refining.refine_against", fit)
+    names = (tmp_path / "images.mrc", tmp_path / "views.csv")
+    how = {"start": tmp_path / "start.csv"}
+    for optimizer, most in (("newton", None), ("lbfgs", 7), ("adam", 7)):
+        with pytest.raises(Fitted):
+            tilt(*names, "Pt", **how, optimizer=optimizer, max_iterations=most)
+    assert asked == [(None, None), (LBFGS(), 7), (Adam(), 7)]

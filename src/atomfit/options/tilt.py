@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args, no_type_check
 
-from atomfit.options.build import FILE, Likelihood
+from atomfit.options.build import FILE, Likelihood, Optimizer
 from atomfit.options.declared import Need, check, option, require_unset
 from atomfit.support.errors import InputError
 
@@ -76,6 +76,9 @@ class TiltOptions:
         have made, until nothing changes; "off" judges them only; "auto": "off" for a model to start from.
     - `fdr`: part of the atoms that may be false; by default what is likelier an atom than noise is taken.
     - `anneal`: draw atoms wide at first, so that none is stranded.
+    - `optimizer`: Gauss-Newton, L-BFGS, or Adam.
+    - `max_iterations`: the most iterations of a stage of the fit; by default 40 of Gauss-Newton, 320 of the
+        others.
     - `insist`: go on, with warnings, where images, views or start are wrong as a rule (views from one
         direction, dark atoms, a start that agrees only if something else was meant, ...).
 
@@ -235,6 +238,14 @@ class TiltOptions:
         need=Need("false-discovery rate", "a part of the atoms, as 0.01", 1e-6, 0.5),
     )
     anneal: bool = option(True, "Computation", "Draw atoms wide at first, so that none is lost.")
+    optimizer: Optimizer = option("newton", "Computation", "Of the joint fit.")
+    max_iterations: int | None = option(
+        None,
+        "Computation",
+        "Of each stage of the fit; by default 40 of newton, 320 of the others.",
+        metavar="N",
+        need=Need("number of iterations", "1 or more", 1, 1_000_000),
+    )
     insist: bool = option(
         False, "Images and views", "Go on, with warnings, where the input is wrong as a rule."
     )

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 
 from atomfit.inference.priors import Prior
 from atomfit.noise.likelihood import AbstractLoss
+from atomfit.optimisation.solvers import AbstractSolver
 from atomfit.options.tilt import Amplitudes, ProbeKind, TiltDisplacements
 
 Progress = Callable[[str, int, float], None]
@@ -35,6 +36,8 @@ class SeriesSettings:
     - `known_turns`: standard deviation of the views' rotations about each axis (degrees).
     - `terms`: what else good atoms keep to: functions of them, in the frame and units of the images, each
         minus the logarithm of a probability; of no weight where a common motion of all atoms is settled.
+    - `solver`: of all stages; Gauss-Newton if None.
+    - `max_iterations`: the most iterations of a stage; if None, as many as the solver looks 40 times at.
     - `progress`: called with the stage, iterations done and the objective.
     """
 
@@ -56,6 +59,8 @@ class SeriesSettings:
     known_amplitudes: float | None = None
     known_turns: float | None = None
     terms: tuple[Prior, ...] = ()
+    solver: AbstractSolver | None = None
+    max_iterations: int | None = None
     progress: Progress = field(default_factory=lambda: _silent)
 
 

@@ -23,7 +23,7 @@ from atomfit.noise.likelihood import AbstractLoss
 from atomfit.observation.series import SeriesObservation
 from atomfit.optimisation.newton import GaussNewton
 from atomfit.optimisation.parameters import Free
-from atomfit.optimisation.solvers import Minimum, minimise
+from atomfit.optimisation.solvers import AbstractSolver, Minimum, minimise
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.drift import drifts
 from atomfit.projection.gauge import in_gauge
@@ -45,13 +45,13 @@ log = logging.getLogger("atomfit")
 WIDE = 0.23
 #: What the objective must fall by, relative to itself, for a stage to go on.
 ROUGH, FINE = 1e-3, 1e-5
-#: Iterations of a stage, at most, and of a rough one, which promises more than it can do.
+#: Looks at a stage's iterations, at most, and at those of a rough one, which promises more than it can do.
 _MOST, _MOST_ROUGH = 40, 15
 #: How often a fit is repeated whose noise turns out to be less than it was taken for.
 _MOST_AGAIN = 3
 #: Searches for better directions of views.
 _MOST_SEARCHES = 3
-#: Products cost as much as two evaluations, so a step need not be exact.
+#: The solver if none is given. Products cost as much as two evaluations, so a step need not be exact.
 _SOLVER = GaussNewton(accuracy=0.1, max_products=40)
 
 
@@ -93,7 +93,8 @@ class Run:
     - `positions`, `expected`, `numbers`: of the atoms, where they begin and where they are expected, from
         the particle's centre.
     - `distance`: of neighbours (Å).
-    - `frozen`, `loss`, `by_brightness`, `known`, `progress`, `terms`: see `SeriesSettings`.
+    - `frozen`, `loss`, `by_brightness`, `known`, `progress`, `terms`, `solver`, `max_iterations`: see
+        `SeriesSettings`.
     """
 
     series: TiltSeries
@@ -108,6 +109,8 @@ class Run:
     known: tuple[float | Float[np.ndarray, "n 3"] | None, float | None, float | None]
     progress: Progress
     terms: tuple[AbstractPrior, ...] = ()
+    solver: AbstractSolver = _SOLVER
+    max_iterations: int | None = None
 
     @classmethod
     def of(
@@ -136,6 +139,8 @@ class Run:
             (settings.known_positions, settings.known_amplitudes, settings.known_turns),
             settings.progress,
             as_priors(settings.terms),
+            settings.solver or _SOLVER,
+            settings.max_iterations,
         )
 
     @cached_property
@@ -211,19 +216,26 @@ class Run:
         posterior = self.posterior(model, stage, noise)
         parametrisation = posterior.parametrisation
         assert isinstance(parametrisation, TiltParametrisation)
-        rough = stage.tolerance > FINE or stage.loose is not None
         found = minimise(
             posterior,
             parametrisation.zeros(),
-            _SOLVER,
+            self.solver,
             tolerance=self.tolerance(parametrisation.start, stage),
-            max_iterations=_MOST_ROUGH if rough else _MOST,
+            max_iterations=self.most_iterations(stage),
             misfit=lambda free, value: float(posterior.misfit(free, value)),
             progress=lambda iteration, value: self.progress(stage.name, iteration, value),
         )
         model = jax.tree.map(np.asarray, parametrisation.model(found.params))
         log.info("%s: %s after %d iterations", stage.name, found.reason, found.iterations)
         return model, found
+
+    def most_iterations(self, stage: Stage) -> int:
+        """As many as are asked for; a rough stage has no use for many."""
+        rough = stage.tolerance > FINE or stage.loose is not None
+        most = self.solver.chunk * (_MOST_ROUGH if rough else _MOST)
+        if self.max_iterations is None:
+            return most
+        return min(self.max_iterations, most) if rough else self.max_iterations
 
     def tolerance(self, model: TiltModel, stage: Stage) -> float:
         """What the objective must fall by, relative to itself, for a stage to go on.

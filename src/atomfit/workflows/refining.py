@@ -26,9 +26,8 @@ from atomfit.noise.sources import (
 from atomfit.noise.spectrum import NoiseSpectrum
 from atomfit.noise.transfer import lost_below
 from atomfit.optimisation.ended import Ended
-from atomfit.optimisation.newton import GaussNewton
 from atomfit.optimisation.solvers import AbstractSolver
-from atomfit.options.build import BuildOptions
+from atomfit.options.build import BuildOptions, Optimizer
 from atomfit.workflows.preparation import PreparedMap
 
 log = logging.getLogger("atomfit")
@@ -85,7 +84,7 @@ def settings_of(
         voxels=options.voxels,
         background=options.background,
         frozen=options.freeze,
-        solver=_solver(options),
+        solver=solver_of(options.optimizer),
         noise=_noise(ready, detection, options),
         likelihood=_likelihood(options),
         prior=options.prior,
@@ -131,12 +130,13 @@ def slow_and_lost(ready: PreparedMap, fit: JointFit, options: BuildOptions) -> f
     return lost_below(ready.density, fit.density(ready.density.grid), known)
 
 
-def _solver(options: BuildOptions) -> AbstractSolver:
-    if options.optimizer == "newton":
-        return GaussNewton()
+def solver_of(optimizer: Optimizer) -> AbstractSolver | None:
+    """A solver by its name; None for a fit's own Gauss-Newton."""
+    if optimizer == "newton":
+        return None
     from atomfit.optimisation.first_order import LBFGS, Adam
 
-    return LBFGS() if options.optimizer == "lbfgs" else Adam()
+    return LBFGS() if optimizer == "lbfgs" else Adam()
 
 
 def _noise(ready: PreparedMap, detection: Detection, options: BuildOptions) -> Noise:

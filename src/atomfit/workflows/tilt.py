@@ -114,7 +114,7 @@ def _job(ready: PreparedSeries, options: TiltOptions) -> Job:
             "map": options.map,
             "surroundings": options.surroundings,
         },
-        of_the_way=("insist",),
+        of_the_way=("optimizer", "max_iterations", "insist"),
     )
 
 

@@ -35,9 +35,13 @@ from atomfit.results.build import BuildResult
 from atomfit.results.series import PreparedSeries
 from atomfit.structure.atoms import Atoms, elements_of_matrices
 from atomfit.structure.neighbours import find_neighbours
+from atomfit.workflows.refining import solver_of
 from atomfit.workflows.tilt_refining import Progress
 
 log = logging.getLogger("atomfit")
+
+#: Iterations at most of Gauss-Newton, and how often others are looked at.
+_MOST, _LOOKS = 100, 40
 
 
 def refine_coupled(
@@ -75,7 +79,13 @@ def refine_coupled(
     )
     problem = Problem(_structure(start, fit.atoms, own, options), observations, _priors(fit, own, options))
     log.info("map and images together: %d atoms, of which %d are in the map", len(rows), np.sum(rows >= 0))
-    found = refine(problem, progress=lambda i, value: progress("map and images", i, value))
+    solver = solver_of(options.optimizer)
+    found = refine(
+        problem,
+        solver,
+        max_iterations=options.max_iterations or (_MOST if solver is None else _LOOKS * solver.chunk),
+        progress=lambda i, value: progress("map and images", i, value),
+    )
     log.info("map and images: %s after %d iterations", found.reason, len(found.history) - 1)
     return fit if found.reason == Ended.DIVERGED else _as_fit(ready, fit, found)
 

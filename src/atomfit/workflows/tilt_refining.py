@@ -26,6 +26,7 @@ from atomfit.selection.search_limits import LIMITS
 from atomfit.series.refinement import refine_against
 from atomfit.series.settings import SeriesSettings
 from atomfit.series.stages import Run
+from atomfit.workflows.refining import solver_of
 
 log = logging.getLogger("atomfit")
 Progress = Callable[[str, int, float], None]
@@ -54,6 +55,8 @@ def refine_start(ready: PreparedSeries, start: Start, options: TiltOptions, prog
         expected=start.expected,
         known_amplitudes=options.known_amplitudes,
         known_turns=options.known_turns,
+        solver=solver_of(options.optimizer),
+        max_iterations=options.max_iterations,
         progress=progress,
     )
 
@@ -66,6 +69,8 @@ def run_of(ready: PreparedSeries, start: Start, options: TiltOptions, progress: 
         held_out=ready.held_out(options.held_out),
         known_positions=start.known,
         expected=start.expected,
+        solver=solver_of(options.optimizer),
+        max_iterations=options.max_iterations,
         progress=progress,
     )
     return Run.of(ready.series, start.positions, start.numbers, ready.element.neighbour_distance, settings)

@@ -1,13 +1,17 @@
 """Counts of atoms in columns: planted truth, slow obvious references, and what must change nothing."""
 
+import tracemalloc
 from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.spatial import cKDTree
+from scipy.stats import multivariate_normal, norm
 
 from atomfit.statistics import Counts, CredibleSets, Library, Smoothness, count_atoms
-from atomfit.statistics.count_likelihood import Measured
+from atomfit.statistics.count_law import Law
+from atomfit.statistics.count_likelihood import Measured, normalised
+from atomfit.statistics.count_modes import _laplace
 from atomfit.statistics.count_neighbours import find_smoothness, groups, propagate_counts
 from atomfit.support.errors import InputError
 
@@ -107,7 +111,7 @@ def test_one_column_is_bayes_formula() -> None:
     unit = float(STEPS[:10].mean())
     measured = Measured.of(y / unit, esd / unit)
     means = LIBRARY.cross_sections / unit
-    prior = np.exp(measured.log_prior(means[None])[0])
+    prior = measured.prior(means[None])[0]
     scatter, part = np.array([0.0, 0.12, 0.25, 0.4]), found.probabilities.shape[1]
     widths = np.hypot(0.02 / unit, scatter)
     wide = np.hypot(widths, 1.0)
@@ -119,12 +123,51 @@ def test_one_column_is_bayes_formula() -> None:
     assert found.probabilities[0] == pytest.approx((expected / expected.sum())[:part], abs=0.02)
 
 
+def laws(seed: int) -> tuple[Measured, np.ndarray, np.ndarray]:
+    """Cross-sections in units of an atom, laws of small and large steps, and scatters."""
+    rng = np.random.default_rng(seed)
+    _, values, esds = planted(seed, 2e3)
+    measured = Measured.of(values / 0.024, esds / 0.024)
+    means = np.geomspace(0.3, 12, 40)[:, None] * np.cumsum(rng.uniform(0.8, 1.2, (40, 30)), axis=1)
+    return measured, means, rng.choice([0.0, 0.12, 0.25], 40)
+
+
+def test_shares_are_those_of_logarithms() -> None:
+    """The fast way beside the formulas, law by law in batches that hold each once."""
+    measured, means, scatter = laws(1)
+    logs, inverse = measured.log_joint(means, scatter)
+    parts, evidence = normalised(logs)
+    seen = []
+    for batch in measured.batches(means):
+        own, weights, logs_of = measured.shares(means[batch], scatter[batch])
+        last = own.shape[2]
+        assert own == pytest.approx(parts[batch][..., :last], abs=1e-12)
+        assert np.max(parts[batch][..., last:], initial=0) < 1e-12
+        assert weights == pytest.approx((parts * inverse)[batch][..., :last], rel=1e-9, abs=1e-12)
+        assert logs_of == pytest.approx(evidence[batch], rel=1e-12)
+        assert last < 30 or means[batch].max() < 20
+        seen += batch.tolist()
+    assert sorted(seen) == list(range(40))
+
+
+def test_shares_of_a_law_that_is_far_from_all() -> None:
+    """Probabilities that no number holds are compared by their logarithms."""
+    measured = Measured.of(np.array([1.0, 2.0, 90.0]), np.full(3, 0.1))
+    means = np.array([[1.0, 2.0, 3.0]])
+    logs, _ = measured.log_joint(means, np.zeros(1))
+    parts, evidence = normalised(logs)
+    own, weights, logs_of = measured.shares(means, np.zeros(1))
+    assert own == pytest.approx(parts, abs=1e-12)
+    assert np.isfinite(weights).all()
+    assert logs_of == pytest.approx(evidence)
+
+
 def test_propagation_is_the_sum_over_all_counts() -> None:
     places = np.array([[0.0, 0.0], [2.8, 0.0], [0.0, 2.8], [2.8, 2.8]])
     covariance = Smoothness(2.0, 8.0, 0.5).covariance(places)
     counts = np.arange(1, 8)
     logs = norm.logpdf(np.array([3.2, 2.4, 4.1, 3.3])[:, None], counts, 0.8)
-    found = propagate_counts(covariance, logs)
+    found, spoken = propagate_counts(covariance, logs)
     every = np.array(list(product(range(7), repeat=4)))
     inverse = np.linalg.inv(covariance)
     values = counts[every]
@@ -137,6 +180,14 @@ def test_propagation_is_the_sum_over_all_counts() -> None:
     assert found.probabilities == pytest.approx(np.array(marginals) / joint.sum(), abs=0.01)
     assert found.log_evidence == pytest.approx(np.log(joint.sum()), abs=0.05)
     assert found.total_variance == pytest.approx(np.average((total - mean) ** 2, weights=joint), rel=0.05)
+    # Where it ends does not depend on where it began.
+    other = propagate_counts(covariance, logs[::-1])[1]
+    again, _ = propagate_counts(covariance, logs, other)
+    assert again.probabilities == pytest.approx(found.probabilities, abs=1e-4)
+    assert again.log_evidence == pytest.approx(found.log_evidence, abs=1e-4)
+    assert propagate_counts(covariance, logs, spoken)[0].total_variance == pytest.approx(
+        found.total_variance, rel=1e-3
+    )
 
 
 def test_strength_of_neighbours_is_found() -> None:
@@ -145,7 +196,8 @@ def test_strength_of_neighbours_is_found() -> None:
     places = 2.8 * np.stack(np.meshgrid(np.arange(15), np.arange(15)), axis=-1).reshape(-1, 2).astype(float)
     smooth = planted_smoothness.covariance(places) - 1600.0
     thickness = 12 + np.linalg.cholesky(smooth + 1e-9 * np.eye(225)) @ rng.standard_normal(225)
-    found = find_smoothness(places, thickness + rng.normal(0, 0.3, 225), np.full(225, 0.09))
+    measured = thickness + rng.normal(0, 0.3, 225)
+    found = find_smoothness(places, measured, np.full(225, 0.09))
     assert found.roughness == pytest.approx(0.5, rel=0.25)
     assert found.length == pytest.approx(14, rel=0.5)
     rough = find_smoothness(places, 12 + rng.normal(0, 3, 225), np.full(225, 0.09))
@@ -153,11 +205,47 @@ def test_strength_of_neighbours_is_found() -> None:
     assert rough.roughness > 2 or rough.length < 2.8
 
 
+def test_the_strength_is_the_likeliest() -> None:
+    """No change of it makes thicknesses, with what was known of it, more likely: a formula written anew."""
+    rng = np.random.default_rng(6)
+    places, variances = 2.8 * rng.random((60, 2)) * 8, rng.uniform(0.05, 0.4, 60)
+    thickness = 8 - 0.05 * np.sum((places - 11) ** 2, axis=1) + rng.normal(0, 0.7, 60)
+    found = find_smoothness(places, thickness, variances)
+    spacing = np.median(cKDTree(places).query(places, k=2)[0][:, 1])
+    medians = np.array([0.5 * thickness.max(), 5 * spacing, 0.6])
+
+    def log_density(factors: np.ndarray) -> float:
+        rough = np.sqrt(found.roughness**2 - 0.3**2)
+        given = factors * [found.amplitude, found.length, rough]
+        tried = Smoothness(given[0], given[1], float(np.hypot(given[2], 0.3)))
+        matrix = tried.covariance(places) + np.diag(variances)
+        known = np.sum((np.log(given / medians) / 0.7) ** 2)
+        return float(multivariate_normal(np.zeros(60), matrix).logpdf(thickness) - 0.5 * known)
+
+    best = log_density(np.ones(3))
+    for i, factor in product(range(3), (0.93, 1.07)):
+        assert log_density(np.where(np.arange(3) == i, factor, 1.0)) < best
+
+
 def test_groups_hold_each_column_once() -> None:
     places = np.random.default_rng(0).random((900, 2))
     found = list(groups(places))
     assert sorted(np.concatenate(found).tolist()) == list(range(900))
     assert max(map(len, found)) <= 250
+
+
+def test_many_laws_and_columns_need_little_memory() -> None:
+    """300 laws of 600 columns and 50 counts: one array of all would be 72 MB."""
+    rng = np.random.default_rng(7)
+    values = rng.uniform(0.5, 12, 600)
+    measured, law = Measured.of(values, np.sqrt(0.04 * values)), Law.unknown(12.0, 50)
+    z = rng.normal(0, 0.5, (300, law.basis.shape[1]))
+    tracemalloc.start()
+    evidence, _ = _laplace(measured, law, z, np.zeros(300))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.isfinite(evidence).all()
+    assert peak < 20e6
 
 
 def test_a_set_is_the_shortest_that_holds_enough() -> None:

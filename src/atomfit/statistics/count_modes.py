@@ -15,14 +15,12 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.statistics.count_law import Law
-from atomfit.statistics.count_likelihood import Measured, normalised
+from atomfit.statistics.count_likelihood import Measured
 
 #: Ratio of steps that laws are started from, teeth that combs are shifted by, and over how many atoms.
 _RATIO, _SHIFTS, _OVER = 1.05, (-1.0, -0.5, 0.0, 0.5, 1.0), 3
 #: Columns of the first climb and of the next ones; rounds of each; and laws of one bin that go on.
 _SOME, _MORE, _FIRST, _SECOND, _THIRD, _LAST, _ON = 150, 300, 8, 20, 5, 3, 3
-#: Numbers of an array at once.
-_TOGETHER = 500_000
 #: Laws of a bin that are kept, if the logarithm of their evidence is no more below the best one; laws of a
 #: bin count the same within so much (logarithm of the mean).
 _KEPT, _BELOW, _BIN = 2, 10.0, 0.2
@@ -43,7 +41,7 @@ class Modes:
     - `z`: the law's numbers.
     - `scatter`: in the same units.
     - `law`: number of the law; laws are alike but for their scatter.
-    - `factors`: of the covariances: z + L ε has covariance L Lᵀ.
+    - `factors`: symmetric roots of the covariances, which no order or sign of eigenvectors changes.
     - `log_weights`: logarithms of their parts of the posterior, by Laplace's formula; their sum is one.
     """
 
@@ -107,19 +105,27 @@ def _climb(
     rounds: int,
 ) -> Float[np.ndarray, "h r"]:
     """Rounds of the EM algorithm, each with one Gauss-Newton step."""
-    together = max(1, _TOGETHER // (len(measured.values) * len(law.steps)))
-    if len(z) > together:
-        cuts = range(0, len(z), together)
-        parts = [
-            _climb(measured, law, z[i : i + together], scatter[i : i + together], rounds) for i in cuts
-        ]
-        return np.concatenate(parts)
+    climbed = z.copy()
+    for batch in measured.batches(law.means(z)):
+        climbed[batch] = _climb_together(measured, law, z[batch], scatter[batch], rounds)
+    return climbed
+
+
+def _climb_together(
+    measured: Measured,
+    law: Law,
+    z: Float[np.ndarray, "h r"],
+    scatter: Float[np.ndarray, " h"],
+    rounds: int,
+) -> Float[np.ndarray, "h r"]:
     for _ in range(rounds):
         means, jacobian = law.means(z), law.jacobian(z)
-        logs, inverse = measured.log_joint(means, scatter)
-        weights = normalised(logs)[0] * inverse
-        slope = np.sum(weights * (measured.values[:, None] - means[:, None, :]), axis=1)
-        scaled = jacobian * np.sqrt(weights.sum(axis=1))[..., None]
+        weights = measured.shares(means, scatter)[1]
+        # Counts beyond are of no column and have no weight.
+        means, jacobian = means[:, : weights.shape[2]], jacobian[:, : weights.shape[2]]
+        summed = weights.sum(axis=1)
+        slope = measured.values @ weights - means * summed
+        scaled = jacobian * np.sqrt(summed)[..., None]
         matrix = scaled.transpose(0, 2, 1) @ scaled + np.eye(z.shape[1])
         gradient = np.einsum("hkr,hk->hr", jacobian, slope) - z
         move = np.linalg.solve(matrix, gradient[..., None])[..., 0]
@@ -131,20 +137,32 @@ def _laplace(
     measured: Measured, law: Law, z: Float[np.ndarray, "h r"], scatter: Float[np.ndarray, " h"]
 ) -> tuple[Float[np.ndarray, " h"], Float[np.ndarray, "h r r"]]:
     """Logarithms of evidence, and factors of covariances."""
+    evidence, factors = np.zeros(len(z)), np.zeros((*z.shape, z.shape[1]))
+    for batch in measured.batches(law.means(z)):
+        evidence[batch], factors[batch] = _laplace_together(measured, law, z[batch], scatter[batch])
+    return evidence, factors
+
+
+def _laplace_together(
+    measured: Measured, law: Law, z: Float[np.ndarray, "h r"], scatter: Float[np.ndarray, " h"]
+) -> tuple[Float[np.ndarray, " h"], Float[np.ndarray, "h r r"]]:
     means, jacobian = law.means(z), law.jacobian(z)
-    logs, inverse = measured.log_joint(means, scatter)
-    parts, evidence = normalised(logs)
-    pull = (measured.values[:, None] - means[:, None, :]) * inverse
-    diagonal = np.sum(parts * (inverse - pull**2), axis=1)
-    pulled = parts * pull
+    parts, weights, evidence = measured.shares(means, scatter)
+    last = parts.shape[2]
+    means, jacobian = means[:, :last], jacobian[:, :last]
+    pulled = weights * (measured.values[:, None] - means[:, None, :])
+    # A count of no part has no pull either.
+    pull = pulled / np.maximum(parts, 1e-300)
+    diagonal = np.sum(weights - pulled * pull, axis=1)
     inner = pulled.transpose(0, 2, 1) @ pulled
-    inner[:, np.arange(means.shape[1]), np.arange(means.shape[1])] += diagonal
+    inner[:, np.arange(last), np.arange(last)] += diagonal
     matrix = jacobian.transpose(0, 2, 1) @ inner @ jacobian + np.eye(z.shape[1])
     values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.transpose(0, 2, 1)))
     # No direction is known worse than before.
     values = np.maximum(values, 1.0)
     evidence = evidence - 0.5 * np.sum(z**2, axis=1) - 0.5 * np.log(values).sum(axis=1)
-    return evidence + log_scatter_prior(scatter), vectors / np.sqrt(values)[:, None, :]
+    factors = (vectors / np.sqrt(values)[:, None, :]) @ vectors.transpose(0, 2, 1)
+    return evidence + log_scatter_prior(scatter), factors
 
 
 def _distinct(

@@ -22,11 +22,11 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import cho_factor, cho_solve, cholesky
+from scipy.linalg.lapack import dpotri, dtrtri
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
 
 #: Columns of a group at most, and of those that the prior's strength is found from.
 _GROUP = 250
@@ -59,12 +59,24 @@ class Smoothness:
     length: float
     roughness: float
 
+    @property
+    def mean_variance(self) -> float:
+        """What is not known of the mean."""
+        return (10 * self.amplitude) ** 2
+
+    def matern(
+        self, distances: Float[np.ndarray, "n n"]
+    ) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n"]]:
+        """Covariance of the smooth thickness over some distances (Å), and its derivative by log(length)."""
+        far = np.sqrt(5) / self.length * distances
+        near = self.amplitude**2 * np.exp(-far)
+        falling = far**2 / 3 * near
+        return near * (1 + far) + falling, falling * (1 + far)
+
     def covariance(self, positions: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n n"]:
         """Of counts, whose mean is not known (Å)."""
-        far = np.sqrt(5) * cdist(positions, positions) / self.length
-        smooth = self.amplitude**2 * (1 + far + far**2 / 3) * np.exp(-far)
-        mean = (10 * self.amplitude) ** 2
-        return np.asarray(smooth + mean + self.roughness**2 * np.eye(len(positions)))
+        smooth = self.matern(cdist(positions, positions))[0]
+        return np.asarray(smooth + self.mean_variance + self.roughness**2 * np.eye(len(positions)))
 
 
 def find_smoothness(
@@ -85,18 +97,39 @@ def find_smoothness(
     spacing = float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
     units = np.array([max(float(thickness.max()), 1.0), spacing, 1.0]) * _MEDIANS
 
+    far = cdist(positions, positions)
+    diagonal = np.diag_indices(len(positions))
+
     def smoothness(p: Float[np.ndarray, " 3"]) -> Smoothness:
         amplitude, length, roughness = units * np.exp(np.clip(_FACTORS * p, -4, 4))
         return Smoothness(float(amplitude), float(length), float(np.hypot(roughness, _LEAST_ROUGHNESS)))
 
-    def unlikely(p: Float[np.ndarray, " 3"]) -> float:
-        matrix = smoothness(p).covariance(positions) + np.diag(variances)
-        factor = cho_factor(matrix, lower=True)
-        half = np.sum(np.log(np.diag(factor[0])))
-        return float(0.5 * thickness @ cho_solve(factor, thickness) + half + 0.5 * np.sum(p**2))
+    def unlikely(p: Float[np.ndarray, " 3"]) -> tuple[float, Float[np.ndarray, " 3"]]:
+        found = smoothness(p)
+        smooth, falling = found.matern(far)
+        matrix = smooth + found.mean_variance
+        # By the logarithms of amplitude and length; that of roughness is on the diagonal only.
+        changes = 2 * matrix, falling
+        matrix[diagonal] += found.roughness**2 + variances
+        factor = cho_factor(matrix, lower=True, check_finite=False)
+        pulled = cho_solve(factor, thickness, check_finite=False)
+        inverse = _inverse(factor[0])
+        half = float(np.sum(np.log(np.diag(factor[0]))))
+        slopes = [0.5 * (np.sum(inverse * change) - pulled @ change @ pulled) for change in changes]
+        rough = found.roughness**2 - _LEAST_ROUGHNESS**2
+        slopes.append(rough * float(np.trace(inverse) - pulled @ pulled))
+        within = np.abs(_FACTORS * p) < 4
+        value = 0.5 * float(thickness @ pulled) + half + 0.5 * float(np.sum(p**2))
+        return value, np.where(within, _FACTORS * slopes, 0.0) + p
 
-    found = minimize(unlikely, np.zeros(3), method="L-BFGS-B", options={"maxiter": 30})
+    found = minimize(unlikely, np.zeros(3), jac=True, method="L-BFGS-B", options={"maxiter": 30})
     return smoothness(found.x)
+
+
+def _inverse(factor: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """Of a matrix whose lower Cholesky factor is given (what is above its diagonal is not looked at)."""
+    inverse = dpotri(factor, lower=1)[0]
+    return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T)
 
 
 def groups(positions: Float[np.ndarray, "n 2"]) -> Iterator[Int[np.ndarray, " m"]]:
@@ -129,28 +162,51 @@ class Propagated:
     total_variance: float
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """What n columns say to each other: normal distributions of counts, as factors of each column's.
+
+    **Fields:**
+
+    - `precision`: inverses of their variances.
+    - `shift`: the same, times their means.
+    """
+
+    precision: Float[np.ndarray, " n"]
+    shift: Float[np.ndarray, " n"]
+
+
 def propagate_counts(
-    covariance: Float[np.ndarray, "n n"], log_likelihood: Float[np.ndarray, "n k"]
-) -> Propagated:
+    covariance: Float[np.ndarray, "n n"],
+    log_likelihood: Float[np.ndarray, "n k"],
+    spoken: Spoken | None = None,
+) -> tuple[Propagated, Spoken]:
     """Expectation propagation; see the head of this module.
 
     **Arguments:**
 
     - `covariance`: of counts, by `Smoothness`.
     - `log_likelihood`: of each column and count, from 1.
+    - `spoken`: what to begin with; what columns say by themselves if not given.
+
+    **Returns:** counts, and what columns said in the end.
     """
     counts = np.arange(1, log_likelihood.shape[1] + 1)
-    mean, variance, _, _ = _moments(log_likelihood, counts)
-    precision, shift = 1 / (variance + 1), mean / (variance + 1)
-    before = np.full(len(mean), np.inf)
+    if spoken is None:
+        mean, variance, _, _ = _moments(log_likelihood, counts)
+        spoken = Spoken(1 / (variance + 1), mean / (variance + 1))
+    precision, shift = spoken.precision, spoken.shift
+    before = np.full(len(precision), np.inf)
     for i in range(_ROUNDS + 1):
         root = np.sqrt(precision)
-        factor = cho_factor(np.eye(len(root)) + root[:, None] * covariance * root, lower=True)[0]
-        # The joint covariance is what is known beforehand less taken.T @ taken.
-        taken = solve_triangular(factor, root[:, None] * covariance, lower=True)
-        spread = np.diag(covariance) - np.sum(taken**2, axis=0)
+        # With B = 1 + √P K √P the joint covariance is √P⁻¹ (1 - B⁻¹) √P⁻¹, P being the precisions.
+        factor = np.tril(cholesky(root[:, None] * covariance * root + np.eye(len(root)), lower=True))
+        halves = dtrtri(factor, lower=1)[0]
+        spread = (1 - np.sum(halves**2, axis=0)) / precision
+        joint_mean = (shift - root * (halves.T @ (halves @ (shift / root)))) / precision
         cavity = 1 / (1 / spread - precision)
-        centre = cavity * ((covariance @ shift - taken.T @ (taken @ shift)) / spread - shift)
+        centre = cavity * (joint_mean / spread - shift)
         prior = -0.5 * (
             (counts - centre[:, None]) ** 2 / cavity[:, None] + np.log(2 * np.pi * cavity)[:, None]
         )
@@ -163,16 +219,17 @@ def propagate_counts(
             precision = (1 - _DAMPING) * precision + _DAMPING * new
             shift = (1 - _DAMPING) * shift + _DAMPING * ((1 / cavity + new) * mean - centre / cavity)
     site, wide = shift / precision, cavity + 1 / precision
-    outer = cho_factor(covariance + np.diag(1 / precision), lower=True)
-    evidence = -0.5 * site @ cho_solve(outer, site) - np.sum(np.log(np.diag(outer[0])))
+    # Their joint density has the covariance √P⁻¹ B √P⁻¹.
+    scaled = halves @ (root * site)
+    evidence = -0.5 * scaled @ scaled - np.sum(np.log(np.diag(factor) / root))
     evidence += np.sum(mass + 0.5 * np.log(wide) + 0.5 * (centre - site) ** 2 / wide)
     # There is no column of no atom: what a cavity has there is no evidence against a law of few atoms.
-    evidence -= np.sum(logsumexp(prior, axis=1))
+    evidence -= np.sum(_shares(prior)[0])
     # Columns' own variances are exact; how they go together is the normal distribution's.
     exact = np.maximum(probabilities @ counts.astype(float) ** 2 - mean**2, 0)
-    scale = np.sqrt(exact / spread)
-    total = scale @ covariance @ scale - np.sum((taken @ scale) ** 2)
-    return Propagated(probabilities, float(evidence), float(total))
+    scale = np.sqrt(exact / spread) / root
+    total = scale @ scale - np.sum((halves @ scale) ** 2)
+    return Propagated(probabilities, float(evidence), float(total)), Spoken(precision, shift)
 
 
 def _moments(
@@ -181,7 +238,15 @@ def _moments(
     Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, "n k"]
 ]:
     """Means, variances, logarithms of sums, and probabilities."""
-    mass = logsumexp(logs, axis=1)
-    parts = np.exp(logs - mass[:, None])
+    mass, parts = _shares(logs)
     mean = parts @ counts
     return mean, np.maximum(parts @ counts.astype(float) ** 2 - mean**2, _CERTAIN), mass, parts
+
+
+def _shares(logs: Float[np.ndarray, "n k"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n k"]]:
+    """Logarithms of sums, and each one's part of its own."""
+    most = logs.max(axis=1, keepdims=True)
+    parts = np.exp(logs - most)
+    summed = parts.sum(axis=1, keepdims=True)
+    parts /= summed
+    return (most + np.log(summed))[:, 0], parts

@@ -55,11 +55,11 @@ def alternatives(samples: Samples, unit: float) -> tuple[Alternative, ...]:
 
     - `samples`: in units of `unit` (Å²).
     """
-    weights = np.bincount(samples.law, samples.weights, len(samples.by_law))
+    weights = np.bincount(samples.law, samples.weights, len(samples.by_law.best))
     kept: list[tuple[int, Int[np.ndarray, " n"]]] = []
     probabilities: list[float] = []
     for law in np.argsort(-weights, kind="stable"):
-        counts = 1 + np.argmax(samples.by_law[law], axis=1)
+        counts = samples.by_law.best[law]
         alike = [i for i, (_, other) in enumerate(kept) if np.mean(np.abs(counts - other)) < _ALIKE]
         if alike:
             probabilities[alike[0]] += float(weights[law])

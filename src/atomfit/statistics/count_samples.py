@@ -9,19 +9,21 @@ scale is not known better than it is: a total has the error of each column, give
 law, which all columns share.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from atomfit.statistics.count_law import Law
-from atomfit.statistics.count_likelihood import Measured, normalised
+from atomfit.statistics.count_likelihood import Measured
 from atomfit.statistics.count_modes import Modes, log_scatter_prior
 from atomfit.statistics.count_neighbours import (
     Propagated,
     Smoothness,
+    Spoken,
     find_smoothness,
     groups,
     propagate_counts,
@@ -34,8 +36,26 @@ _DRAWN, _WIDER, _EVENED = 600, 1.2, 0.8
 _COUNTED = 64
 #: Laws that a mean is to rest on, at least, and parts of the neighbours' evidence that are tried for it.
 _BORNE, _TEMPERED = 12, np.array([1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.08, 0.04, 0.0])
-#: Numbers of an array at once.
-_TOGETHER = 500_000
+#: Laws with a smaller weight are left out.
+_WITHOUT_WEIGHT = 1e-12
+#: Counts that no column has, but with a logarithm so much below its likeliest one's, are left out.
+_NO_COUNT = 60.0
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ByLaw:
+    """What m maxima say of n columns.
+
+    **Fields:**
+
+    - `best`: the likeliest count of each column.
+    - `numbers`, `variances`: of columns of 1 to k atoms, how many are expected, and the variance of that.
+    """
+
+    best: Int[np.ndarray, "m n"]
+    numbers: Float[np.ndarray, "m k"]
+    variances: Float[np.ndarray, "m k"]
 
 
 @final
@@ -51,7 +71,7 @@ class Samples:
     - `scale`: logarithm of the common scale, by its prior standard deviation.
     - `scatter`: of columns among themselves.
     - `probabilities`: of each column's counts, averaged.
-    - `by_law`: the same of each maximum, in the order of its number.
+    - `by_law`: what each maximum says, in the order of its number.
     - `totals`, `variances`: of the sum of counts, given each law.
     - `smoothness`: of the likeliest maximum; None without neighbours.
     """
@@ -62,7 +82,7 @@ class Samples:
     scale: Float[np.ndarray, " s"]
     scatter: Float[np.ndarray, " s"]
     probabilities: Float[np.ndarray, "n k"]
-    by_law: Float[np.ndarray, "m n k"]
+    by_law: ByLaw
     totals: Float[np.ndarray, " s"]
     variances: Float[np.ndarray, " s"]
     smoothness: Smoothness | None
@@ -87,22 +107,19 @@ def draw(
     alone = _evidence(measured, law, z, modes.scatter[mode])
     weights = _parts(log_weights + alone)
     smooth: dict[int, Smoothness] = {}
-    given: Iterable[Propagated] = (
-        _alone(measured, law, modes, one, m) for one, m in zip(z, mode.tolist(), strict=True)
-    )
-    if positions is not None:
+    if positions is None:
+        kept = np.flatnonzero(weights > _WITHOUT_WEIGHT * weights.max())
+        z, mode, weights = z[kept], mode[kept], weights[kept] / weights[kept].sum()
+        given = _alone(measured, law, z, modes.scatter[mode])
+    else:
         # As often as they are likely by themselves; neighbours then say how much more likely.
         kept = np.searchsorted(np.cumsum(weights), (np.arange(_COUNTED) + rng.random()) / _COUNTED)
         kept, times = np.unique(np.minimum(kept, len(weights) - 1), return_counts=True)
         z, mode = z[kept], mode[kept]
-        smooth = _smoothness(measured, law, modes, positions)
-        near = [(members, positions[members]) for members in groups(positions)]
-        known = {k: [(i, one.covariance(places)) for i, places in near] for k, one in smooth.items()}
-        given = [
-            _together(measured, law, modes, one, m, known[int(modes.law[m])])
-            for one, m in zip(z, mode.tolist(), strict=True)
-        ]
-        weights = _borne(np.array([one.log_evidence for one in given]) - alone[kept], times)
+        smooth = _smoothness(measured, law, modes, positions, np.unique(modes.law[mode]))
+        counted = list(_together(measured, law, modes, z, mode, positions, smooth))
+        weights = _borne(np.array([one.log_evidence for one in counted]) - alone[kept], times)
+        given = iter(counted)
     laws, number = np.unique(modes.law[mode], return_inverse=True)
     best = int(laws[np.argmax(np.bincount(number, weights))])
     return Samples(
@@ -111,31 +128,35 @@ def draw(
         law.means(z),
         z[:, 0],
         modes.scatter[mode],
-        *_averages(given, weights, number),
+        *_averages(given, weights, number, len(law.steps)),
         smooth.get(best),
     )
 
 
 def _averages(
-    given: Iterable[Propagated], weights: Float[np.ndarray, " s"], number: Int[np.ndarray, " s"]
-) -> tuple[
-    Float[np.ndarray, "n k"], Float[np.ndarray, "m n k"], Float[np.ndarray, " s"], Float[np.ndarray, " s"]
-]:
-    """Probabilities of counts, the same of each law, and totals with their variances given each sample."""
-    by_law: dict[int, Float[np.ndarray, "n k"]] = {}
+    given: Iterable[Propagated], weights: Float[np.ndarray, " s"], number: Int[np.ndarray, " s"], most: int
+) -> tuple[Float[np.ndarray, "n k"], ByLaw, Float[np.ndarray, " s"], Float[np.ndarray, " s"]]:
+    """Probabilities of counts, what each law says, and totals with their variances given each sample.
+
+    Samples of a law follow each other, so that the counts of one law are held at a time.
+    """
     totals, variances = np.zeros(len(weights)), np.zeros(len(weights))
-    for s, one in enumerate(given):
-        m, part = int(number[s]), weights[s] * one.probabilities
-        by_law[m] = by_law[m] + part if m in by_law else part
-        totals[s] = float(np.sum(one.probabilities @ np.arange(1, part.shape[1] + 1)))
-        variances[s] = one.total_variance
-    stacked = np.stack([by_law[m] for m in sorted(by_law)])
-    return (
-        stacked.sum(axis=0),
-        stacked / np.maximum(stacked.sum(axis=2, keepdims=True), 1e-300),
-        totals,
-        variances,
-    )
+    together: Float[np.ndarray, "n k"] | float = 0.0
+    by_law: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for _, of_law in groupby(zip(number.tolist(), enumerate(given), strict=True), key=lambda one: one[0]):
+        own: Float[np.ndarray, "n k"] | None = None
+        for _, (s, one) in of_law:
+            n, last = one.probabilities.shape
+            own = np.zeros((n, most)) if own is None else own
+            own[:, :last] += weights[s] * one.probabilities
+            totals[s] = float(one.probabilities.sum(axis=0) @ np.arange(1, last + 1))
+            variances[s] = one.total_variance
+        assert own is not None
+        together = together + own
+        own = own / np.maximum(own.sum(axis=1, keepdims=True), 1e-300)
+        by_law.append((1 + own.argmax(axis=1), own.sum(axis=0), (own * (1 - own)).sum(axis=0)))
+    best, numbers, spread = (np.stack(values) for values in zip(*by_law, strict=True))
+    return np.asarray(together), ByLaw(best, numbers, spread), totals, variances
 
 
 def _borne(gains: Float[np.ndarray, " s"], times: Int[np.ndarray, " s"]) -> Float[np.ndarray, " s"]:
@@ -158,11 +179,10 @@ def _evidence(
     measured: Measured, law: Law, z: Float[np.ndarray, "s r"], scatter: Float[np.ndarray, " s"]
 ) -> Float[np.ndarray, " s"]:
     """Logarithms of probabilities of cross-sections, columns being independent."""
-    together = max(1, _TOGETHER // (len(measured.values) * len(law.steps)))
-    parts = [slice(i, i + together) for i in range(0, len(z), together)]
-    return np.concatenate(
-        [normalised(measured.log_joint(law.means(z[p]), scatter[p])[0])[1] for p in parts]
-    )
+    means, evidence = law.means(z), np.zeros(len(z))
+    for batch in measured.batches(means):
+        evidence[batch] = measured.shares(means[batch], scatter[batch])[2]
+    return evidence
 
 
 def _proposed(
@@ -185,11 +205,15 @@ def _proposed(
 
 
 def _smoothness(
-    measured: Measured, law: Law, modes: Modes, positions: Float[np.ndarray, "n 2"]
+    measured: Measured,
+    law: Law,
+    modes: Modes,
+    positions: Float[np.ndarray, "n 2"],
+    numbers: Int[np.ndarray, " l"],
 ) -> dict[int, Smoothness]:
-    """Of each law's likeliest maximum."""
+    """Of the likeliest maximum of each of some laws."""
     found = {}
-    for number in np.unique(modes.law):
+    for number in numbers:
         m = int(np.argmax(np.where(modes.law == number, modes.log_weights, -np.inf)))
         means = law.means(modes.z[m : m + 1])
         edges, atoms = np.r_[0, means[0]], np.arange(len(means[0]) + 1)
@@ -201,29 +225,46 @@ def _smoothness(
     return found
 
 
-def _alone(measured: Measured, law: Law, modes: Modes, z: Float[np.ndarray, " r"], m: int) -> Propagated:
-    """Counts given a law, columns being independent."""
-    logs = measured.log_joint(law.means(z[None]), modes.scatter[m : m + 1])[0]
-    probabilities, evidence = normalised(logs)
-    counts = np.arange(1, logs.shape[2] + 1)
-    own = probabilities[0] @ counts**2 - (probabilities[0] @ counts) ** 2
-    return Propagated(probabilities[0], float(evidence[0]), float(own.sum()))
+def _alone(
+    measured: Measured, law: Law, z: Float[np.ndarray, "s r"], scatter: Float[np.ndarray, " s"]
+) -> Iterator[Propagated]:
+    """Counts given each law, columns being independent."""
+    means = law.means(z)
+    for s in range(len(z)):
+        parts, _, evidence = measured.shares(means[s : s + 1], scatter[s : s + 1])
+        counts = np.arange(1, parts.shape[2] + 1)
+        own = parts[0] @ counts**2 - (parts[0] @ counts) ** 2
+        yield Propagated(parts[0], float(evidence[0]), float(own.sum()))
 
 
 def _together(
     measured: Measured,
     law: Law,
     modes: Modes,
-    z: Float[np.ndarray, " r"],
-    m: int,
-    covariances: Sequence[tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m m"]]],
-) -> Propagated:
-    """Counts given a law, with neighbours: groups of columns, and the covariances of their counts."""
-    logs = measured.log_likelihood(law.means(z[None]), modes.scatter[m : m + 1])[0][0]
-    probabilities, evidence, variance = np.zeros_like(logs), 0.0, 0.0
-    for members, covariance in covariances:
-        found = propagate_counts(covariance, logs[members])
-        probabilities[members] = found.probabilities
-        evidence += found.log_evidence
-        variance += found.total_variance
-    return Propagated(probabilities, evidence, variance)
+    z: Float[np.ndarray, "s r"],
+    mode: Int[np.ndarray, " s"],
+    positions: Float[np.ndarray, "n 2"],
+    smooth: dict[int, Smoothness],
+) -> Iterator[Propagated]:
+    """Counts given each law, with neighbours: groups of columns, and the covariances of their counts.
+
+    Samples of a law are alike: each begins with what columns said to each other in the one before.
+    """
+    means, before = law.means(z), -1
+    members = list(groups(positions))
+    spoken: list[Spoken | None] = []
+    for s, m in enumerate(mode.tolist()):
+        number = int(modes.law[m])
+        if number != before:
+            before, spoken = number, [None] * len(members)
+            covariances = [smooth[number].covariance(positions[own]) for own in members]
+        logs = measured.log_likelihood(means[s : s + 1], modes.scatter[m : m + 1])[0][0]
+        likely = (logs > logs.max(axis=1, keepdims=True) - _NO_COUNT).any(axis=0)
+        logs = logs[:, : 1 + int(np.flatnonzero(likely)[-1])]
+        probabilities, evidence, variance = np.zeros_like(logs), 0.0, 0.0
+        for g, (own, covariance) in enumerate(zip(members, covariances, strict=True)):
+            found, spoken[g] = propagate_counts(covariance, logs[own], spoken[g])
+            probabilities[own] = found.probabilities
+            evidence += found.log_evidence
+            variance += found.total_variance
+        yield Propagated(probabilities, evidence, variance)

@@ -30,6 +30,7 @@ from atomfit.statistics.count_notes import Alternative, alternatives, notes
 from atomfit.statistics.count_samples import Samples, draw
 from atomfit.statistics.count_sets import CredibleSets
 from atomfit.statistics.limits import LIMITS
+from atomfit.support.blas import one_blas_thread
 
 
 @final
@@ -103,10 +104,11 @@ def count_atoms(
     order = np.lexsort((*where, esds, cross_sections))
     unit, law = law.unit, Law(law.steps / law.unit, law.basis)
     measured = Measured.of(cross_sections[order] / unit, esds[order] / unit)
-    modes = find_modes(measured, law, library is not None)
     asked = positions is not None and len(order) >= LIMITS.count_neighbours
     near = positions[order] if asked and positions is not None else None
-    samples = draw(measured, law, modes, near, seed)
+    with one_blas_thread():
+        modes = find_modes(measured, law, library is not None)
+        samples = draw(measured, law, modes, near, seed)
     faint = (
         0
         if library is None
@@ -168,11 +170,11 @@ def _counts(
 
 def _numbers(samples: Samples, last: int) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Columns of each count: their mean, and standard deviation within ways to count and between them."""
-    weights = np.bincount(samples.law, samples.weights, len(samples.by_law))
-    p = samples.by_law[:, :, :last]
-    each = p.sum(axis=1)
+    by_law = samples.by_law
+    weights = np.bincount(samples.law, samples.weights, len(by_law.best))
+    each = by_law.numbers[:, :last]
     mean = weights @ each
-    return mean, np.sqrt(weights @ ((p * (1 - p)).sum(axis=1) + (each - mean) ** 2))
+    return mean, np.sqrt(weights @ (by_law.variances[:, :last] + (each - mean) ** 2))
 
 
 def _mean(

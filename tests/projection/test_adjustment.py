@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 import pytest
 
+from atomfit.gaussians.scatterers import FormFactors, OneGaussian
 from atomfit.noise.likelihood import PoissonLoss
 from atomfit.projection.adjustment import adjustment
 from atomfit.projection.images import Camera, series_of
@@ -20,7 +21,9 @@ VIEWS = Views.from_tilts(np.arange(6) * 30.0, "y", SHAPE)
 draw = eqx.filter_jit(series_of)
 
 
-def _model(probe: Probe, u: float, gain: float = 1.0, amplitude: float = 2.0) -> TiltModel:
+def _model(
+    probe: Probe, u: float, gain: float = 1.0, amplitude: float = 2.0, of_element: bool = False
+) -> TiltModel:
     atoms = Atoms(
         np.array([[0.1, -0.2, 0.3]]),
         IsotropicDisplacements.from_variances(np.full(1, u)),
@@ -28,9 +31,9 @@ def _model(probe: Probe, u: float, gain: float = 1.0, amplitude: float = 2.0) ->
         np.array([14]),
     )
     n = len(VIEWS)
-    return single(
-        TiltModel(atoms, probe, EachView(np.zeros((n, 3)), np.zeros((n, 2)), np.full(n, gain), np.zeros(n)))
-    )
+    views = EachView(np.zeros((n, 3)), np.zeros((n, 2)), np.full(n, gain), np.zeros(n))
+    at_rest = FormFactors.of(np.array([14]), 0.1, accuracy=0) if of_element else OneGaussian()
+    return single(TiltModel(atoms, probe, views, at_rest))
 
 
 def _by_drawing(model: TiltModel) -> float:
@@ -60,6 +63,18 @@ def test_how_much_noise_moves_an_atom_is_that_of_its_images(kind: Any) -> None:
     same = adjustment(_model(first.probe, 0.2, gain=2.0, amplitude=1.0), one, VIEWS.rotations)
     assert float(same) == pytest.approx(float(adjustment(first, one, VIEWS.rotations)), abs=1e-4)
     assert float(adjustment(first, np.zeros(1), VIEWS.rotations)) == 0
+
+
+@pytest.mark.parametrize("kind", ["direct", "fixed"])
+def test_so_it_is_of_an_atom_that_is_its_form_factor(kind: Any) -> None:
+    first, sharper = (
+        _model(make_probe(kind, 8.0, convergence=30.0), u, of_element=True) for u in (0.2, 0.08)
+    )
+    by_formula, by_drawing = (
+        float(of(sharper)) - float(of(first))
+        for of in (lambda m: adjustment(m, np.ones(1), VIEWS.rotations), _by_drawing)
+    )
+    assert by_formula == pytest.approx(by_drawing, abs=0.02)
 
 
 @pytest.mark.slow

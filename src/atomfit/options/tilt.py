@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args, no_type_check
 
-from atomfit.options.build import FILE, Likelihood, Optimizer
+from atomfit.options.build import FILE, Likelihood, Optimizer, Scattering
 from atomfit.options.declared import Need, check, option, require_unset
 from atomfit.support.errors import InputError
 
@@ -64,6 +64,8 @@ class TiltOptions:
     - `amplitudes`: one for each "element" or for each "atom"; "auto": each atom with an adaptive probe.
     - `displacements`: "shared" by an element's atoms, or one of each atom; "auto": one number each where
         the images say that they differ, and atoms are seen without a modelled probe.
+    - `scattering`: one "gaussian" an atom, which holds its width at rest, or its element's tabulated
+        electron "form-factor".
     - `refine`: what is refined of each view, beside the atoms.
     - `held_out`: every so many views one is left out of the fit, to judge it by.
     - `likelihood`: "gaussian", of noise that may grow with brightness; "poisson" for counts; "robust"
@@ -185,6 +187,9 @@ class TiltOptions:
     displacements: TiltDisplacements = option(
         "auto", "Model", "Shared by an element, or each atom's own; auto: isotropic if the images say so."
     )
+    scattering: Scattering = option(
+        "gaussian", "Model", "One Gaussian an atom, or its element's electron form factor."
+    )
     refine: tuple[PartOfView, ...] = option(
         ("backgrounds", "gains"),
         "Model",
@@ -281,6 +286,12 @@ class TiltOptions:
                 "there are no atoms whose positions are known",
                 "give --start or --map, or leave it out",
                 "--known-positions",
+            )
+        if self.coupled and self.scattering != "gaussian":
+            raise InputError(
+                "a map that counts as well has atoms of one Gaussian only",
+                "leave out --scattering or --coupled",
+                "--coupled",
             )
         if self.coupled and self.known_positions is not None:
             raise InputError(

@@ -17,15 +17,17 @@ Tibshirani 1990). For a lone atom of amplitude A that is the same in all views
 
     h ∝ A² Σ_jk c_j c_k / (2 U + s_j + s_k)²
 
-with the weights and variances of the probe. It speaks of what atoms share only; what each has for itself is
-as it was before the fit.
+with the weights and variances of the probe, and of what atoms are at rest. It speaks of what atoms share
+only; what each has for itself is as it was before the fit.
 """
+
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from atomfit.projection.model import TiltModel
+from atomfit.projection.model import TiltModel, terms_at_rest
 from atomfit.structure.atoms import Leaf
 
 #: Part of the logarithm for each coordinate.
@@ -43,28 +45,35 @@ def adjustment(
     - `shares`: how far each follows the noise, from 0 (in a place that is known) to 1.
     - `rotations`: of the views.
     """
-    drawn, gains = model.drawn(), jnp.asarray(model.views.gains)
-    spreads = drawn.spreads
+    atoms, probe, gains = model.atoms, model.probe, jnp.asarray(model.views.gains)
+    spreads = jnp.asarray(atoms.displacements.spreads(3))
     widths = spreads if spreads.ndim == 1 else jnp.trace(spreads, axis1=1, axis2=2) / 3
-    variances = jnp.asarray(drawn.probe.variances)
-    sums = 2 * widths[:, None, None] + variances[:, None] + variances
-    products = 1 / (jnp.pi * sums**2)
+    shares_at_rest, added = (jnp.asarray(x) for x in terms_at_rest(model.scattering, len(atoms)))
+    variances = _paired(jnp.asarray(probe.variances) + widths[:, None], added, jnp.add)
+    products = 1 / (jnp.pi * (variances[:, :, None] + variances[:, None]) ** 2)
 
     def sharpness(depths: Float[Array, " n"]) -> Float[Array, " n"]:
-        weights = drawn.probe.weights(depths)
+        weights = _paired(probe.weights(depths), shares_at_rest, jnp.multiply)
         return jnp.einsum("nj,njk,nk->n", weights, products, weights)
 
-    if len(drawn.probe.table) == 1:
+    if len(probe.table) == 1:
         sharp = sharpness(jnp.zeros_like(widths))
     else:
         along = jnp.asarray(rotations, jnp.float32)[:, 2]
         total, _ = lax.scan(
-            lambda total, axis: (total + sharpness(drawn.positions @ axis), None),
+            lambda total, axis: (total + sharpness(jnp.asarray(atoms.positions) @ axis), None),
             jnp.zeros_like(widths),
             along,
         )
         sharp = total / len(along)
     # What all views have in common of their gains is in the amplitudes as well.
-    bright = drawn.amplitudes**2 * jnp.mean(gains**2)
+    bright = jnp.asarray(atoms.amplitudes) ** 2 * jnp.mean(gains**2)
     whole = jnp.log(jnp.maximum(bright * sharp, 1e-12))
     return _QUARTER * _COORDINATES * jnp.vdot(jnp.asarray(shares), whole)
+
+
+def _paired(
+    seen: Float[Array, "n k"], rest: Float[Array, "n p"], join: Callable[[Array, Array], Array]
+) -> Float[Array, "n m"]:
+    """Numbers of all Gaussians of each atom: of the probe's, each with each that it is at rest."""
+    return join(seen[:, :, None], rest[:, None]).reshape(len(seen), -1)

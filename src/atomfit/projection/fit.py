@@ -1,10 +1,11 @@
 """The result of a fit to a tilt series, as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atomfit.gaussians.scatterers import AbstractScattering, OneGaussian
 from atomfit.optimisation.ended import Ended
 from atomfit.projection.model import EachView, spot
 from atomfit.projection.probe import Probe
@@ -28,6 +29,7 @@ class TiltFit:
     - `r_factors`: the same as relative difference (Ma & Yu, equation 11).
     - `held_out`: views that the fit has not seen, but for their own gain and background.
     - `precisions`: inverse variance of each pixel, as the likelihood has it; zero where it was not fitted.
+    - `scattering`: what atoms are at rest, beside their displacements.
     """
 
     atoms: Atoms
@@ -40,6 +42,7 @@ class TiltFit:
     r_factors: Float[np.ndarray, " v"]
     held_out: Bool[np.ndarray, " v"]
     precisions: Float[np.ndarray, "v rows columns"]
+    scattering: AbstractScattering = field(default_factory=OneGaussian)
 
     @property
     def positions(self) -> Float[np.ndarray, "n 3"]:
@@ -49,4 +52,4 @@ class TiltFit:
     @property
     def spot(self) -> GaussianMixture:
         """Image of a typical atom of amplitude 1, at a typical depth."""
-        return spot(self.atoms, self.probe)
+        return spot(self.atoms, self.probe, self.scattering)

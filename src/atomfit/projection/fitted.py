@@ -1,12 +1,13 @@
 """What a fit has made of a tilt series, as selection and uncertainties ask for it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atomfit.gaussians.scatterers import AbstractScattering, OneGaussian
 from atomfit.projection.fit import TiltFit
-from atomfit.projection.model import refined_views, typical_variance
+from atomfit.projection.model import point, refined_views, terms_at_rest, typical_variance
 from atomfit.projection.views import TiltSeries
 from atomfit.structure.scattering import GaussianMixture
 
@@ -27,6 +28,8 @@ class FittedSeries:
     - `positions`, `amplitudes`: of the atoms (Å, image units x Å²).
     - `spot`: image of a typical atom of amplitude 1.
     - `wider`: displacement of each atom beyond a typical one's (Å²); None if all are alike.
+    - `scattering`: what atoms are at rest.
+    - `bare`: `spot` without that: of a typical displacement only; the same if None.
     """
 
     series: TiltSeries
@@ -37,13 +40,18 @@ class FittedSeries:
     amplitudes: Float[np.ndarray, " n"]
     spot: GaussianMixture
     wider: Float[np.ndarray, "n 3 3"] | None = None
+    scattering: AbstractScattering = field(default_factory=OneGaussian)
+    bare: GaussianMixture | None = None
 
     @classmethod
     def of(cls, series: TiltSeries, fit: TiltFit) -> "FittedSeries":
         """From a series and its fit."""
         left = np.where(fit.precisions > 0, series.images - fit.images, 0.0)
         matrices = np.asarray(fit.atoms.matrices(), np.float64)
-        wider = matrices - typical_variance(fit.atoms) * np.eye(3)
+        typical = typical_variance(fit.atoms)
+        wider = matrices - typical * np.eye(3)
+        at_rest = bool(np.any(terms_at_rest(fit.scattering, len(matrices))[1]))
+        alike = np.abs(wider).max(initial=0.0) <= _ALIKE * width_of(fit.spot) and not at_rest
         return cls(
             replace(series, views=refined_views(series.views, fit.views, series.pixel)),
             left.astype(np.float32),
@@ -52,14 +60,17 @@ class FittedSeries:
             fit.positions,
             np.asarray(fit.atoms.amplitudes),
             fit.spot,
-            wider if np.abs(wider).max(initial=0.0) > _ALIKE * width_of(fit.spot) else None,
+            None if alike else wider,
+            fit.scattering,
+            point(fit.probe, typical) if at_rest else None,
         )
 
     def chosen(self, which: Bool[np.ndarray, " n"]) -> "FittedSeries":
         """Some of the atoms, with what all of them leave."""
         wider = None if self.wider is None else self.wider[which]
         positions, amplitudes = self.positions[which], self.amplitudes[which]
-        return replace(self, positions=positions, amplitudes=amplitudes, wider=wider)
+        scattering = self.scattering[which]
+        return replace(self, positions=positions, amplitudes=amplitudes, wider=wider, scattering=scattering)
 
     @property
     def width(self) -> float:

@@ -27,6 +27,7 @@ leaves is no evidence that noise is less where atoms are.
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -35,6 +36,7 @@ from scipy.signal import oaconvolve
 from scipy.spatial import cKDTree
 
 from atomfit.gaussians.determined import determined
+from atomfit.gaussians.overlaps import derivatives_of_gaussian
 from atomfit.options.tilt import TiltDisplacements
 from atomfit.projection.colour import coloured_excess
 from atomfit.projection.fitted import FittedSeries
@@ -261,7 +263,7 @@ def _shared_information(
 
     Without what atoms share, and borders, if there are many or it is not asked for.
     """
-    series, spot = fitted.series, fitted.spot
+    series, spot = fitted.series, fitted.spot if fitted.bare is None else fitted.bare
     positions, amplitudes = fitted.positions, fitted.amplitudes
     n, q, area = len(positions), 4 + shape.shape[1], series.pixel**2
     alike = fitted.wider is None and not shape.size
@@ -276,7 +278,7 @@ def _shared_information(
     reach = REACH * float(np.sqrt(fitted.width + more)) * (1.0 if alike else 1.3)
     together = together and _as_a_whole(n, q)
     total, borders = sparse.csr_matrix((q * n, q * n)), []
-    kernels = weights_about(spot, series.pixel, max(series.shape))
+    kernels = weights_about(fitted.spot, series.pixel, max(series.shape))
     for k, gain in enumerate(fitted.gains):
         if not fitted.precisions[k].any():
             continue
@@ -301,7 +303,8 @@ def _shared_information(
             else:
                 shapes = plane @ (wider[i] + wider[j]) @ plane.T
                 onto = numbers_of_image(plane, shape)
-                values.append(shared_by_shapes(*pair, shapes, variances, shares, onto, told))
+                single = partial(fitted.scattering.overlap, derivatives_of_gaussian, mine=i, theirs=j)
+                values.append(shared_by_shapes(*pair, shapes, variances, shares, onto, told, single))
         blocks = np.concatenate(values)
         off = np.arange(len(first)) >= n
         rows = np.concatenate([first, second[off]])

@@ -3,7 +3,8 @@
     image_v(r) = gain_v Σ_i A_i Σ_k c_k(w_iv) N(r - r_iv; P R_v U_i R_vᵀ Pᵀ + s_k) + background_v
 
 `r_iv` is where atom i is seen in view v, shifted by the view's drift, and `w_iv` its depth. A is the
-integral of an atom's image (image units x Å²) for a probe of integral one.
+integral of an atom's image (image units x Å²) for a probe of integral one. An atom that is its element's
+form factor at rest (`gaussians.scatterers`) is several such Gaussians at one place.
 
 `Drawn` is what all views share and `EachView` what each has for itself: the renderer and its derivatives
 go through the series view by view, and memory does not grow with their number.
@@ -18,22 +19,24 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.spatial.transform import Rotation
 
+from atomfit.gaussians.scatterers import AbstractScattering, OneGaussian
 from atomfit.projection.probe import Probe
 from atomfit.projection.views import Views
 from atomfit.structure.atoms import Atoms, Leaf
+from atomfit.structure.canvas import AbstractCanvas, AbstractStructure
 from atomfit.structure.scattering import GaussianMixture
 
 _Tree = TypeVar("_Tree", bound=eqx.Module)
 
 
 class Drawn(NamedTuple):
-    """What all views share.
+    """What all views share: Gaussians, one an atom or several.
 
     **Fields:**
 
     - `positions`: from the particle's centre (Å).
-    - `spreads`: variances (Å²) of round atoms, or displacement matrices.
-    - `amplitudes`: integrals of the atoms' images.
+    - `spreads`: variances (Å²) of round ones, or variance matrices.
+    - `amplitudes`: integrals of their images.
     - `probe`: what a point looks like.
     """
 
@@ -70,6 +73,55 @@ class EachView(NamedTuple):
         )
 
 
+class SeenAtoms(AbstractStructure):
+    """Atoms as images see them: what their elements are at rest, widened.
+
+    **Fields:**
+
+    - `atoms`: their displacements are all that widens them.
+    - `scattering`: what they are at rest.
+    """
+
+    atoms: Atoms
+    scattering: AbstractScattering
+
+    def __init__(self, atoms: Atoms, scattering: AbstractScattering) -> None:
+        self.atoms, self.scattering = atoms, scattering
+
+    @property  # type: ignore[misc]
+    def positions(self) -> Float[Leaf, "n 3"]:  # type: ignore[override]
+        """Of the atoms (Å)."""
+        return self.atoms.positions
+
+    @property  # type: ignore[misc]
+    def amplitudes(self) -> Float[Leaf, " n"]:  # type: ignore[override]
+        """Integral of each atom's image."""
+        return self.atoms.amplitudes
+
+    @property
+    def at_rest(self) -> AbstractScattering:
+        return self.scattering
+
+    def natural(self) -> Float[Leaf, "n q"]:
+        return self.atoms.natural()
+
+    def draw(self, canvas: AbstractCanvas) -> Float[Array, "..."]:
+        return canvas.gaussians(*self.gaussians())
+
+    def gaussians(
+        self,
+    ) -> tuple[Float[Array, "m 3"], Float[Array, " m"] | Float[Array, "m 3 3"], Float[Array, " m"]]:
+        """Centres, variances (of round ones) or variance matrices, and integrals, atom by atom."""
+        spreads = jnp.asarray(self.atoms.displacements.spreads(3))
+        alike = spreads.ndim == 1
+        # A round atom is one in any number of dimensions.
+        weights, shapes = self.scattering.terms(spreads[:, None, None] if alike else spreads)
+        weights, shapes = jnp.asarray(weights, jnp.float32), jnp.asarray(shapes, jnp.float32)
+        centres = jnp.broadcast_to(jnp.asarray(self.atoms.positions)[:, None], (*weights.shape, 3))
+        each = jnp.asarray(self.atoms.amplitudes)[:, None] * weights
+        return centres.reshape(-1, 3), shapes.reshape((-1,) if alike else (-1, 3, 3)), each.ravel()
+
+
 class TiltModel(eqx.Module):
     """Atoms, probe and views.
 
@@ -78,21 +130,22 @@ class TiltModel(eqx.Module):
     - `atoms`: positions from the particle's centre; amplitudes are integrals of images.
     - `probe`: what a point looks like, by its depth.
     - `views`: numbers of each view.
+    - `scattering`: what atoms are at rest.
     """
 
     atoms: Atoms
     probe: Probe
     views: EachView
+    scattering: AbstractScattering = eqx.field(default_factory=OneGaussian)
+
+    @property
+    def structure(self) -> SeenAtoms:
+        """The atoms, which can draw themselves."""
+        return SeenAtoms(self.atoms, self.scattering)
 
     def drawn(self) -> Drawn:
         """What all views share."""
-        atoms = self.atoms
-        return Drawn(
-            jnp.asarray(atoms.positions),
-            jnp.asarray(atoms.displacements.spreads(3)),
-            jnp.asarray(atoms.amplitudes),
-            self.probe,
-        )
+        return Drawn(*self.structure.gaussians(), self.probe)
 
 
 def refined_views(nominal: Views, each: EachView, pixel: float) -> Views:
@@ -114,11 +167,29 @@ def typical_variance(atoms: Atoms) -> float:
     return float(np.median(np.trace(matrices, axis1=1, axis2=2))) / 3
 
 
-def spot(atoms: Atoms, probe: Probe) -> GaussianMixture:
-    """Image of a typical atom of amplitude 1, at a typical depth."""
+def point(probe: Probe, variance: float = 0.0) -> GaussianMixture:
+    """Image of a Gaussian of a variance (Å²) and of amplitude 1, at a typical depth."""
     table = np.asarray(probe.table, np.float64) + np.asarray(probe.profile, np.float64)
-    variances = np.asarray(probe.variances, np.float64) + typical_variance(atoms)
-    return GaussianMixture(table.mean(axis=0), variances)
+    return GaussianMixture(table.mean(axis=0), np.asarray(probe.variances, np.float64) + variance)
+
+
+def spot(atoms: Atoms, probe: Probe, scattering: AbstractScattering) -> GaussianMixture:
+    """Image of a typical atom of amplitude 1, at a typical depth: of several elements, their mean."""
+    seen = point(probe, typical_variance(atoms))
+    if not len(atoms):
+        return seen
+    shares, added = terms_at_rest(scattering, len(atoms))
+    kinds, counts = np.unique(np.stack([shares, added]), axis=1, return_counts=True)
+    weights, wider = (counts / len(atoms))[:, None] * kinds[0], kinds[1]
+    return GaussianMixture(
+        np.outer(seen.weights, weights).ravel(), np.add.outer(seen.variances, wider).ravel()
+    )
+
+
+def terms_at_rest(scattering: AbstractScattering, n: int) -> tuple[Float[Leaf, "n k"], Float[Leaf, "n k"]]:
+    """Weights and variances (Å²) of the Gaussians that each of n atoms is at rest."""
+    weights, matrices = scattering.terms(np.zeros((n, 1, 1), np.float32))
+    return weights, matrices[..., 0, 0]
 
 
 def turned(turn: Float[Array, " 3"], rotation: Float[Array, "3 3"]) -> Float[Array, "3 3"]:

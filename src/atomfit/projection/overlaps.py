@@ -7,7 +7,8 @@ image, closed forms (`gaussians.overlaps`). Of atoms that are alike there may be
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.gaussians.overlaps import derivatives_of_gaussian, natural_blocks
+from atomfit.gaussians.overlaps import natural_blocks
+from atomfit.gaussians.scatterers import Overlap
 from atomfit.structure.scattering import GaussianMixture
 
 #: Images overlap up to so many widths.
@@ -66,13 +67,15 @@ def shared_by_shapes(
     shares: Float[np.ndarray, " k"],
     onto: Float[np.ndarray, "6 q"],
     told: Float[np.ndarray, "p 3"],
+    single: Overlap,
 ) -> Float[np.ndarray, "p q q"]:
     """The same of atoms that differ in shape, for all of their numbers.
 
-    `shapes` are added to the variances, `onto` is `numbers_of_image`, `told` of slope, height and bend.
+    `shapes` are added to the variances, `onto` is `numbers_of_image`, `told` of slope, height and bend;
+    `single` has the derivatives of the overlap by the distance, of atoms seen through one Gaussian.
     """
     derivatives = sum(
-        share * derivatives_of_gaussian(apart, shapes + variance * np.eye(2))
+        share * single(apart, shapes + variance * np.eye(2))
         for variance, share in zip(variances, shares, strict=True)
     )
     each = told[:, [0, 0, 2, 2, 2, 1]]

@@ -17,6 +17,7 @@ class SeriesLimits:
     - `same_noise`: a fit is repeated if noise turns out to be less than this part of what it was taken for.
     - `likelier`: another direction of a view must have a logarithm of the likelihood that is larger by
         this: that of the best of some hundreds by chance.
+    - `sharpest`: form factors are of no use where what widens them is a smaller part of an atom's variance.
     - `largest_square`: a square of a sampled error that counts at most, beside a mean of one: of three, one
         in 3000 is larger by chance. An atom that another has pushed away says nothing of their neighbours.
     """
@@ -25,6 +26,7 @@ class SeriesLimits:
     most_colour: float = 10.0
     same_noise: float = 0.9
     likelier: float = 8.0
+    sharpest: float = 0.1
     largest_square: float = 6.0
 
 

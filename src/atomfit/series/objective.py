@@ -23,10 +23,10 @@ from atomfit.observation.series import OneView, SeriesObservation
 from atomfit.optimisation.parameters import AbstractParametrisation, Free
 from atomfit.projection.adjustment import adjustment
 from atomfit.projection.images import Camera
-from atomfit.projection.model import EachView, TiltModel
+from atomfit.projection.model import EachView, SeenAtoms, TiltModel
 from atomfit.projection.views import Views
 from atomfit.series.parameters import TiltParametrisation, nuisance_of
-from atomfit.structure.atoms import Atoms, Leaf
+from atomfit.structure.atoms import Leaf
 
 
 class Adjusted(AbstractTerm):
@@ -69,13 +69,14 @@ class OfAtoms(AbstractPrior):
     centre: Float[Leaf, " 3"]
     unit: Float[Leaf, ""]
 
-    def __call__(self, structure: Atoms) -> Float[Array, ""]:
+    def __call__(self, structure: SeenAtoms) -> Float[Array, ""]:
+        atoms = structure.atoms
         scaled = eqx.tree_at(
             lambda a: (a.positions, a.amplitudes),
-            structure,
+            atoms,
             (
-                jnp.asarray(structure.positions) + jnp.asarray(self.centre),
-                jnp.asarray(structure.amplitudes) * jnp.asarray(self.unit),
+                jnp.asarray(atoms.positions) + jnp.asarray(self.centre),
+                jnp.asarray(atoms.amplitudes) * jnp.asarray(self.unit),
             ),
         )
         return jnp.asarray(self.weight) * self.term(scaled)

@@ -23,8 +23,8 @@ from jaxtyping import Float, Int
 
 from atomfit.observation.series import SeriesNuisance
 from atomfit.optimisation.parameters import AbstractParametrisation, Free
-from atomfit.projection.model import TiltModel
-from atomfit.structure.atoms import AnisotropicDisplacements, Atoms, Leaf
+from atomfit.projection.model import SeenAtoms, TiltModel
+from atomfit.structure.atoms import AnisotropicDisplacements, Leaf
 
 #: Free numbers of atoms, in the order in which `flat` has them.
 OF_ATOMS = ("positions", "log_widths", "shears", "strengths")
@@ -55,9 +55,9 @@ class TiltParametrisation(AbstractParametrisation):
         """Names of the free numbers that each atom has for itself, in the order of `flat`."""
         return tuple(name for name in OF_ATOMS if name in self.steps and name in self.own)
 
-    def __call__(self, free: Free) -> tuple[Atoms, tuple[SeriesNuisance]]:
+    def __call__(self, free: Free) -> tuple[SeenAtoms, tuple[SeriesNuisance]]:
         model = self.model(free)
-        return model.atoms, (nuisance_of(model),)
+        return model.structure, (nuisance_of(model),)
 
     def model(self, free: Free) -> TiltModel:
         """Atoms, probe and views.

@@ -5,6 +5,9 @@ stranded for good. So the first stages draw atoms wide, then less wide, and thro
 quickest; only then are widths free. The probe comes last, because its weights and the atoms' widths say
 much the same: first its shape common to all depths (`profile`) with its change with depth as propagation
 has it, then, if asked for, the whole table together with each atom's amplitude.
+
+Form factors come in once Gaussians tell how wide atoms are: what is left of that without the element's own
+shape widens them all. Through a probe they begin as atoms that hardly move.
 """
 
 from dataclasses import replace
@@ -15,14 +18,19 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
+from atomfit.gaussians.scatterers import FormFactors
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.probe import Probe, make_probe
 from atomfit.projection.views import TiltSeries
+from atomfit.series.limits import LIMITS
 from atomfit.series.result import result_of
 from atomfit.series.settings import SeriesSettings
 from atomfit.series.stages import ROUGH, WIDE, Run, Stage, log_widths
 from atomfit.structure.atoms import AnisotropicDisplacements, IsotropicDisplacements
+from atomfit.structure.elements import symbol_of
+from atomfit.structure.scattering import blur_to_width
+from atomfit.support.errors import InputError
 
 #: Standard deviations of the atoms in the first stages, in neighbour distances.
 _WIDE = (WIDE, 0.16)
@@ -61,13 +69,17 @@ def refine_against(
             stages.append(Stage("wide atoms", every, shared, ROUGH, False, wide))
     settled = Stage("one Gaussian an atom", every | {"log_widths"}, shared, weighted=False)
     stages.append(settled)
+    of_elements = wanted.scattering == "form-factor"
+    if of_elements and probe == "direct":
+        begin = partial(with_form_factors, distance=neighbour_distance)
+        stages.append(Stage("form factors", every | {"log_widths"}, shared, begin=begin, adjusted=True))
     if probe == "direct" and amplitudes == "atom":
         stages.append(Stage("amplitudes", every | {"log_widths"}, own, adjusted=True))
     if probe != "direct":
         through = make_probe(
             probe, run.reach, wanted.voltage, wanted.convergence, wanted.defocus, wanted.spherical
         )
-        begin = partial(_through, probe=through)
+        begin = partial(_through, probe=through, of_elements=of_elements)
         stages.append(Stage(f"{probe} probe", every | {"profile"}, own, begin=begin, adjusted=True))
     if probe == "adaptive":
         each = shared if amplitudes == "element" else shared | {"strengths"}
@@ -104,10 +116,45 @@ def _with_width(model: TiltModel, width: float) -> TiltModel:
     return eqx.tree_at(lambda m: m.atoms.displacements, model, IsotropicDisplacements(widths))
 
 
-def _through(model: TiltModel, probe: Probe) -> TiltModel:
+def _through(model: TiltModel, probe: Probe, of_elements: bool) -> TiltModel:
     """The same seen through a probe whose shape is free."""
     model = eqx.tree_at(lambda m: m.probe, model, probe)
+    if of_elements:
+        model = _scattering(model, FormFactors.of(np.asarray(model.atoms.numbers), _THROUGH_PROBE))
     return _with_width(model, float(np.sqrt(_THROUGH_PROBE)))
+
+
+def with_form_factors(model: TiltModel, distance: float) -> TiltModel:
+    """The same with atoms that are as wide as they were, by their elements and by what widens all alike.
+
+    **Arguments:**
+
+    - `model`: of Gaussians.
+    - `distance`: of neighbours (Å).
+
+    **Raises:** `InputError` if an element's form factor is not known, or as wide as its atoms.
+    """
+    numbers = np.asarray(model.atoms.numbers)
+    widths = np.exp(2 * np.asarray(log_widths(model), np.float64)[:, 0])
+    left = np.zeros(len(numbers))
+    for number in np.unique(numbers):
+        which, symbol = numbers == number, symbol_of(int(number))
+        u = float(np.median(widths[which]))
+        blur = blur_to_width(symbol, u, 0.5 * distance)
+        if blur is None or blur < LIMITS.sharpest * u:
+            raise InputError(
+                f"atoms in the images are no wider than the electron form factor of {symbol}, "
+                "or there is none",
+                "use --scattering gaussian",
+                "--scattering",
+            )
+        left[which] = blur
+    blur = float(np.median(left))
+    return _with_width(_scattering(model, FormFactors.of(numbers, blur)), float(np.sqrt(blur)))
+
+
+def _scattering(model: TiltModel, scattering: FormFactors) -> TiltModel:
+    return eqx.tree_at(lambda m: m.scattering, model, single(scattering))
 
 
 def _with_matrices(model: TiltModel) -> TiltModel:

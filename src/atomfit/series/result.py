@@ -51,6 +51,7 @@ def result_of(run: Run, model: TiltModel, found: Minimum[Free]) -> TiltFit:
         np.array([r_factor(a, b) for a, b in pairs]),
         run.held,
         run.precisions(model, sum(int(np.size(x)) for x in found.params.values())),
+        model.scattering,
     )
 
 

@@ -101,7 +101,8 @@ def sampled_excess(
     numbers = np.unique(fit.atoms.numbers, return_inverse=True)[1]
     parametrisation, flat = _free_numbers(model, scales, of_views, numbers, series.pixel, frozen)
     free, steps = parametrisation.zeros(), parametrisation.steps
-    spread = 1.3 * float(np.quantile(np.linalg.eigvalsh(np.asarray(model.atoms.matrices())), 0.95))
+    widths = model.scattering.widths(np.linalg.eigvalsh(np.asarray(model.atoms.matrices(), np.float64)))
+    spread = 1.3 * float(np.quantile(widths**2, 0.95))
     variances = np.asarray(model.probe.variances, np.float64)
     camera = Camera.for_widths(series.pixel, series.shape, spread, variances)
     rotations, centres = (np.asarray(x, np.float32) for x in (series.views.rotations, series.views.centres))
@@ -167,7 +168,7 @@ def _model(series: TiltSeries, fit: TiltFit) -> tuple[TiltModel, float]:
     unit = strength * peaks / (2 * np.sqrt(2))
     atoms = eqx.tree_at(lambda a: a.amplitudes, atoms, np.asarray(atoms.amplitudes) / unit)
     views = fit.views._replace(backgrounds=np.asarray(fit.views.backgrounds) / unit)
-    return single(TiltModel(atoms, fit.probe, views)), unit
+    return single(TiltModel(atoms, fit.probe, views, fit.scattering)), unit
 
 
 @kept

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from atomfit.inference.priors import Prior
 from atomfit.noise.likelihood import AbstractLoss
 from atomfit.optimisation.solvers import AbstractSolver
+from atomfit.options.build import Scattering
 from atomfit.options.tilt import Amplitudes, ProbeKind, TiltDisplacements
 
 Progress = Callable[[str, int, float], None]
@@ -23,6 +24,8 @@ class SeriesSettings:
     - `probe`, `voltage`, `convergence`, `defocus`, `spherical`: see `make_probe`.
     - `amplitudes`: one each "element", or each "atom"; "auto": each atom with an adaptive probe.
     - `displacements`: "shared" by an element's atoms, "isotropic" or "anisotropic" for each atom.
+    - `scattering`: what atoms are at rest: "gaussian" leaves that to their displacements, "form-factor"
+        takes it from each one's element.
     - `free_views`: what is refined of each view: backgrounds, gains, shifts, turns.
     - `anneal`: whether atoms are drawn wide at first; not needed where they are in their places.
     - `frozen`: atoms that keep their positions, and whatever else each atom has for itself.
@@ -48,6 +51,7 @@ class SeriesSettings:
     spherical: float = 0.0
     amplitudes: Amplitudes = "auto"
     displacements: TiltDisplacements = "shared"
+    scattering: Scattering = "gaussian"
     free_views: Collection[str] = ("backgrounds",)
     anneal: bool = True
     frozen: Bool[np.ndarray, " n"] | None = None

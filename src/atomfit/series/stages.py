@@ -371,7 +371,9 @@ class Run:
         """
         weights = np.sqrt(self.precisions(model))
         left = np.where(weights > 0, self.series.images - self.images(model) * self.unit, 0.0) * weights
-        return max(1.0, coloured_excess(left, self.series.pixel, spot(model.atoms, model.probe)))
+        return max(
+            1.0, coloured_excess(left, self.series.pixel, spot(model.atoms, model.probe, model.scattering))
+        )
 
     def precisions(self, model: TiltModel, free: int = 0) -> Float[np.ndarray, "v rows columns"]:
         """Inverse variance of each pixel (1 / squared image units); zero where it was not fitted.
@@ -402,7 +404,8 @@ class Run:
 
     def camera(self, model: TiltModel) -> Camera:
         """Windows for a model's atoms, with room to grow."""
-        spread = 1.3 * float(np.quantile(np.exp(2 * np.asarray(log_widths(model))), 0.95))
+        widths = model.scattering.widths(np.exp(2 * np.asarray(log_widths(model), np.float64)))
+        spread = 1.3 * float(np.quantile(widths**2, 0.95))
         return Camera.for_widths(
             self.series.pixel, self.series.shape, spread, np.asarray(model.probe.variances, np.float64)
         )

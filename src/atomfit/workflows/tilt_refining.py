@@ -46,6 +46,7 @@ def refine_start(ready: PreparedSeries, start: Start, options: TiltOptions, prog
         spherical=options.spherical,
         amplitudes=options.amplitudes,
         displacements="shared" if options.displacements == "auto" else options.displacements,
+        scattering=options.scattering,
         free_views=options.refine,
         anneal=options.anneal,
         frozen=start.frozen if start.frozen.any() else None,
@@ -94,6 +95,7 @@ def alike(options: TiltOptions) -> TiltOptions:
         probe="direct",
         amplitudes=amplitudes,
         displacements=displacements,
+        scattering="gaussian",
         known_amplitudes=None,
     )
 

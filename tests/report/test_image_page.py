@@ -31,6 +31,7 @@ from atomfit.files.image_columns import (
 )
 from atomfit.files.image_particle import particle_statistics
 from atomfit.report.image_columns import image_contents
+from atomfit.report.image_crystal import crystal_shown
 from atomfit.report.image_pictures import image_pictures
 from atomfit.report.image_statistics import law_of_counts, statistics_rows
 from atomfit.report.image_words import image_cautions, image_headline, image_numbers
@@ -207,6 +208,8 @@ def test_the_page_is_drawn(opened: Any) -> None:
     assert opened.locator(charts).locator("svg[role]").count() == 4
     assert opened.locator("#image-pictures canvas").count() == 4
     assert opened.locator("#cautions li").count() >= 2
+    assert "lattice" in opened.inner_text("#facet-words")
+    assert opened.locator("#defects").is_disabled()
     assert opened.locator("#image-numbers tbody tr").count() > 12
     assert opened.locator("#atoms-table tbody tr:not([hidden])").count() == COUNT
     assert "columns: mean" in opened.inner_text("#histogram-one")
@@ -229,6 +232,34 @@ def test_all_that_is_in_the_table_can_colour_columns(opened: Any, content: dict[
     opened.select_option("#colour", "e_xx")
     bar = opened.inner_html("#colour-bar")
     assert "rgb(255,255,255)" in bar or "rgb(25" in bar
+
+
+def test_facets_are_listed_and_defects_marked(
+    browser: Any, content: dict[str, Any], tmp_path: Path
+) -> None:
+    x, y = found().positions[4] + 1.5
+    told = {
+        "domains": [{}],
+        "facets": [
+            {
+                "domain": 1,
+                "indices": [0, -1],
+                "length": 9.0,
+                "layer_spacing": 2.0,
+                "columns": [1, 2],
+                "relaxations": [-0.05, 0.01],
+                "relaxations_esd": [0.01, 0.01],
+            }
+        ],
+        "vacancies": [{"domain": 1, "position": [x, y], "left": 0.02}],
+    }
+    text = page(content | {"crystal": crystal_shown(told)}, COLUMNS)
+    for opened in shown_without_complaint(browser, text, tmp_path / "a.html"):
+        assert "−5.0 ± 1.0 (−2.5 %)" in opened.inner_text("#facets tbody")
+        assert "empty" in opened.inner_text("#defects-table tbody")
+        marked = picture(opened, "#field")
+        opened.uncheck("#defects")
+        assert picture(opened, "#field") != marked
 
 
 def canvas_place(opened: Any, canvas: Any, position: np.ndarray) -> tuple[float, float]:

@@ -48,6 +48,9 @@ CRYSTAL_COLUMNS: tuple[Column, ...] = (
     Column("cell_b", "Å", ".5f", "b"),
     Column("cell_gamma", "°", ".4f", "γ"),
     *(Column(f"{name}_esd", unit, how, f"standard uncertainty of {name}") for name, unit, how in _ERRORS),
+    Column(
+        "facet", "", "d", "number of the facet whose outermost layer it is in (particle.json); 0 for none"
+    ),
     Column("gpa_xx", "", ".6f", "e_xx by geometric phase analysis of the largest domain, with its trap"),
     Column("gpa_yy", "", ".6f", "e_yy by the same"),
     Column("gpa_xy", "", ".6f", "e_xy by the same"),
@@ -148,8 +151,17 @@ def _crystal(statistics: "ColumnStatistics") -> dict[str, np.ndarray]:
         "sublattice": _spread(n, inside, domains.sublattices[inside] + 1),
         **dict(zip(names, values.T, strict=True)),
         **dict(zip([f"{name}_esd" for name in names], errors.T, strict=True)),
+        "facet": _facets(statistics),
         **dict(zip(("gpa_xx", "gpa_yy", "gpa_xy", "gpa_rotation"), others.T, strict=True)),
     }
+
+
+def _facets(statistics: "ColumnStatistics") -> Int[np.ndarray, " n"]:
+    """Of corners the first."""
+    found = np.zeros(len(statistics.surface), int)
+    for number in range(len(statistics.facets), 0, -1):
+        found[statistics.facets[number - 1].columns] = number
+    return found
 
 
 def _order(statistics: "ColumnStatistics") -> dict[str, np.ndarray]:

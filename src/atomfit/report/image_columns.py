@@ -12,6 +12,7 @@ from jaxtyping import Float
 from atomfit.io.tables import Column
 from atomfit.report.atoms import atoms_shown
 from atomfit.report.described import MOST_SHOWN, Table, described
+from atomfit.report.image_crystal import crystal_shown
 from atomfit.report.image_pictures import image_pictures
 from atomfit.report.image_statistics import law_of_counts
 from atomfit.report.image_words import NOISE, image_cautions, image_headline, image_numbers
@@ -60,6 +61,7 @@ def image_contents(
         "radius": _radius(columns),
         "law": law_of_counts(result.statistics, result.cross_section_esds),
         "numbers": image_numbers(found),
+        "crystal": crystal_shown(found["particle"]),
         "cautions": image_cautions(columns, found),
         "noise": NOISE,
         "residuals": residual_scores(result),

@@ -126,6 +126,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "structure": "local structure",
         "status": "what became of it",
         "domain": "domain",
+        "facet": "facet",
         "variant": "variant",
         "sublattice": "sublattice",
         "order_domain": "part of one variant",

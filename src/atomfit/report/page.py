@@ -57,8 +57,11 @@ TILT = Layout(
 )
 #: Of the columns of an image.
 COLUMNS = Layout(
-    _sections("columns", "numbers", "micrographs", "distributions", "columns_table", "record"),
-    (*_BASE, "paint.js", "table.js", "record.js", "fit.js", "pictures.js", "micrographs.js", "columns.js"),
+    _sections("columns", "numbers", "crystal", "micrographs", "distributions", "columns_table", "record"),
+    (
+        *(*_BASE, "paint.js", "table.js", "record.js", "fit.js", "pictures.js", "micrographs.js"),
+        *("crystal.js", "columns.js"),
+    ),
 )
 #: Of two models.
 COMPARISON = Layout(

@@ -33,6 +33,7 @@ function drawColumns() {
     if (isInSight(at, frame)) drawColumn(paint, at, how === "discs" ? 0.8 * radius : radius, how, cssOf(painting?.colours[i] ?? unknownColour));
   }
   if (byId("others").checked) markRejected(paint, frame);
+  if (byId("defects").checked) markDefects(paint, frame);
   ringSelected(paint, frame);
   scaleBar(paint, frame);
 }
@@ -167,7 +168,7 @@ function columnsPanel(...wanted) {
   offerColumns(byId("colour"), ...wanted);
   addColumns(byId("colour"), report.columns.filter((column) => !column.numeric && tellsKinds(column)).map(({ name }) => name));
   byId("colour").onchange = recolour;
-  for (const id of ["shape", "under", "others"]) byId(id).onchange = redraw;
+  for (const id of ["shape", "under", "others", "defects"]) byId(id).onchange = redraw;
   byId("closer").onclick = () => zoomBy(1.5, canvas);
   byId("farther").onclick = () => zoomBy(1 / 1.5, canvas);
   byId("whole").onclick = () => zoomBy(1 / field.zoom, canvas);
@@ -235,6 +236,7 @@ function columnTables() {
 }
 
 numbersPanel();
+crystalPanel();
 columnTables();
 expectLaw();
 histogramPanel(byId("histogram-one"), "cross_section");

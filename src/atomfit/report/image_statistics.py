@@ -24,6 +24,9 @@ def statistics_rows(particle: Mapping[str, Any]) -> list[Row]:
     atoms = particle.get("atoms", {})
     if "total" in atoms:
         rows.append(row_of("atoms in all columns", atoms["total"], atoms["total_esd"]))
+        rows.append(row_of("columns that were counted", atoms["columns"]))
+    elif atoms:
+        rows.append(row_of("atoms in all columns", "not counted"))
     if "scale" in atoms:
         rows.append(
             row_of("cross-sections of the image, by the library's", atoms["scale"], atoms["scale_esd"])
@@ -58,19 +61,67 @@ def _of_domain(number: int, domain: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
-def counting_cautions(particle: Mapping[str, Any], warnings: Sequence[str]) -> list[str]:
-    """What is to be known of counts, in sentences.
+def counted_words(particle: Mapping[str, Any]) -> str:
+    """Whether atoms were counted, in a sentence; empty if nothing is known of it.
 
     **Arguments:**
 
     - `particle`: what goes into `particle.json`.
-    - `warnings`: what need not be said twice.
     """
     atoms = particle.get("atoms", {})
     if atoms.get("not_counted"):
-        return [f"Atoms were not counted: {atoms['not_counted']}."]
-    said = " ".join(warnings)
-    return [f"Counts: {note}." for note in atoms.get("notes", ()) if note not in said]
+        return (
+            f"Atoms were not counted: {atoms['not_counted']}. Places, lattices, strain and defects do not "
+            "depend on that."
+        )
+    if "total" not in atoms:
+        return ""
+    by = "by a library" if atoms["library"] else "without a library"
+    return (
+        f"The columns have {atoms['total']:,.1f} ± {atoms['total_esd']:.1f} atoms (standard uncertainty), "
+        f"counted {by}."
+    )
+
+
+def counting_cautions(
+    particle: Mapping[str, Any], elements: Sequence[str], dark: bool, warnings: Sequence[str]
+) -> list[str]:
+    """What is to be known of counts and of elements, in sentences.
+
+    **Arguments:**
+
+    - `particle`: what goes into `particle.json`.
+    - `elements`: that were named.
+    - `dark`: whether columns are.
+    - `warnings`: what need not be said twice.
+    """
+    atoms, said = particle.get("atoms", {}), " ".join(warnings)
+    told = []
+    if atoms.get("not_counted"):
+        told.append(f"Atoms were not counted: {atoms['not_counted']}.")
+    elif atoms:
+        of = f"of {elements[0]}" if elements else "of one element (none was named)"
+        told.append(
+            f"Counts take every column to be {of}, whole and along the beam: one of another element, or "
+            "one that is tilted, is counted as a thicker or a thinner one."
+        )
+        left = particle.get("columns", 0) - atoms.get("columns", 0)
+        if left > 0:
+            told.append(
+                f"Of {left} {'column' if left == 1 else 'columns'} there is no count and they are not in "
+                "the total: a cross-section is not positive, or its uncertainty is not known."
+            )
+    if len(elements) > 1:
+        told.append(
+            f"Which columns are of {' and which of '.join(elements)} is not told (element is X): a bright "
+            "column may be a thick one. --order tells the sublattices of an ordered alloy."
+        )
+    if dark and "ordered_fraction" in particle:
+        told.append(
+            "Order was judged by how dark columns are, as if heavier ones were darker, which focus and "
+            "thickness can reverse."
+        )
+    return told + [f"Counts: {note}." for note in atoms.get("notes", ()) if note not in said]
 
 
 def law_of_counts(

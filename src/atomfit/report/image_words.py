@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from atomfit.report.described import Table
-from atomfit.report.image_statistics import counting_cautions, statistics_rows
+from atomfit.report.image_statistics import counted_words, counting_cautions, statistics_rows
 from atomfit.report.whole import Row, row_of
 
 #: Columns nearer to each other than so many of their widths are told apart by their shape alone.
@@ -28,7 +28,7 @@ def image_headline(found: dict[str, Any]) -> dict[str, Any]:
 
     **Arguments:**
 
-    - `found`: what goes into `summary.json`.
+    - `found`: what goes into `summary.json`; what goes into `particle.json` as `particle`, if there is one.
 
     **Returns:** `title`, `source`, `verdict` as sentences, `warnings`, and the verdict as it is `judged`.
     """
@@ -36,10 +36,15 @@ def image_headline(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "title": f"{n:,} {elements + ' ' if elements else ''}{'column' if n == 1 else 'columns'}",
         "source": f"found and refined in {found['image']['file'] or 'an image without a file'}",
-        "verdict": [*_known(found), _rejected(found["rejected"])],
+        "verdict": [one for one in _said(found) if one],
         "warnings": list(found.get("warnings", ())),
         "judged": found["verdict"],
     }
+
+
+def _said(found: dict[str, Any]) -> list[str]:
+    counted = counted_words(found.get("particle", {})) if found["columns"] else ""
+    return [*_known(found), counted, _rejected(found["rejected"])]
 
 
 def _known(found: dict[str, Any]) -> list[str]:
@@ -194,7 +199,9 @@ def image_cautions(columns: Table, found: dict[str, Any]) -> list[str]:
         )
     return [
         *said,
-        *counting_cautions(found["particle"], found.get("warnings", ())),
+        *counting_cautions(
+            found["particle"], found["element"], not found["detection"]["bright"], found.get("warnings", ())
+        ),
         "Error bars hold noise alone. Drift and scan distortion move whole rows and stretch the lattice by "
         "per cents without a trace in them, and every length has the relative error of the pixel size.",
         "A cross-section is what a Gaussian over the background holds: tails of columns that a background "

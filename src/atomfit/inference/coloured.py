@@ -56,6 +56,15 @@ class SpectralNoise(AbstractNoise):
         return 1.0 if self.deviation is None else 1 / jnp.asarray(self.deviation) ** 2
 
     @property
+    def of_images(self) -> bool:
+        return np.ndim(self.weights) == 2
+
+    def about(
+        self, predicted: Float[Array, "..."], data: Float[Leaf, "..."], counted: Leaf
+    ) -> Float[Array, "..."]:
+        return (jnp.asarray(self.inside) * jnp.asarray(counted)) ** 2 * self._precision
+
+    @property
     def settled(self) -> bool:
         return self.known
 

@@ -88,15 +88,26 @@ class AbstractNoise(eqx.Module):
 
     #: Atoms whose overlaps are computed at a time.
     atoms_at_a_time: ClassVar[int] = 1024
-    #: Whether values err independently of each other, so that images may be looked at one by one.
+    #: Whether values err independently of each other.
     single: ClassVar[bool] = False
     #: Whether it says something of values that it was not adapted to.
     elsewhere: ClassVar[bool] = True
 
     @property
+    def of_images(self) -> bool:
+        """Whether images err independently of each other, so that they may be looked at in turn."""
+        return self.single
+
+    @property
     def settled(self) -> bool:
         """Whether a fit has nothing to tell of it: then it is not adapted."""
         return False
+
+    def about(
+        self, predicted: Float[Array, "..."], data: Float[Leaf, "..."], counted: Leaf
+    ) -> Float[Array, "..."]:
+        """About what each value counts for atoms: the diagonal of what `weighted` multiplies with."""
+        return self.weighted(jnp.ones_like(predicted), predicted, data, counted)
 
     def overlap(self) -> Overlap | None:
         """Derivatives of gᵀ W h by the distance of two normalised Gaussians (`gaussians.overlaps`).

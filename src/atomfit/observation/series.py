@@ -179,7 +179,7 @@ class SeriesObservation(AbstractObservation):
     def value_and_gradient(
         self, structure: AbstractStructure, nuisance: SeriesNuisance
     ) -> tuple[Float[Array, ""], tuple[PyTree, PyTree]]:
-        if not self.noise.single:
+        if not self.noise.of_images:
             return super().value_and_gradient(structure, nuisance)
         shared, views, seen = self.parts(structure, nuisance)
 
@@ -195,7 +195,7 @@ class SeriesObservation(AbstractObservation):
         return value, _with_views(by_shared, by_views)
 
     def information(self, structure: AbstractStructure, nuisance: SeriesNuisance) -> Product:
-        if not self.noise.single:
+        if not self.noise.of_images:
             return super().information(structure, nuisance)
         shared, views, seen = self.parts(structure, nuisance)
 

@@ -16,6 +16,7 @@ SimulatedProbe = Literal["direct", "fixed", "rigid"]
 Amplitudes = Literal["auto", "element", "atom"]
 TiltDisplacements = Literal["auto", "shared", "isotropic", "anisotropic"]
 TiltSelection = Literal["auto", "fit", "off"]
+TiltNoise = Literal["residual", "spectral"]
 PartOfView = Literal["backgrounds", "gains", "shifts", "turns"]
 
 VOLTAGE = Need("voltage", "kV, as 300", 10, 3000)
@@ -71,6 +72,8 @@ class TiltOptions:
     - `likelihood`: "gaussian", of noise that may grow with brightness; "poisson" for counts; "robust"
         (Student's t) if a part of the images is what the model cannot describe.
     - `gain`: image units per count, for "poisson".
+    - `noise`: "residual" counts all spatial frequencies alike, and takes from what the fit leaves how much
+        less certain its colour makes atoms; "spectral" weighs frequencies by it in the fit as well.
     - `known_positions`: standard deviation of a move from the start (Å), if anything is known of it.
     - `known_amplitudes`: relative standard deviation of amplitudes about their element's.
     - `known_turns`: standard deviation of the views' rotations about each axis (degrees).
@@ -223,6 +226,11 @@ class TiltOptions:
         "Noise",
         "gaussian: noise may grow with brightness; poisson for counts; robust: other things.",
     )
+    noise: TiltNoise = option(
+        "residual",
+        "Noise",
+        "Its colour counts in error bars; spectral: in the fit too, frequency by frequency.",
+    )
     gain: float | None = option(
         None,
         "Noise",
@@ -266,6 +274,18 @@ class TiltOptions:
         if self.gain is not None and self.likelihood != "poisson":
             raise InputError(
                 "only counts have a gain", "add --likelihood poisson, or leave it out", "--gain"
+            )
+        if self.noise == "spectral" and self.likelihood != "gaussian":
+            raise InputError(
+                f"the {self.likelihood} likelihood weighs pixels, not spatial frequencies",
+                "leave out --noise or --likelihood",
+                "--noise",
+            )
+        if self.noise == "spectral" and self.coupled:
+            raise InputError(
+                "images that count beside a map have pixels that err alone",
+                "leave out --noise or --coupled",
+                "--coupled",
             )
         if self.known_amplitudes is not None and not self.own_amplitudes:
             raise InputError(

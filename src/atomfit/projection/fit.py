@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 
 from atomfit.gaussians.scatterers import AbstractScattering, OneGaussian
 from atomfit.optimisation.ended import Ended
+from atomfit.projection.colour import Colour
 from atomfit.projection.model import EachView, spot
 from atomfit.projection.probe import Probe
 from atomfit.structure.atoms import Atoms
@@ -30,6 +31,7 @@ class TiltFit:
     - `held_out`: views that the fit has not seen, but for their own gain and background.
     - `precisions`: inverse variance of each pixel, as the likelihood has it; zero where it was not fitted.
     - `scattering`: what atoms are at rest, beside their displacements.
+    - `colour`: of the noise, if frequencies counted by it.
     """
 
     atoms: Atoms
@@ -43,6 +45,7 @@ class TiltFit:
     held_out: Bool[np.ndarray, " v"]
     precisions: Float[np.ndarray, "v rows columns"]
     scattering: AbstractScattering = field(default_factory=OneGaussian)
+    colour: Colour | None = None
 
     @property
     def positions(self) -> Float[np.ndarray, "n 3"]:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.gaussians.scatterers import AbstractScattering, OneGaussian
+from atomfit.projection.colour import Colour
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import point, refined_views, terms_at_rest, typical_variance
 from atomfit.projection.views import TiltSeries
@@ -30,6 +31,7 @@ class FittedSeries:
     - `wider`: displacement of each atom beyond a typical one's (Å²); None if all are alike.
     - `scattering`: what atoms are at rest.
     - `bare`: `spot` without that: of a typical displacement only; the same if None.
+    - `colour`: of the noise, if frequencies counted by it.
     """
 
     series: TiltSeries
@@ -42,6 +44,7 @@ class FittedSeries:
     wider: Float[np.ndarray, "n 3 3"] | None = None
     scattering: AbstractScattering = field(default_factory=OneGaussian)
     bare: GaussianMixture | None = None
+    colour: Colour | None = None
 
     @classmethod
     def of(cls, series: TiltSeries, fit: TiltFit) -> "FittedSeries":
@@ -63,6 +66,7 @@ class FittedSeries:
             None if alike else wider,
             fit.scattering,
             point(fit.probe, typical) if at_rest else None,
+            fit.colour,
         )
 
     def chosen(self, which: Bool[np.ndarray, " n"]) -> "FittedSeries":

@@ -22,7 +22,8 @@ many atoms it is known far better than they are. What is not in it: widths that 
 probe.
 
 Noise that is not white makes all of it less certain (`projection.colour`), and never more: what the fit
-leaves is no evidence that noise is less where atoms are.
+leaves is no evidence that noise is less where atoms are. If the fit has weighed frequencies by the noise,
+so is what images share, in closed form.
 """
 
 from collections.abc import Collection
@@ -153,8 +154,14 @@ def measure_uncertainty(
     seen = max(int(np.count_nonzero(np.any(fitted.precisions > 0, axis=(1, 2)))), 1)
     absorbed = 3 * n / seen, n / seen if own_amplitudes else 0.0
     excess = max(1.0, coloured_excess(scaled, fitted.series.pixel, fitted.spot, absorbed))
+    by_pixels = None
+    if fitted.colour is not None:
+        # What an atom stands out by is asked of pixels, as scores are.
+        told = (own_amplitudes, known, numbers, known_amplitudes, displacements)
+        by_pixels = measure_uncertainty(replace(fitted, colour=None), *told)
+    unit = excess if by_pixels is None else 1.0
     matrix, borders = _shared_information(fitted, shape, parts=parts)
-    matrix = matrix / excess
+    matrix = matrix / unit
     own = np.zeros((n, q))
     if known is not None:
         own[:, :3] = known**-2.0
@@ -165,7 +172,7 @@ def measure_uncertainty(
     others, of_strength = blocks[:, :-1, :-1], np.linalg.inv(blocks)[:, -1, -1]
     if not own_amplitudes:
         others, of_strength = _with_shared_amplitudes(matrix, q)
-    evidence = fitted.amplitudes**2 * of_strength
+    evidence = fitted.amplitudes**2 * of_strength if by_pixels is None else by_pixels.evidence
     if own_amplitudes and known_amplitudes is not None:
         members = np.zeros(n, int) if numbers is None else numbers
         alike = _alike(fitted.amplitudes, members, known_amplitudes)
@@ -176,7 +183,7 @@ def measure_uncertainty(
     of_views: dict[str, np.ndarray] = {}
     if borders:
         turns = None if known_turns is None else np.radians(known_turns)
-        border = ViewBorder.joined(borders, excess, turns)
+        border = ViewBorder.joined(borders, unit, turns)
         free = np.tile(np.arange(q) < (q if own_amplitudes else q - 1), n)
         lifts, variances = border.chosen(free).lifts(np.linalg.inv(matrix.toarray()[np.ix_(free, free)]))
         lifts = lifts.reshape(n, -1, lifts.shape[1])
@@ -273,9 +280,18 @@ def _shared_information(
     unique = np.triu_indices(len(spot.weights))
     variances = sums[unique]
     shares = np.where(unique[0] == unique[1], 1.0, 2.0) * products[unique]
-    # Higher derivatives reach farther, and so do wider atoms.
-    more = 0.0 if alike else float(np.linalg.eigvalsh(wider).max(initial=0.0))
-    reach = REACH * float(np.sqrt(fitted.width + more)) * (1.0 if alike else 1.3)
+    extent = np.linalg.eigvalsh(wider)
+    flat = 1.0
+    if fitted.colour is not None:
+        narrowest = float(variances.min() + 2 * extent.min(initial=0.0))
+        by_colour = fitted.colour.gaussians(fitted.spot, narrowest)
+        variances = np.add.outer(variances, by_colour.variances).ravel()
+        shares = np.outer(shares, by_colour.weights).ravel()
+        flat = 1 / float(fitted.colour.power[0])
+    # Higher derivatives reach farther, and so do wider atoms and weights of frequencies.
+    more = 0.0 if alike else float(extent.max(initial=0.0))
+    plain = alike and fitted.colour is None
+    reach = REACH * float(np.sqrt(fitted.width + more)) * (1.0 if plain else 1.3)
     together = together and _as_a_whole(n, q)
     total, borders = sparse.csr_matrix((q * n, q * n)), []
     kernels = weights_about(fitted.spot, series.pixel, max(series.shape))
@@ -317,7 +333,7 @@ def _shared_information(
         if together and parts:
             column, row = _nearest(seen, series, k)
             borders.append(
-                border_of_view(fitted, k, view.tocsr(), weights[1, row, column] / gain**2, parts)
+                border_of_view(fitted, k, view.tocsr(), weights[1, row, column] / gain**2, parts, flat)
             )
     return total, borders
 

@@ -94,6 +94,7 @@ def border_of_view(
     information: sparse.csr_matrix,
     spots: Float[np.ndarray, " n"],
     parts: Collection[str],
+    flat: float = 1.0,
 ) -> ViewBorder:
     """Of one view.
 
@@ -103,6 +104,7 @@ def border_of_view(
     - `information`: what the view tells of all atoms' numbers (place first, amplitude last).
     - `spots`: pixels' weights summed over each atom's spot.
     - `parts`: which of its numbers were refined.
+    - `flat`: how much the frequency zero counts.
     """
     n = len(fitted.positions)
     q = information.shape[0] // n
@@ -128,10 +130,10 @@ def border_of_view(
     corner = moves.T @ border
     if "backgrounds" in parts:
         beneath = np.zeros((n, q))
-        beneath[:, -1] = gain * spots
+        beneath[:, -1] = flat * gain * spots
         shared = moves.T @ beneath.ravel()
         border = np.concatenate([border, beneath.reshape(-1, 1)], axis=1)
-        whole = np.full((1, 1), float(fitted.precisions[view].sum(dtype=np.float64)))
+        whole = np.full((1, 1), flat * float(fitted.precisions[view].sum(dtype=np.float64)))
         corner = np.block([[corner, shared[:, None]], [shared[None], whole]])
         names.append("backgrounds")
     return ViewBorder(tuple((view, name) for name in names), border, corner)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from atomfit.inference.coloured import SpectralNoise
 from atomfit.inference.noise import AbstractNoise, LossNoise, WhiteNoise
 from atomfit.inference.priors import AbstractPrior, Prior
 from atomfit.inference.problem import Objective
@@ -22,6 +23,7 @@ from atomfit.noise.likelihood import AbstractLoss
 from atomfit.observation.series import OneView, SeriesObservation
 from atomfit.optimisation.parameters import AbstractParametrisation, Free
 from atomfit.projection.adjustment import adjustment
+from atomfit.projection.colour import Colour
 from atomfit.projection.images import Camera
 from atomfit.projection.model import EachView, SeenAtoms, TiltModel
 from atomfit.projection.views import Views
@@ -89,6 +91,7 @@ def observed(
     camera: Camera,
     model: TiltModel,
     loss: AbstractLoss | None = None,
+    colour: Colour | None = None,
 ) -> SeriesObservation:
     """Images as the objective needs them.
 
@@ -100,11 +103,16 @@ def observed(
     - `camera`: how they are drawn.
     - `model`: where the fit begins.
     - `loss`: what a difference costs; half its square if None.
+    - `colour`: of the noise: frequencies count by it, those of a shift as pixels do where all count alike.
     """
+    counted = np.asarray(weights, np.float32)
     noise: AbstractNoise = WhiteNoise(1.0) if loss is None else LossNoise(loss, known=True)
+    if colour is not None:
+        parts = colour.of_shifts / colour.on(counted.shape[1:], camera.pixel)
+        noise, counted = SpectralNoise(parts, np.sqrt(counted), 1.0), (counted > 0).astype(np.float32)
     return SeriesObservation(
         data=np.asarray(images, np.float32),
-        counted=np.asarray(weights, np.float32),
+        counted=counted,
         noise=noise,
         nuisance=nuisance_of(model),
         rotations=np.asarray(views.rotations, np.float32),
@@ -159,7 +167,7 @@ def about_diagonal(objective: Objective, free: Free) -> Float[Array, " k"]:
     def add(totals: tuple[Array, Array], both: tuple[EachView, OneView]) -> Any:
         view, one = both
         image = seen(shared, view, one)
-        counts = one.noise.weighted(jnp.ones_like(image), image, one.data, one.counted)
+        counts = one.noise.about(image, one.data, one.counted)
         places = jnp.asarray(atoms.positions) @ one.rotation[:2].T / camera.pixel + one.centre
         places = jnp.clip(jnp.round(places).astype(int), 0, jnp.array(camera.shape[::-1]) - 1)
         about = counts[places[:, 1], places[:, 0]]

@@ -36,6 +36,8 @@ from atomfit.support.errors import InputError
 _WIDE = (WIDE, 0.16)
 #: Displacement (Å²) of an atom through a probe, where the probe's shape is free.
 _THROUGH_PROBE = 0.03
+#: How often the colour of noise is measured, and the atoms refined with it.
+_COLOURED = 2
 
 
 def refine_against(
@@ -97,8 +99,13 @@ def refine_against(
         if wanted.by_brightness and wanted.likelihood is None and "turns" not in free_views:
             stages[-1] = replace(settled, tolerance=ROUGH)
         stages.append(replace(settled, name="one Gaussian, adjusted", weighted=True, adjusted=True))
+    if wanted.noise == "spectral" and wanted.likelihood is None:
+        last = replace(stages[-1], name="frequencies by their noise", begin=_same, coloured=True)
+        stages.extend([last] * _COLOURED)
+    colour = None
     model = run.first(wide=anneal, drifting="shifts" in free_views)
     for stage in stages:
+        colour = run.colour(model, stage)
         model, found = run.through(model, stage)
         if found.reason.early:
             break
@@ -107,7 +114,11 @@ def refine_against(
         if stage is settled:
             # Before a probe may tell depths apart.
             model = run.in_gauge(model)
-    return result_of(run, model, found)
+    return result_of(run, model, found, colour)
+
+
+def _same(model: TiltModel) -> TiltModel:
+    return model
 
 
 def _with_width(model: TiltModel, width: float) -> TiltModel:

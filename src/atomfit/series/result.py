@@ -11,6 +11,7 @@ from jaxtyping import Bool
 
 from atomfit.optimisation.ended import Ended
 from atomfit.optimisation.solvers import Minimum
+from atomfit.projection.colour import Colour
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import EachView, TiltModel
 from atomfit.projection.probe import make_probe
@@ -21,13 +22,14 @@ from atomfit.series.stages import Run
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 
 
-def result_of(run: Run, model: TiltModel, found: Minimum[Free]) -> TiltFit:
+def result_of(run: Run, model: TiltModel, found: Minimum[Free], colour: Colour | None = None) -> TiltFit:
     """The result, in the user's units and frame.
 
     **Arguments:**
 
     - `run`: what the stages had in common.
     - `model`, `found`: how the last one has ended.
+    - `colour`: of the noise, if frequencies counted by it.
     """
     model = run.in_gauge(model)
     if run.held.any():
@@ -52,6 +54,7 @@ def result_of(run: Run, model: TiltModel, found: Minimum[Free]) -> TiltFit:
         run.held,
         run.precisions(model, sum(int(np.size(x)) for x in found.params.values())),
         model.scattering,
+        colour,
     )
 
 

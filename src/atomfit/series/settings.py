@@ -10,7 +10,7 @@ from atomfit.inference.priors import Prior
 from atomfit.noise.likelihood import AbstractLoss
 from atomfit.optimisation.solvers import AbstractSolver
 from atomfit.options.build import Scattering
-from atomfit.options.tilt import Amplitudes, ProbeKind, TiltDisplacements
+from atomfit.options.tilt import Amplitudes, ProbeKind, TiltDisplacements, TiltNoise
 
 Progress = Callable[[str, int, float], None]
 
@@ -31,6 +31,8 @@ class SeriesSettings:
     - `frozen`: atoms that keep their positions, and whatever else each atom has for itself.
     - `likelihood`: of a pixel; Gaussian noise if None.
     - `by_brightness`: whether Gaussian noise may grow with brightness (`noise.brightness`).
+    - `noise`: "residual": frequencies count alike; "spectral": by the power of Gaussian noise, as what the
+        fit leaves has it.
     - `held_out`: views that the fit may not see.
     - `known_positions`: standard deviation of a move from where atoms are expected (Å); None if nothing is
         known.
@@ -57,6 +59,7 @@ class SeriesSettings:
     frozen: Bool[np.ndarray, " n"] | None = None
     likelihood: AbstractLoss | None = None
     by_brightness: bool = True
+    noise: TiltNoise = "residual"
     held_out: Bool[np.ndarray, " v"] | None = None
     known_positions: float | Float[np.ndarray, "n 3"] | None = None
     expected: Float[np.ndarray, "n 3"] | None = None

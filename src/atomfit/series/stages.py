@@ -24,7 +24,7 @@ from atomfit.observation.series import SeriesObservation
 from atomfit.optimisation.newton import GaussNewton
 from atomfit.optimisation.parameters import Free
 from atomfit.optimisation.solvers import AbstractSolver, Minimum, minimise
-from atomfit.projection.colour import coloured_excess
+from atomfit.projection.colour import Colour, coloured_excess, noise_colour
 from atomfit.projection.drift import drifts
 from atomfit.projection.gauge import in_gauge
 from atomfit.projection.images import Camera, series_of
@@ -71,6 +71,7 @@ class Stage:
     - `adjusted`: whether what atoms share is adjusted for what positions take of the noise (`adjustment`);
         how much that is, only a model tells that was fitted.
     - `begin`: what becomes of the model before it.
+    - `coloured`: whether frequencies count by the colour of what the model before it leaves.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Stage:
     begin: Callable[[TiltModel], TiltModel] = lambda model: model
     loose: float | None = None
     adjusted: bool = False
+    coloured: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +212,11 @@ class Run:
         """
         if not stage.adjusted and not self.terms and all(scale is None for scale in self.known):
             return 0.0
-        return self._variance(model, self.weights(model, stage.weighted)) * self._colour(model)
+        variance, colour = (
+            self._variance(model, self.weights(model, stage.weighted)),
+            self.colour(model, stage),
+        )
+        return variance * (self._colour(model) if colour is None else colour.of_shifts)
 
     def _minimised(self, model: TiltModel, stage: Stage, noise: float) -> tuple[TiltModel, Minimum[Free]]:
         posterior = self.posterior(model, stage, noise)
@@ -244,12 +250,14 @@ class Run:
         """
         if stage.tolerance > FINE:
             return stage.tolerance
-        # Chi-square is about the number of pixels.
+        # Chi-square is about the number of pixels, where these count alike.
         of_noise = len(self.positions) / self.fitted
         if stage.loose is not None:
             return stage.loose * of_noise
         close = min(ROUGH, max(LIMITS.per_atom * of_noise, 0.1 * FINE))
-        return close * min(self._colour(model), LIMITS.most_colour)
+        colour = self.colour(model, stage)
+        excess = self._colour(model) if colour is None else 1.0
+        return close * min(excess, LIMITS.most_colour)
 
     def with_better_turns(
         self, model: TiltModel, stage: Stage, found: Minimum[Free]
@@ -284,7 +292,7 @@ class Run:
         known, off = self._expected(parametrisation.steps, model, stage, noise)
         loss = None if self.loss is None else self.loss.adapted(self._left(model)[1], 0)
         values, precisions = (np.asarray(parametrisation.flat(free | x)) for x in (off, known))
-        series = self.observed(model, weights, loss)
+        series = self.observed(model, weights, loss, self.colour(model, stage))
         weight, centre, unit = (np.asarray(x, np.float32) for x in (noise, self.series.centre, self.unit))
         priors = tuple(OfAtoms(term, weight, centre, unit) for term in self.terms)
         plain = objective_of(parametrisation, series, values, precisions, priors=priors)
@@ -375,6 +383,18 @@ class Run:
             1.0, coloured_excess(left, self.series.pixel, spot(model.atoms, model.probe, model.scattering))
         )
 
+    def colour(self, model: TiltModel, stage: Stage) -> Colour | None:
+        """Of what a model leaves, less what a stage absorbs; None if all frequencies count alike."""
+        if not stage.coloured:
+            return None
+        weights = np.sqrt(self.precisions(model))
+        left = np.where(weights > 0, self.series.images - self.images(model) * self.unit, 0.0) * weights
+        seen = max(int(np.count_nonzero(~self.held)), 1)
+        moving = len(self.positions) if self.frozen is None else int(np.sum(~self.frozen))
+        absorbed = 3 * moving / seen, moving / seen if "strengths" in stage.own else 0.0
+        image = spot(model.atoms, model.probe, model.scattering)
+        return noise_colour(left, self.series.pixel, image, absorbed)
+
     def precisions(self, model: TiltModel, free: int = 0) -> Float[np.ndarray, "v rows columns"]:
         """Inverse variance of each pixel (1 / squared image units); zero where it was not fitted.
 
@@ -397,10 +417,11 @@ class Run:
         model: TiltModel,
         weights: Float[np.ndarray, "v rows columns"],
         loss: AbstractLoss | None = None,
+        colour: Colour | None = None,
     ) -> SeriesObservation:
         """The images in units of a peak, with what each pixel counts."""
         images = np.where(self.series.counted, self.series.images / self.unit, 0.0)
-        return observed(images, weights, self.series.views, self.camera(model), model, loss)
+        return observed(images, weights, self.series.views, self.camera(model), model, loss, colour)
 
     def camera(self, model: TiltModel) -> Camera:
         """Windows for a model's atoms, with room to grow."""

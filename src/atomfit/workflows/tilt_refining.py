@@ -47,6 +47,7 @@ def refine_start(ready: PreparedSeries, start: Start, options: TiltOptions, prog
         amplitudes=options.amplitudes,
         displacements="shared" if options.displacements == "auto" else options.displacements,
         scattering=options.scattering,
+        noise=options.noise,
         free_views=options.refine,
         anneal=options.anneal,
         frozen=start.frozen if start.frozen.any() else None,
@@ -96,6 +97,7 @@ def alike(options: TiltOptions) -> TiltOptions:
         amplitudes=amplitudes,
         displacements=displacements,
         scattering="gaussian",
+        noise="residual",
         known_amplitudes=None,
     )
 

@@ -177,7 +177,10 @@ def select_from_images(
         end = replace(end, known=known)
     # Whoever has interrupted the fit does not want to wait for others.
     if refit is None and not end.fit.reason.early and (not known.whole or _faint(end)):
-        known = _together(ready, end, options)
+        alike = known
+        if end.left.colour is not None:
+            alike = uncertainty(end.start, replace(end.left, colour=None))
+        known = _together(ready, end, alike, options)
     return end.start, end.fit, selection, known
 
 
@@ -188,10 +191,14 @@ def _faint(end: _Fitted) -> bool:
     return errors.size > 0 and bool(np.median(errors) > LIMITS.sampled_beyond * np.sqrt(end.left.width))
 
 
-def _together(ready: PreparedSeries, end: _Fitted, options: TiltOptions) -> ImageUncertainty:
-    """Uncertainties of many atoms, or of faint ones, with what the curvature at the fit lacks."""
+def _together(
+    ready: PreparedSeries, end: _Fitted, known: ImageUncertainty, options: TiltOptions
+) -> ImageUncertainty:
+    """Uncertainties of many atoms, or of faint ones, with what the curvature at the fit lacks.
+
+    That is sampled where all frequencies count alike, whose uncertainties are `known`.
+    """
     log.info("uncertainty: what the curvature at the fit does not know of it is sampled")
-    known = end.known
     excess = sampled_excess(
         ready.series,
         end.fit,
@@ -203,7 +210,7 @@ def _together(ready: PreparedSeries, end: _Fitted, options: TiltOptions) -> Imag
         options.refine,
         end.start.frozen if end.start.frozen.any() else None,
     )
-    return known.less_certain(excess.positions, excess.amplitudes)
+    return end.known.less_certain(excess.positions, excess.amplitudes)
 
 
 def _judged(of: _Fitted, ready: PreparedSeries, options: TiltOptions) -> Judgement:

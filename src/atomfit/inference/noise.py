@@ -28,7 +28,7 @@ from atomfit.support.errors import InputError
 #: Part of a value's variance that a fit absorbs, at most.
 _MOST_ABSORBED = 0.8
 #: What follows from a likelihood.
-_CLOSED = ("weighted", "overlap", "informing")
+_CLOSED = ("weighted", "about", "overlap", "informing")
 
 
 def forget(cls: type, changed: tuple[str, ...], closed: tuple[str, ...], base: type) -> None:
@@ -106,7 +106,12 @@ class AbstractNoise(eqx.Module):
     def about(
         self, predicted: Float[Array, "..."], data: Float[Leaf, "..."], counted: Leaf
     ) -> Float[Array, "..."]:
-        """About what each value counts for atoms: the diagonal of what `weighted` multiplies with."""
+        """About what each value counts for atoms: the diagonal of what `weighted` multiplies with.
+
+        **Arguments:**
+
+        - `predicted`, `data`, `counted`: as of the likelihood.
+        """
         return self.weighted(jnp.ones_like(predicted), predicted, data, counted)
 
     def overlap(self) -> Overlap | None:

@@ -15,6 +15,7 @@ is their number by the dose. Seeds below 100 were in view when priors were set.
 """
 
 import argparse
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,19 +29,29 @@ from experiments.recording import markdown, record
 
 DOSES = (1e3, 2e3, 5e3, 1e4)
 FIRST_SEED = 100
-PARTICLES = {"library": 40, "neighbours": 12, "unknown": 12, "unknown_neighbours": 3}
+PARTICLES = {"library": 40, "neighbours": 40, "unknown": 12, "unknown_neighbours": 3}
 CONSTANT = 3.92
+#: Of particles with many columns.
+LARGE_DOSE = 5e3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help="of " + ", ".join(PARTICLES) + "; all by default")
+    parser.add_argument(
+        "parts", nargs="*", help="of " + ", ".join((*PARTICLES, "large")) + "; all by default"
+    )
     parser.add_argument("--library", type=Path, help="of all particles")
     parser.add_argument("--particles", type=int, help="of each part and dose")
     given = parser.parse_args()
-    parts = given.parts or list(PARTICLES)
+    parts = given.parts or [*PARTICLES, "large"]
     text = [
-        part for name in parts for part in _part(name, given.particles or PARTICLES[name], given.library)
+        part
+        for name in parts
+        for part in (
+            _large(given.particles or 2)
+            if name == "large"
+            else _part(name, given.particles or PARTICLES[name], given.library)
+        )
     ]
     whole = given.library is None and not given.parts and given.particles is None
     if whole:
@@ -67,9 +78,16 @@ class Case:
 
 
 def case(seed: int, dose: float, library: np.ndarray | None = None) -> Case:
-    rng = np.random.default_rng([seed, 1])
     positions, counts = particle(seed)
     law = made_library(seed) if library is None else library
+    return measured_case(seed, dose, positions, counts, law)
+
+
+def measured_case(
+    seed: int, dose: float, positions: np.ndarray, counts: np.ndarray, law: np.ndarray
+) -> Case:
+    """What electrons of a dose make of a particle."""
+    rng = np.random.default_rng([seed, 1])
     scale = 1 + rng.uniform(-0.03, 0.03)
     electrons = np.maximum(rng.poisson(dose * scale * law[counts - 1]), 1)
     return Case(positions, counts, law, electrons / dose, np.sqrt(electrons) / dose, scale)
@@ -129,6 +147,53 @@ def _part(name: str, particles: int, file: Path | None) -> Iterator[str]:
     header += ["total: z", "within 1.96 σ", "σ, %", "levels", *beside]
     yield f"## {title} ({particles} particles a dose)"
     yield markdown(header, rows)
+
+
+def dome(columns: int, seed: int, thick: float = 14.0) -> tuple[np.ndarray, np.ndarray]:
+    """About so many columns along [110], of a flat particle that is rounded off, and their counts."""
+    rng = np.random.default_rng([seed, 9])
+    cell = np.array([CONSTANT / np.sqrt(2), CONSTANT])
+    radius = np.sqrt(0.5 * columns * np.prod(cell) / np.pi)
+    reach = np.arange(-int(radius / cell[0]) - 3, int(radius / cell[0]) + 4)
+    corners = np.stack(np.meshgrid(reach, reach), axis=-1).reshape(-1, 2)
+    places = np.concatenate([corners, corners + 0.5]) * cell + rng.uniform(-1, 1, 2)
+    far = np.linalg.norm(places, axis=1) / radius
+    places, far = places[far < 1], far[far < 1]
+    height = thick * np.sqrt(1 - far**2) + rng.normal(0, 0.3, len(places))
+    return places, np.maximum(np.rint(height).astype(int), 1)
+
+
+def _large(particles: int) -> Iterator[str]:
+    """Particles of many columns, by time and by whether the total is right."""
+    rows = []
+    for columns in (500, 2000, 6000):
+        for known in (True, False):
+            for near in (False, True):
+                seconds, right, errors = [], [], []
+                for seed in range(FIRST_SEED, FIRST_SEED + particles):
+                    positions, counts = dome(columns, seed)
+                    one = measured_case(seed, LARGE_DOSE, positions, counts, made_library(seed))
+                    begin = time.process_time()
+                    found = count_atoms(
+                        one.values,
+                        one.esds,
+                        library=Library(one.library) if known else None,
+                        positions=one.positions if near else None,
+                    )
+                    seconds.append(time.process_time() - begin)
+                    right.append(np.mean(found.most_likely == counts))
+                    errors.append(f"{found.total - counts.sum():+.0f} ± {found.total_esd:.0f}")
+                rows.append(
+                    [
+                        f"{len(counts)}",
+                        *("yes" if one else "no" for one in (known, near)),
+                        f"{np.mean(seconds):.1f}",
+                        f"{100 * np.mean(right):.1f} %",
+                        ", ".join(errors).replace("-", "−"),
+                    ]
+                )
+    yield f"## Many columns, {LARGE_DOSE:g} e/Å² ({particles} particles)"
+    yield markdown(["columns", "library", "neighbours", "CPU, s", "exact", "error of the total"], rows)
 
 
 def _measures(found: list[tuple[Case, Counts]]) -> list[str]:

@@ -21,6 +21,7 @@ from atomfit.fitting.column_information import ColumnInformation
 from atomfit.io.mrc import read_stored
 from atomfit.io.mrc_header import parse_stack_header
 from atomfit.observation.column_image import ColumnImage
+from atomfit.observation.point_spread import PointSpread
 from atomfit.observation.spline import SplineBackground
 from atomfit.results.columns import ColumnsResult
 from atomfit.structure.grid import DensityMap, Grid
@@ -188,7 +189,7 @@ def test_the_shared_width_is_told_by_slow_derivatives() -> None:
     step = 1e-4
     wide, narrow = (drawn(GRID, columns_of(places, sizes, WIDTH * np.exp(s))) for s in (step, -step))
     slope = np.where(counted, 10 * (wide - narrow) / (2 * step), 0)
-    told = ColumnInformation.of(state, GRID).width
+    told = ColumnInformation.of(state, GRID).shared[0]
     np.testing.assert_allclose(told, slope, atol=0.01 * np.abs(slope).max())
 
 
@@ -197,7 +198,8 @@ def test_steps_follow_about_the_information() -> None:
     columns = columns_of(places, sizes, WIDTH)
     background = SplineBackground.over(GRID, 8.0, 0.1)
     variance = GAIN * (drawn(GRID, columns) + 0.1)
-    image = ColumnImage.of(simulated(1), variance, background).planned(columns, background)
+    image = ColumnImage.of(simulated(1), variance, background, PointSpread.none())
+    image = image.planned(columns, background)
     rng = np.random.default_rng(0)
     changes = columns_of(rng.normal(size=places.shape), rng.normal(size=len(sizes)), 1.0)
     below = SplineBackground(0.1 * rng.normal(size=background.heights.shape), background.step)

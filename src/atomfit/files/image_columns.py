@@ -225,6 +225,12 @@ def summary(result: "ColumnsResult") -> dict[str, Any]:
             "pixel_size": float(result.fitted_image.grid.spacing[0]),
             "widths": s.fitted.widths,
             "width": s.fitted.width,
+            "wings": {
+                "part": float(s.fitted.spread.parts.sum()),
+                "part_esd": s.uncertainty.wings,
+                "variance": float(s.fitted.spread.variances.sum()),
+            },
+            "growth": {"power": s.fitted.growth, "power_esd": s.uncertainty.growth},
             "reason": s.fitted.reason,
             "iterations": s.fitted.iterations,
             "pixels": int(s.fitted.counted.sum()),

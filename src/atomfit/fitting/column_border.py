@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.sparse import coo_array, csc_array, csr_array, diags_array, eye_array
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import LinearOperator, cg, splu
 
 from atomfit.fitting.column_windows import Windows
 from atomfit.observation.column_pixels import reached
@@ -33,6 +33,8 @@ _LEAST = 1e-8
 _TILE, _AROUND, _TOGETHER = 16, 5, 2500
 #: Columns that are done together.
 _AT_A_TIME = 256
+#: Where conjugate gradients end: part of the right side that is left, and iterations.
+_EXACT, _ITERATIONS = 1e-7, 20
 
 Solve = Callable[[Float[np.ndarray, "k b"]], Float[np.ndarray, "k b"]]
 
@@ -104,6 +106,11 @@ class Border:
         ]
         return cls(down, across, roots, corner, sparse, _numbered(begins, wider, counts[1]), solve)
 
+    @property
+    def size(self) -> int:
+        """How many splines there are."""
+        return self.down.shape[1] * self.across.shape[1]
+
     def read(self, image: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, " b"]:
         """Products of all splines' derivatives with an image, both in units of noise."""
         return (self.down.T @ (self.roots * image) @ self.across).ravel()
@@ -115,9 +122,26 @@ class Border:
     def solved(
         self, by_columns: Float[np.ndarray, " np"], by_splines: Float[np.ndarray, " b"]
     ) -> tuple[Float[np.ndarray, " np"], Float[np.ndarray, " b"]]:
-        """The inverse of the information on columns and splines times a vector."""
+        """The inverse of the information on columns and splines times a vector.
+
+        What is left of the splines is known nearly; conjugate gradients make it exact, as differences of
+        what columns share and what splines take up of it are small.
+        """
         alone = self.solve(by_columns[:, None])[:, 0]
-        heights = self._scale * self._factor.solve(self._scale * (by_splines - self.shares.T @ alone))
+        known = self._scale > 0
+        right = np.where(known, by_splines - self.shares.T @ alone, 0.0)
+
+        def product(heights: Float[np.ndarray, " b"]) -> Float[np.ndarray, " b"]:
+            taken = self.shares.T @ self.solve((self.shares @ heights)[:, None])[:, 0]
+            return np.where(known, self.corner @ heights - taken, 0.0)
+
+        def nearly(right: Float[np.ndarray, " b"]) -> Float[np.ndarray, " b"]:
+            return np.asarray(self._scale * self._factor.solve(self._scale * right))
+
+        size = len(right), len(right)
+        whole = LinearOperator(size, matvec=product, dtype=np.float64)
+        inverse = LinearOperator(size, matvec=nearly, dtype=np.float64)
+        heights = cg(whole, right, nearly(right), rtol=_EXACT, maxiter=_ITERATIONS, M=inverse)[0]
         return self.solve((by_columns - self.shares @ heights)[:, None])[:, 0], heights
 
     def covariances(self) -> Float[np.ndarray, "n p p"]:

@@ -9,7 +9,7 @@ rounds around this fit settle.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from atomfit.inference.fit import refine
-from atomfit.inference.parameters import Follows, Parameters, fixed_where, frozen, tied, with_wrapped
+from atomfit.inference.parameters import Follows, Parameters, fixed_where, frozen, with_wrapped
 from atomfit.inference.problem import Objective, Problem
 from atomfit.observation.column_image import ColumnImage
+from atomfit.observation.point_spread import PointSpread
 from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
 from atomfit.rendering import bucket
@@ -56,6 +57,8 @@ class FittedColumns:
     - `variance`: of each pixel's noise.
     - `counted`: pixels that counted.
     - `widths`: what was free of them.
+    - `spread`: by what all are wider than Gaussians.
+    - `growth`: the power of its integral that a column's width grows with, where they share one.
     - `reason`: how the fit has ended.
     - `iterations`: how many it took.
     - `reach`: how far windows reached from their columns (Å).
@@ -66,6 +69,8 @@ class FittedColumns:
     variance: Float[np.ndarray, "rows columns"]
     counted: Bool[np.ndarray, "rows columns"]
     widths: Widths
+    spread: PointSpread = field(default_factory=PointSpread.none)
+    growth: float = 0.0
     reason: Ended = Ended.CONVERGED
     iterations: int = 0
     reach: float = 0.0
@@ -83,6 +88,53 @@ class FittedColumns:
         """Standard deviation of a typical column (Å)."""
         return typical_width(self.spreads)
 
+    @property
+    def brightness(self) -> Float[np.ndarray, " n"]:
+        """Logarithms of the columns' integrals over a typical one; of very faint ones, of the least."""
+        integrals = np.asarray(self.columns.amplitudes, np.float64)
+        typical = max(float(np.median(integrals)), 1e-300) if len(self) else 1.0
+        return np.log(np.maximum(integrals / typical, _FAINT))
+
+    @property
+    def terms(self) -> list[Atoms]:
+        """Gaussians that make up the columns: the narrow ones, and those of their wings."""
+        if not len(self.spread):
+            return [self.columns]
+        return [wider(self.columns, float(variance), float(part)) for part, variance in self.spread.terms]
+
+    @property
+    def peaks(self) -> Float[np.ndarray, " n"]:
+        """Heights of columns in the image (image units)."""
+        heights = [
+            term.amplitudes / (2 * np.pi * np.sqrt(np.linalg.det(np.asarray(term.matrices(), np.float64))))
+            for term in self.terms
+        ]
+        return np.asarray(np.sum(heights, axis=0), np.float64)
+
+    def drawn(self, grid: Grid) -> Float[np.ndarray, "rows columns"]:
+        """Columns without their background on a grid, on the host.
+
+        **Arguments:**
+
+        - `grid`: of two dimensions.
+        """
+        return np.sum([drawn(grid, term) for term in self.terms], axis=0)
+
+
+def grown(state: FittedColumns, growth: float) -> FittedColumns:
+    """The same with widths that follow from the columns' integrals.
+
+    **Arguments:**
+
+    - `state`: columns that share a width.
+    - `growth`: power of the integral.
+    """
+    if not growth and not state.growth:
+        return state
+    widths = state.width * np.exp(growth * state.brightness)
+    columns = columns_of(np.asarray(state.columns.positions), np.asarray(state.columns.amplitudes), widths)
+    return replace(state, columns=columns, growth=growth)
+
 
 def typical_width(spreads: Float[np.ndarray, "n 2 2"]) -> float:
     """Standard deviation of a typical column (Å) of such variance matrices; NaN of none."""
@@ -91,19 +143,14 @@ def typical_width(spreads: Float[np.ndarray, "n 2 2"]) -> float:
     return float(np.sqrt(np.median(np.linalg.det(spreads)) ** 0.5))
 
 
-def peaks(columns: Atoms) -> Float[np.ndarray, " n"]:
-    """Heights of columns in the image (image units)."""
-    return columns.amplitudes / (
-        2 * np.pi * np.sqrt(np.linalg.det(np.asarray(columns.matrices(), np.float64)))
-    )
-
-
 def columns_of(
-    positions: Float[np.ndarray, "n 2"], amplitudes: Float[np.ndarray, " n"], width: float
+    positions: Float[np.ndarray, "n 2"],
+    amplitudes: Float[np.ndarray, " n"],
+    width: float | Float[np.ndarray, " n"],
 ) -> Atoms:
-    """Columns of one width (Å)."""
+    """Columns of one width, or of one each (Å)."""
     n = len(positions)
-    spreads = IsotropicDisplacements.from_variances(np.full(n, width**2))
+    spreads = IsotropicDisplacements.from_variances(np.broadcast_to(np.square(width), n).copy())
     places, integrals = np.asarray(positions, np.float64), np.asarray(amplitudes, np.float64)
     return Atoms(places, displacements=spreads, amplitudes=integrals, numbers=np.zeros(n, int))
 
@@ -128,7 +175,7 @@ def fit_columns(
         return start
     padded, spare = _padded(start.columns, start.widths)
     observed = ColumnImage.of(
-        replace(image, counted=start.counted), start.variance, start.background, start.reach
+        replace(image, counted=start.counted), start.variance, start.background, start.spread, start.reach
     )
     objective = _objective(Problem(_freed(padded, spare, start.widths), (observed,)), padded, spare)
     fit = refine(objective, tolerance=_TOLERANCE, max_iterations=max_iterations, progress=progress)
@@ -142,6 +189,14 @@ def fit_columns(
         iterations=len(fit.history),
         reach=seen_by.reach,
     )
+
+
+def wider(columns: Atoms, variance: float, part: float) -> Atoms:
+    """A part of the columns' integrals, wider by a variance (Å²)."""
+    matrices = np.asarray(columns.matrices(), np.float64) + variance * np.eye(2)
+    spreads = AnisotropicDisplacements.from_matrices(matrices)
+    integrals = part * np.asarray(columns.amplitudes)
+    return Atoms(columns.positions, displacements=spreads, amplitudes=integrals, numbers=columns.numbers)
 
 
 def drawn(grid: Grid, columns: Atoms) -> Float[np.ndarray, "rows columns"]:
@@ -204,10 +259,13 @@ def _freed(columns: Atoms, spare: Bool[np.ndarray, " m"], widths: Widths) -> Ato
     if widths == "fixed":
         return frozen(found, _log_widths)
     if widths == "shared":
-        members = np.zeros(len(columns), int)
-        return with_wrapped(found, _log_widths, lambda x: tied(x, members))
+        return with_wrapped(found, _log_widths, lambda x: Follows(_together, np.zeros(1), frozen(x)))
     found = with_wrapped(found, _log_widths, held)
     return with_wrapped(found, _shears, held) if widths == "elliptical" else found
+
+
+def _together(shift: Leaf, start: Leaf) -> Array:
+    return jnp.asarray(start) + shift
 
 
 def _log_widths(columns: Any) -> Any:

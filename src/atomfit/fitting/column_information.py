@@ -21,11 +21,15 @@ from scipy.spatial import cKDTree
 from atomfit.fitting.column_border import Border
 from atomfit.fitting.column_fit import REACH, FittedColumns, Widths
 from atomfit.fitting.column_windows import Windows
+from atomfit.fitting.column_wings import USUAL_GROWTH, USUAL_WINGS, wings_of
 from atomfit.observation.spline import SplineBackground
 from atomfit.structure.grid import Grid
 
 #: Columns whose information is inverted together, and how many such clusters at a time.
 _CLUSTER, _AT_A_TIME = 13, 512
+#: Columns farther from each other than this, in widths of a typical one, have 1e-4 in common of what each
+#: has with itself; with wings all whose windows meet have more.
+_APART, _WINGS_APART = 7.0, 2 * np.sqrt(2) * REACH
 #: Part of its diagonal that is added to the matrix.
 _LEAST = 1e-9
 
@@ -39,11 +43,15 @@ class ColumnUncertainty:
     - `positions`: of each position (Å²).
     - `amplitudes`: standard uncertainties (image units x Å²).
     - `widths`: standard uncertainties of the geometric mean width (Å); the shared one's, if that is shared.
+    - `wings`, `growth`: standard uncertainties of the part of wings, and of the power with which widths
+        grow; zero where columns have neither.
     """
 
     positions: Float[np.ndarray, "n 2 2"]
     amplitudes: Float[np.ndarray, " n"]
     widths: Float[np.ndarray, " n"]
+    wings: float = 0.0
+    growth: float = 0.0
 
     @property
     def esd(self) -> Float[np.ndarray, "n 2"]:
@@ -59,14 +67,19 @@ class ColumnInformation:
 
     - `windows`: derivatives of pixels, in units of their noise, by each column's numbers (x, y, amplitude,
         and what is its own of its width).
-    - `width`: the same by the logarithm of the width that all share; None if they do not.
+    - `shared`: the same by what all share: the logarithm of their width, if it is one, the part of each of
+        their wings, and growth, as far as they have them.
+    - `prior`: what is known of these beforehand.
+    - `growing`: the same by growth, also where they do not grow; None if each has its own width.
     - `background`, `roots`: what lies beneath, and roots of the pixels' precisions.
     - `grid`: of the region that was fitted.
     - `matrix`: information on columns' numbers.
     """
 
     windows: Windows
-    width: Float[np.ndarray, "rows columns"] | None
+    shared: Float[np.ndarray, "s rows columns"]
+    prior: Float[np.ndarray, " s"]
+    growing: Float[np.ndarray, "rows columns"] | None
     background: SplineBackground
     roots: Float[np.ndarray, "rows columns"]
     grid: Grid
@@ -94,9 +107,22 @@ class ColumnInformation:
             if fitted.widths == "shared":
                 shared.append(_of_width(fields, fitted, some)[:, None])
         windows = Windows(np.concatenate(own), first, shape)
-        width = Windows(np.concatenate(shared), first, shape).drawn(np.ones(len(first))) if shared else None
-        matrix = windows.products(positions, fitted.width)
-        return cls(windows, width, fitted.background, roots, grid, matrix)
+        of_all: list[Float[np.ndarray, "rows columns"]] = []
+        prior: list[float] = []
+        growing = None
+        if shared:
+            by_width = Windows(np.concatenate(shared), first, shape)
+            of_all, prior = [by_width.drawn(np.ones(len(first)))], [0.0]
+            growing = by_width.drawn(fitted.brightness)
+        of_all += list(roots * wings_of(fitted, fitted.spread.variances, grid))
+        prior += [USUAL_WINGS**-2] * len(fitted.spread)
+        if growing is not None and fitted.growth:
+            of_all, prior = [*of_all, growing], [*prior, USUAL_GROWTH**-2]
+        whole = np.array(of_all).reshape(-1, *grid.shape)
+        matrix = windows.products(
+            positions, fitted.width * (_WINGS_APART if len(fitted.spread) else _APART)
+        )
+        return cls(windows, whole, np.array(prior), growing, fitted.background, roots, grid, matrix)
 
     def solve(self, right: Float[np.ndarray, "k b"]) -> Float[np.ndarray, "k b"]:
         """The inverse of the information on columns alone times vectors."""
@@ -115,14 +141,39 @@ class ColumnInformation:
         return Border.of(self.windows, self.background, self.grid, self.roots, self.solve)
 
     @cached_property
-    def _of_shared_width(self) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " b"], float]:
-        """What columns and splines answer to a width that all share, and its variance; zero without."""
-        if self.width is None:
-            return np.zeros(self.matrix.shape[0]), np.zeros(self._border.corner.shape[0]), 0.0
-        by_columns, by_splines = self.windows.read(self.width), self._border.read(self.width)
-        columns, splines = self._border.solved(by_columns, by_splines)
-        told = np.vdot(self.width, self.width) - by_columns @ columns - by_splines @ splines
-        return columns, splines, float(1 / max(told, 1e-300))
+    def _of_shared(
+        self,
+    ) -> tuple[Float[np.ndarray, "s k"], Float[np.ndarray, "s b"], Float[np.ndarray, "s s"]]:
+        """What columns and splines answer to what all share, and its covariance."""
+        count = len(self.shared)
+        columns, splines = np.zeros((count, self.matrix.shape[0])), np.zeros((count, self._border.size))
+        told = np.diag(self.prior)
+        for k, field in enumerate(self.shared):
+            by_columns, by_splines = self.windows.read(field), self._border.read(field)
+            columns[k], splines[k] = self._border.solved(by_columns, by_splines)
+            for i in range(k + 1):
+                other = np.vdot(self.shared[i], field) - columns[i] @ by_columns - splines[i] @ by_splines
+                told[i, k] = told[k, i] = told[i, k] + other
+        return columns, splines, np.linalg.inv(told + 1e-300 * np.eye(count))
+
+    @property
+    def covariance_of_shared(self) -> Float[np.ndarray, "s s"]:
+        """Of what all columns share, in its order."""
+        return self._of_shared[2]
+
+    def step_of_shared(
+        self, left: Float[np.ndarray, "rows columns"], before: Float[np.ndarray, " s"]
+    ) -> Float[np.ndarray, " s"]:
+        """By how much what all share has to change, and all else with it.
+
+        **Arguments:**
+
+        - `left`: what a fit leaves, in units of the pixels' noise.
+        - `before`: where it is, of what the prior knows.
+        """
+        columns, splines = self._border.solved(self.windows.read(left), self._border.read(left))
+        left = left - self.windows.drawn(columns) - self._border.drawn(splines)
+        return self._of_shared[2] @ (np.einsum("sij,ij->s", self.shared, left) - self.prior * before)
 
     def left_of(self, noise: Float[np.ndarray, " pixels"]) -> Float[np.ndarray, " pixels"]:
         """What a fit leaves of noise, in units of the pixels' own: it absorbs what looks like its numbers.
@@ -133,16 +184,16 @@ class ColumnInformation:
         """
         image = noise.reshape(self.grid.shape)
         columns, splines = self._border.solved(self.windows.read(image), self._border.read(image))
-        if self.width is not None:
-            by_columns, by_splines, variance = self._of_shared_width
+        if len(self.shared):
+            by_columns, by_splines, covariance = self._of_shared
             absorbed = self.windows.drawn(columns) + self._border.drawn(splines)
-            width = variance * np.vdot(self.width, image - absorbed)
-            columns, splines = columns - width * by_columns, splines - width * by_splines
-            image = image - width * self.width
+            shared = covariance @ np.einsum("sij,ij->s", self.shared, image - absorbed)
+            columns, splines = columns - shared @ by_columns, splines - shared @ by_splines
+            image = image - np.tensordot(shared, self.shared, 1)
         return (image - self.windows.drawn(columns) - self._border.drawn(splines)).ravel()
 
-    def covariances(self, positions: Float[np.ndarray, "n 2"]) -> tuple[Float[np.ndarray, "n p p"], float]:
-        """Of each column's own numbers, and the variance of the logarithm of a width that all share.
+    def covariances(self, positions: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n p p"]:
+        """Of each column's own numbers.
 
         **Arguments:**
 
@@ -150,9 +201,9 @@ class ColumnInformation:
         """
         n, size = self.windows.slopes.shape[:2]
         blocks = _clusters(self.matrix, positions, size) + self._border.covariances()
-        by_width, _, variance = self._of_shared_width
-        by_width = by_width.reshape(n, size)
-        return blocks + variance * by_width[:, :, None] * by_width[:, None, :], variance
+        by_shared, _, covariance = self._of_shared
+        by_shared = by_shared.reshape(len(by_shared), n, size)
+        return blocks + np.einsum("sni,st,tnj->nij", by_shared, covariance, by_shared)
 
 
 def measure_columns(
@@ -166,10 +217,11 @@ def measure_columns(
     - `information`: what pixels tell of it.
     - `excess`: of each column, by which variances are larger than those of pixels that err independently.
     """
-    blocks, shared = information.covariances(np.asarray(fitted.columns.positions))
+    blocks = information.covariances(np.asarray(fitted.columns.positions))
     blocks = excess[:, None, None] * blocks
     widths = np.linalg.det(fitted.spreads) ** 0.25
     if fitted.widths == "shared":
+        shared = information.covariance_of_shared[0, 0]
         of_width = np.sqrt(np.mean(excess) * shared) * np.ones(len(fitted))
     elif fitted.widths == "fixed":
         of_width = np.zeros(len(fitted))
@@ -181,7 +233,10 @@ def measure_columns(
         slope = 0.25 * np.stack([inverse[:, 0, 0], inverse[:, 1, 1], 2 * inverse[:, 0, 1]], axis=1)
         of_width = np.sqrt(np.einsum("ni,nij,nj->n", slope, blocks[:, 3:, 3:], slope))
     esd = np.sqrt(blocks[:, 2, 2])
-    return ColumnUncertainty(blocks[:, :2, :2], esd, widths * of_width)
+    of_shape = np.sqrt(np.mean(excess) * np.diagonal(information.covariance_of_shared))[::-1].tolist()
+    growth = of_shape.pop(0) if fitted.growth else 0.0
+    wings = of_shape.pop(0) if len(fitted.spread) else 0.0
+    return ColumnUncertainty(blocks[:, :2, :2], esd, widths * of_width, wings, growth)
 
 
 def _fields(
@@ -192,11 +247,24 @@ def _fields(
     rows, columns = (first[:, k, None] + np.arange(2 * half[k] + 1) for k in range(2))
     dy = (grid.origin[1] + grid.spacing[1] * rows - positions[:, 1:])[:, :, None]
     dx = (grid.origin[0] + grid.spacing[0] * columns - positions[:, :1])[:, None, :]
+    amplitudes = np.asarray(fitted.columns.amplitudes)[some]
+    whole = np.zeros((len(positions), 6, dy.shape[1], dx.shape[2]))
+    for part, variance in fitted.spread.terms:
+        whole += part * _of_gaussians(dx, dy, spreads + variance * np.eye(2), amplitudes)
+    return whole
+
+
+def _of_gaussians(
+    dx: Float[np.ndarray, "n 1 w"],
+    dy: Float[np.ndarray, "n h 1"],
+    spreads: Float[np.ndarray, "n 2 2"],
+    amplitudes: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, "n 6 h w"]:
     inverse, norms = np.linalg.inv(spreads), 2 * np.pi * np.sqrt(np.linalg.det(spreads))
     a, b, c = (inverse[:, i, j, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
     u, v = a * dx + b * dy, b * dx + c * dy
     shape = np.exp(-0.5 * (dx * u + dy * v)) / norms[:, None, None]
-    density = np.asarray(fitted.columns.amplitudes)[some, None, None] * shape
+    density = amplitudes[:, None, None] * shape
     fields = (
         *(u * density, v * density, 0.5 * (u**2 - a) * density, 0.5 * (v**2 - c) * density),
         *((u * v - b) * density, shape),

@@ -12,9 +12,6 @@ from jaxtyping import Float, Int
 from scipy.sparse import bsr_array
 from scipy.spatial import cKDTree
 
-#: Columns farther from each other than this, in widths of a typical one, have nothing in common: 1e-4 of
-#: what each has with itself.
-_APART = 7.0
 #: Columns that are done together.
 _AT_A_TIME = 256
 
@@ -74,23 +71,23 @@ class Windows:
                 image[y : y + h, x : x + w] += one
         return image[h : h + self.shape[0], w : w + self.shape[1]]
 
-    def products(self, positions: Float[np.ndarray, "n 2"], width: float) -> bsr_array:
+    def products(self, positions: Float[np.ndarray, "n 2"], apart: float) -> bsr_array:
         """Of all pairs of columns: the information on their numbers.
 
         **Arguments:**
 
         - `positions`: of the columns (Å).
-        - `width`: of a typical one (Å).
+        - `apart`: columns farther from each other than this have nothing in common (Å).
         """
         n, p, h, w = self.slopes.shape
         flat = self.slopes.reshape(n, p, -1)
         own = flat @ np.swapaxes(flat, 1, 2)
-        pairs = cKDTree(positions).query_pairs(_APART * width, output_type="ndarray")
-        apart = self.first[pairs[:, 1]] - self.first[pairs[:, 0]]
-        meet = (np.abs(apart) < (h, w)).all(axis=1)
-        pairs, apart = pairs[meet], apart[meet]
+        pairs = cKDTree(positions).query_pairs(apart, output_type="ndarray")
+        shifts = self.first[pairs[:, 1]] - self.first[pairs[:, 0]]
+        meet = (np.abs(shifts) < (h, w)).all(axis=1)
+        pairs, shifts = pairs[meet], shifts[meet]
         both = np.empty((len(pairs), p, p))
-        for k, ((i, j), (y, x)) in enumerate(zip(pairs.tolist(), apart.tolist(), strict=True)):
+        for k, ((i, j), (y, x)) in enumerate(zip(pairs.tolist(), shifts.tolist(), strict=True)):
             one = self.slopes[i, :, max(y, 0) : h + min(y, 0), max(x, 0) : w + min(x, 0)]
             other = self.slopes[j, :, max(-y, 0) : h + min(-y, 0), max(-x, 0) : w + min(-x, 0)]
             both[k] = one.reshape(p, -1) @ other.reshape(p, -1).T

@@ -27,6 +27,7 @@ from atomfit.gaussians.scatterers import OneGaussian
 from atomfit.inference.noise import KnownPrecision
 from atomfit.inference.observation import AbstractObservation, Product
 from atomfit.observation.column_pixels import felt, halfway, listed
+from atomfit.observation.point_spread import PointSpread
 from atomfit.observation.spline import SplineBackground
 from atomfit.rendering import MeasuringCanvas, VoxelCanvas, WindowPlan
 from atomfit.rendering.canvas import holds
@@ -40,6 +41,8 @@ from atomfit.structure.grid import DensityMap, Grid
 _WINDOW_STEP, _ROOM, _LEAST_ROOM = 8, 1.15, 0.95
 #: Windows of an earlier fit are kept if columns need so large a part of them.
 _LEAST_WINDOW = 0.6
+#: Windows of wings are smaller by this than those of Gaussians as wide: they are faint.
+_OF_WINGS = 0.85
 
 #: Numbers of a column that steps know, and how its natural ones follow: of a round one, and of any.
 _ROUND = (
@@ -56,11 +59,12 @@ class ColumnImage(AbstractObservation):
 
     - `data`, `counted`, `noise`: as of every observation; pixels that do not count have no precision.
     - `nuisance`: the background.
+    - `spread`: what the image is convolved with; steps do not know it.
     - `spacing`, `origin`: of its grid (Å; x, y).
     - `corner`: what the pixels tell of the background's numbers, columns known: of each with those near it.
     - `beside`: which these are.
     - `reach`: how far windows reach from their columns (Å).
-    - `plan`: windows of the columns.
+    - `plans`: windows of the columns, and of each of their wings.
     - `neighbours`: which columns overlap.
     - `between`: precision of the pixels halfway to these.
     - `weights`: mean precision of the pixels about each column, as each of its numbers feels it.
@@ -77,12 +81,13 @@ class ColumnImage(AbstractObservation):
     counted: Leaf
     noise: KnownPrecision
     nuisance: SplineBackground
+    spread: PointSpread
     spacing: Float[Leaf, " 2"]
     origin: Float[Leaf, " 2"]
     corner: Float[Leaf, "b c"]
     beside: Int[Leaf, "b c"]
     reach: float = eqx.field(static=True, default=0.0)
-    plan: WindowPlan | None = None
+    plans: tuple[WindowPlan, ...] = ()
     neighbours: Int[Leaf, "m k"] | None = None
     between: Float[Leaf, "m k"] | None = None
     weights: Float[Leaf, "m 6"] | None = None
@@ -98,6 +103,7 @@ class ColumnImage(AbstractObservation):
         image: DensityMap,
         variance: Float[np.ndarray, "rows columns"],
         background: SplineBackground,
+        spread: PointSpread,
         reach: float = 0.0,
     ) -> "ColumnImage":
         """What an image tells of its columns.
@@ -107,6 +113,7 @@ class ColumnImage(AbstractObservation):
         - `image`: with the pixels that count.
         - `variance`: of their noise.
         - `background`: to start from.
+        - `spread`: what the image is convolved with.
         - `reach`: of windows of an earlier fit (Å), which are kept if they are large enough.
         """
         counted = image.measured(np.ones(image.grid.shape, bool))
@@ -119,6 +126,7 @@ class ColumnImage(AbstractObservation):
             counted=counted.astype(np.float32),
             noise=KnownPrecision(precision.astype(np.float32)),
             nuisance=background,
+            spread=spread,
             spacing=np.asarray(image.grid.spacing, np.float32),
             origin=np.asarray(image.grid.origin, np.float32),
             corner=corner.astype(np.float32),
@@ -129,8 +137,11 @@ class ColumnImage(AbstractObservation):
     def predict(
         self, structure: AbstractStructure, nuisance: SplineBackground
     ) -> Float[Array, "rows columns"]:
-        canvas = VoxelCanvas([p for p in (self.plan,) if p is not None], self.spacing, self.origin)
-        return structure.draw(canvas) + nuisance.density(self.data.shape, self.spacing)
+        seen = nuisance.density(self.data.shape, self.spacing)
+        for (part, variance), plan in zip(self.spread.terms, self.plans, strict=True):
+            canvas = VoxelCanvas([plan], self.spacing, self.origin, variance)
+            seen += jnp.asarray(part, jnp.float32) * structure.draw(canvas)
+        return seen
 
     def value_and_gradient(
         self, structure: AbstractStructure, nuisance: SplineBackground
@@ -191,23 +202,20 @@ class ColumnImage(AbstractObservation):
         reach, positions = measured.reach, np.asarray(structure.positions, np.float64)
         spacing = np.asarray(self.spacing, np.float64)
         grid = Grid(self.data.shape, spacing, np.asarray(self.origin, np.float64))
-        if self.plan is not None and holds(self.plan, measured.plans(grid, _LEAST_ROOM)[0]):
+        if self.plans and holds(self.plans[0], measured.plans(grid, _LEAST_ROOM)[0]):
             return self
         far = float(reach.max())
         far = self.reach if _LEAST_WINDOW * self.reach < far < _LEAST_ROOM * self.reach else _ROOM * far
-        edges = np.ceil(2 * far / spacing / _WINDOW_STEP) * _WINDOW_STEP
-        n = len(positions)
-        points = Gaussians(positions, np.zeros((n, 2, 2)), np.ones(n))
-        plan = plan_windows(points, grid, margin=(edges - 0.5) / 2 * spacing)
         there = np.asarray(structure.amplitudes) != 0
         width = float(np.median(np.asarray(structure.natural(), np.float64)[there, 2:4])) ** 0.5
-        table = neighbour_table(positions[there], width**2, n)
+        wings = far * _OF_WINGS * np.sqrt(1 + np.asarray(self.spread.variances) / width**2)
+        table = neighbour_table(positions[there], width**2, len(positions))
         precision = np.asarray(self.noise.precision)
         weights, own, shares, beneath = felt(structure, grid, precision, nuisance)
         return replace(
             self,
             reach=far,
-            plan=plan,
+            plans=tuple(_windows(positions, grid, one) for one in (far, *wings.tolist())),
             neighbours=table,
             between=halfway(precision, grid, positions, table, width),
             weights=weights.astype(np.float32),
@@ -217,6 +225,14 @@ class ColumnImage(AbstractObservation):
             beneath=beneath.astype(np.int32),
             above=listed(beneath.T, len(self.corner)),
         )
+
+
+def _windows(positions: Float[np.ndarray, "n 2"], grid: Grid, far: float) -> WindowPlan:
+    """Of columns that reach so far (Å)."""
+    edges = np.ceil(2 * far / grid.spacing / _WINDOW_STEP) * _WINDOW_STEP
+    n = len(positions)
+    points = Gaussians(positions, np.zeros((n, 2, 2)), np.ones(n))
+    return plan_windows(points, grid, margin=(edges - 0.5) / 2 * grid.spacing)
 
 
 def _round_widths(natural: Float[Leaf, "n 6"]) -> Float[Leaf, " n"]:

@@ -9,6 +9,7 @@ from atomfit.options.declared import Need, check, option, require_unset
 from atomfit.support.errors import InputError
 
 ColumnWidths = Literal["shared", "own", "elliptical"]
+ColumnProfile = Literal["auto", "gaussian"]
 ColumnContrast = Literal["auto", "bright", "dark"]
 FrameRule = Literal["mean"]
 ColumnSelection = Literal["auto", "fit", "off"]
@@ -33,6 +34,8 @@ class ColumnOptions:
     - `frame`: which image of a stack, counted from 0, or the "mean" of all.
     - `contrast`: whether columns are "bright" or "dark"; "auto" finds it out.
     - `widths`: all columns have one width ("shared"), each its "own", or each a matrix ("elliptical").
+    - `profile`: "auto": columns have wings, and grow with their integrals, where the image shows it;
+        "gaussian": they are Gaussians, and of one width if they share it.
     - `start`: file of columns to begin with: a result, a table (.csv), or Atomap's .hdf5.
     - `selection`: "fit" adds columns that what is left of the image shows and removes those that noise
         could have made, until nothing changes; "off" refines the columns of the start and judges them only;
@@ -62,6 +65,9 @@ class ColumnOptions:
     contrast: ColumnContrast = option("auto", "Image", "Whether columns are bright or dark.")
     widths: ColumnWidths = option(
         "shared", "Model", "One width for all columns, one each, or a matrix each."
+    )
+    profile: ColumnProfile = option(
+        "auto", "Model", "Whether columns may have wings, and grow with their intensity."
     )
     background: float | None = option(
         None,

@@ -107,6 +107,7 @@ def image_numbers(found: dict[str, Any]) -> list[Row]:
     return [
         *rows,
         row_of("width of a column (standard deviation; median)", width["median"], width["esd"], "Å"),
+        *_shape_rows(fit),
         row_of("distance to the nearest column (median)", whole["nn_distance_median"], unit="Å"),
         row_of(
             "standard uncertainty of a position along an axis (median)", 100 * _along(medians), unit="pm"
@@ -121,6 +122,18 @@ def image_numbers(found: dict[str, Any]) -> list[Row]:
         row_of("cross-sections, sum", whole["cross_section_total"], unit="image units x Å²"),
         *statistics_rows(whole),
     ]
+
+
+def _shape_rows(fit: Any) -> list[Row]:
+    wings, growth = fit["wings"], fit["growth"]
+    rows = []
+    if wings["part"]:
+        rows.append(row_of("part of a column in its wings", wings["part"], wings["part_esd"]))
+    if growth["power"]:
+        rows.append(
+            row_of("widths grow as integrals to the power of", growth["power"], growth["power_esd"])
+        )
+    return rows
 
 
 def _noise_rows(found: dict[str, Any]) -> list[Row]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.detection.column_scale import ColumnScale
-from atomfit.fitting.column_fit import FittedColumns, drawn
+from atomfit.fitting.column_fit import FittedColumns
 from atomfit.fitting.column_information import ColumnUncertainty
 from atomfit.io.checkpoint import Checkpoint
 from atomfit.io.images import ImageFile
@@ -160,7 +160,7 @@ class ColumnsResult:
     @property
     def model(self) -> Float[np.ndarray, "rows columns"]:
         """Columns and background on the source's pixels (image units)."""
-        columns = drawn(self.source.image.grid, self.fitted.columns)
+        columns = self.fitted.drawn(self.source.image.grid)
         return self.background + columns / self.units.scale
 
     @property

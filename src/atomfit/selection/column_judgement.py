@@ -15,12 +15,13 @@ from atomfit.detection.column_candidates import least_of_counts
 from atomfit.detection.column_filter import roughness_of_spots
 from atomfit.detection.image_brightness import BrightnessLaw, brightness_law, counting_law
 from atomfit.detection.limits import LIMITS as DETECTION
-from atomfit.fitting.column_fit import FittedColumns, drawn, fit_columns, peaks
+from atomfit.fitting.column_fit import FittedColumns, fit_columns, grown
 from atomfit.fitting.column_information import ColumnInformation, ColumnUncertainty, measure_columns
 from atomfit.inference.selection import maxima_of_noise
 from atomfit.optimisation.ended import Ended
 from atomfit.selection.column_evidence import heights_from_nothing
 from atomfit.selection.column_noise import Excess, measure_excess
+from atomfit.selection.column_shape import with_shape
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.grid import DensityMap
 
@@ -69,6 +70,7 @@ def judge(
     max_iterations: int,
     progress: Progress,
     quietest: Excess | None = None,
+    shapes: int = 0,
 ) -> ColumnRounds:
     """Columns refined, with what is known of them and of noise.
 
@@ -79,17 +81,26 @@ def judge(
     - `max_iterations`, `progress`: of each fit.
     - `quietest`: excess of noise of fits to other columns. What a fit lacks is no noise: columns that have
         gone must not make others go.
+    - `shapes`: how often the shape that columns share may change, and be fitted again.
     """
-    state, model, law = _refined(image, state, max_iterations, progress)
-    information = ColumnInformation.of(state, image.grid)
-    excess = measure_excess(image, state, information, model, state.width)
+    for number in range(shapes + 1):
+        state, model, law = _refined(image, grown(state, state.growth), max_iterations, progress)
+        information = ColumnInformation.of(state, image.grid)
+        excess = measure_excess(image, state, information, model, state.width)
+        if number == shapes or state.reason == Ended.INTERRUPTED:
+            break
+        left = information.roots * (image.values - model)
+        errs = float(np.median(excess.everywhere(model)[state.counted]))
+        before, state = state, with_shape(state, information, left, errs)
+        if state is before:
+            break
     places = np.asarray(state.columns.positions)
     bright = model[tuple(image.grid.nearest_voxels(places).T)]
     factors = excess.at(places, bright)
     known = measure_columns(state, information, factors)
     # Whether a column is there is asked of an image without it.
     quietest = replace(excess, earlier=quietest)
-    beneath = quietest.at(places, bright - peaks(state.columns))
+    beneath = quietest.at(places, bright - state.peaks)
     esd = known.amplitudes / np.sqrt(factors)
     scores = heights_from_nothing(state, information, esd, beneath, law.gain)
     area = image.grid.size * image.grid.voxel_volume
@@ -117,7 +128,7 @@ def _refined(
     """Columns, and how pixels err, each as the other leaves it; and what is predicted."""
     for _ in range(LIMITS.noise_rounds):
         state = fit_columns(image, state, max_iterations, progress)
-        model = drawn(image.grid, state.columns) + state.background.on(image.grid, image.grid)
+        model = state.drawn(image.grid) + state.background.on(image.grid, image.grid)
         law, variance = _variance(image, state, model)
         before, state = state.variance, replace(state, variance=variance)
         there = state.counted

@@ -109,9 +109,10 @@ class _Search:
         few = counting_law(self.image.values) is not None
         return max(self.settings.fdr, LIMITS.likely) if few else self.settings.fdr
 
-    def judged(self, state: FittedColumns) -> ColumnRounds:
+    def judged(self, state: FittedColumns, shapes: int = LIMITS.rounds_of_shape) -> ColumnRounds:
         settings = self.settings
-        last = judge(self.image, state, settings.max_iterations, settings.progress, self.quietest)
+        shapes = shapes if settings.profile else 0
+        last = judge(self.image, state, settings.max_iterations, settings.progress, self.quietest, shapes)
         self.quietest = last.quietest
         return last
 
@@ -125,7 +126,8 @@ class _Search:
         for number in range(1, LIMITS.column_rounds + 1):
             if not len(state):
                 return replace(no_columns(state), rounds=number - 1)
-            last = self.judged(state)
+            # At first columns are lacking, which look like wings of others.
+            last = self.judged(state, min(number - 1, 1))
             state, faint = last.fitted, faint_columns(last, self.likely)
             weak, added = faint | _odd(self.image, state), _lacking(self.image, last, self.likely)
             # What was too faint once, though the residual had asked for it, has had its trial.
@@ -231,7 +233,7 @@ def _of_a_width(state: FittedColumns, scale: ColumnScale, clear: bool) -> Fitted
     if clear and low < state.width / scale.width < high:
         return replace(state, widths="shared")
     places, amplitudes = np.asarray(state.columns.positions), np.asarray(state.columns.amplitudes)
-    return replace(state, columns=columns_of(places, amplitudes, scale.width), widths="fixed")
+    return replace(state, columns=columns_of(places, amplitudes, scale.width), widths="fixed", growth=0.0)
 
 
 def _clear(scores: Float[np.ndarray, " n"]) -> bool:

@@ -21,6 +21,7 @@ class ColumnSettings:
         straight in the end where they are dense, for what lies between them is theirs.
     - `fdr`: rate of false columns among those kept.
     - `widths`: what is free of them, in the end; while columns are selected they share one.
+    - `profile`: whether columns may have wings and grow, where the image shows it.
     - `max_iterations`: the most iterations of a fit.
     - `start`: columns to begin with (Å); found in the image if None.
     - `selecting`: whether columns come and go; if not, those of the start are refined and judged.
@@ -30,6 +31,7 @@ class ColumnSettings:
     step: float | None = None
     fdr: float = 0.01
     widths: Widths = "shared"
+    profile: bool = True
     max_iterations: int = 60
     start: Float[np.ndarray, "n 2"] | None = None
     selecting: bool = True

@@ -56,6 +56,13 @@ class SelectionLimits:
         those of a fine one are less than so many times those of the columns themselves: 0.02 of a simulated
         particle, 0.7 of Pt-Ir, 5 of a gold particle as thick as it is wide (the last two were in view).
     - `widths_of_columns`: between which the fitted width lies, in the width that detection has seen.
+    - `wings_wider`: variance by which the wings of columns are wider, in that of a column. What they are as
+        images of multislice does not tell: 2 to 8 leave the same within four of 400 units of chi-square.
+    - `odds_of_shape`: logarithm of the odds from which columns have wings, or grow: ten to one.
+    - `part_of_wings`: of the integral that lies in them, at most.
+    - `most_growth`: the most that widths grow, or shrink, as a power of the columns' integrals.
+    - `same_shape`: a part or a power that changes by less has settled.
+    - `rounds_of_shape`: in which they settle, at most.
     - `false_columns`: that noise may add to an image in a round.
     """
 
@@ -93,6 +100,12 @@ class SelectionLimits:
     tells_width: float = 6.0
     straight_leaves: float = 2.0
     widths_of_columns: tuple[float, float] = (0.65, 1.4)
+    wings_wider: float = 4.0
+    odds_of_shape: float = 2.3
+    part_of_wings: float = 0.6
+    most_growth: float = 0.3
+    same_shape: float = 0.003
+    rounds_of_shape: int = 4
     false_columns: float = 0.5
 
 

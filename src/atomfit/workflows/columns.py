@@ -145,6 +145,7 @@ def _found(
         options.background,
         options.fdr,
         options.widths,
+        options.profile == "auto",
         options.max_iterations,
         start,
         options.selecting,
@@ -154,6 +155,15 @@ def _found(
         selection = select_columns(image, scale, settings)
     fitted = selection.fitted
     log.info("%d columns, %d places rejected", len(fitted), len(selection.rejected))
+    if len(fitted.spread):
+        part, error = float(fitted.spread.parts.sum()), selection.uncertainty.wings
+        log.info("columns have wings: %.3f ± %.3f of their integrals", part, error)
+    if fitted.growth:
+        log.info(
+            "columns' widths grow as their integrals to the %.3f ± %.3f",
+            fitted.growth,
+            selection.uncertainty.growth,
+        )
     with clock("statistics"):
         statistics = column_statistics(image, selection, units.scale, elements, options, library)
     if len(fitted):

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from atomfit.fitting.column_fit import drawn
 from atomfit.io.cross_sections import read_cross_sections
 from atomfit.options.columns import ColumnOptions
 from atomfit.selection.column_judgement import ColumnRounds
@@ -78,7 +77,7 @@ def column_statistics(
     )
     if not statistics.vacancies:
         return statistics
-    model = drawn(image.grid, fitted.columns) + fitted.background.on(image.grid, image.grid)
+    model = fitted.drawn(image.grid) + fitted.background.on(image.grid, image.grid)
     residual = DensityMap(image.values - model, image.grid)
     sites = np.array([vacancy.position for vacancy in statistics.vacancies])
     vacant = left_at(residual, fitted.counted, sites, fitted.width, positions, sizes)

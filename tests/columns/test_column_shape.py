@@ -1,0 +1,94 @@
+"""Wings and growth of columns: planted ones are measured, none are seen where there are none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from jaxtyping import Float
+
+import atomfit
+from atomfit.fitting.column_fit import FittedColumns, columns_of, grown
+from atomfit.fitting.column_information import ColumnInformation
+from atomfit.fitting.column_wings import wings_of
+from atomfit.observation.point_spread import PointSpread
+from atomfit.observation.spline import SplineBackground
+from atomfit.structure.grid import DensityMap, Grid
+
+PIXEL, WIDTH, SIZE, GAIN = 0.16, 0.45, 190, 4e-4
+GRID = Grid((SIZE, SIZE), np.full(2, PIXEL), np.zeros(2))
+WINGS, GROWTH = 0.15, 0.08
+
+
+def columns(seed: int) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
+    rng = np.random.default_rng(seed)
+    steps = 2.5 * (np.stack(np.meshgrid(np.arange(9), np.arange(9)), axis=-1).reshape(-1, 2) - 4.0)
+    places = steps + 0.5 * SIZE * PIXEL + rng.normal(0, 0.03, steps.shape)
+    return places, rng.uniform(0.15, 1.5, len(places))
+
+
+def state_of(seed: int, part: float, growth: float) -> FittedColumns:
+    places, sizes = columns(seed)
+    spread = PointSpread.wings(part, 4 * WIDTH**2) if part else PointSpread.none()
+    state = FittedColumns(
+        columns_of(places, sizes, WIDTH),
+        SplineBackground.over(GRID, 10.0, 0.1),
+        np.full(GRID.shape, 0.01),
+        np.ones(GRID.shape, bool),
+        "shared",
+        spread,
+    )
+    return grown(state, growth)
+
+
+def image_of(seed: int, part: float, growth: float) -> DensityMap:
+    """Counts of a detector with some gain."""
+    model = state_of(seed, part, growth).drawn(GRID) + 0.1
+    counts = np.random.default_rng([seed, 1]).poisson(model / GAIN)
+    return DensityMap((GAIN * counts).astype(np.float32), GRID)
+
+
+@pytest.mark.parametrize(("part", "growth"), [(WINGS, GROWTH), (WINGS, 0.0), (0.0, GROWTH), (0.0, 0.0)])
+def test_planted_shapes_are_measured(part: float, growth: float) -> None:
+    image = image_of(3, part, growth)
+    result = atomfit.columns(image, "Pt", counts="off")
+    places, sizes = columns(3)
+    known, fitted = result.uncertainty, result.fitted
+    assert len(fitted.spread) == (part > 0)
+    assert (fitted.growth != 0) == (growth != 0)
+    if part:
+        assert float(fitted.spread.parts.sum()) == pytest.approx(part, abs=4 * known.wings)
+        assert 0 < known.wings < 0.03
+    if growth:
+        assert fitted.growth == pytest.approx(growth, abs=4 * known.growth)
+        assert 0 < known.growth < 0.02
+    distances = np.linalg.norm(result.positions[:, None] - places, axis=2)
+    which = np.argmin(distances, axis=0)
+    assert len(result) == len(places) == len(set(which.tolist()))
+    z = (result.cross_sections[which] - sizes) / result.cross_section_esds[which]
+    assert np.sqrt(np.mean(z**2)) == pytest.approx(1, abs=0.3)
+
+
+def test_gaussians_that_are_asked_for_have_no_wings() -> None:
+    image = image_of(4, WINGS, GROWTH)
+    result = atomfit.columns(image, "Pt", counts="off", profile="gaussian")
+    assert not len(result.fitted.spread)
+    assert result.fitted.growth == 0
+    assert np.ptp(result.widths) == pytest.approx(0, abs=1e-6)
+
+
+def test_derivatives_of_shapes_are_slow_ones() -> None:
+    part, growth, step = 0.1, 0.05, 1e-3
+    state = state_of(5, part, growth)
+    told = ColumnInformation.of(state, GRID).shared
+    roots = 10.0
+    for k, (wings, power) in enumerate([(step, 0.0), (0.0, step)]):
+        more, less = (
+            grown(
+                replace(state, spread=PointSpread.wings(part + s * wings, 4 * WIDTH**2)), growth + s * power
+            ).drawn(GRID)
+            for s in (1, -1)
+        )
+        slow = roots * (more - less) / (2 * step)
+        # Windows end where a column has fallen to e^-8.
+        np.testing.assert_allclose(told[1 + k], slow, atol=0.02 * np.abs(slow).max())
+    assert wings_of(state, np.zeros(0), GRID).shape == (0, SIZE, SIZE)

@@ -148,7 +148,7 @@ class _Search:
                 too_faint.append(np.asarray(state.columns.positions)[faint])
             rest = self.without(last, weak)
             if number == 1 or state.widths == "shared":
-                rest = _of_a_width(rest, scale, _clear(last.scores[~weak]))
+                rest = _of_a_width(rest, scale, _clear(last, ~weak))
             state = replace(rest, columns=joined(rest.columns, added))
         return last
 
@@ -157,7 +157,7 @@ class _Search:
         first = self.judged(state)
         if first.fitted.reason == Ended.INTERRUPTED:
             return first
-        return self.judged(_of_a_width(first.fitted, scale, _clear(first.scores)))
+        return self.judged(_of_a_width(first.fitted, scale, _clear(first)))
 
     def ended(self, before: ColumnRounds, straight: FittedColumns | None, widths: Widths) -> ColumnRounds:
         """The last fits: widths as they were asked for, and a straight background if there is one.
@@ -165,7 +165,7 @@ class _Search:
         Nothing comes any more but what a straight background has pushed away; what does not hold goes.
         """
         state = before.fitted if straight is None else straight
-        if before.fitted.widths == "fixed" and not _clear(before.scores):
+        if before.fitted.widths == "fixed" and not _clear(before):
             state = replace(state, widths="fixed")
         last = self.judged(replace(state, widths=state.widths if widths == "shared" else widths))
         if not self.settings.selecting:
@@ -236,8 +236,9 @@ def _of_a_width(state: FittedColumns, scale: ColumnScale, clear: bool) -> Fitted
     return replace(state, columns=columns_of(places, amplitudes, scale.width), widths="fixed", growth=0.0)
 
 
-def _clear(scores: Float[np.ndarray, " n"]) -> bool:
-    """Whether columns tell a width that they share."""
+def _clear(last: ColumnRounds, which: Bool[np.ndarray, " n"] | slice = slice(None)) -> bool:
+    """Whether columns tell a width that they share: beside pixels' own noise, as a wrong width errs too."""
+    scores = (last.scores * np.sqrt(last.factors))[which]
     return bool(len(scores)) and float(np.median(scores)) > LIMITS.tells_width
 
 

@@ -99,7 +99,7 @@ class SelectionLimits:
     likely: float = 0.2
     tells_width: float = 6.0
     straight_leaves: float = 2.0
-    widths_of_columns: tuple[float, float] = (0.65, 1.4)
+    widths_of_columns: tuple[float, float] = (0.6, 1.8)
     wings_wider: float = 4.0
     odds_of_shape: float = 2.3
     part_of_wings: float = 0.6

@@ -230,6 +230,7 @@ def summary(result: "ColumnsResult") -> dict[str, Any]:
                 "part_esd": s.uncertainty.wings,
                 "variance": float(s.fitted.spread.variances.sum()),
             },
+            "row_jitter": None if s.fitted.rows is None else s.fitted.rows.deviation,
             "growth": {"power": s.fitted.growth, "power_esd": s.uncertainty.growth},
             "reason": s.fitted.reason,
             "iterations": s.fitted.iterations,

@@ -23,6 +23,7 @@ from atomfit.inference.parameters import Follows, Parameters, fixed_where, froze
 from atomfit.inference.problem import Objective, Problem
 from atomfit.observation.column_image import ColumnImage
 from atomfit.observation.point_spread import PointSpread
+from atomfit.observation.row_offsets import RowOffsets
 from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
 from atomfit.rendering import bucket
@@ -59,6 +60,7 @@ class FittedColumns:
     - `widths`: what was free of them.
     - `spread`: by what all are wider than Gaussians.
     - `growth`: the power of its integral that a column's width grows with, where they share one.
+    - `rows`: offsets of the scan's lines; None if there are none.
     - `reason`: how the fit has ended.
     - `iterations`: how many it took.
     - `reach`: how far windows reached from their columns (Å).
@@ -71,6 +73,7 @@ class FittedColumns:
     widths: Widths
     spread: PointSpread = field(default_factory=PointSpread.none)
     growth: float = 0.0
+    rows: RowOffsets | None = None
     reason: Ended = Ended.CONVERGED
     iterations: int = 0
     reach: float = 0.0
@@ -102,6 +105,12 @@ class FittedColumns:
             return [self.columns]
         return [wider(self.columns, float(variance), float(part)) for part, variance in self.spread.terms]
 
+    def aligned(self, image: DensityMap) -> Float[np.ndarray, "rows columns"]:
+        """An image less what the offsets of its rows do to the columns."""
+        if self.rows is None:
+            return image.values
+        return image.values - (self.drawn(image.grid) - replace(self, rows=None).drawn(image.grid))
+
     @property
     def peaks(self) -> Float[np.ndarray, " n"]:
         """Heights of columns in the image (image units)."""
@@ -118,7 +127,8 @@ class FittedColumns:
 
         - `grid`: of two dimensions.
         """
-        return np.sum([drawn(grid, term) for term in self.terms], axis=0)
+        offsets = None if self.rows is None else self.rows.on(grid)
+        return np.sum([drawn(grid, term, offsets) for term in self.terms], axis=0)
 
 
 def grown(state: FittedColumns, growth: float) -> FittedColumns:
@@ -174,8 +184,14 @@ def fit_columns(
     if not n:
         return start
     padded, spare = _padded(start.columns, start.widths)
+    # What offsets change is known nearly before the fit, and columns move little while it works.
+    values = start.aligned(image)
     observed = ColumnImage.of(
-        replace(image, counted=start.counted), start.variance, start.background, start.spread, start.reach
+        replace(image, values=values, counted=start.counted),
+        start.variance,
+        start.background,
+        start.spread,
+        start.reach,
     )
     objective = _objective(Problem(_freed(padded, spare, start.widths), (observed,)), padded, spare)
     fit = refine(objective, tolerance=_TOLERANCE, max_iterations=max_iterations, progress=progress)
@@ -199,13 +215,16 @@ def wider(columns: Atoms, variance: float, part: float) -> Atoms:
     return Atoms(columns.positions, displacements=spreads, amplitudes=integrals, numbers=columns.numbers)
 
 
-def drawn(grid: Grid, columns: Atoms) -> Float[np.ndarray, "rows columns"]:
+def drawn(
+    grid: Grid, columns: Atoms, offsets: Float[np.ndarray, " rows"] | None = None
+) -> Float[np.ndarray, "rows columns"]:
     """Columns without their background on a grid, on the host.
 
     **Arguments:**
 
     - `grid`: of two dimensions.
     - `columns`: round or elliptic.
+    - `offsets`: of the rows (Å).
     """
     spreads = np.asarray(columns.matrices(), np.float64)
     far = _DRAWN * np.sqrt(np.diagonal(spreads, axis1=1, axis2=2).max(axis=0, initial=0.0))
@@ -215,19 +234,27 @@ def drawn(grid: Grid, columns: Atoms) -> Float[np.ndarray, "rows columns"]:
     image = np.zeros(np.add(grid.shape, 2 * half))
     for start in range(0, len(columns), _AT_A_TIME):
         some = slice(start, start + _AT_A_TIME)
-        values = _values(grid, columns[some], nearest[some], half)
+        values = _values(grid, columns[some], nearest[some], half, offsets)
         for (y, x), one in zip(nearest[some].tolist(), values, strict=True):
             image[y : y + h, x : x + w] += one
     return image[half[0] : half[0] + grid.shape[0], half[1] : half[1] + grid.shape[1]]
 
 
-def _values(grid: Grid, columns: Atoms, nearest: np.ndarray, half: np.ndarray) -> np.ndarray:
+def _values(
+    grid: Grid,
+    columns: Atoms,
+    nearest: np.ndarray,
+    half: np.ndarray,
+    offsets: Float[np.ndarray, " rows"] | None,
+) -> np.ndarray:
     """Columns in windows of one size."""
     spreads, positions = np.asarray(columns.matrices(), np.float64), np.asarray(columns.positions)
     inverses, norms = np.linalg.inv(spreads), 2 * np.pi * np.sqrt(np.linalg.det(spreads))
     rows, across = (nearest[:, k, None] + np.arange(-half[k], half[k] + 1) for k in range(2))
     y = (grid.origin[1] + grid.spacing[1] * rows - positions[:, 1:])[:, :, None]
     x = (grid.origin[0] + grid.spacing[0] * across - positions[:, :1])[:, None, :]
+    if offsets is not None:
+        x = x - offsets[np.clip(rows, 0, len(offsets) - 1)][:, :, None]
     a, b, c = (inverses[:, i, j, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
     peak = (columns.amplitudes / norms)[:, None, None]
     if not np.any(inverses[:, 0, 1]):

@@ -36,6 +36,7 @@ class ColumnOptions:
     - `widths`: all columns have one width ("shared"), each its "own", or each a matrix ("elliptical").
     - `profile`: "auto": columns have wings, and grow with their integrals, where the image shows it;
         "gaussian": they are Gaussians, and of one width if they share it.
+    - `row_jitter`: whether lines of the scan may be offset along themselves, by numbers with a prior.
     - `start`: file of columns to begin with: a result, a table (.csv), or Atomap's .hdf5.
     - `selection`: "fit" adds columns that what is left of the image shows and removes those that noise
         could have made, until nothing changes; "off" refines the columns of the start and judges them only;
@@ -69,6 +70,7 @@ class ColumnOptions:
     profile: ColumnProfile = option(
         "auto", "Model", "Whether columns may have wings, and grow with their intensity."
     )
+    row_jitter: bool = option(False, "Model", "Lines of the scan may be offset along themselves.")
     background: float | None = option(
         None,
         "Model",

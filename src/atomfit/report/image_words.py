@@ -127,6 +127,10 @@ def image_numbers(found: dict[str, Any]) -> list[Row]:
 def _shape_rows(fit: Any) -> list[Row]:
     wings, growth = fit["wings"], fit["growth"]
     rows = []
+    if fit["row_jitter"] is not None:
+        rows.append(
+            row_of("offset of a line of the scan (standard deviation)", fit["row_jitter"], unit="Å")
+        )
     if wings["part"]:
         rows.append(row_of("part of a column in its wings", wings["part"], wings["part_esd"]))
     if growth["power"]:

@@ -21,6 +21,7 @@ from atomfit.inference.selection import maxima_of_noise
 from atomfit.optimisation.ended import Ended
 from atomfit.selection.column_evidence import heights_from_nothing
 from atomfit.selection.column_noise import Excess, measure_excess
+from atomfit.selection.column_rows import offset_variances, with_offsets
 from atomfit.selection.column_shape import with_shape
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.grid import DensityMap
@@ -98,6 +99,7 @@ def judge(
     bright = model[tuple(image.grid.nearest_voxels(places).T)]
     factors = excess.at(places, bright)
     known = measure_columns(state, information, factors)
+    known.positions[:, 0, 0] += offset_variances(state, image.grid)
     # Whether a column is there is asked of an image without it.
     quietest = replace(excess, earlier=quietest)
     beneath = quietest.at(places, bright - state.peaks)
@@ -128,12 +130,15 @@ def _refined(
     """Columns, and how pixels err, each as the other leaves it; and what is predicted."""
     for _ in range(LIMITS.noise_rounds):
         state = fit_columns(image, state, max_iterations, progress)
+        rows, state = state.rows, with_offsets(image, state)
         model = state.drawn(image.grid) + state.background.on(image.grid, image.grid)
         law, variance = _variance(image, state, model)
         before, state = state.variance, replace(state, variance=variance)
         there = state.counted
         changed = np.median(np.abs(np.log(state.variance[there] / before[there])))
-        if changed < LIMITS.same_noise or state.reason == Ended.INTERRUPTED:
+        if changed < LIMITS.same_noise and (rows is None or rows.same(state.rows)):
+            break
+        if state.reason == Ended.INTERRUPTED:
             break
     return state, model, law
 

@@ -35,6 +35,7 @@ from atomfit.detection.image_brightness import counting_law
 from atomfit.fitting.column_fit import REACH, FittedColumns, Widths, columns_of, joined, without
 from atomfit.fitting.column_information import ColumnInformation
 from atomfit.inference.selection import LEAST, maxima_of_noise
+from atomfit.observation.row_offsets import RowOffsets
 from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
 from atomfit.selection.column_evidence import heights_of_spots
@@ -217,7 +218,7 @@ def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None
     state = replace(state, background=straight, widths="shared")
     roots = np.where(state.counted, 1 / np.sqrt(state.variance), 0.0).ravel()
     information = ColumnInformation.of(state, image.grid)
-    left = information.left_of(roots * (image.values - level).ravel())
+    left = information.left_of(roots * (last.fitted.aligned(image) - level).ravel())
     now = roots * (image.values - last.model).ravel()
     seen = roots * (last.model - last.fitted.background.on(image.grid, image.grid)).ravel()
     more = np.sum(left**2) - np.sum(now**2)
@@ -269,6 +270,7 @@ def _start(image: DensityMap, scale: ColumnScale, settings: ColumnSettings) -> F
         variance,
         image.measured(_near(image, places, max(REACH * scale.width, _NEAR))),
         "fixed",
+        rows=RowOffsets.none(image.grid) if settings.row_jitter else None,
     )
 
 

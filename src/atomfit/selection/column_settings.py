@@ -22,6 +22,7 @@ class ColumnSettings:
     - `fdr`: rate of false columns among those kept.
     - `widths`: what is free of them, in the end; while columns are selected they share one.
     - `profile`: whether columns may have wings and grow, where the image shows it.
+    - `row_jitter`: whether lines of the scan may be offset.
     - `max_iterations`: the most iterations of a fit.
     - `start`: columns to begin with (Å); found in the image if None.
     - `selecting`: whether columns come and go; if not, those of the start are refined and judged.
@@ -32,6 +33,7 @@ class ColumnSettings:
     fdr: float = 0.01
     widths: Widths = "shared"
     profile: bool = True
+    row_jitter: bool = False
     max_iterations: int = 60
     start: Float[np.ndarray, "n 2"] | None = None
     selecting: bool = True

@@ -63,6 +63,10 @@ class SelectionLimits:
     - `most_growth`: the most that widths grow, or shrink, as a power of the columns' integrals.
     - `same_shape`: a part or a power that changes by less has settled.
     - `rounds_of_shape`: in which they settle, at most.
+    - `farthest_offset`, `least_offset`: of a row, and of the standard deviation of all, in pixels.
+    - `told_offset`: parts of the most that pixels tell of any, below which they tell of none.
+    - `offset_follows`: the part of what columns follow that a step of offsets expects of them.
+    - `offset_rounds`: in which that deviation settles.
     - `false_columns`: that noise may add to an image in a round.
     """
 
@@ -106,6 +110,11 @@ class SelectionLimits:
     most_growth: float = 0.3
     same_shape: float = 0.003
     rounds_of_shape: int = 4
+    farthest_offset: float = 5.0
+    least_offset: float = 1e-3
+    told_offset: float = 0.02
+    offset_follows: float = 0.8
+    offset_rounds: int = 5
     false_columns: float = 0.5
 
 

@@ -146,6 +146,7 @@ def _found(
         options.fdr,
         options.widths,
         options.profile == "auto",
+        options.row_jitter,
         options.max_iterations,
         start,
         options.selecting,
@@ -158,6 +159,8 @@ def _found(
     if len(fitted.spread):
         part, error = float(fitted.spread.parts.sum()), selection.uncertainty.wings
         log.info("columns have wings: %.3f ± %.3f of their integrals", part, error)
+    if fitted.rows is not None:
+        log.info("lines of the scan are offset by %.3f Å (standard deviation)", fitted.rows.deviation)
     if fitted.growth:
         log.info(
             "columns' widths grow as their integrals to the %.3f ± %.3f",

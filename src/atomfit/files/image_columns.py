@@ -46,7 +46,9 @@ IMAGE_COLUMNS: tuple[Column, ...] = (
     Column("cross_section_esd", "image units x Å²", ".4g", "its standard uncertainty"),
     *COUNT_COLUMNS,
     Column("xy_covariance", "Å²", ".4g", "covariance of x and y"),
-    Column("width", "Å", ".5f", "standard deviation (geometric mean of both axes)"),
+    Column(
+        "width", "Å", ".5f", "standard deviation (geometric mean of both axes), without what lies in wings"
+    ),
     Column("width_esd", "Å", ".4g", "its standard uncertainty"),
     Column("u11", "Å²", ".5g", "variance along x"),
     Column("u22", "Å²", ".5g", "variance along y"),

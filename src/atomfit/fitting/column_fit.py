@@ -132,13 +132,15 @@ class FittedColumns:
 
 
 def grown(state: FittedColumns, growth: float) -> FittedColumns:
-    """The same with widths that follow from the columns' integrals.
+    """The same with widths that follow from the columns' integrals; as they are if columns share none.
 
     **Arguments:**
 
     - `state`: columns that share a width.
     - `growth`: power of the integral.
     """
+    if state.widths != "shared":
+        return replace(state, growth=0.0)
     if not growth and not state.growth:
         return state
     widths = state.width * np.exp(growth * state.brightness)

@@ -71,13 +71,12 @@ def test_planted_shapes_are_measured(part: float, growth: float) -> None:
 
 @pytest.mark.parametrize("widths", ["own", "elliptical", "fixed"])
 def test_widths_of_their_own_do_not_grow(widths: Widths) -> None:
-    places, sizes = columns(3)
+    sizes = columns(3)[1]
     start = replace(state_of(3, WINGS, GROWTH), widths=widths)
     found = judge(image_of(3, WINGS, GROWTH), start, 60, silent, shapes=2)
     assert found.fitted.growth == found.uncertainty.growth == 0
     assert float(found.fitted.spread.parts.sum()) == pytest.approx(WINGS, abs=0.05)
     assert np.asarray(found.fitted.columns.amplitudes) == pytest.approx(sizes, rel=0.2)
-    assert len(places) == len(found.fitted)
 
 
 def test_gaussians_that_are_asked_for_have_no_wings() -> None:

@@ -221,8 +221,8 @@ def image_cautions(columns: Table, found: dict[str, Any]) -> list[str]:
         ),
         "Error bars hold noise alone. Drift and scan distortion move whole rows and stretch the lattice by "
         "per cents without a trace in them, and every length has the relative error of the pixel size.",
-        "A cross-section is what a Gaussian over the background holds: tails of columns that a background "
-        "takes up are in none.",
+        "A cross-section is what a column's shape over the background holds: tails that a "
+        "background takes up are in none.",
     ]
 
 

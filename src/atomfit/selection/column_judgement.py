@@ -99,7 +99,8 @@ def judge(
     bright = model[tuple(image.grid.nearest_voxels(places).T)]
     factors = excess.at(places, bright)
     known = measure_columns(state, information, factors)
-    known.positions[:, 0, 0] += offset_variances(state, image.grid)
+    shifted = offset_variances(state, image.grid)[:, None, None] * np.diag([1.0, 0.0])
+    known = replace(known, positions=known.positions + shifted)
     # Whether a column is there is asked of an image without it.
     quietest = replace(excess, earlier=quietest)
     beneath = quietest.at(places, bright - state.peaks)

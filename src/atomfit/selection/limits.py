@@ -57,7 +57,7 @@ class SelectionLimits:
         particle, 0.7 of Pt-Ir, 5 of a gold particle as thick as it is wide (the last two were in view).
     - `widths_of_columns`: between which the fitted width lies, in the width that detection has seen.
     - `wings_wider`: variance by which the wings of columns are wider, in that of a column. What they are as
-        images of multislice does not tell: 2 to 8 leave the same within four of 400 units of chi-square.
+        images of multislice does not tell: 2 to 8 leave the same within eleven of 400 units of chi-square.
     - `odds_of_shape`: logarithm of the odds from which columns have wings, or grow: ten to one.
     - `part_of_wings`: of the integral that lies in them, at most.
     - `most_growth`: the most that widths grow, or shrink, as a power of the columns' integrals.

@@ -20,6 +20,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import norm
+from threadpoolctl import threadpool_limits
 
 from atomfit.statistics.count_checks import check_columns, states
 from atomfit.statistics.count_law import Law, Library
@@ -30,7 +31,6 @@ from atomfit.statistics.count_notes import Alternative, alternatives, notes
 from atomfit.statistics.count_samples import Samples, draw
 from atomfit.statistics.count_sets import CredibleSets
 from atomfit.statistics.limits import LIMITS
-from atomfit.support.blas import one_blas_thread
 
 
 @final
@@ -106,7 +106,8 @@ def count_atoms(
     measured = Measured.of(cross_sections[order] / unit, esds[order] / unit)
     asked = positions is not None and len(order) >= LIMITS.count_neighbours
     near = positions[order] if asked and positions is not None else None
-    with one_blas_thread():
+    # Threads that share small matrices wait for each other, spinning, longer than they work.
+    with threadpool_limits(1, user_api="blas"):
         modes = find_modes(measured, law, library is not None)
         samples = draw(measured, law, modes, near, seed)
     faint = (

@@ -22,7 +22,7 @@ def planted(seed: int) -> tuple[FittedColumns, DensityMap]:
     # Turned, as lines that columns have together cannot be told from columns that lie elsewhere.
     c, s = np.cos(0.35), np.sin(0.35)
     places = steps @ np.array([[c, s], [-s, c]]) + 0.5 * SIZE * PIXEL + rng.normal(0, 0.03, steps.shape)
-    offsets = RowOffsets(rng.normal(0, JITTER, SIZE), np.zeros((SIZE, SIZE)), JITTER, GRID)
+    offsets = RowOffsets(rng.normal(0, JITTER, SIZE), np.zeros(SIZE), JITTER, GRID)
     state = FittedColumns(
         columns_of(places, rng.uniform(0.5, 1.5, len(places)), WIDTH),
         SplineBackground.over(GRID, 10.0, 0.1),
@@ -51,7 +51,7 @@ def test_planted_offsets_are_measured() -> None:
         assert truth.rows is not None
         assert rows.deviation == pytest.approx(JITTER, rel=0.25)
         # Where columns are: their offsets are told, but for what columns themselves follow.
-        there = np.diagonal(rows.covariance) < 0.5 * JITTER**2
+        there = rows.variances < 0.5 * JITTER**2
         assert np.corrcoef(rows.values[there], truth.rows.values[there])[0, 1] > 0.9
         assert np.median(found.factors) < 1.2
         errors = np.asarray(found.fitted.columns.positions) - places
@@ -88,6 +88,6 @@ def test_the_option_measures_what_was_simulated() -> None:
 
 
 def test_rows_of_another_net_have_that_of_the_nearest() -> None:
-    offsets = RowOffsets(np.arange(4.0), np.eye(4), 1.0, Grid((4, 4), np.full(2, 0.2), np.zeros(2)))
+    offsets = RowOffsets(np.arange(4.0), np.ones(4), 1.0, Grid((4, 4), np.full(2, 0.2), np.zeros(2)))
     fine = Grid((10, 4), np.full(2, 0.1), np.array([0.0, -0.11]))
     assert offsets.on(fine).tolist() == [0, 0, 0, 1, 1, 2, 2, 3, 3, 3]

@@ -23,13 +23,13 @@ class RowOffsets:
     **Fields:**
 
     - `values`: along x (Å), positive to the right.
-    - `covariance`: of what is not known of them (Å²).
+    - `variances`: what is not known of them (Å²).
     - `deviation`: of a typical one (Å).
     - `grid`: of the image.
     """
 
     values: Float[np.ndarray, " rows"]
-    covariance: Float[np.ndarray, "rows rows"]
+    variances: Float[np.ndarray, " rows"]
     deviation: float
     grid: Grid
 
@@ -37,13 +37,13 @@ class RowOffsets:
     def none(cls, grid: Grid) -> "RowOffsets":
         """Rows that are where they should be, which may be offset by half a pixel or so."""
         some = 0.5 * float(grid.spacing[0])
-        return cls(np.zeros(grid.shape[0]), some**2 * np.eye(grid.shape[0]), some, grid)
+        return cls(np.zeros(grid.shape[0]), np.full(grid.shape[0], some**2), some, grid)
 
     def same(self, other: "RowOffsets | None") -> bool:
         """Whether other offsets are these, beside what is not known of them."""
         if other is None:
             return False
-        apart = np.mean((other.values - self.values) ** 2 / np.diagonal(other.covariance))
+        apart = np.mean((other.values - self.values) ** 2 / other.variances)
         return bool(apart < _SAME**2)
 
     def on(self, grid: Grid) -> Float[np.ndarray, " rows"]:

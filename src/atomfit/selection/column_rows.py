@@ -1,14 +1,13 @@
 """How much each line of a scan is offset, from what a fit leaves: a fit in, the same with offsets out.
 
-An offset is a number a row, with a normal prior about zero whose width all rows tell (empirical Bayes).
-What the columns of a row follow together cannot be told from an offset of all its lines: with D what each
-row's pixels tell of its offset and H of it and the places of columns along x, offsets are told
+An offset is a number a row, with a normal prior about zero whose width s all rows tell: s² is the mean of
+their squares and variances (empirical Bayes; Dempster, Laird & Rubin 1977). What the columns of a row
+follow together cannot be told from an offset of all its lines: with D what each row's pixels tell of its
+offset and H of it and the places of columns along x, offsets have the covariance
 
-    K = D - Hᵀ diag(Σ H)⁻¹ H,
+    C = (D - Hᵀ diag(Σ H)⁻¹ H + 1/s²)⁻¹,
 
-columns following them, and places owe W (K + 1/s²)⁻¹ Wᵀ to them, W being the rows' parts of each column.
-In eigenvectors of K offsets are independent, and the width s is where s² is the mean of their squares and
-variances (Dempster, Laird & Rubin 1977).
+columns following them, and places owe W C Wᵀ to them, W being the rows' parts of each column.
 """
 
 from dataclasses import replace
@@ -32,31 +31,26 @@ def with_offsets(image: DensityMap, fitted: FittedColumns) -> FittedColumns:
     """
     if fitted.rows is None:
         return fitted
-    grid, before = image.grid, fitted.rows
-    pixel, seen = float(grid.spacing[0]), fitted.drawn(grid)
-    precision = np.where(fitted.counted, 1 / fitted.variance, 0.0)
-    left = image.values - seen - fitted.background.on(grid, grid)
-    slope = -np.gradient(seen, pixel, axis=1)
-    told, pull = np.sum(precision * slope**2, axis=1), np.sum(precision * slope * left, axis=1)
-    of_columns = _parts(fitted, grid).T * told
-    followed = of_columns.T @ (of_columns / np.maximum(of_columns.sum(axis=1), 1e-300)[:, None])
-    strengths, modes = np.linalg.eigh(np.diag(told) - followed)
-    # What columns follow nearly is told by a small difference of what is known to a per cent.
-    known = strengths > LIMITS.told_offset * strengths.max(initial=0.0)
-    if not known.any():
+    grid, before, pixel = image.grid, fitted.rows, float(image.grid.spacing[0])
+    seen = fitted.drawn(grid)
+    slopes = _slopes(fitted, seen, pixel)
+    told = np.sum(slopes**2, axis=1)
+    if not told.any():
         return fitted
-    strengths, of_modes = np.where(known, strengths, 0.0), modes.T @ before.values
+    left = image.values - seen - fitted.background.on(grid, grid)
+    pull = np.sum(slopes * np.where(fitted.counted, left / np.sqrt(fitted.variance), 0.0), axis=1)
+    deviation = before.deviation
+    if before.values.any():
+        mean = float(np.mean((before.values**2 + before.variances)[told > 0]))
+        deviation = max(np.sqrt(mean), LIMITS.least_offset * pixel)
+    own, followed = np.diag(told + deviation**-2), _followed(_of_columns(fitted, told, grid))
     # Steps are those of a matrix that says more: columns follow after they were made.
-    matrix, deviation = np.diag(told) - LIMITS.offset_follows * followed, before.deviation
-    for _ in range(LIMITS.offset_rounds if before.values.any() else 1):
-        variances = 1 / (strengths + deviation**-2)
-        if before.values.any():
-            mean = float(np.mean((of_modes**2 + variances)[known]))
-            deviation = max(np.sqrt(mean), LIMITS.least_offset * pixel)
-    step = np.linalg.solve(matrix + np.eye(len(told)) / deviation**2, pull - before.values / deviation**2)
+    step = np.linalg.solve(own - LIMITS.offset_follows * followed, pull - before.values / deviation**2)
     far = LIMITS.farthest_offset * pixel
-    found = np.clip(before.values + step, -far, far)
-    return replace(fitted, rows=RowOffsets(found, (modes * variances) @ modes.T, deviation, grid))
+    variances = np.diagonal(np.linalg.inv(own - followed))
+    return replace(
+        fitted, rows=RowOffsets(np.clip(before.values + step, -far, far), variances, deviation, grid)
+    )
 
 
 def offset_variances(fitted: FittedColumns, grid: Grid) -> Float[np.ndarray, " n"]:
@@ -69,18 +63,36 @@ def offset_variances(fitted: FittedColumns, grid: Grid) -> Float[np.ndarray, " n
     """
     if fitted.rows is None:
         return np.zeros(len(fitted))
-    precision = np.where(fitted.counted, 1 / fitted.variance, 0.0)
-    slope = np.gradient(fitted.drawn(grid), float(grid.spacing[0]), axis=1)
-    of_columns = _parts(fitted, grid).T * np.sum(precision * slope**2, axis=1)
-    weights = of_columns / np.maximum(of_columns.sum(axis=1, keepdims=True), 1e-300)
-    return np.asarray(np.einsum("nr,nr->n", weights @ fitted.rows.covariance, weights))
+    told = np.sum(_slopes(fitted, fitted.drawn(grid), float(grid.spacing[0])) ** 2, axis=1)
+    of_columns = _of_columns(fitted, told, grid)
+    strengths, modes = np.linalg.eigh(np.diag(told) - _followed(of_columns))
+    # What columns follow nearly is told by a small difference of what is known to a per cent.
+    strengths = np.where(strengths > LIMITS.told_offset * strengths.max(initial=0.0), strengths, 0.0)
+    weights = of_columns / np.maximum(of_columns.sum(axis=1, keepdims=True), 1e-300) @ modes
+    return np.asarray(weights**2 @ (1 / (strengths + fitted.rows.deviation**-2)))
 
 
-def _parts(fitted: FittedColumns, grid: Grid) -> Float[np.ndarray, "rows n"]:
-    """The part of each column in what a row's pixels tell of its offset."""
+def _slopes(
+    fitted: FittedColumns, seen: Float[np.ndarray, "rows columns"], pixel: float
+) -> Float[np.ndarray, "rows columns"]:
+    """Derivatives of pixels by the offsets of their rows, in units of noise."""
+    slopes = -np.gradient(seen, pixel, axis=1) / np.sqrt(fitted.variance)
+    return np.where(fitted.counted, slopes, 0.0)
+
+
+def _followed(of_columns: Float[np.ndarray, "n rows"]) -> Float[np.ndarray, "rows rows"]:
+    """What columns take of what is told of offsets, as they follow them."""
+    whole = np.maximum(of_columns.sum(axis=1, keepdims=True), 1e-300)
+    return np.asarray(of_columns.T @ (of_columns / whole))
+
+
+def _of_columns(
+    fitted: FittedColumns, told: Float[np.ndarray, " rows"], grid: Grid
+) -> Float[np.ndarray, "n rows"]:
+    """What each row's pixels tell of its offset, by the columns that it is about."""
     places = grid.origin[1] + grid.spacing[1] * np.arange(grid.shape[0])
     apart = places[:, None] - np.asarray(fitted.columns.positions, np.float64)[:, 1]
     squared = np.asarray(fitted.columns.amplitudes, np.float64) ** 2 * np.exp(
         -(apart**2) / fitted.spreads[:, 1, 1]
     )
-    return np.asarray(squared / np.maximum(squared.sum(axis=1, keepdims=True), 1e-300))
+    return np.asarray(squared / np.maximum(squared.sum(axis=1, keepdims=True), 1e-300)).T * told

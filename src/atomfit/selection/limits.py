@@ -66,7 +66,6 @@ class SelectionLimits:
     - `farthest_offset`, `least_offset`: of a row, and of the standard deviation of all, in pixels.
     - `told_offset`: parts of the most that pixels tell of any, below which they tell of none.
     - `offset_follows`: the part of what columns follow that a step of offsets expects of them.
-    - `offset_rounds`: in which that deviation settles.
     - `false_columns`: that noise may add to an image in a round.
     """
 
@@ -114,7 +113,6 @@ class SelectionLimits:
     least_offset: float = 1e-3
     told_offset: float = 0.02
     offset_follows: float = 0.8
-    offset_rounds: int = 5
     false_columns: float = 0.5
 
 

@@ -28,7 +28,7 @@ demo: $(VENV)/ready-to-run
 	@echo "report: $(DEMO)/result/report.html (atoms: $(DEMO)/result/atoms.csv)"
 
 # Two processes, each file in one of them: most of the time is compilation, which uses one core. What is run only
-# once or twice is done sooner if it is not optimised.
+# once or twice is done sooner if it is not optimised (tests/conftest.py).
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
 test: $(VENV)/ready-to-test

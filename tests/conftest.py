@@ -3,7 +3,8 @@
 Most of the time is compilation. What XLA has made of a program is kept for the session, for its workers and
 for what they start, as many files compile what others have (and for the next session, if
 JAX_COMPILATION_CACHE_DIR says where). `make test` leaves out most of XLA's optimisations, as few tests run
-long enough to gain by them, but for files that are marked `optimised`; `make test-all` and plain pytest
+long enough to gain by them, but for files that are marked `optimised`, and has loops written by XLA's
+older emitters, of which LLVM makes machine code in a third of the time; `make test-all` and plain pytest
 compile as users do.
 """
 
@@ -13,7 +14,11 @@ import shutil
 import tempfile
 
 # Before anything imports jax, and in the workers' parent, whose environment they have.
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+_FLAGS = ["--xla_force_host_platform_device_count=2"]
+if os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "0").lower() not in ("", "0", "false"):
+    # Programs in parts would be compiled by threads, of which the other process has no use.
+    _FLAGS += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_FLAGS])
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # As the command line does: threads of several processes wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -14,6 +14,7 @@ from atomfit.observation.point_spread import PointSpread
 from atomfit.observation.spline import SplineBackground
 from atomfit.selection.column_judgement import judge
 from atomfit.structure.grid import DensityMap, Grid
+from atomfit.verdict.of_columns import judge_columns
 
 PIXEL, WIDTH, SIZE, GAIN = 0.16, 0.45, 190, 4e-4
 GRID = Grid((SIZE, SIZE), np.full(2, PIXEL), np.zeros(2))
@@ -102,3 +103,11 @@ def test_derivatives_of_shapes_are_slow_ones() -> None:
         # Windows end where a column has fallen to e^-8.
         np.testing.assert_allclose(told[1 + k], slow, atol=0.02 * np.abs(slow).max())
     assert wings_of(state, np.zeros(0), GRID).shape == (0, SIZE, SIZE)
+
+
+def test_a_shape_at_its_limit_is_a_finding() -> None:
+    excess = np.ones(len(state_of(6, 0.1, 0.05)))
+    for part, growth, name in ((0.6, 0.05, "wings"), (0.1, -0.3, "growth"), (0.1, 0.05, None)):
+        verdict = judge_columns(state_of(6, part, growth), excess, True, ())
+        assert verdict.codes == (() if name is None else ("shape-at-limit",))
+        assert all(name is not None and one.problem.startswith(name) for one in verdict.findings)

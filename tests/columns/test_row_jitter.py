@@ -22,7 +22,7 @@ def planted(seed: int) -> tuple[FittedColumns, DensityMap]:
     # Turned, as lines that columns have together cannot be told from columns that lie elsewhere.
     c, s = np.cos(0.35), np.sin(0.35)
     places = steps @ np.array([[c, s], [-s, c]]) + 0.5 * SIZE * PIXEL + rng.normal(0, 0.03, steps.shape)
-    offsets = RowOffsets(rng.normal(0, JITTER, SIZE), np.zeros(SIZE), JITTER, GRID)
+    offsets = RowOffsets(rng.normal(0, JITTER, SIZE), np.zeros(SIZE), JITTER, 1.0, GRID)
     state = FittedColumns(
         columns_of(places, rng.uniform(0.5, 1.5, len(places)), WIDTH),
         SplineBackground.over(GRID, 10.0, 0.1),
@@ -77,6 +77,23 @@ def test_without_jitter_offsets_are_small() -> None:
     assert found.fitted.rows.deviation < 0.25 * JITTER
 
 
+def test_what_wanders_within_lines_makes_their_offsets_less_known() -> None:
+    truth, _ = planted(6)
+    places = np.asarray(truth.columns.positions)
+    rng, parts, wandering = np.random.default_rng(6), 8, np.zeros(GRID.shape)
+    for edge in np.array_split(np.arange(SIZE), parts):
+        offsets = replace(RowOffsets.none(GRID), values=rng.normal(0, JITTER, SIZE))
+        wandering[:, edge] = replace(truth, rows=offsets).drawn(GRID)[:, edge]
+    counts = rng.poisson((wandering + 0.1) / GAIN)
+    image = DensityMap((GAIN * counts).astype(np.float32), GRID)
+    found = judge(image, replace(truth, rows=RowOffsets.none(GRID)), 60, silent)
+    assert found.fitted.rows is not None
+    # Lines have next to nothing in common; what pixels' own noise says of them is far too sure.
+    assert found.fitted.rows.excess > 10
+    assert found.fitted.rows.deviation < 0.6 * JITTER
+    assert np.abs(np.asarray(found.fitted.columns.positions) - places).max() < 0.15
+
+
 def test_the_option_measures_what_was_simulated() -> None:
     truth, image = planted(5)
     result = atomfit.columns(image, "Pt", counts="off", row_jitter=True)
@@ -88,6 +105,6 @@ def test_the_option_measures_what_was_simulated() -> None:
 
 
 def test_rows_of_another_net_have_that_of_the_nearest() -> None:
-    offsets = RowOffsets(np.arange(4.0), np.ones(4), 1.0, Grid((4, 4), np.full(2, 0.2), np.zeros(2)))
+    offsets = RowOffsets(np.arange(4.0), np.ones(4), 1.0, 1.0, Grid((4, 4), np.full(2, 0.2), np.zeros(2)))
     fine = Grid((10, 4), np.full(2, 0.1), np.array([0.0, -0.11]))
     assert offsets.on(fine).tolist() == [0, 0, 0, 1, 1, 2, 2, 3, 3, 3]

@@ -132,8 +132,9 @@ class ColumnInformation:
     def _factor(self) -> Any:
         """Its triangular factors, which are sparse as columns of a plane meet their neighbours only."""
         whole = self.matrix.tocsc()
-        # Two columns at one place have no matrix without it.
-        whole = whole + diags_array(_LEAST * whole.diagonal())
+        # Two columns at one place have no matrix without it, nor has one that no pixel shows.
+        told = whole.diagonal()
+        whole = whole + diags_array(_LEAST * np.where(told > 0, told, 1.0))
         return splu(csc_array(whole), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
 
     @cached_property

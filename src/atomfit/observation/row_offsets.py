@@ -25,19 +25,21 @@ class RowOffsets:
     - `values`: along x (Å), positive to the right.
     - `variances`: what is not known of them (Å²).
     - `deviation`: of a typical one (Å).
+    - `excess`: by how much parts of a row differ more than pixels' own noise would have it (variance).
     - `grid`: of the image.
     """
 
     values: Float[np.ndarray, " rows"]
     variances: Float[np.ndarray, " rows"]
     deviation: float
+    excess: float
     grid: Grid
 
     @classmethod
     def none(cls, grid: Grid) -> "RowOffsets":
         """Rows that are where they should be, which may be offset by half a pixel or so."""
         some = 0.5 * float(grid.spacing[0])
-        return cls(np.zeros(grid.shape[0]), np.full(grid.shape[0], some**2), some, grid)
+        return cls(np.zeros(grid.shape[0]), np.full(grid.shape[0], some**2), some, 1.0, grid)
 
     def same(self, other: "RowOffsets | None") -> bool:
         """Whether other offsets are these, beside what is not known of them."""

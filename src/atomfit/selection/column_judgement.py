@@ -129,7 +129,7 @@ def _refined(
     image: DensityMap, state: FittedColumns, max_iterations: int, progress: Progress
 ) -> tuple[FittedColumns, Float[np.ndarray, "rows columns"], BrightnessLaw]:
     """Columns, and how pixels err, each as the other leaves it; and what is predicted."""
-    for _ in range(LIMITS.noise_rounds):
+    for _ in range(LIMITS.noise_rounds if state.rows is None else LIMITS.offset_rounds):
         state = fit_columns(image, state, max_iterations, progress)
         rows, state = state.rows, with_offsets(image, state)
         model = state.drawn(image.grid) + state.background.on(image.grid, image.grid)

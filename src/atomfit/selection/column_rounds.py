@@ -79,7 +79,7 @@ def select_columns(image: DensityMap, scale: ColumnScale, settings: ColumnSettin
         last = search.refined(state, scale)
     if len(last.fitted) and last.fitted.reason != Ended.INTERRUPTED:
         straight = _straightened(image, last) if step is None and _dense(last.fitted) else None
-        if widths != "shared" or not last.settled or straight is not None:
+        if widths != "shared" or not last.settled or straight is not None or settings.row_jitter:
             last = search.ended(last, straight, widths)
     places, scores = _joined(search.gone)
     return replace(last, rejected=places, rejected_scores=scores)
@@ -168,6 +168,9 @@ class _Search:
         state = before.fitted if straight is None else straight
         if before.fitted.widths == "fixed" and not _clear(before):
             state = replace(state, widths="fixed")
+        if self.settings.row_jitter:
+            # Not before: columns that are lacking, or come and go, are not what lines should follow.
+            state = replace(state, rows=RowOffsets.none(self.image.grid))
         last = self.judged(replace(state, widths=state.widths if widths == "shared" else widths))
         if not self.settings.selecting:
             return replace(last, rounds=before.rounds)
@@ -270,7 +273,6 @@ def _start(image: DensityMap, scale: ColumnScale, settings: ColumnSettings) -> F
         variance,
         image.measured(_near(image, places, max(REACH * scale.width, _NEAR))),
         "fixed",
-        rows=RowOffsets.none(image.grid) if settings.row_jitter else None,
     )
 
 

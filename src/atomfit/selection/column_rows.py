@@ -34,11 +34,12 @@ def with_offsets(image: DensityMap, fitted: FittedColumns) -> FittedColumns:
     grid, before, pixel = image.grid, fitted.rows, float(image.grid.spacing[0])
     seen = fitted.drawn(grid)
     slopes = _slopes(fitted, seen, pixel)
-    told = np.sum(slopes**2, axis=1)
-    if not told.any():
+    if not slopes.any():
         return fitted
     left = image.values - seen - fitted.background.on(grid, grid)
-    pull = np.sum(slopes * np.where(fitted.counted, left / np.sqrt(fitted.variance), 0.0), axis=1)
+    pull = slopes * np.where(fitted.counted, left / np.sqrt(fitted.variance), 0.0)
+    excess = _excess(pull, slopes**2)
+    told, pull = np.sum(slopes**2, axis=1) / excess, np.sum(pull, axis=1) / excess
     deviation = before.deviation
     if before.values.any():
         mean = float(np.mean((before.values**2 + before.variances)[told > 0]))
@@ -46,10 +47,49 @@ def with_offsets(image: DensityMap, fitted: FittedColumns) -> FittedColumns:
     own, followed = np.diag(told + deviation**-2), _followed(_of_columns(fitted, told, grid))
     # Steps are those of a matrix that says more: columns follow after they were made.
     step = np.linalg.solve(own - LIMITS.offset_follows * followed, pull - before.values / deviation**2)
-    far = LIMITS.farthest_offset * pixel
     variances = np.diagonal(np.linalg.inv(own - followed))
-    return replace(
-        fitted, rows=RowOffsets(np.clip(before.values + step, -far, far), variances, deviation, grid)
+    start = RowOffsets(before.values, variances, deviation, excess, grid)
+    return _stepped(image, replace(fitted, rows=start), step)
+
+
+def _excess(pull: Float[np.ndarray, "rows columns"], told: Float[np.ndarray, "rows columns"]) -> float:
+    """By how much more parts of a row differ in offset than by pixels' own noise: 1 at least.
+
+    What wanders within a line, or errs together, is no offset of the line.
+    """
+    before = np.cumsum(told.sum(axis=0))
+    edges = np.unique(
+        np.searchsorted(before, before[-1] * np.arange(LIMITS.parts_of_row) / LIMITS.parts_of_row)
+    )
+    pull, told = (np.add.reduceat(each, edges, axis=1) for each in (pull, told))
+    whole = told.sum(axis=1, keepdims=True)
+    there = (told > LIMITS.told_offset * told.max(axis=1, keepdims=True)) & (whole > 0)
+    apart = pull - told * pull.sum(axis=1, keepdims=True) / np.maximum(whole, 1e-300)
+    freedom = there.sum() - there.any(axis=1).sum()
+    return max(float(np.sum((apart**2)[there] / told[there]) / max(freedom, 1)), 1.0)
+
+
+def _stepped(image: DensityMap, fitted: FittedColumns, step: Float[np.ndarray, " rows"]) -> FittedColumns:
+    """With offsets a step on, as long as that describes the image better; the shorter ones else."""
+    start, least = fitted.rows, _misfit(image, fitted)
+    assert start is not None
+    far = LIMITS.farthest_offset * float(image.grid.spacing[0])
+    for halvings in range(LIMITS.offset_halvings):
+        values = np.clip(start.values + 0.5**halvings * step, -far, far)
+        found = replace(fitted, rows=replace(start, values=values))
+        if _misfit(image, found) < least:
+            return found
+    return fitted
+
+
+def _misfit(image: DensityMap, fitted: FittedColumns) -> float:
+    """What columns of such offsets leave, and what the prior says of these."""
+    rows, grid = fitted.rows, image.grid
+    assert rows is not None
+    left = (image.values - fitted.drawn(grid) - fitted.background.on(grid, grid))[fitted.counted]
+    return float(
+        np.sum(left**2 / fitted.variance[fitted.counted]) / rows.excess
+        + np.sum((rows.values / rows.deviation) ** 2)
     )
 
 
@@ -63,7 +103,8 @@ def offset_variances(fitted: FittedColumns, grid: Grid) -> Float[np.ndarray, " n
     """
     if fitted.rows is None:
         return np.zeros(len(fitted))
-    told = np.sum(_slopes(fitted, fitted.drawn(grid), float(grid.spacing[0])) ** 2, axis=1)
+    slopes = _slopes(fitted, fitted.drawn(grid), float(grid.spacing[0]))
+    told = np.sum(slopes**2, axis=1) / fitted.rows.excess
     of_columns = _of_columns(fitted, told, grid)
     strengths, modes = np.linalg.eigh(np.diag(told) - _followed(of_columns))
     # What columns follow nearly is told by a small difference of what is known to a per cent.

@@ -53,6 +53,18 @@ def with_shape(
     return grown(replace(fitted, spread=spread), growth)
 
 
+def at_limits(fitted: FittedColumns) -> tuple[str, ...]:
+    """What of the shape is at the most, or the least, that it may be, in words.
+
+    **Arguments:**
+
+    - `fitted`: the fit.
+    """
+    wings = float(fitted.spread.parts.sum()) >= LIMITS.part_of_wings
+    growth = abs(fitted.growth) >= LIMITS.most_growth
+    return tuple(word for word, there in (("wings", wings), ("growth with brightness", growth)) if there)
+
+
 def _decided(before: float, told: tuple[float, float], excess: float, usual: float) -> float:
     """A number's next value: as it was, none, or the likeliest."""
     value, variance = told[0], told[1] * excess

@@ -66,6 +66,9 @@ class SelectionLimits:
     - `farthest_offset`, `least_offset`: of a row, and of the standard deviation of all, in pixels.
     - `told_offset`: parts of the most that pixels tell of any, below which they tell of none.
     - `offset_follows`: the part of what columns follow that a step of offsets expects of them.
+    - `parts_of_row`: that are compared, to see what wanders within a row.
+    - `offset_rounds`: in which columns, noise and offsets settle, at most.
+    - `offset_halvings`: how often a step of offsets is halved that describes the image worse.
     - `false_columns`: that noise may add to an image in a round.
     """
 
@@ -113,6 +116,9 @@ class SelectionLimits:
     least_offset: float = 1e-3
     told_offset: float = 0.02
     offset_follows: float = 0.8
+    parts_of_row: int = 4
+    offset_rounds: int = 12
+    offset_halvings: int = 5
     false_columns: float = 0.5
 
 

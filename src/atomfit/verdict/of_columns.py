@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.optimisation.ended import Ended
+from atomfit.fitting.column_fit import FittedColumns
+from atomfit.selection.column_shape import at_limits
 from atomfit.structure.elements import Element
 from atomfit.structure.neighbours import nearest_distances
 from atomfit.verdict.common import convergence
@@ -14,11 +15,9 @@ from atomfit.verdict.limits import LIMITS
 
 
 def judge_columns(
-    positions: Float[np.ndarray, "n 2"],
-    width: float,
+    fitted: FittedColumns,
     excess: Float[np.ndarray, " n"],
     settled: bool,
-    reason: Ended,
     elements: Sequence[Element],
     against: int = 0,
 ) -> Verdict:
@@ -26,14 +25,13 @@ def judge_columns(
 
     **Arguments:**
 
-    - `positions`: of columns (Å).
-    - `width`: of a typical one (Å).
+    - `fitted`: the columns.
     - `excess`: of each column, by which variances are larger than those of pixels that err independently.
     - `settled`: whether the selection came to an end.
-    - `reason`: how the last fit has ended.
     - `elements`: of the columns; none if they are not known.
     - `against`: columns of a start that noise would have given.
     """
+    positions = np.asarray(fitted.columns.positions)
     if not len(positions):
         none = Finding(
             "no-columns",
@@ -43,18 +41,7 @@ def judge_columns(
         )
         return Verdict.of([none], {})
     apart = float(np.median(nearest_distances(positions))) if len(positions) > 1 else np.nan
-    noise = float(np.median(excess))
-    findings = convergence(reason)
-    if noise > LIMITS.excess_doubtful:
-        findings.append(
-            Finding(
-                "structured-residual",
-                "doubtful",
-                f"what is left varies {noise:.3g} times as much as pixels' own noise at the size of a "
-                "column: rows jitter, pixels err together, or columns are no Gaussians",
-                "error bars and scores are that much more cautious; look at residual.mrc",
-            )
-        )
+    findings = [*convergence(fitted.reason), *_of_residual(fitted, excess), *_of_shape(fitted)]
     if not settled:
         findings.append(
             Finding(
@@ -85,4 +72,36 @@ def judge_columns(
                     "look at the pixel size, or whether these are columns of that element",
                 )
             )
-    return Verdict.of(findings, {"spacing": apart, "width": width, "excess": noise})
+    measures = {"spacing": apart, "width": fitted.width, "excess": float(np.median(excess))}
+    return Verdict.of(findings, measures)
+
+
+def _of_residual(fitted: FittedColumns, excess: Float[np.ndarray, " n"]) -> list[Finding]:
+    """What is left is no noise of single pixels."""
+    noise = float(np.median(excess))
+    if not noise > LIMITS.excess_doubtful:
+        return []
+    jitter = "" if fitted.rows is not None else "rows jitter (see --row-jitter), "
+    return [
+        Finding(
+            "structured-residual",
+            "doubtful",
+            f"what is left varies {noise:.3g} times as much as pixels' own noise at the size of a "
+            f"column: {jitter}pixels err together, or columns are no Gaussians",
+            "error bars and scores are that much more cautious; look at residual.mrc",
+        )
+    ]
+
+
+def _of_shape(fitted: FittedColumns) -> list[Finding]:
+    """Columns that ask for more of a shape than they may have are of another."""
+    return [
+        Finding(
+            "shape-at-limit",
+            "doubtful",
+            f"{name} of columns ended at the limit: their shape, or what lies beneath, is another",
+            "do not trust cross-sections, nor counts by them; compare --profile gaussian, or give a finer "
+            "--background",
+        )
+        for name in at_limits(fitted)
+    ]

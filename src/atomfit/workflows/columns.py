@@ -171,11 +171,8 @@ def _found(
         statistics = column_statistics(image, selection, units.scale, elements, options, library)
     if len(fitted):
         log.info(statistics.describe())
-    positions = np.asarray(fitted.columns.positions)
     against = 0 if options.selecting else int(faint_columns(selection, options.fdr).sum())
-    verdict = judge_columns(
-        positions, fitted.width, selection.factors, selection.settled, fitted.reason, elements, against
-    )
+    verdict = judge_columns(fitted, selection.factors, selection.settled, elements, against)
     verdict = with_statistics(verdict, statistics, options.order is not None)
     more = remarks(statistics, options.order is not None)
     warnings = [*source.warnings, *told, *verdict.warnings, *more]

@@ -31,6 +31,8 @@ demo: $(VENV)/ready-to-run
 # once or twice is done sooner if it is not optimised (tests/conftest.py).
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
+# Modules are read and checked once, not by each process, whatever the environment says.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/ready-to-test
 	$(PYTEST) -m "not slow"
 

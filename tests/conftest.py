@@ -8,6 +8,8 @@ older emitters, of which LLVM makes machine code in a third of the time; `make t
 compile as users do.
 """
 
+from __future__ import annotations
+
 import atexit
 import os
 import shutil
@@ -35,15 +37,15 @@ install_import_hook("atomfit", "beartype.beartype(conf=beartype.BeartypeConf(is_
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import jax
 import numpy as np
 import pytest
 
-from atomfit.results.build import BuildResult
-from atomfit.simulation import Simulation, simulate
-from atomfit.workflows.build import build
+# The workers' parent runs no test, and would import for as long as each of them does.
+if TYPE_CHECKING:
+    from atomfit.results.build import BuildResult
+    from atomfit.simulation import Simulation
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 
@@ -100,17 +102,23 @@ def _without_skips(report: _Report) -> _Report:
 @pytest.fixture(scope="session")
 def small() -> Simulation:
     """55 Pt atoms (an icosahedron), turned off the axes, at 3 % noise."""
+    from atomfit.simulation import simulate
+
     return simulate(shape="icosahedron", size=3, rotate="random", noise=0.03, seed=1)
 
 
 @pytest.fixture(scope="session")
 def small_result(small: Simulation) -> BuildResult:
+    from atomfit.workflows.build import build
+
     return build(small.map, "Pt")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs_go(request: pytest.FixtureRequest) -> Generator[None, None, None]:
     """Programs in memory add up to several GB; what the next file needs of one's is on disk."""
+    import jax
+
     name = "jax_disable_most_optimizations"
     before = jax.config.read(name)
     if request.node.get_closest_marker("optimised"):

@@ -18,7 +18,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 py
 # Windows keeps its programs elsewhere.
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: test-all demo test lint docs clean
+.PHONY: test-all demo test lint check docs clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/ready-to-run
@@ -46,6 +46,11 @@ lint: $(VENV)/ready-to-lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Both at once, as most of lint is mypy, which uses one core; installed before, as two pips would meet in .venv.
+check: $(VENV)/ready-to-check
+	@touch $(VENV)/ready-to-lint $(VENV)/ready-to-test
+	@$(MAKE) --no-print-directory -j 2 lint test
+
 # Warnings are errors, and so is what is public and has no docstring, and a link that leads nowhere.
 docs: $(VENV)/ready-to-document
 	$(BIN)/python -W error docs/reference --out $(SITE)
@@ -56,6 +61,7 @@ clean:
 $(VENV)/ready-to-run: WITH :=
 $(VENV)/ready-to-test: WITH := [test,browser,docs]
 $(VENV)/ready-to-lint: WITH := [lint]
+$(VENV)/ready-to-check: WITH := [test,browser,docs,lint]
 $(VENV)/ready-to-document: WITH := [docs]
 $(VENV)/ready-to-%: pyproject.toml | $(VENV)/made
 	$(BIN)/python -m pip install --quiet --editable '.$(WITH)'

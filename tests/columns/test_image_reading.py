@@ -11,6 +11,7 @@ from PIL import Image
 from atomfit.io.images import image_of, read_image
 from atomfit.structure.grid import DensityMap
 from atomfit.support.errors import InputError
+from atomfit.workflows.columns import measured
 
 PICTURE = np.arange(24 * 32, dtype=np.float32).reshape(24, 32)
 
@@ -111,3 +112,16 @@ def test_pixels_that_are_no_numbers_do_not_count() -> None:
     assert not read.image.counted[3, 4]
     assert np.isfinite(read.image.values).all()
     assert image_of(DensityMap.from_array(PICTURE, 0.1)).image.grid.spacing[1] == 0.1
+
+
+def test_a_blank_line_and_a_hot_pixel_are_left_out_and_told() -> None:
+    image = np.random.default_rng(0).poisson(30, (60, 50)).astype(np.float32)
+    image[20], image[40, 30] = 0, 900
+    found = measured(image_of(image, 0.1))
+    assert found.left_out == {"lines": 50, "hot": 1}
+    assert found.image.counted is not None
+    assert found.image.counted.sum() == image.size - 51
+    assert abs(found.image.values[20].mean() - 30) < 2
+    assert any("do not count: 50 in lines of one value, 1 hot" in one for one in found.warnings)
+    sound = image_of(image[:19], 0.1)
+    assert measured(sound).image.counted is None

@@ -38,6 +38,17 @@ class DoubtLimits:
     - `hot_company`: neighbours that may be as hot, as a cosmic ray leaves them.
     - `narrowest_atom`: standard deviation of the narrowest atoms.
 
+    Pixels of an image of columns (`hot_pixels`, `blank_pixels`):
+
+    - `defects_false`: how many pixels an image of noise alone may have that are called hot or dead.
+    - `defects_part`: more pixels than this part of all are no defects.
+    - `blank_line`: least part of a line that was measured, and has one value.
+    - `blank_hardly_any`, `blank_differ`: part of the pixels beside a region of one value that must differ
+        from it: beside noise, and where more is asked.
+    - `blank_foot`: how far these are from that value, in what the next ones are, beside noise: of the foot
+        of a Gaussian 0.1.
+    - `blank_as_far`: the same in those at half an Å: of what was not measured 1, of a foot less than 0.5.
+
     What was not measured (`unmeasured`):
 
     - `unmeasured_least`: least part of the box.
@@ -127,6 +138,14 @@ class DoubtLimits:
     hot_counts: float = 10.0
     hot_company: int = 3
     narrowest_atom: float = 0.12
+
+    defects_false: float = 1e-3
+    defects_part: float = 3e-3
+    blank_line: float = 0.5
+    blank_hardly_any: float = 0.9
+    blank_differ: float = 0.7
+    blank_foot: float = 0.3
+    blank_as_far: float = 0.7
 
     unmeasured_least: float = 0.01
     unmeasured_together: float = 0.8

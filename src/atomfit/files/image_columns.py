@@ -220,6 +220,7 @@ def summary(result: "ColumnsResult") -> dict[str, Any]:
             "shape_yx": list(image.grid.shape),
             "pixel_size": float(image.grid.spacing[0]),
             "origin": image.grid.origin,
+            "left_out": result.source.left_out,
             "notes": result.source.notes,
         },
         "detection": asdict(result.scale),

@@ -47,6 +47,7 @@ class ImageFile:
     - `path`, `sha256`: which file, and the hash of its bytes (of the array's for an array).
     - `notes`, `warnings`: the rules by which it was read, and what looks odd.
     - `offset`: taken off all values, that differences keep their digits.
+    - `left_out`: pixels of each kind that have numbers but were not measured, if that was looked for.
     """
 
     image: DensityMap
@@ -55,6 +56,7 @@ class ImageFile:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     offset: float = 0.0
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 
 from atomfit.detection.column_candidates import noise_variance
 from atomfit.detection.column_scale import ColumnScale, binned, find_scale
+from atomfit.doubts.defects import without_defects
 from atomfit.files.image_columns import write_columns_results
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.images import ImageFile, image_of, read_image
@@ -43,6 +44,8 @@ Progress = Callable[[int, float], None]
 
 #: Bytes of memory per pixel that detection and the fit need at their peak, and at least.
 _BYTES_PER_PIXEL, _BYTES_AT_LEAST = 250, 400e6
+#: Pixels that are measured, at least.
+_FEWEST_PIXELS = 100
 #: Pixels are put together where columns are more than this many of them wide.
 _FINE = 4.0
 
@@ -76,7 +79,7 @@ def columns(
     library = library_of(options, elements)
     clock = Stopwatch({})
     with clock("read"):
-        image = read(source, options)
+        image = measured(read(source, options))
     kept = Checkpoint(checkpoint, lambda: _job(image, elements, options), resume)
     with own_numerics(), kept.running():
         return replace(_found(image, elements, options, library, clock, progress), checkpoint=kept)
@@ -101,6 +104,28 @@ def read(source: Source, options: ColumnOptions) -> ImageFile:
         return image_of(source, options.pixel_size, options.frame)
     except InputError as error:
         raise error.at("image") from None
+
+
+def measured(source: ImageFile) -> ImageFile:
+    """An image without the pixels that no column and no noise can have made.
+
+    **Arguments:**
+
+    - `source`: as it was read.
+
+    **Raises:** `InputError` if hardly anything is left.
+    """
+    image = source.image
+    found = without_defects(image.values, image.counted, float(image.grid.spacing[0]))
+    if found.counted.sum() < _FEWEST_PIXELS:
+        raise InputError(
+            f"{int(found.counted.sum())} pixels are left that are not {' or '.join(found.kinds)}",
+            "give an image of something",
+            str(source.path or "image"),
+        )
+    counted = None if found.counted.all() else found.counted
+    kept = DensityMap(found.values, image.grid, counted)
+    return replace(source, image=kept, warnings=[*source.warnings, *found.told()], left_out=found.numbers)
 
 
 def room_to_fit(pixels: int) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jaxtyping
 import mrcfile
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from atomfit.io.images import image_of, read_image
 from atomfit.structure.grid import DensityMap
 from atomfit.support.errors import InputError
-from atomfit.workflows.columns import measured
+from atomfit.workflows.columns import columns, measured
 
 PICTURE = np.arange(24 * 32, dtype=np.float32).reshape(24, 32)
 
@@ -104,6 +105,17 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         assert "\n" not in str(refusal.value)
 
 
+def test_what_is_no_element_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of users nobody checks types.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    for wrong in (78, 0, 2.5, ["Pt", None], "Unobtainium"):
+        with pytest.raises(InputError, match=r"give one, as 'Pt'|give a chemical symbol"):
+            columns(PICTURE, wrong, pixel_size=0.1)  # type: ignore[arg-type]
+    for none in (None, "", (), []):
+        with pytest.raises(InputError, match="does not say how large a pixel is"):
+            columns(PICTURE, none)
+
+
 def test_pixels_that_are_no_numbers_do_not_count() -> None:
     values = PICTURE.copy()
     values[3, 4] = np.nan
@@ -125,3 +137,36 @@ def test_a_blank_line_and_a_hot_pixel_are_left_out_and_told() -> None:
     assert any("do not count: 50 in lines of one value, 1 hot" in one for one in found.warnings)
     sound = image_of(image[:19], 0.1)
     assert measured(sound).image.counted is None
+
+
+def test_pictures_are_named_and_palettes_are_what_they_show(tmp_path: Path) -> None:
+    levels = (PICTURE / 4).astype(np.uint8)
+    for name in ("gif", "bmp"):
+        Image.fromarray(levels).save(tmp_path / f"a.{name}")
+        with pytest.raises(InputError, match=f"this is a {name.upper()} image"):
+            read_image(tmp_path / f"a.{name}", 0.1)
+    for name in ("a.tif", "a.npy", "a.png"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(InputError, match="the file is empty; write it again, or give another"):
+            read_image(tmp_path / name, 0.1)
+    picture = Image.fromarray(levels, mode="P")
+    picture.putpalette([value for k in range(256) for value in (k, k, k)])
+    picture.save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png", 0.1).image.values, levels)
+    picture.putpalette([value for k in range(256) for value in (k, 255 - k, k)])
+    picture.save(tmp_path / "colours.png")
+    with pytest.raises(InputError, match=r"a picture in colours \(3 channels\)"):
+        read_image(tmp_path / "colours.png", 0.1)
+
+
+def test_a_start_is_read_before_anything_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atomfit.workflows.columns.find_scale", None)
+    (tmp_path / "far.csv").write_text("x_px,y_px\n500,700\n", encoding="utf-8")
+    for name, told in (
+        ("", "no columns.csv in this directory"),
+        ("far.csv", "none of these columns is in"),
+    ):
+        with pytest.raises(InputError, match=told):
+            columns(PICTURE, pixel_size=0.1, start=tmp_path / name)

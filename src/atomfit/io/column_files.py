@@ -41,6 +41,8 @@ def read_columns(path: str | Path, grid: Grid, frame: int | str | None = None) -
     """
     path = Path(path)
     if path.is_dir():
+        if not (path / "columns.csv").is_file():
+            raise InputError("there is no columns.csv in this directory", _REMEDY, path)
         path = path / "columns.csv"
     try:
         found = _of_atomap(path, grid) if path.suffix.lower() in _HDF5 else _of_table(path, grid, frame)

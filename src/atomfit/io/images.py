@@ -34,6 +34,8 @@ _SMALLEST = 16
 #: Part of the pixels that may have the highest value of all, where that is no accident.
 _SATURATED = 5e-4
 _PNG = b"\x89PNG\r\n\x1a\n"
+#: Of a BMP file, of which two bytes of its size follow; those of an MRC file with 19,778 columns are zero.
+_BMP = b"BM"
 _REMEDY = "write it as one grey image (TIFF, MRC or .npy)"
 
 
@@ -128,6 +130,8 @@ def _read(path: Path, pixel_size: float | None, admit: Admit) -> _Found:
         begin = file.read(len(_PNG))
     if begin == _PNG:
         return _of_png(path, admit)
+    if begin.startswith(_BMP) and begin[2:4] != bytes(2):
+        raise InputError("this is a BMP image, not one of measured values", _REMEDY)
     if is_of_a_microscope(path):
         stack = read_microscope_file(path, admit, single=True)
         return _Found(stack.images, stack.pixel, notes=stack.notes)
@@ -148,7 +152,9 @@ def _of_png(path: Path, admit: Admit) -> _Found:
             python_warnings.simplefilter("ignore")
             with Image.open(path) as file:
                 admit(file.width * file.height)
-                values = np.asarray(file.convert("L") if file.mode in ("1", "P") else file)
+                # What a palette has is what is seen.
+                mode = {"1": "L", "P": "RGB"}.get(file.mode)
+                values = np.asarray(file.convert(mode) if mode else file)
     except InputError:
         raise
     except Exception as error:  # Pillow's own, zlib's, of a file that is cut short

@@ -186,7 +186,7 @@ def require_file(path: Path) -> None:
     if not path.exists():
         raise InputError("there is no such file", "check the path")
     if path.stat().st_size == 0:
-        raise InputError("the file is empty", "give a complete MRC file")
+        raise InputError("the file is empty", "write it again, or give another")
 
 
 def is_numpy(path: Path) -> bool:

@@ -41,6 +41,7 @@ _UNSUPPORTED = {
 _SIGNATURES = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
     b"II*\x00": "a TIFF image",
     b"MM\x00*": "a TIFF image",
     b"\x89HDF": "an HDF5 file",

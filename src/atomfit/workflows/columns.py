@@ -34,7 +34,7 @@ from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
 from atomfit.verdict.of_column_statistics import remarks, with_statistics
 from atomfit.verdict.of_columns import judge_columns
-from atomfit.workflows.columns_start import columns_to_start
+from atomfit.workflows.columns_start import columns_to_start, readings_of_start
 from atomfit.workflows.columns_statistics import column_statistics, library_of
 
 log = logging.getLogger("atomfit")
@@ -46,13 +46,15 @@ Progress = Callable[[int, float], None]
 _BYTES_PER_PIXEL, _BYTES_AT_LEAST = 250, 400e6
 #: Pixels that are measured, at least.
 _FEWEST_PIXELS = 100
+#: What names no element.
+_NO_ELEMENT: tuple[Any, ...] = ("", (), [])
 #: Pixels are put together where columns are more than this many of them wide.
 _FINE = 4.0
 
 
 def columns(
     source: Source,
-    element: str | Sequence[str] = (),
+    element: str | Sequence[str] | None = None,
     options: ColumnOptions | None = None,
     *,
     progress: Progress = lambda iteration, value: None,
@@ -75,7 +77,7 @@ def columns(
     **Raises:** `InputError` if the image, an option or the checkpoint cannot be used.
     """
     options = options_from(ColumnOptions, options, changes, "columns")
-    elements = elements_of(element, None) if len(element) else ()
+    elements = () if element is None or element in _NO_ELEMENT else elements_of(element)
     library = library_of(options, elements)
     clock = Stopwatch({})
     with clock("read"):
@@ -157,6 +159,7 @@ def _found(
 ) -> ColumnsResult:
     for note in source.notes:
         log.info(note)
+    readings = readings_of_start(source.image, options)
     with clock("detect"):
         scale = _scale(source.image, options)
         log.info(
@@ -165,7 +168,7 @@ def _found(
             scale.width,
         )
         image, units = _to_fit(source.image, scale)
-        start, told = columns_to_start(source.image, scale, options)
+        start, told = columns_to_start(source.image, scale, options, readings)
     settings = ColumnSettings(
         options.background,
         options.fdr,

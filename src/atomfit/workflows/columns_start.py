@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from atomfit.detection.column_scale import ColumnScale
 from atomfit.doubts.column_starts import height_at
 from atomfit.doubts.limits import LIMITS as DOUBTS
-from atomfit.io.column_files import read_columns
+from atomfit.io.column_files import Readings, read_columns
 from atomfit.options.columns import ColumnOptions
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.grid import DensityMap
@@ -17,9 +17,29 @@ from atomfit.support.errors import InputError
 
 log = logging.getLogger("atomfit")
 
+_REMEDY = "give x, y in Å from the middle of the first pixel, or x_px, y_px"
+
+
+def readings_of_start(image: DensityMap, options: ColumnOptions) -> Readings | None:
+    """What the file of `--start` may mean; None without it.
+
+    **Arguments:**
+
+    - `image`: as it was read.
+    - `options`: what was asked for.
+
+    **Raises:** `InputError` if the file has no columns, or none that can be those of such an image.
+    """
+    if options.start is None:
+        return None
+    readings = read_columns(options.start, image.grid, options.frame)
+    if not any(image.grid.contains(places).any() for places in readings.values()):
+        raise InputError("none of these columns is in the image", _REMEDY, str(options.start))
+    return readings
+
 
 def columns_to_start(
-    image: DensityMap, scale: ColumnScale, options: ColumnOptions
+    image: DensityMap, scale: ColumnScale, options: ColumnOptions, readings: Readings | None
 ) -> tuple[Float[np.ndarray, "n 2"] | None, list[str]]:
     """Columns of `--start` in the image's frame (Å), and what is to be said of them; None without it.
 
@@ -28,26 +48,21 @@ def columns_to_start(
     - `image`: as it was read.
     - `scale`: what its columns look like.
     - `options`: what was asked for.
+    - `readings`: of the file.
 
-    **Raises:** `InputError` if the file has none, or none that this image shows.
+    **Raises:** `InputError` if this image shows none of them.
     """
-    if options.start is None:
+    if readings is None:
         return None, []
-    readings = read_columns(options.start, image.grid, options.frame)
     heights = {name: height_at(image, scale, places) for name, places in readings.items()}
     name = max(heights, key=lambda one: heights[one])
     places, warnings = readings[name], []
     log.info("start: x and y are %s", name)
     inside = image.grid.contains(places)
     if not heights[name] > DOUBTS.start_columns:
-        problem = (
-            "none of these columns is in the image"
-            if not inside.any()
-            else f"this image shows no columns where the start has them ({len(places)}, read {name})"
-        )
+        problem = f"this image shows no columns where the start has them ({len(places)}, read {name})"
         if not options.insist or not inside.any():
-            remedy = "give x, y in Å from the middle of the first pixel, or x_px, y_px"
-            raise InputError(problem, f"{remedy}; if they are right: --insist", str(options.start))
+            raise InputError(problem, f"{_REMEDY}; if they are right: --insist", str(options.start))
         warnings.append(problem)
     if not inside.all():
         warnings.append(f"{int((~inside).sum())} columns of the start are outside the image, and left out")

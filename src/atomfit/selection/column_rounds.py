@@ -50,6 +50,8 @@ from atomfit.structure.region import region_mask
 
 #: Pixels within this of what may be a column count (Å), or within a column's reach.
 _NEAR = 2.0
+#: And as far as the next column may be that nothing has shown yet, which is not farther than this (Å).
+_NEXT = 3.5
 _NOWHERE = np.full((1, 2), -1e9)
 
 log = logging.getLogger("atomfit")
@@ -267,11 +269,14 @@ def _start(image: DensityMap, scale: ColumnScale, settings: ColumnSettings) -> F
         few = counting_law(image.values) is not None and not bright
         step = (LIMITS.background_of_counts if few else LIMITS.fine_background) * scale.width
     start = columns_of(found.positions, found.amplitudes, scale.width)
+    next_column = 0.0
+    if settings.selecting and len(places) > 1:
+        next_column = min(float(np.median(nearest_distances(places))), _NEXT)
     return FittedColumns(
         start,
         SplineBackground.over(image.grid, step, level),
         variance,
-        image.measured(_near(image, places, max(REACH * scale.width, _NEAR))),
+        image.measured(_near(image, places, max(REACH * scale.width, _NEAR) + next_column)),
         "fixed",
     )
 

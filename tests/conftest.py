@@ -14,10 +14,14 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib.metadata import version
 
 # Before anything imports jax, and in the workers' parent, whose environment they have.
 _FLAGS = ["--xla_force_host_platform_device_count=2"]
-if os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "0").lower() not in ("", "0", "false"):
+#: Versions that are newer may have no such flags, and end where a flag is not known to them.
+_OLDER_EMITTERS = tuple(int(part) for part in version("jaxlib").split(".")[:2]) <= (0, 10)
+_SOON = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "0").lower() not in ("", "0", "false")
+if _SOON and _OLDER_EMITTERS:
     # Programs in parts would be compiled by threads, of which the other process has no use.
     _FLAGS += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_FLAGS])

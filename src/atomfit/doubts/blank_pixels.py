@@ -5,10 +5,10 @@ around it. Such pixels look like a measurement of great precision. That a row, o
 has one value throughout is no accident of noise, but it may be real: of sparse counts most are zero, and
 so is the vacuum of a simulation. What is real goes over into what lies beside it: pixels next to it still
 have its value, or are near it, and farther ones are farther from it. What was not measured ends abruptly:
-hardly a pixel beside it has its value, and those next to it are about as far from it as those farther on.
-Both are asked. Beside noise, which shows in differences of neighbours, the next pixels tell that: a
-Gaussian's foot of counts that are all zero but one pixel farther hardly ever is ten times higher there
-than another pixel on. Where there is no noise, or many pixels have the value, those at half an Å do.
+hardly a pixel beside it has its value, and those are as far from it as any within half an Å. Both are
+asked. Beside a line, which may lie in a dark row of a lattice, those on the next line do as well if they
+have noise, which shows in differences of neighbours: the foot of Gaussians has a tenth of what is one
+pixel farther in where it begins within one pixel.
 
 A region at the border is what squares of one value cover, whatever its outline. Its edge was mixed with
 what lies beside it, where the image was moved or turned by interpolation: one pixel more is left out.
@@ -26,6 +26,8 @@ _SQUARE, _TIP, _VALUES = 4, 2, 4
 _FARTHER, _LEAST = 0.5, 3
 #: Pixels beside a region that are needed.
 _FEWEST = 20
+#: Part of the pixels beside it that there are at the farthest at least.
+_DEEP = 0.5
 #: Variance of differences of neighbours beyond a slope, in that of slopes; one of noise.
 _NOISY = 0.33
 
@@ -46,7 +48,7 @@ def blank_border(
         alike = (image == value) & counted
         regions, count = label(_covered(alike, _SQUARE))
         sides = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
-        blank = _blank(image, counted, regions, count, pixel) & np.isin(np.arange(count), sides - 1)
+        blank = _blank(image, counted, regions, count, pixel, False) & np.isin(np.arange(count), sides - 1)
         if blank.any():
             # Squares do not reach into a tip.
             pieces, _ = label(_covered(alike, _TIP))
@@ -108,12 +110,12 @@ def _blank_rows(image: np.ndarray, counted: np.ndarray, pixel: float) -> np.ndar
     begins = one & ~(np.append(False, one[:-1]) & (low == np.append(np.nan, low[:-1])))
     names = np.where(one, np.cumsum(begins), 0)
     regions = np.broadcast_to(names[:, None], image.shape)
-    blank = _blank(image, counted & ~one[:, None], regions, int(names.max()), pixel)
+    blank = _blank(image, counted & ~one[:, None], regions, int(names.max()), pixel, True)
     return np.append(False, blank)[names][:, None] & counted
 
 
 def _blank(
-    image: np.ndarray, counted: np.ndarray, regions: np.ndarray, count: int, pixel: float
+    image: np.ndarray, counted: np.ndarray, regions: np.ndarray, count: int, pixel: float, line: bool
 ) -> Bool[np.ndarray, " count"]:
     """Which regions of one value end abruptly."""
     far = max(round(_FARTHER / pixel), _LEAST)
@@ -122,25 +124,28 @@ def _blank(
         window = tuple(slice(max(one.start - far - 2, 0), one.stop + far + 2) for one in place)
         region = regions[window] == k + 1
         value = image[place][regions[place] == k + 1][0]
-        found[k] = _ends_abruptly(image[window] - value, counted[window] & ~region, region, far)
+        found[k] = _ends_abruptly(image[window] - value, counted[window] & ~region, region, far, line)
     return found
 
 
-def _ends_abruptly(off: np.ndarray, counted: np.ndarray, region: np.ndarray, far: int) -> bool:
+def _ends_abruptly(off: np.ndarray, counted: np.ndarray, region: np.ndarray, far: int, line: bool) -> bool:
     """Whether what lies beside a region has nothing of its value."""
-    # What may be mixed with the region is not asked.
-    layers, grown = list[np.ndarray](), _grown(region)
+    # What may be mixed with a region of any outline is not asked.
+    layers, grown = list[np.ndarray](), region if line else _grown(region)
     for _ in range(far + 1):
         wider = _grown(grown)
         layers.append(wider & ~grown & counted)
         grown = wider
-    beside, next_one, farther = (off[layers[k]] for k in (0, 1, -1))
-    if min(len(beside), len(next_one), len(farther)) < _FEWEST:
+    beside = off[layers[0]]
+    # Columns that stand alone in a vacuum have no layers so deep.
+    if int(layers[-1].sum()) < max(_FEWEST, _DEEP * len(beside)):
         return False
-    differ, level = float(np.mean(beside != 0)), float(np.mean(np.abs(beside)))
-    if differ > LIMITS.blank_hardly_any and _is_noise(off, layers[1]):
-        return level > LIMITS.blank_foot * float(np.mean(np.abs(next_one)))
-    return differ > LIMITS.blank_differ and level > LIMITS.blank_as_far * float(np.mean(np.abs(farther)))
+    if not np.mean(beside != 0) > LIMITS.blank_differ:
+        return False
+    level, *levels = (float(np.mean(np.abs(off[one]))) for one in layers)
+    if level > LIMITS.blank_as_far * max(levels):
+        return True
+    return line and level > LIMITS.blank_foot * levels[0] and _is_noise(off, layers[1])
 
 
 def _is_noise(image: np.ndarray, places: np.ndarray) -> bool:

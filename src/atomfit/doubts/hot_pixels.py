@@ -34,7 +34,7 @@ _SAMPLE, _EDGE = 20_000, 5
 #: Extremes of such a square that are cut off, part of a class of brightness, and pixels of one.
 _CUT, _KEPT, _CLASS = 3, 0.97, 400
 #: Part of the pixels that are farthest out of line, and part of these that may be hot.
-_FAR, _HOT = 0.02, 0.2
+_FAR, _HOT = 0.02, 0.1
 #: Part of the pixels that may have the highest value by accident.
 _CUT_OFF = 1e-4
 #: Noise that an image without any is taken to have, of its range.

@@ -43,11 +43,10 @@ class DoubtLimits:
     - `defects_false`: how many pixels an image of noise alone may have that are called hot or dead.
     - `defects_part`: more pixels than this part of all are no defects.
     - `blank_line`: least part of a line that was measured, and has one value.
-    - `blank_hardly_any`, `blank_differ`: part of the pixels beside a region of one value that must differ
-        from it: beside noise, and where more is asked.
-    - `blank_foot`: how far these are from that value, in what the next ones are, beside noise: of the foot
-        of a Gaussian 0.1.
-    - `blank_as_far`: the same in those at half an Å: of what was not measured 1, of a foot less than 0.5.
+    - `blank_differ`: part of the pixels beside what has one value that must differ from it.
+    - `blank_as_far`: how far these are from that value, in what any within half an Å are: of what was not
+        measured 1, of a foot less than 0.5.
+    - `blank_foot`: the same in those of the next line, if there is noise: of the foot of a Gaussian 0.1.
 
     What was not measured (`unmeasured`):
 
@@ -142,8 +141,7 @@ class DoubtLimits:
     defects_false: float = 1e-3
     defects_part: float = 3e-3
     blank_line: float = 0.5
-    blank_hardly_any: float = 0.9
-    blank_differ: float = 0.7
+    blank_differ: float = 0.9
     blank_foot: float = 0.3
     blank_as_far: float = 0.7
 

@@ -60,3 +60,14 @@ def test_what_is_no_library(tmp_path: Path, text: str, words: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such file"):
         read_cross_sections(tmp_path / "none.csv")
+
+
+def test_a_library_of_another_element_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("element,count,cross_section\nAu,1,0.02\nAu,2,0.04\n", encoding="utf-8")
+    with pytest.raises(
+        InputError, match="of Au, and the columns are said to be of Pt; give a library of Pt"
+    ):
+        read_cross_sections(path, symbol="Pt")
+    for symbol in ("Au", None):
+        assert len(read_cross_sections(path, symbol=symbol).cross_sections) == 2

@@ -12,6 +12,7 @@ import numpy as np
 
 from atomfit.io.text import is_comment, lines_of, not_a_number, number, read_text, table_rows
 from atomfit.statistics.count_law import Library
+from atomfit.structure.elements import UNKNOWN, symbol_in
 from atomfit.support.errors import InputError
 
 #: Titles by which columns are known, in small letters.
@@ -21,15 +22,16 @@ _REMEDY = "give a table with the columns count, cross_section: 1, 2, 3, ... atom
 _MOST_BYTES = 1_000_000
 
 
-def read_cross_sections(path: str | Path, scale_esd: float = 0.02) -> Library:
+def read_cross_sections(path: str | Path, scale_esd: float = 0.02, symbol: str | None = None) -> Library:
     """Read a library of cross-sections.
 
     **Arguments:**
 
     - `path`: the file.
     - `scale_esd`: standard deviation of the logarithm of what its scale is off by (0.02 is 2 %).
+    - `symbol`: of the element that is to be counted, if it is known.
 
-    **Raises:** `InputError` if the file holds none.
+    **Raises:** `InputError` if the file holds none, or those of another element.
     """
     path = Path(path)
     header, rows = _table(path)
@@ -41,6 +43,13 @@ def read_cross_sections(path: str | Path, scale_esd: float = 0.02) -> Library:
             "give one element's: columns of one element are counted",
             path,
         )
+    for other in (symbol_in(kind) for kind in kinds):
+        if symbol is not None and other not in (None, UNKNOWN, symbol):
+            raise InputError(
+                f"these are cross-sections of {other}, and the columns are said to be of {symbol}",
+                f"give a library of {symbol}, or --element {other}",
+                path,
+            )
     if not rows:
         raise InputError("the library is empty", _REMEDY, path)
     values = [_number(path, line, row[j]) for line, row in rows]

@@ -88,7 +88,7 @@ def residual_scores(result: "ColumnsResult") -> dict[str, Any] | None:
     errors = np.sqrt(result.fitted.variance[there])
     scores = (result.fitted_image.values - result.selection.model)[there] / errors
     noise = float(np.median(errors)) / abs(result.units.scale)
-    return histogram(scores, noise, False, "pixels", "that were fitted", "image units")
+    return histogram(scores, noise, True, "pixels", "that were fitted", "image units")
 
 
 def _radius(columns: Table) -> float:

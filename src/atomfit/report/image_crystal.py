@@ -82,7 +82,8 @@ def _facet_words(particle: Mapping[str, Any]) -> str:
     outward, inward = int(np.sum(ratio > _MOVED)), int(np.sum(ratio < -_MOVED))
     return (
         f"Of {len(known)} facets the outermost layer lies farther out than the inner columns' lattice has "
-        f"it in {outward}, and farther in in {inward}, by more than {_MOVED:g} standard uncertainties."
+        f"it in {outward}, and nearer to the middle in {inward}, by more than {_MOVED:g} standard "
+        "uncertainties."
     )
 
 

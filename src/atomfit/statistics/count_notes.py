@@ -71,7 +71,9 @@ def alternatives(samples: Samples, unit: float) -> tuple[Alternative, ...]:
         mine = samples.law == law
         k = min(_STEPS, samples.means.shape[1])
         step = unit * float(np.average(samples.means[mine, k - 1], weights=samples.weights[mine])) / k
-        found.append(Alternative(probability, int(counts.sum()), int(counts[0]), int(counts[-1]), step))
+        found.append(
+            Alternative(min(probability, 1.0), int(counts.sum()), int(counts[0]), int(counts[-1]), step)
+        )
     return tuple(sorted(found, key=lambda one: -one.probability))
 
 

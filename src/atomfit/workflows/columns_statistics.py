@@ -42,7 +42,8 @@ def library_of(options: ColumnOptions, elements: Sequence[Element]) -> Library |
             "name one element, or leave out --library",
             "--library",
         )
-    return read_cross_sections(options.library, options.library_error)
+    symbol = elements[0].symbol if elements else None
+    return read_cross_sections(options.library, options.library_error, symbol)
 
 
 def column_statistics(

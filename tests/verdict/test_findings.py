@@ -1,6 +1,7 @@
 """The verdict as data, on the page, in summary.json, and in the exit code."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,3 +65,20 @@ def test_a_result_carries_its_verdict_into_its_files(small_result: BuildResult, 
         {"code": "wrong", "level": "bad", "problem": "it is <wrong>", "remedy": "throw it away"}
     ]
     assert "Verdict: bad." in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_code_is_documented() -> None:
+    root = Path(__file__).parents[2]
+    sources = (root / "src" / "atomfit").rglob("*.py")
+    codes = {
+        code
+        for path in sources
+        for code in re.findall(r'Finding\(\s*"([a-z-]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert {"no-columns", "bonds", "views", "not-counted", "chance"} <= codes
+    documented = (root / "docs" / "files.md").read_text(encoding="utf-8")
+    table = documented[documented.index("| `code` |") :].split("\n\n")[0]
+    told = {code for row in table.splitlines()[2:] for code in re.findall("`([a-z-]+)`", row.split("|")[1])}
+    assert codes - told == set()
+    # Of doubts about maps, which name their own.
+    assert told - codes == {"no-shape"}

@@ -20,6 +20,7 @@ def judge_columns(
     settled: bool,
     elements: Sequence[Element],
     against: int = 0,
+    rejected: int = 0,
 ) -> Verdict:
     """A verdict on columns.
 
@@ -30,14 +31,21 @@ def judge_columns(
     - `settled`: whether the selection came to an end.
     - `elements`: of the columns; none if they are not known.
     - `against`: columns of a start that noise would have given.
+    - `rejected`: places that were fitted and are none.
     """
     positions = np.asarray(fitted.columns.positions)
     if not len(positions):
         none = Finding(
             "no-columns",
             "bad",
-            "no column found: nothing in the image stands out from its noise",
-            "look at the pixel size and at --contrast, or average frames (--frame mean)",
+            "no column found: "
+            + (
+                f"none of the {rejected} places that stood out has the shape and the height of one"
+                if rejected
+                else "nothing as round and as wide as a column stands out from the image's noise"
+            ),
+            "look at the pixel size and at --contrast, and at the image for hot pixels and fringes, or "
+            "average frames (--frame mean)",
         )
         return Verdict.of([none], {})
     apart = float(np.median(nearest_distances(positions))) if len(positions) > 1 else np.nan

@@ -200,7 +200,8 @@ def _found(
     if len(fitted):
         log.info(statistics.describe())
     against = 0 if options.selecting else int(faint_columns(selection, options.fdr).sum())
-    verdict = judge_columns(fitted, selection.factors, selection.settled, elements, against)
+    rejected = len(selection.rejected)
+    verdict = judge_columns(fitted, selection.factors, selection.settled, elements, against, rejected)
     verdict = with_statistics(verdict, statistics, options.order is not None)
     more = remarks(statistics, options.order is not None)
     warnings = [*source.warnings, *told, *verdict.warnings, *more]

@@ -130,7 +130,13 @@ class _Search:
             if not len(state):
                 return replace(no_columns(state), rounds=number - 1)
             # At first columns are lacking, which look like wings of others.
-            last = self.judged(state, min(number - 1, 1))
+            last = self.judged(state, 1 if state.widths == "fixed" else min(number - 1, 1))
+            state = last.fitted
+            times = state.width / scale.width if state.widths == "fixed" else 1.0
+            if times > 1:
+                scale = replace(scale, width=state.width)
+                if self.settings.step is None:
+                    last = replace(last, fitted=_smoother(self.image, state, times))
             state, faint = last.fitted, faint_columns(last, self.likely)
             weak, added = faint | _odd(self.image, state), _lacking(self.image, last, self.likely)
             # What was too faint once, though the residual had asked for it, has had its trial.
@@ -230,6 +236,13 @@ def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None
     return state if more < LIMITS.straight_leaves * np.sum(seen**2) else None
 
 
+def _smoother(image: DensityMap, state: FittedColumns, times: float) -> FittedColumns:
+    """The same with so many times the distance of the background's knots; its heights are found anew."""
+    background = state.background
+    level, step = float(np.quantile(background.heights, 0.1)), times * float(background.step[0])
+    return replace(state, background=SplineBackground.over(image.grid, step, level))
+
+
 def _of_a_width(state: FittedColumns, scale: ColumnScale, clear: bool) -> FittedColumns:
     """The same with a width that all share; the one that was seen, if theirs follows something else.
 
@@ -266,8 +279,7 @@ def _start(image: DensityMap, scale: ColumnScale, settings: ColumnSettings) -> F
     if step is None:
         # What a fine background takes up of columns is affordable where they are far above noise.
         bright = len(found.scores) and np.quantile(found.scores, 0.8) > LIMITS.affords_fine
-        few = counting_law(image.values) is not None and not bright
-        step = (LIMITS.background_of_counts if few else LIMITS.fine_background) * scale.width
+        step = (LIMITS.fine_background if bright else LIMITS.background_of_counts) * scale.width
     start = columns_of(found.positions, found.amplitudes, scale.width)
     next_column = 0.0
     if settings.selecting and len(places) > 1:

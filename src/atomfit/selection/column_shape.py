@@ -15,11 +15,12 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.column_fit import FittedColumns, grown
+from atomfit.fitting.column_fit import FittedColumns, columns_of, grown
 from atomfit.fitting.column_information import ColumnInformation
 from atomfit.fitting.column_wings import USUAL_GROWTH, USUAL_WINGS, wings_of
 from atomfit.observation.point_spread import PointSpread
 from atomfit.selection.limits import LIMITS
+from atomfit.structure.grid import Grid
 
 
 def with_shape(
@@ -38,7 +39,7 @@ def with_shape(
     """
     if fitted.widths == "fixed":
         # A shape would make up for a width that is not theirs.
-        return fitted
+        return broader(fitted, information.grid, left, excess)
     wider = LIMITS.wings_wider * fitted.width**2
     of_wings, of_growth = _told(fitted, information, left, wider)
     before = float(fitted.spread.parts.sum())
@@ -51,6 +52,31 @@ def with_shape(
         return fitted
     spread = PointSpread.wings(part, wider) if part > 0 else PointSpread.none()
     return grown(replace(fitted, spread=spread), growth)
+
+
+def broader(
+    fitted: FittedColumns, grid: Grid, left: Float[np.ndarray, "rows columns"], excess: float
+) -> FittedColumns:
+    """Columns whose width is held, with a broader one if the image asks for it; else themselves.
+
+    Places that follow noise, and columns that are noise, make widths narrower: such a one is not believed.
+
+    **Arguments:**
+
+    - `fitted`: the fit.
+    - `grid`: of the region that was fitted.
+    - `left`: what it leaves, in units of the pixels' noise; zero where pixels do not count.
+    - `excess`: by which variances are larger than those of pixels that err independently.
+    """
+    information = ColumnInformation.of(replace(fitted, widths="shared"), grid)
+    before = np.zeros(len(information.shared))
+    step = float(information.step_of_shared(left, before)[0])
+    error = np.sqrt(excess * float(information.covariance_of_shared[0, 0]))
+    if step < max(LIMITS.surely_broader * error, LIMITS.least_broader):
+        return fitted
+    times = np.exp(min(step, LIMITS.most_broader))
+    places, amplitudes = np.asarray(fitted.columns.positions), np.asarray(fitted.columns.amplitudes)
+    return replace(fitted, columns=columns_of(places, amplitudes, times * fitted.width))
 
 
 def at_limits(fitted: FittedColumns) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ class SelectionLimits:
     - `affords_fine`: scores above which columns can afford that; the upper fifth of them.
     - `tells_width`: median score above which columns tell the width that they share. A fit whose positions
         are free finds them narrower by about one over the squared score, and narrow ones are kept.
+    - `surely_broader`, `least_broader`, `most_broader`: a width that is held becomes broader by a step of
+        its logarithm that is more than so many of its errors, and this; at once by no more than the last.
     - `likely`: rate of false columns among those that are fitted until the last ones are chosen.
     - `straight_leaves`: a background is straight beneath dense columns if the squares that it leaves beyond
         those of a fine one are less than so many times those of the columns themselves: 0.02 of a simulated
@@ -104,6 +106,9 @@ class SelectionLimits:
     affords_fine: float = 12.0
     likely: float = 0.2
     tells_width: float = 6.0
+    surely_broader: float = 3.0
+    least_broader: float = 0.05
+    most_broader: float = 0.3
     straight_leaves: float = 2.0
     widths_of_columns: tuple[float, float] = (0.6, 1.8)
     wings_wider: float = 4.0

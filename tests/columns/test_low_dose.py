@@ -1,6 +1,7 @@
 """Columns of few counts: most are found, hardly any other, and none in noise."""
 
 import numpy as np
+import pytest
 
 import atomfit
 from atomfit.fitting.column_fit import columns_of, drawn
@@ -29,3 +30,37 @@ def test_counts_without_columns_have_none() -> None:
     result = atomfit.columns(image.astype(np.float32), pixel_size=PIXEL)
     assert len(result) == 0
     assert result.verdict.codes == ("no-columns",)
+
+
+def field_of(seed: int, dose: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """25 columns of one to six atoms 2.6 Å apart that fill an image: places, atoms and counts."""
+    rng, pixel, width = np.random.default_rng(seed), 0.2, 0.48
+    steps = 1.2 + 2.6 * np.stack(np.meshgrid(np.arange(5), np.arange(5)), axis=-1).reshape(-1, 2)
+    places, atoms = steps + rng.normal(0, 0.03, steps.shape), rng.integers(1, 7, 25)
+    axis = pixel * np.arange(64)
+    across, down = (np.exp(-0.5 * ((axis - places[:, k, None]) / width) ** 2) for k in (0, 1))
+    drawn = np.einsum("n,nj,ni->ji", 0.025 / (2 * np.pi * width**2) * atoms, down, across)
+    return places, atoms, rng.poisson((0.02 + drawn) * dose * pixel**2).astype(np.float32)
+
+
+def test_a_field_full_of_faint_columns_is_found() -> None:
+    for seed in (80, 81):
+        places, _, image = field_of(seed, 1e3)
+        found = atomfit.columns(image, "Pt", pixel_size=0.2, counts="off")
+        matched = match(np.asarray(found.positions), places, 0.6)
+        assert len(matched.known) >= 17
+        assert matched.false <= 1
+        # Detection sees two thirds of it.
+        assert found.fitted.width == pytest.approx(0.48, rel=0.12)
+
+
+def test_a_faint_column_between_bright_ones_is_found() -> None:
+    """Where detection shows nothing, pixels count all the same."""
+    for seed in (82, 83):
+        places, atoms, image = field_of(seed, 1e4)
+        found = atomfit.columns(image, "Pt", pixel_size=0.2, counts="off")
+        matched = match(np.asarray(found.positions), places, 0.6)
+        assert matched.false <= 1
+        lacking = np.setdiff1d(np.arange(25), matched.known)
+        assert len(lacking) <= 1
+        assert (atoms[lacking] == 1).all()

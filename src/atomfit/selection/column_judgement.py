@@ -84,14 +84,20 @@ def judge(
         gone must not make others go.
     - `shapes`: how often the shape that columns share may change, and be fitted again.
     """
+    narrower = None
     for number in range(shapes + 1):
         state, model, law = _refined(image, grown(state, state.growth), max_iterations, progress)
         information = ColumnInformation.of(state, image.grid)
         excess = measure_excess(image, state, information, model, state.width)
+        errs = float(np.median(excess.everywhere(model)[state.counted]))
+        if narrower is not None and errs > narrower[0]:
+            # What asked for a broader width was no column but what lies beneath.
+            _, state, model, law, information, excess = narrower
+            break
         if number == shapes or state.reason == Ended.INTERRUPTED:
             break
+        narrower = (errs, state, model, law, information, excess) if state.widths == "fixed" else None
         left = information.roots * (image.values - model)
-        errs = float(np.median(excess.everywhere(model)[state.counted]))
         before, state = state, with_shape(state, information, left, errs)
         if state is before:
             break

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
 from atomfit.detection.column_candidates import (
+    Candidates,
     candidates_at,
     find_candidates,
     local_variance,
@@ -183,6 +184,9 @@ class _Search:
         if not self.settings.selecting:
             return replace(last, rounds=before.rounds)
         weak = _odd(self.image, last.fitted)
+        if self.settings.row_jitter:
+            # What made up for lines that are offset has no part any more.
+            weak |= faint_columns(last, self.settings.fdr)
         added = last.fitted.columns[:0]
         if straight is not None and widths != "elliptical":
             added = _lacking(self.image, last, self.settings.fdr)
@@ -279,7 +283,9 @@ def _start(image: DensityMap, scale: ColumnScale, settings: ColumnSettings) -> F
     if step is None:
         # What a fine background takes up of columns is affordable where they are far above noise.
         bright = len(found.scores) and np.quantile(found.scores, 0.8) > LIMITS.affords_fine
-        step = (LIMITS.fine_background if bright else LIMITS.background_of_counts) * scale.width
+        few = counting_law(image.values) is not None
+        smooth = not bright and (few or _even(image, scale, variance, found))
+        step = (LIMITS.background_of_counts if smooth else LIMITS.fine_background) * scale.width
     start = columns_of(found.positions, found.amplitudes, scale.width)
     next_column = 0.0
     if settings.selecting and len(places) > 1:
@@ -291,6 +297,17 @@ def _start(image: DensityMap, scale: ColumnScale, settings: ColumnSettings) -> F
         image.measured(_near(image, places, max(REACH * scale.width, _NEAR) + next_column)),
         "fixed",
     )
+
+
+def _even(
+    image: DensityMap,
+    scale: ColumnScale,
+    variance: Float[np.ndarray, "rows columns"],
+    found: Candidates,
+) -> bool:
+    """Whether what lies beneath columns is smoother than they are: rough films have hollows as bumps."""
+    hollows = find_candidates(replace(image, values=-image.values), scale, variance)
+    return float(np.sum(hollows.scores**2)) < LIMITS.even_beneath * float(np.nansum(found.scores**2))
 
 
 def _near(

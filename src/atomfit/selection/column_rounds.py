@@ -115,7 +115,8 @@ class _Search:
 
     def judged(self, state: FittedColumns, shapes: int = LIMITS.rounds_of_shape) -> ColumnRounds:
         settings = self.settings
-        shapes = shapes if settings.profile else 0
+        # Gaussians may be broader, too.
+        shapes = shapes if settings.profile or state.widths == "fixed" else 0
         last = judge(self.image, state, settings.max_iterations, settings.progress, self.quietest, shapes)
         self.quietest = last.quietest
         return last
@@ -132,12 +133,7 @@ class _Search:
                 return replace(no_columns(state), rounds=number - 1)
             # At first columns are lacking, which look like wings of others.
             last = self.judged(state, 1 if state.widths == "fixed" else min(number - 1, 1))
-            state = last.fitted
-            times = state.width / scale.width if state.widths == "fixed" else 1.0
-            if times > 1:
-                scale = replace(scale, width=state.width)
-                if self.settings.step is None:
-                    last = replace(last, fitted=_smoother(self.image, state, times))
+            before, scale = scale.width, _broader(scale, last.fitted)
             state, faint = last.fitted, faint_columns(last, self.likely)
             weak, added = faint | _odd(self.image, state), _lacking(self.image, last, self.likely)
             # What was too faint once, though the residual had asked for it, has had its trial.
@@ -151,12 +147,15 @@ class _Search:
                 int(weak.sum()),
                 len(added),
             )
-            last = replace(last, rounds=number, settled=not weak.any() and not len(added) and number > 1)
+            same = not weak.any() and not len(added) and scale.width == before
+            last = replace(last, rounds=number, settled=same and number > 1)
             if last.settled or state.reason == Ended.INTERRUPTED:
                 break
             if number > 1:
                 too_faint.append(np.asarray(state.columns.positions)[faint])
             rest = self.without(last, weak)
+            if scale.width > before and self.settings.step is None:
+                rest = _smoother(self.image, rest, scale.width / before)
             if number == 1 or state.widths == "shared":
                 rest = _of_a_width(rest, scale, _clear(last, ~weak))
             state = replace(rest, columns=joined(rest.columns, added))
@@ -167,7 +166,7 @@ class _Search:
         first = self.judged(state)
         if first.fitted.reason == Ended.INTERRUPTED:
             return first
-        return self.judged(_of_a_width(first.fitted, scale, _clear(first)))
+        return self.judged(_of_a_width(first.fitted, _broader(scale, first.fitted), _clear(first)))
 
     def ended(self, before: ColumnRounds, straight: FittedColumns | None, widths: Widths) -> ColumnRounds:
         """The last fits: widths as they were asked for, and a straight background if there is one.
@@ -238,6 +237,12 @@ def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None
     seen = roots * (last.model - last.fitted.background.on(image.grid, image.grid)).ravel()
     more = np.sum(left**2) - np.sum(now**2)
     return state if more < LIMITS.straight_leaves * np.sum(seen**2) else None
+
+
+def _broader(scale: ColumnScale, state: FittedColumns) -> ColumnScale:
+    """What columns look like, with the width that was held if that has become broader."""
+    broader = state.widths == "fixed" and state.width > scale.width
+    return replace(scale, width=state.width) if broader else scale
 
 
 def _smoother(image: DensityMap, state: FittedColumns, times: float) -> FittedColumns:

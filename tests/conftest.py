@@ -4,7 +4,7 @@ Most of the time is compilation. What XLA has made of a program is kept for the 
 for what they start, as many files compile what others have (and for the next session, if
 JAX_COMPILATION_CACHE_DIR says where). `make test` leaves out most of XLA's optimisations, as few tests run
 long enough to gain by them, but for files that are marked `optimised`, and has loops written by XLA's
-older emitters, of which LLVM makes machine code in a third of the time; `make test-all` and plain pytest
+older emitters, as the largest programs of users have (`support.compiled`); `make test-all` and plain pytest
 compile as users do.
 """
 

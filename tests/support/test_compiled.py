@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
+
+from atomfit.support.compiled import kept
 
 PROGRAM = """
 import json, sys
@@ -113,3 +117,20 @@ def test_what_jax_has_read_from_its_own_cache_is_no_danger(tmp_path: Path) -> No
         (tmp_path / name).mkdir()
         for _ in range(2):
             assert run(tmp_path / name, "a", **caching)["results"] == [[5.0, "a"]]
+
+
+def test_programs_are_part_of_others() -> None:
+    """XLA's options are for a whole program only, and JAX refuses them of a part."""
+
+    @kept
+    def squared(x: jax.Array) -> jax.Array:
+        return x * x
+
+    three = jnp.float32(3)
+    assert squared(three) == jax.jit(squared)(three) == 9
+    assert jax.grad(squared)(three) == jax.jit(jax.grad(lambda x: squared(x)))(three) == 6
+    assert jax.vmap(squared)(jnp.arange(3.0)).tolist() == [0, 1, 4]
+    assert jax.lax.scan(lambda x, _: (squared(x), None), three, None, length=2)[0] == 81
+    # Of a constant, within another.
+    assert jax.jit(lambda x: x + squared(jnp.float32(2)))(three) == 7
+    assert jax.jit(lambda x: x + squared(2.0))(three) == 7  # type: ignore[arg-type]

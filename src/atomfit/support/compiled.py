@@ -55,10 +55,13 @@ class kept(Generic[_P, _R]):
 
     def __init__(self, function: Callable[_P, _R]) -> None:
         self._function = function
+        self._traced = eqx.filter_jit(function)
         self._programs: dict[str, Callable[[Any], Any]] = {}
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if _within_another(args, kwargs):
+            return self._traced(*args, **kwargs)
         if _directory is None or kwargs or jax.device_count() > 1:
             return self._jitted(*args, **kwargs)
         arrays, static = eqx.partition(args, _is_array)
@@ -119,6 +122,12 @@ class _Canonical(pickle.Pickler):
 
     def persistent_id(self, obj: Any) -> Any:
         return ("set", sorted(map(repr, obj))) if isinstance(obj, set | frozenset) else None
+
+
+def _within_another(*arguments: Any) -> bool:
+    """Whether a program is part of another one, or of a derivative: then it may have no options."""
+    leaves = [*jax.tree.leaves(arguments), jnp.zeros(())]
+    return any(isinstance(x, jax.core.Tracer) for x in leaves)
 
 
 def _is_array(x: Any) -> bool:

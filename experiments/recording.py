@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -22,12 +23,25 @@ def record(path: Path, command: str, *parts: str) -> None:
     """Write parts of text to a file, and how they were made; print them too."""
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     made = (
-        f"Made by `{command}` on {date.today()}, Python {platform.python_version()}, {versions}; "
+        f"Made by `{command}` on {date.today()}, {_commit()}, "
+        f"Python {platform.python_version()}, {versions}; "
         f"{os.cpu_count()} cores of {_processor()}, {platform.system()}."
     )
     text = "\n\n".join([*parts, made]) + "\n"
     path.write_text(text, encoding="utf-8")
     sys.stdout.write(text)
+
+
+def _commit() -> str:
+    """The last commit that changed the package, and whether something was changed since."""
+    found = []
+    for asked in (("log", "-1", "--format=%h"), ("status", "--porcelain")):
+        command = ["git", "-C", str(Path(__file__).parents[1]), *asked, "--", "src"]
+        try:
+            found.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
+        except (OSError, subprocess.CalledProcessError):
+            return "commit not known"
+    return f"commit {found[0]}" + (" with changes" if found[1] else "")
 
 
 def _processor() -> str:

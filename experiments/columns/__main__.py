@@ -25,6 +25,9 @@ def main() -> None:
     parser.add_argument("--specimens", type=int, default=4, help="the first so many of detection")
     parser.add_argument("--data", type=Path, help="the folder of measured images, for real")
     parser.add_argument(
+        "--images", nargs="+", choices=real.IMAGES, default=list(real.IMAGES), help="of real"
+    )
+    parser.add_argument(
         "--references",
         action="store_true",
         help="positions and detection: only the fit from the truth, and the picker",
@@ -51,8 +54,9 @@ def main() -> None:
             case "real":
                 if given.data is None:
                     parser.error("real: give the folder of the images with --data")
-                lines = real.rows(given.data)
-                record(HERE / "real.md", f"{command} real --data DIR", markdown(real.HEADER, list(lines)))
+                said = f"{command} real --data DIR --images {' '.join(given.images)}"
+                lines = real.rows(given.data, given.images)
+                record(HERE / "real.md", said, markdown(real.HEADER, list(lines)))
             case _:
                 parser.error(f"{part} is no part; there are {', '.join(PARTS)}")
 

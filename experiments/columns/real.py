@@ -4,7 +4,7 @@ There is no truth: spacings of one sublattice scatter by errors of places and by
 of frames of one particle by errors of places, and counts are set beside those of the program of the data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mrcfile
@@ -16,6 +16,7 @@ from skimage.io import imread
 from atomfit.structure.matching import match
 from experiments.columns.found import Found, in_file
 
+IMAGES = ("si110", "statstem_series", "ptir")
 HEADER = ("image", "what", "atomfit", "published")
 #: Of Si [110]: 58.0 pixels are the lattice constant (Å), along x; rows along y have drifted to 356 pm.
 _SILICON, _PIXELS, _DOWN = 5.431, 58.0, 3.56
@@ -27,24 +28,31 @@ _EDGE = 2.0
 _PTIR, _SERIES = 0.1211, 0.125
 
 
-def rows(data: Path) -> Iterator[tuple[str, ...]]:
-    """Lines of the table, of the folder that holds the images."""
-    yield from silicon(data / "si110" / "image.png")
-    yield from series(data / "statstem_series")
-    yield from platinum(data / "ptir")
+def rows(data: Path, images: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Lines of the table, of some images of the folder that holds them."""
+    for name in images:
+        match name:
+            case "si110":
+                yield from silicon(data / name / "image.png", row_jitter=False)
+                yield from silicon(data / name / "image.png", row_jitter=True)
+            case "statstem_series":
+                yield from series(data / name)
+            case _:
+                yield from platinum(data / name)
 
 
-def silicon(path: Path) -> Iterator[tuple[str, ...]]:
+def silicon(path: Path, row_jitter: bool) -> Iterator[tuple[str, ...]]:
     """Scatter of spacings between columns of one sublattice."""
     pixel = _SILICON / _PIXELS
     extent = pixel * (np.array(imread(path).shape[1::-1]) - 1)
-    found = in_file(path, element="Si", pixel_size=pixel)
+    found = in_file(path, element="Si", pixel_size=pixel, row_jitter=row_jitter)
     whole = found.positions[np.all((found.positions > _EDGE) & (found.positions < extent - _EDGE), axis=1)]
     x, nx = spacing(whole, np.array([_SILICON, 0.0]), 0, _NEAR * pixel)
     y, ny = spacing(whole, np.array([0.0, _DOWN]), 1, _NEAR * pixel)
-    yield ("si110", "columns", str(len(found.positions)), "about 760 spacings")
+    name = "si110, row jitter" if row_jitter else "si110"
+    yield (name, "columns", str(len(found.positions)), "about 760 spacings")
     told = "7.14 / 6.78 network, 7.57 / 8.25 Gaussians, 5.43 / 6.70 joint fit"
-    yield ("si110", f"SD of {nx} / {ny} spacings along x / y (pm)", f"{x:.2f} / {y:.2f}", told)
+    yield (name, f"SD of {nx} / {ny} spacings along x / y (pm)", f"{x:.2f} / {y:.2f}", told)
 
 
 def spacing(

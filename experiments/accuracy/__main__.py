@@ -18,7 +18,7 @@ from atomfit.workflows.build import build
 from experiments.accuracy.octahedron import VOXEL, Case, disturbed, octahedron
 from experiments.recording import markdown, record
 
-SEEDS = range(5)
+SEEDS = 5
 LEVELS = (0.02, 0.05, 0.10, 0.15)
 #: ase's edge and cut of a smaller octahedron, of 201 atoms.
 SMALL = {"edge": 7, "cut": 2}
@@ -28,12 +28,17 @@ def main() -> None:
     parts = {"white": white, "isotropy": isotropy, "coloured": coloured, "dynamics": dynamics}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help="of " + ", ".join(parts) + "; all by default")
-    for name in parser.parse_args().parts or parts:
+    parser.add_argument(
+        "--seeds", type=int, default=SEEDS, help="of each case; three at most but for white"
+    )
+    given = parser.parse_args()
+    fewer = f" --seeds {given.seeds}" if given.seeds < SEEDS else ""
+    for name in given.parts or parts:
         table = Path(__file__).parent / f"{name}.md"
-        record(table, f"python -m experiments.accuracy {name}", *parts[name]())
+        record(table, f"python -m experiments.accuracy {name}{fewer}", *parts[name](given.seeds))
 
 
-def white() -> Iterator[str]:
+def white(seeds: int) -> Iterator[str]:
     """807 atoms, white noise: position, displacement and error bars."""
     header = (
         "sigma, Å; noise, %",
@@ -48,31 +53,31 @@ def white() -> Iterator[str]:
     rows = []
     for sigma in (0.5, 0.7):
         for level in LEVELS:
-            runs = [Comparison(disturbed(octahedron(sigma, s), level, 100 + s)) for s in SEEDS]
+            runs = [Comparison(disturbed(octahedron(sigma, s), level, 100 + s)) for s in range(seeds)]
             rows.append((f"{sigma}; {100 * level:g}", *summary(runs)))
             print(*rows[-1], sep=" | ", flush=True)
     yield (
         f"**White noise.** Truncated octahedron of 807 Pt atoms, turned at random, voxel {VOXEL} Å; "
-        f"{len(SEEDS)} seeds, found by `build` with its defaults. The bound is the inverse of the Fisher "
+        f"{seeds} seeds, found by `build` with its defaults. The bound is the inverse of the Fisher "
         "information at the true parameters. z: error over its standard uncertainty, its standard "
         "deviation over all atoms."
     )
     yield markdown(header, rows)
 
 
-def isotropy() -> Iterator[str]:
+def isotropy(seeds: int) -> Iterator[str]:
     """The degree of isotropy at 5 % noise."""
-    rows = []
+    rows, seeds = [], min(seeds, 3)
     for doi in (1.0, 0.6):
-        runs = [Comparison(disturbed(octahedron(0.5, s, doi), 0.05, 100 + s)) for s in SEEDS[:3]]
+        runs = [Comparison(disturbed(octahedron(0.5, s, doi), 0.05, 100 + s)) for s in range(seeds)]
         plain, better = (float(np.mean([f(run) for run in runs])) for f in (plain_doi, debiased_doi))
         rows.append((doi, f"{plain:.3f}", f"{better:.3f}"))
         print(*rows[-1], sep=" | ", flush=True)
-    yield "**Degree of isotropy**, 5 % noise, sigma 0.5 Å, 3 seeds; medians."
+    yield f"**Degree of isotropy**, 5 % noise, sigma 0.5 Å, {seeds} seeds; medians."
     yield markdown(("truth", "doi", "doi_debiased"), rows)
 
 
-def coloured() -> Iterator[str]:
+def coloured(seeds: int) -> Iterator[str]:
     """Correlated noise and a missing wedge, with weights from the map itself and without."""
     header = (
         "noise of 5 %",
@@ -81,13 +86,13 @@ def coloured() -> Iterator[str]:
         "bias of U_iso, %: weighted, not",
     )
     header = (*header, "median DOI: debiased, plain", "z: x, U_iso, A", "same, not weighted")
-    rows = []
+    rows, seeds = [], min(seeds, 3)
     for name, options in {
         "correlated over 0.6 Å": {"correlation": 0.6},
         "missing wedge of 25°": {"wedge": 25.0},
         "both": {"correlation": 0.6, "wedge": 25.0},
     }.items():
-        cases = [disturbed(octahedron(0.5, s, **SMALL), 0.05, 100 + s, **options) for s in SEEDS[:3]]
+        cases = [disturbed(octahedron(0.5, s, **SMALL), 0.05, 100 + s, **options) for s in range(seeds)]
         weighted, plain = ([Comparison(case, noise=kind) for case in cases] for kind in ("auto", "white"))
         mine, other = (1e2 * np.sqrt(np.mean([r.square for r in runs])) for runs in (weighted, plain))
         rows.append(
@@ -105,20 +110,20 @@ def coloured() -> Iterator[str]:
             )
         )
         print(*rows[-1], sep=" | ", flush=True)
-    yield "**Coloured noise and the missing wedge**, octahedron of 201 atoms, sigma 0.5 Å, 3 seeds."
+    yield f"**Coloured noise and the missing wedge**, octahedron of 201 atoms, sigma 0.5 Å, {seeds} seeds."
     yield markdown(header, rows)
 
 
-def dynamics() -> Iterator[str]:
+def dynamics(seeds: int) -> Iterator[str]:
     """Molecular dynamics as the truth: U with the prior, without, and of the log-fit."""
     rows = []
     for level in (0.05, 0.10):
-        found = np.array([list(of_dynamics(level, seed)) for seed in SEEDS[:2]]).mean(axis=0)
+        found = np.array([list(of_dynamics(level, seed)) for seed in range(min(seeds, 2))]).mean(axis=0)
         rows.append((f"{100 * level:g} %", *(f"{x:.3f}" for x in found)))
         print(*rows[-1], sep=" | ", flush=True)
     yield (
         "**Molecular dynamics as truth**: 309 Pt atoms, EMT potential, 400 K, 200 frames, atoms of 0.5 Å "
-        "at rest; correlation of fitted and true U_iso, mean of 2 seeds."
+        f"at rest; correlation of fitted and true U_iso, mean of {min(seeds, 2)} seeds."
     )
     yield markdown(("noise", "with the prior", "default", "without", "log-fit"), rows)
 

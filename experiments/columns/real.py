@@ -19,9 +19,10 @@ from experiments.columns.found import Found, in_file
 IMAGES = ("si110", "statstem_series", "ptir")
 HEADER = ("image", "what", "atomfit", "published")
 #: Of Si [110]: 58.0 pixels are the lattice constant (Å), along x; rows along y have drifted to 356 pm.
-_SILICON, _PIXELS, _DOWN = 5.431, 58.0, 3.56
+SILICON, DOWN = 5.431, 3.56
+PIXEL = SILICON / 58.0
 #: Spacings that far from the lattice's vector (pixels) are of others.
-_NEAR = 6.0
+NEAR = 6.0
 #: Columns that near to an edge are cut, or their partner is (Å).
 _EDGE = 2.0
 #: Pixels of the other images (Å).
@@ -43,12 +44,11 @@ def rows(data: Path, images: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 def silicon(path: Path, row_jitter: bool) -> Iterator[tuple[str, ...]]:
     """Scatter of spacings between columns of one sublattice."""
-    pixel = _SILICON / _PIXELS
-    extent = pixel * (np.array(imread(path).shape[1::-1]) - 1)
-    found = in_file(path, element="Si", pixel_size=pixel, row_jitter=row_jitter)
+    extent = PIXEL * (np.array(imread(path).shape[1::-1]) - 1)
+    found = in_file(path, element="Si", pixel_size=PIXEL, row_jitter=row_jitter)
     whole = found.positions[np.all((found.positions > _EDGE) & (found.positions < extent - _EDGE), axis=1)]
-    x, nx = spacing(whole, np.array([_SILICON, 0.0]), 0, _NEAR * pixel)
-    y, ny = spacing(whole, np.array([0.0, _DOWN]), 1, _NEAR * pixel)
+    x, nx = spacing(whole, np.array([SILICON, 0.0]), 0, NEAR * PIXEL)
+    y, ny = spacing(whole, np.array([0.0, DOWN]), 1, NEAR * PIXEL)
     name = "si110, row jitter" if row_jitter else "si110"
     yield (name, "columns", str(len(found.positions)), "about 760 spacings")
     told = "7.14 / 6.78 network, 7.57 / 8.25 Gaussians, 5.43 / 6.70 joint fit"

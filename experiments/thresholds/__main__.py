@@ -13,9 +13,12 @@ from atomfit.support.limits import changed
 from experiments.recording import markdown, record
 from experiments.thresholds.asked import other, reading
 from experiments.thresholds.built import BUILT, DETECTED, FITTED, JUDGED, quiet
+from experiments.thresholds.imaged import IMAGED, silicon
 from experiments.thresholds.inputs import INPUTS, shared
 from experiments.thresholds.models import GEOMETRIES, PAIRS, SERIES, SOME, TILTED
 
+#: Columns of images have no stage of their own: they read the thresholds of these.
+COLUMNS, OF_COLUMNS = "columns", ("selection", "detection")
 Case = tuple[str, Callable[[], str]]
 
 
@@ -51,14 +54,22 @@ def cases_of(stage: str) -> list[Case]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--only", metavar="STAGE", choices=[*STAGES], action="append", help="of these stages"
+        "--only", metavar="STAGE", choices=[*STAGES, COLUMNS], action="append", help="of these stages"
+    )
+    parser.add_argument(
+        "--data", type=Path, help="columns: the folder of measured images, for one more case"
     )
     parser.add_argument("--cases", metavar="N", type=int, help="the first N cases, without a record")
     options = parser.parse_args()
     for stage in options.only or STAGES:
         begin = time.process_time()
         with quiet():
-            parts = table(stage, cases_of(stage)[: options.cases])
+            if stage == COLUMNS:
+                images = [*IMAGED, *([silicon(options.data)] if options.data else [])]
+                cases = [(one.name, one.found) for one in images][: options.cases]
+                parts = [part for name in OF_COLUMNS for part in table(name, cases)]
+            else:
+                parts = table(stage, cases_of(stage)[: options.cases])
         parts.append(f"{(time.process_time() - begin) / 60:.1f} minutes of processors.")
         if options.cases is None:
             path = Path(__file__).parent / f"{stage}.md"

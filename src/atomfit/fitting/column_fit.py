@@ -205,7 +205,7 @@ def fit_columns(
         background=fit.nuisances[0],
         reason=fit.reason,
         iterations=len(fit.history),
-        reach=seen_by.reach,
+        reach=float(seen_by.reach),
     )
 
 

@@ -86,7 +86,8 @@ class ColumnImage(AbstractObservation):
     origin: Float[Leaf, " 2"]
     corner: Float[Leaf, "b c"]
     beside: Int[Leaf, "b c"]
-    reach: float = eqx.field(static=True, default=0.0)
+    # Measured: as a constant of programs it would have each image compile its own.
+    reach: Float[Leaf, ""] | np.float64 = np.float64(0.0)
     plans: tuple[WindowPlan, ...] = ()
     neighbours: Int[Leaf, "m k"] | None = None
     between: Float[Leaf, "m k"] | None = None
@@ -131,7 +132,7 @@ class ColumnImage(AbstractObservation):
             origin=np.asarray(image.grid.origin, np.float32),
             corner=corner.astype(np.float32),
             beside=beside.astype(np.int32),
-            reach=reach,
+            reach=np.float64(reach),
         )
 
     def predict(
@@ -205,7 +206,8 @@ class ColumnImage(AbstractObservation):
         if self.plans and holds(self.plans[0], measured.plans(grid, _LEAST_ROOM)[0]):
             return self
         far = float(reach.max())
-        far = self.reach if _LEAST_WINDOW * self.reach < far < _LEAST_ROOM * self.reach else _ROOM * far
+        before = float(self.reach)
+        far = before if _LEAST_WINDOW * before < far < _LEAST_ROOM * before else _ROOM * far
         there = np.asarray(structure.amplitudes) != 0
         width = float(np.median(np.asarray(structure.natural(), np.float64)[there, 2:4])) ** 0.5
         wings = far * _OF_WINGS * np.sqrt(1 + np.asarray(self.spread.variances) / width**2)
@@ -214,7 +216,7 @@ class ColumnImage(AbstractObservation):
         weights, own, shares, beneath = felt(structure, grid, precision, nuisance)
         return replace(
             self,
-            reach=far,
+            reach=np.float64(far),
             plans=tuple(_windows(positions, grid, one) for one in (far, *wings.tolist())),
             neighbours=table,
             between=halfway(precision, grid, positions, table, width),

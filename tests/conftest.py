@@ -70,6 +70,8 @@ LONG = (
     "report/test_page.py",
     "report/test_tilt_page.py",
 )
+#: Memory of a process beyond which programs are given up (bytes).
+MOST_RESIDENT = 3e9
 REAL_DATA = TESTS.parents[1] / "shared" / "data"
 
 
@@ -125,11 +127,22 @@ def _programs_go(request: pytest.FixtureRequest) -> Generator[None, None, None]:
 
     name = "jax_disable_most_optimizations"
     before = jax.config.read(name)
-    if request.node.get_closest_marker("optimised"):
+    alone = request.node.get_closest_marker("optimised") is not None
+    if alone:
+        jax.clear_caches()
         jax.config.update(name, False)
     yield
     jax.config.update(name, before)
-    jax.clear_caches()
+    if alone or _resident() > MOST_RESIDENT:
+        jax.clear_caches()
+
+
+def _resident() -> float:
+    """What this process has in memory (bytes); more than any, where nothing says it."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return float("inf")
 
 
 @pytest.fixture

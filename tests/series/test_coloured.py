@@ -140,5 +140,3 @@ def test_views_one_by_one_are_all_of_them(truth: Planted) -> None:
 def test_what_counts_pixel_by_pixel_has_no_frequencies() -> None:
     with pytest.raises(InputError, match="weighs pixels, not spatial frequencies"):
         TiltOptions(noise="spectral", likelihood="poisson")
-    with pytest.raises(InputError, match="pixels that err alone"):
-        TiltOptions(noise="spectral", map="m.mrc", coupled=True)

@@ -10,7 +10,6 @@ from atomfit.gaussians.scatterers import FormFactors
 from atomfit.io.models import read_model
 from atomfit.io.views import write_views
 from atomfit.noise.likelihood import StudentLoss
-from atomfit.options.tilt import TiltOptions
 from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import EachView, TiltModel, single
 from atomfit.projection.probe import make_probe
@@ -111,8 +110,3 @@ def test_atoms_that_are_no_wider_are_refused(u: float, refused: bool) -> None:
     widened = with_form_factors(model, 2.77)
     # Each is about as wide as it was, with an element in it.
     assert 0.4 * u < float(np.median(widened.atoms.matrices()[:, 0, 0])) < 0.9 * u
-
-
-def test_a_map_that_counts_as_well_has_gaussians() -> None:
-    with pytest.raises(InputError, match="has atoms of one Gaussian only"):
-        TiltOptions(map="m.mrc", coupled=True, scattering="form-factor")

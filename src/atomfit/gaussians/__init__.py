@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from atomfit.gaussians.scatterers import AbstractScattering as AbstractScattering
     from atomfit.gaussians.scatterers import FormFactors as FormFactors
     from atomfit.gaussians.scatterers import OneGaussian as OneGaussian
+    from atomfit.gaussians.scattering_atoms import ScatteringAtoms as ScatteringAtoms
     from atomfit.gaussians.uncertainty import Uncertainty as Uncertainty
     from atomfit.gaussians.uncertainty import uncertainty as uncertainty
 else:
@@ -23,6 +24,7 @@ else:
         __name__,
         {
             "scatterers": ["AbstractScattering", "OneGaussian", "FormFactors"],
+            "scattering_atoms": ["ScatteringAtoms"],
             "bounded": ["BoundedAtoms", "Bounds"],
             "curvature": ["Curvature"],
             "fitted": ["FittedAtoms"],

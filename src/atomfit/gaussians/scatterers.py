@@ -91,7 +91,7 @@ class AbstractScattering(eqx.Module):
         """Standard deviations (Å) of Gaussians that reach as far as the atoms, by V along each axis."""
 
     @abc.abstractmethod
-    def __getitem__(self, which: np.ndarray | slice) -> "AbstractScattering":
+    def __getitem__(self, which: Leaf | slice) -> "AbstractScattering":
         """That of some of the atoms."""
 
 
@@ -122,7 +122,7 @@ class OneGaussian(AbstractScattering):
     def widths(self, variances: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
         return np.sqrt(variances)
 
-    def __getitem__(self, which: np.ndarray | slice) -> "OneGaussian":
+    def __getitem__(self, which: Leaf | slice) -> "OneGaussian":
         return self
 
 
@@ -224,7 +224,7 @@ class FormFactors(AbstractScattering):
             low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
         return high / _END
 
-    def __getitem__(self, which: np.ndarray | slice) -> "FormFactors":
+    def __getitem__(self, which: Leaf | slice) -> "FormFactors":
         return eqx.tree_at(lambda s: s.kinds, self, self.kinds[which])
 
 

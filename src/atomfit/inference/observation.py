@@ -216,7 +216,7 @@ def with_own(structure: Any, own: dict[str, Any], which: Any = None) -> Any:
     - `which`: indices of these; all if None.
     """
     if which is not None:
-        structure = jax.tree.map(lambda leaf: leaf[which], structure)
+        structure = structure[which]
     if not own:
         return structure
     names = tuple(sorted(own))

@@ -55,7 +55,7 @@ class BuildOptions:
     - `fit`: refine all atoms jointly, or stop at the paper's per-atom log-fits.
     - `displacements`: a matrix an atom, or one number.
     - `scattering`: one "gaussian" an atom, which holds its width at rest, or its element's tabulated
-        electron "form-factor".
+        electron "form-factor" (of several elements, that of the one which each atom turns out to be).
     - `u_mean`: mean displacement of the atoms (Å²) if it is known, by which the resolution is told from
         displacements.
     - `voxels`: a voxel holds the density at its centre ("point"), or "integrated" over its volume.
@@ -222,6 +222,14 @@ class BuildOptions:
                 "add --scattering form-factor, or leave it out",
                 "--u-mean",
             )
+        if "resolution" in self.freeze:
+            self._require_a_resolution()
+        if self.prior == "empirical" and "displacements" in self.freeze:
+            raise InputError(
+                "displacements that are kept are drawn to nothing",
+                "leave out --prior or --freeze displacements",
+                "--prior",
+            )
         if self.tilts is None:
             require_unset(
                 self, ("tilt_axis", "beam"), "no tilt angles are given that this could be of", "add --tilts"
@@ -236,14 +244,29 @@ class BuildOptions:
             )
         self._require_one_noise()
 
+    def _require_a_resolution(self) -> None:
+        """Only what is told from displacements can be kept from it."""
+        if self.scattering == "gaussian":
+            raise InputError(
+                "a Gaussian holds the map's resolution besides the atom's displacement",
+                "add --scattering form-factor, or leave it out",
+                "--freeze",
+            )
+        if self.u_mean is not None:
+            raise InputError(
+                "a mean displacement tells the resolution, which is to be kept at zero",
+                "leave out --u-mean or --freeze resolution",
+                "--u-mean",
+            )
+
     def _require_one_noise(self) -> None:
         """What is said of the noise must not contradict itself."""
         if self.likelihood != "gaussian":
-            if self.scattering != "gaussian":
+            if self.noise == "residual" or (self.noise == "white" and self.likelihood == "poisson"):
                 raise InputError(
-                    f"the {self.likelihood} likelihood knows atoms of one Gaussian only",
-                    "leave out --scattering or --likelihood",
-                    "--likelihood",
+                    f"the {self.likelihood} likelihood knows of itself how voxels err",
+                    "leave out --noise or --likelihood",
+                    "--noise",
                 )
             for given, option in ((self.half_maps, "--half-maps"), (self.tilts, "--tilts")):
                 if given is not None:

@@ -55,8 +55,8 @@ class TiltOptions:
         the views' file says, or what agrees best with the images (`tilt_centre`).
     - `start`: file of the model to start from; without it and `map` atoms are found in the images.
     - `map`: file of a map whose atoms are found first, and started from.
-    - `coupled`: the map counts as well as the images, by the standard uncertainties of its positions; it
-        must not be a reconstruction from the same images, which would count twice.
+    - `coupled`: the map counts as well as the images, as another observation of the same positions; it must
+        not be a reconstruction from the same images, which would count twice.
     - `surroundings`: file of atoms that are in the images and do not move.
     - `probe`: what a point looks like: "direct" (as part of the atom), "fixed" at all depths, "rigid" (as
         it propagates) or "adaptive" (refined).
@@ -143,7 +143,7 @@ class TiltOptions:
         metavar="MAP",
         need=FILE,
     )
-    coupled: bool = option(False, "Start", "The map counts too, by its positions' uncertainties.")
+    coupled: bool = option(False, "Start", "The map counts too: the same atoms are fitted to both.")
     surroundings: str | Path | None = option(
         None,
         "Start",
@@ -281,12 +281,6 @@ class TiltOptions:
                 "leave out --noise or --likelihood",
                 "--noise",
             )
-        if self.noise == "spectral" and self.coupled:
-            raise InputError(
-                "images that count beside a map have pixels that err alone",
-                "leave out --noise or --coupled",
-                "--coupled",
-            )
         if self.known_amplitudes is not None and not self.own_amplitudes:
             raise InputError(
                 "an element's one amplitude is not held by others",
@@ -306,12 +300,6 @@ class TiltOptions:
                 "there are no atoms whose positions are known",
                 "give --start or --map, or leave it out",
                 "--known-positions",
-            )
-        if self.coupled and self.scattering != "gaussian":
-            raise InputError(
-                "a map that counts as well has atoms of one Gaussian only",
-                "leave out --scattering or --coupled",
-                "--coupled",
             )
         if self.coupled and self.known_positions is not None:
             raise InputError(

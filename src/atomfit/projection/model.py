@@ -20,10 +20,10 @@ from jaxtyping import Array, Float
 from scipy.spatial.transform import Rotation
 
 from atomfit.gaussians.scatterers import AbstractScattering, OneGaussian
+from atomfit.gaussians.scattering_atoms import ScatteringAtoms
 from atomfit.projection.probe import Probe
 from atomfit.projection.views import Views
 from atomfit.structure.atoms import Atoms, Leaf
-from atomfit.structure.canvas import AbstractCanvas, AbstractStructure
 from atomfit.structure.scattering import GaussianMixture
 
 _Tree = TypeVar("_Tree", bound=eqx.Module)
@@ -73,55 +73,6 @@ class EachView(NamedTuple):
         )
 
 
-class SeenAtoms(AbstractStructure):
-    """Atoms as images see them: what their elements are at rest, widened.
-
-    **Fields:**
-
-    - `atoms`: their displacements are all that widens them.
-    - `scattering`: what they are at rest.
-    """
-
-    atoms: Atoms
-    scattering: AbstractScattering
-
-    def __init__(self, atoms: Atoms, scattering: AbstractScattering) -> None:
-        self.atoms, self.scattering = atoms, scattering
-
-    @property  # type: ignore[misc]
-    def positions(self) -> Float[Leaf, "n 3"]:  # type: ignore[override]
-        """Of the atoms (Å)."""
-        return self.atoms.positions
-
-    @property  # type: ignore[misc]
-    def amplitudes(self) -> Float[Leaf, " n"]:  # type: ignore[override]
-        """Integral of each atom's image."""
-        return self.atoms.amplitudes
-
-    @property
-    def at_rest(self) -> AbstractScattering:
-        return self.scattering
-
-    def natural(self) -> Float[Leaf, "n q"]:
-        return self.atoms.natural()
-
-    def draw(self, canvas: AbstractCanvas) -> Float[Array, "..."]:
-        return canvas.gaussians(*self.gaussians())
-
-    def gaussians(
-        self,
-    ) -> tuple[Float[Array, "m 3"], Float[Array, " m"] | Float[Array, "m 3 3"], Float[Array, " m"]]:
-        """Centres, variances (of round ones) or variance matrices, and integrals, atom by atom."""
-        spreads = jnp.asarray(self.atoms.displacements.spreads(3))
-        alike = spreads.ndim == 1
-        # A round atom is one in any number of dimensions.
-        weights, shapes = self.scattering.terms(spreads[:, None, None] if alike else spreads)
-        weights, shapes = jnp.asarray(weights, jnp.float32), jnp.asarray(shapes, jnp.float32)
-        centres = jnp.broadcast_to(jnp.asarray(self.atoms.positions)[:, None], (*weights.shape, 3))
-        each = jnp.asarray(self.atoms.amplitudes)[:, None] * weights
-        return centres.reshape(-1, 3), shapes.reshape((-1,) if alike else (-1, 3, 3)), each.ravel()
-
-
 class TiltModel(eqx.Module):
     """Atoms, probe and views.
 
@@ -139,9 +90,9 @@ class TiltModel(eqx.Module):
     scattering: AbstractScattering = eqx.field(default_factory=OneGaussian)
 
     @property
-    def structure(self) -> SeenAtoms:
+    def structure(self) -> ScatteringAtoms:
         """The atoms, which can draw themselves."""
-        return SeenAtoms(self.atoms, self.scattering)
+        return ScatteringAtoms.of(self.atoms, self.scattering)
 
     def drawn(self) -> Drawn:
         """What all views share."""

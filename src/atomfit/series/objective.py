@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from atomfit.gaussians.scattering_atoms import ScatteringAtoms
 from atomfit.inference.coloured import SpectralNoise
 from atomfit.inference.noise import AbstractNoise, LossNoise, WhiteNoise
 from atomfit.inference.priors import AbstractPrior, Prior
@@ -25,7 +26,7 @@ from atomfit.optimisation.parameters import AbstractParametrisation, Free
 from atomfit.projection.adjustment import adjustment
 from atomfit.projection.colour import Colour
 from atomfit.projection.images import Camera
-from atomfit.projection.model import EachView, SeenAtoms, TiltModel
+from atomfit.projection.model import EachView, TiltModel
 from atomfit.projection.views import Views
 from atomfit.series.parameters import TiltParametrisation, nuisance_of
 from atomfit.structure.atoms import Leaf
@@ -71,7 +72,7 @@ class OfAtoms(AbstractPrior):
     centre: Float[Leaf, " 3"]
     unit: Float[Leaf, ""]
 
-    def __call__(self, structure: SeenAtoms) -> Float[Array, ""]:
+    def __call__(self, structure: ScatteringAtoms) -> Float[Array, ""]:
         atoms = structure.atoms
         scaled = eqx.tree_at(
             lambda a: (a.positions, a.amplitudes),

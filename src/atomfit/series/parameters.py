@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from atomfit.gaussians.scattering_atoms import ScatteringAtoms
 from atomfit.observation.series import SeriesNuisance
 from atomfit.optimisation.parameters import AbstractParametrisation, Free
-from atomfit.projection.model import SeenAtoms, TiltModel
+from atomfit.projection.model import TiltModel
 from atomfit.structure.atoms import AnisotropicDisplacements, Leaf
 
 #: Free numbers of atoms, in the order in which `flat` has them.
@@ -55,7 +56,7 @@ class TiltParametrisation(AbstractParametrisation):
         """Names of the free numbers that each atom has for itself, in the order of `flat`."""
         return tuple(name for name in OF_ATOMS if name in self.steps and name in self.own)
 
-    def __call__(self, free: Free) -> tuple[SeenAtoms, tuple[SeriesNuisance]]:
+    def __call__(self, free: Free) -> tuple[ScatteringAtoms, tuple[SeriesNuisance]]:
         model = self.model(free)
         return model.structure, (nuisance_of(model),)
 

@@ -7,7 +7,7 @@ is the atoms.
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from atomfit.optimisation.ended import Ended
 from atomfit.optimisation.solvers import Minimum
@@ -65,11 +65,20 @@ def _with_held_out(run: Run, model: TiltModel) -> TiltModel:
     for k in np.flatnonzero(run.held):
         counted = run.series.counted[k]
         bare = (images[k][counted] - backgrounds[k]) / gains[k]
-        design = np.stack([bare, np.ones_like(bare)], axis=1)
-        values = run.series.images[k][counted] / run.unit
-        gains[k], backgrounds[k] = np.linalg.lstsq(design, values, rcond=None)[0]
+        gains[k], backgrounds[k] = level(bare, run.series.images[k][counted] / run.unit)
     views = model.views._replace(gains=gains, backgrounds=backgrounds)
     return eqx.tree_at(lambda m: m.views, model, views)
+
+
+def level(bare: Float[np.ndarray, " k"], measured: Float[np.ndarray, " k"]) -> Float[np.ndarray, " 2"]:
+    """Gain and background of a view that was not fitted, by linear least squares.
+
+    **Arguments:**
+
+    - `bare`: its pixels as the atoms make them, of gain one and on no background.
+    - `measured`: the same as measured.
+    """
+    return np.linalg.lstsq(np.stack([bare, np.ones_like(bare)], axis=1), measured, rcond=None)[0]
 
 
 def without_atoms(series: TiltSeries, held: Bool[np.ndarray, " v"]) -> TiltFit:

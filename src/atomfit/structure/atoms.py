@@ -188,7 +188,7 @@ class Atoms(AbstractStructure):
         """Displacement matrices U (Å²)."""
         return self.displacements.matrices(self.ndim)
 
-    def __getitem__(self, which: np.ndarray | slice) -> "Atoms":
+    def __getitem__(self, which: Leaf | slice) -> "Atoms":
         """The atoms at the given indices, or where a mask is true."""
         return jax.tree.map(lambda leaf: leaf[which], self)
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
@@ -100,6 +101,10 @@ class AbstractStructure(eqx.Module):
 
     def __len__(self) -> int:
         return int(self.positions.shape[0])
+
+    def __getitem__(self, which: Leaf | slice) -> "AbstractStructure":
+        """The atoms at the given indices."""
+        return jax.tree.map(lambda leaf: leaf[which], self)
 
     @abc.abstractmethod
     def draw(self, canvas: AbstractCanvas) -> Float[Array, "..."]:

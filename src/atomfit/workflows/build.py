@@ -42,7 +42,7 @@ from atomfit.workflows.refining import (
     slow_and_lost,
     without_unlike_halves,
 )
-from atomfit.workflows.selecting import assign_species, select_atoms
+from atomfit.workflows.selecting import assign_species, refine_by_element, select_atoms
 
 log = logging.getLogger("atomfit")
 
@@ -123,6 +123,7 @@ def _built(ready: PreparedMap, options: BuildOptions, progress: Progress) -> Bui
     with clock("selection"):
         detection, joint, selection = select_atoms(ready, detection, joint, chosen, progress)
         species = assign_species(ready, joint, options)
+        joint, species = refine_by_element(ready, detection, joint, species, chosen, progress)
     held_out = None
     if chosen.held_out is not None:
         with clock("held out"):

@@ -6,6 +6,8 @@ It costs one fit more, of the same atoms, and is said before.
 import logging
 from functools import partial
 
+import numpy as np
+
 from atomfit.detection.detect import Detection
 from atomfit.fitting.held_frequencies import judge_by_frequencies
 from atomfit.fitting.held_out import HeldOut, judge_by_voxels
@@ -36,7 +38,8 @@ def judge_held_out(
     """
     if options.held_out is None or joint is None or joint.reason == Ended.INTERRUPTED:
         return None
-    settings = settings_of(ready, detection, options, progress)
+    numbers = np.asarray(joint.atoms.numbers)
+    settings = settings_of(ready, detection, options, progress, numbers)
     noise, judge = settings.noise, judge_by_voxels
     if settings.likelihood is None and isinstance(noise, NoiseSpectrum) and not noise.white:
         judge = partial(judge_by_frequencies, noise=noise)

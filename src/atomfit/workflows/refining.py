@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Int
 
 from atomfit.detection.detect import Detection
 from atomfit.fitting.joint import JointFit, fit_jointly
@@ -64,9 +65,10 @@ def joint_fit(
     detection: Detection,
     options: BuildOptions,
     progress: Progress,
+    numbers: Int[np.ndarray, " n"] | None = None,
 ) -> JointFit:
-    """A joint fit with given options."""
-    settings = settings_of(ready, detection, options, progress)
+    """A joint fit with given options, of atoms whose elements are known or not."""
+    settings = settings_of(ready, detection, options, progress, numbers)
     return fit_jointly(ready.density, detection.positions, detection.mean_atom, ready.element, settings)
 
 
@@ -75,9 +77,16 @@ def settings_of(
     detection: Detection,
     options: BuildOptions,
     progress: Progress,
+    numbers: Int[np.ndarray, " n"] | None = None,
 ) -> MapSettings:
-    """How a map is to be fitted."""
+    """How a map is to be fitted.
+
+    **Arguments:** those of `refine_jointly`, and
+
+    - `numbers`: atomic numbers; the heaviest element stands for all if not given.
+    """
     return MapSettings(
+        numbers=numbers,
         displacements=options.displacements,
         scattering=options.scattering,
         u_mean=options.u_mean,

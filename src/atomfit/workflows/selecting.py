@@ -23,6 +23,9 @@ from atomfit.workflows.refining import Progress, joint_fit, refine_jointly
 
 log = logging.getLogger("atomfit")
 
+#: Fits with form factors of each atom's element, at most.
+_ROUNDS = 3
+
 
 class _Interrupted(Exception):
     """A user stopped a fit in which atoms share one shape, which is no result."""
@@ -174,3 +177,34 @@ def assign_species(ready: PreparedMap, joint: JointFit | None, options: BuildOpt
     )
     log.info(species.describe())
     return species
+
+
+def refine_by_element(
+    ready: PreparedMap,
+    detection: Detection,
+    joint: JointFit | None,
+    species: Species | None,
+    options: BuildOptions,
+    progress: Progress,
+) -> tuple[JointFit | None, Species | None]:
+    """The same atoms with the form factor of each one's own element, and which elements these are then.
+
+    Where atoms are looked for, the heaviest element stands for all. With form factors of their own some are
+    of another width, which may tell that they are of another element: both follow each other, a few times.
+
+    **Arguments:**
+
+    - `ready`, `detection`, `joint`, `species`: the map, where its atoms began, their fit and elements.
+    - `options`, `progress`: as of `select_atoms`.
+    """
+    for _ in range(_ROUNDS if options.scattering == "form-factor" else 0):
+        if joint is None or species is None or joint.reason.early:
+            break
+        if np.array_equal(np.asarray(joint.atoms.numbers), species.numbers):
+            break
+        log.info("joint fit with the form factor of each atom's own element")
+        joint = joint_fit(ready, detection, options, progress, species.numbers)
+        if joint.resolution is not None:
+            log.info(joint.resolution.describe())
+        species = assign_species(ready, joint, options)
+    return joint, species

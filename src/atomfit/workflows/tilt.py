@@ -152,13 +152,13 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         earlier = None
         with clock("fit"):
             fit = refine_start(ready, start, options, progress)
-    asked = options
+    asked, uncoupled = options, list[str]()
     with clock("fit"):
         options, fit = with_own_widths(ready, start, fit, options, progress)
         if options.coupled and built is not None and len(start.ids):
             rows = start.rows_in(first)
             rows = np.where(rows < len(built), rows, -1)
-            fit = refine_coupled(ready, start, fit, built, rows, options, progress)
+            fit, uncoupled = refine_coupled(ready, start, fit, built, rows, options, progress)
     halves = None
     if "turns" in options.refine and fit.reason != Ended.INTERRUPTED and len(start.ids):
         with clock("halves"):
@@ -182,7 +182,7 @@ def _tilted(ready: PreparedSeries, options: TiltOptions, progress: Progress) -> 
         geometry = measure_geometry(positions, errors, neighbours.cutoff, ready.element)
     log.info(geometry.describe())
     later = view_warnings(fit.correlations, fit.held_out, uncertainty.excess)
-    later.extend([] if halves is None else halves.warnings())
+    later.extend([*uncoupled, *([] if halves is None else halves.warnings())])
     later.extend(width_warnings(ready, start, fit, asked))
     if not selection.settled and selecting:
         later.append("the images still ask for other atoms: see rejected.csv for those that may be lacking")
@@ -236,6 +236,7 @@ def _start(
         symbols,
         progress=lambda i, value: progress("build", i, value),
         insist=options.insist,
+        scattering=options.scattering if options.coupled else "gaussian",
     )
     if built.reason == Ended.INTERRUPTED:
         raise KeyboardInterrupt

@@ -40,12 +40,23 @@ class ScatteringAtoms(AbstractStructure):
         - `atoms`: their displacements are all that widens them.
         - `scattering`: of as many atoms.
         """
-        return cls(atoms.positions, atoms.displacements, atoms.amplitudes, atoms.numbers, scattering)
+        return cls(
+            atoms.positions,
+            displacements=atoms.displacements,
+            amplitudes=atoms.amplitudes,
+            numbers=atoms.numbers,
+            scattering=scattering,
+        )
 
     @property
     def atoms(self) -> Atoms:
         """Without what they are at rest."""
-        return Atoms(self.positions, self.displacements, self.amplitudes, self.numbers)
+        return Atoms(
+            self.positions,
+            displacements=self.displacements,
+            amplitudes=self.amplitudes,
+            numbers=self.numbers,
+        )
 
     @property
     def at_rest(self) -> AbstractScattering:

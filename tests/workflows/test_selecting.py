@@ -5,16 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atomfit.detection.detect import detect
+from atomfit.detection.detect import Detection, detect
 from atomfit.fitting.joint import JointFit
 from atomfit.optimisation.ended import Ended
 from atomfit.options.build import BuildOptions
+from atomfit.selection.species import Species
 from atomfit.simulation import Simulation, simulate
+from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 from atomfit.structure.grid import DensityMap
 from atomfit.structure.matching import match
+from atomfit.workflows import selecting
 from atomfit.workflows.preparation import PreparedMap, prepare
 from atomfit.workflows.refining import refine_jointly
-from atomfit.workflows.selecting import select_atoms
+from atomfit.workflows.selecting import refine_by_element, select_atoms
 
 OPTIONS = BuildOptions(noise="residual", prior="empirical")
 
@@ -57,3 +60,42 @@ def test_shapes_that_wander_do_not_end_the_selection(case: Simulation, ready: Pr
     # Each has its own shape and amplitude nevertheless.
     assert np.ptp(fit.fitted.u_iso) > 0
     assert np.all(deviations > 0)
+
+
+def fit_of(*numbers: int) -> JointFit:
+    """As much of a fit as says which elements its atoms were."""
+    n = len(numbers)
+    shape, fit = IsotropicDisplacements.from_variances(np.ones(n)), object.__new__(JointFit)
+    atoms = Atoms(np.zeros((n, 3)), displacements=shape, amplitudes=np.ones(n), numbers=np.array(numbers))
+    for name, value in {"atoms": atoms, "reason": Ended.CONVERGED, "resolution": None}.items():
+        object.__setattr__(fit, name, value)
+    return fit
+
+
+def classes(*numbers: int) -> Species:
+    return Species(np.array(numbers), np.ones(len(numbers)), (0.0, 0.0), (26, 78), 2)
+
+
+@pytest.mark.parametrize("scattering", ["gaussian", "form-factor"])
+def test_atoms_scatter_as_what_they_turn_out_to_be(
+    scattering: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is iron only once the others are; what is found last is what was fitted."""
+    asked: list[list[int]] = []
+
+    def joint_fit(*args: object) -> JointFit:
+        asked.append(np.asarray(args[-1]).tolist())
+        return fit_of(*asked[-1])
+
+    monkeypatch.setattr(selecting, "joint_fit", joint_fit)
+    monkeypatch.setattr(selecting, "assign_species", lambda *_: classes(26, 26, 78))
+    unused = object.__new__(PreparedMap), object.__new__(Detection)
+    first, options = fit_of(78, 78, 78), BuildOptions(scattering=scattering)
+    found, species = refine_by_element(*unused, first, classes(26, 78, 78), options, lambda *_: None)
+    assert found is not None
+    assert species is not None
+    if scattering == "gaussian":
+        assert found is first
+        return
+    assert asked == [[26, 78, 78], [26, 26, 78]]
+    assert np.asarray(found.atoms.numbers).tolist() == species.numbers.tolist()

@@ -18,7 +18,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 py
 # Windows keeps its programs elsewhere.
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: test-all demo test lint check docs clean
+.PHONY: test-all test-lowest demo test lint check docs clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/ready-to-run
@@ -40,6 +40,16 @@ test: $(VENV)/ready-to-test
 test-all: $(VENV)/ready-to-test
 	$(PYTEST)
 
+# The oldest versions that pyproject.toml allows, in an environment of their own; they warn of what newer ones have.
+LOWEST := .venv-lowest
+test-lowest: export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
+test-lowest: $(VENV)/made
+	$(BIN)/python -m venv --clear $(LOWEST)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m uv pip install --quiet --resolution lowest-direct --python $(LOWEST) --editable '.[test]'
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile -W ignore::DeprecationWarning -m "not slow" \
+		tests/golden tests/inference tests/columns tests/test_command_line.py
+
 lint: $(VENV)/ready-to-lint
 	$(BIN)/ruff check --output-format concise .
 	$(BIN)/ruff format --check .
@@ -56,7 +66,7 @@ docs: $(VENV)/ready-to-document
 	$(BIN)/python -W error docs/reference --out $(SITE)
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(SITE)
+	rm -rf $(VENV) $(LOWEST) $(DEMO) $(SITE)
 
 $(VENV)/ready-to-run: WITH :=
 $(VENV)/ready-to-test: WITH := [test,browser,docs]

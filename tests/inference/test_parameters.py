@@ -57,7 +57,8 @@ def test_each_atom_comes_with_its_own_numbers() -> None:
 def test_what_is_frozen_stays() -> None:
     for where in (lambda a: a.amplitudes, lambda a: (a.amplitudes, a.positions)):
         new = changed(frozen(atoms(), where))
-        np.testing.assert_array_equal(new.amplitudes, np.float32(atoms().amplitudes))
+        # Older paramax leaves it at 64 bits.
+        np.testing.assert_array_equal(np.float32(new.amplitudes), np.float32(atoms().amplitudes))
     assert Parameters.of(frozen(atoms()), ()).size == 0
 
 

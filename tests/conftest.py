@@ -70,6 +70,9 @@ LONG = (
     "report/test_page.py",
     "report/test_tilt_page.py",
 )
+#: Files that run under JAX's strict promotion of types. Not those of coloured noise, whose spectra weigh
+#: complex numbers by real ones, which it refuses.
+STRICT = frozenset({"rendering/test_rendering.py", "columns/test_columns.py"})
 #: Memory of a process beyond which programs are given up (bytes).
 MOST_RESIDENT = 3e9
 REAL_DATA = TESTS.parents[1] / "shared" / "data"
@@ -143,6 +146,21 @@ def _resident() -> float:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return float("inf")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_promoted(request: pytest.FixtureRequest) -> Generator[None, None, None]:
+    """Ours mixes no integers and floats, which JAX would make of one kind by rules that surprise."""
+    if request.path.relative_to(TESTS).as_posix() not in STRICT:
+        yield
+        return
+    import jax
+
+    from atomfit.support import numerics
+
+    with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("strict"):
+        patch.setattr(numerics, "PROMOTION", "strict")
+        yield
 
 
 @pytest.fixture

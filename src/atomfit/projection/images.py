@@ -108,7 +108,8 @@ def draw_view(
         chosen = np.array(some)
         first = jnp.round(lax.stop_gradient(places)).astype(int) - np.array(window) // 2
         starts = jnp.clip(first, 0, np.array(camera.shape) - np.array(window))
-        numbers = (starts - places, spreads, weights[:, chosen], variances[chosen], window)
+        offsets = starts.astype(places.dtype) - places
+        numbers = (offsets, spreads, weights[:, chosen], variances[chosen], window)
         if oblique:
             image = _drawn(image, starts, (_oblique_windows(*numbers),), lambda values: values)
         else:

@@ -10,7 +10,7 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from atomfit.rendering.windows import WindowPlan, add_windows, in_blocks
 from atomfit.structure.canvas import Leaf
@@ -56,12 +56,13 @@ def _draw(
 ) -> tuple[Float[Array, "rows columns"], None]:
     """An image with a block of Gaussians added."""
     places, widths, peaks, starts = numbers
-    down, across = (_profile(window[k], starts[:, k] - places[:, k], widths[:, k]) for k in range(2))
+    first = starts.astype(places.dtype) - places
+    down, across = (_profile(window[k], first[:, k], widths[:, k]) for k in range(2))
     # As a product of matrices, of which the transpose is a product too.
     values = jnp.einsum("ni,nj->nij", peaks[:, None] * down, across, precision=lax.Precision.HIGHEST)
     return add_windows(image, values, starts), None
 
 
 def _profile(size: int, first: Float[Array, " n"], widths: Float[Array, " n"]) -> Float[Array, "n pixels"]:
-    steps: Int[np.ndarray, " pixels"] = np.arange(size)
+    steps = np.arange(size, dtype=np.float32)
     return jnp.exp(-0.5 * ((first[:, None] + steps) / widths[:, None]) ** 2)

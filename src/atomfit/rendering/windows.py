@@ -166,7 +166,8 @@ def _draw_all(
 ) -> Float[Array, "..."]:
     """A map with the windows of all blocks."""
     middle = np.array(plan.window) // 2
-    first = fill_windows(plan.window, (starts[:1] + middle) - centres[:1], precisions[:1], peaks[:1])
+    offsets = (starts[:1] + middle).astype(centres.dtype) - centres[:1]
+    first = fill_windows(plan.window, offsets, precisions[:1], peaks[:1])
     # Zero, but not known to be: `linear_call` cannot take a derivative that vanishes for certain.
     empty = jnp.zeros(plan.shape, jnp.float32) + 0 * jnp.ravel(first)[0]
     n = centres.shape[0]
@@ -199,7 +200,8 @@ def _draw(
 ) -> Float[Array, "..."]:
     """A map with one block's windows added."""
     middle = np.array(window) // 2
-    values = fill_windows(window, (starts + middle) - centres, precisions, peaks)
+    offsets = (starts + middle).astype(centres.dtype) - centres
+    values = fill_windows(window, offsets, precisions, peaks)
     return add_windows(density, values, starts)
 
 

@@ -16,6 +16,9 @@ from atomfit.support.errors import InputError
 #: What says which devices JAX is to use, the strongest first.
 _PLATFORM_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 
+#: Parts of one's own may mix integers and floats as JAX allows it; the tests of ours may not ("strict").
+PROMOTION = "standard"
+
 
 @contextmanager
 def own_numerics() -> Iterator[None]:
@@ -32,7 +35,7 @@ def own_numerics() -> Iterator[None]:
             jax.disable_jit(False),
             jax.debug_nans(False),
             jax.debug_infs(False),
-            jax.numpy_dtype_promotion("standard"),
+            jax.numpy_dtype_promotion(PROMOTION),
             jax.numpy_rank_promotion("allow"),
             jax.transfer_guard("allow"),
         ):

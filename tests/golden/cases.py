@@ -236,11 +236,11 @@ CASES: dict[str, Callable[[], Numbers]] = {
 
 
 def differences(found: Numbers, known: Numbers) -> dict[str, float]:
-    """By how much each quantity differs, relative to its norm or value."""
+    """By how much each quantity differs, relative to its largest number."""
     assert found.keys() == known.keys(), sorted(found.keys() ^ known.keys())
     return {
         name: max(
-            abs(a - b) / max(abs(known[name][0]), 1e-12)
+            abs(a - b) / max(1e-12, *map(abs, known[name]))
             for a, b in zip(found[name], known[name], strict=True)
         )
         for name in known

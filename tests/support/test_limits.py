@@ -38,7 +38,7 @@ def test_no_threshold_is_made_up_or_changed_otherwise() -> None:
 def test_each_threshold_is_told_of_and_read(stage: str) -> None:
     limits: Any = STAGES[stage]
     names = {field.name for field in fields(limits)}
-    told = re.findall(r"^ +- ((?:`\w+`(?:, )?)+):", type(limits).__doc__ or "", re.MULTILINE)
+    told = re.findall(r"^ *- ((?:`\w+`(?:, )?)+):", type(limits).__doc__ or "", re.MULTILINE)
     assert {name for line in told for name in re.findall(r"\w+", line)} == names
     assert thresholds()[stage] == asdict(type(limits)())
     root = Path(atomfit.__path__[0])

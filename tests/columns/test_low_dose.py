@@ -64,3 +64,22 @@ def test_a_faint_column_between_bright_ones_is_found() -> None:
         lacking = np.setdiff1d(np.arange(25), matched.known)
         assert len(lacking) <= 1
         assert (atoms[lacking] == 1).all()
+
+
+def test_bumps_of_a_film_are_no_columns() -> None:
+    """Nine columns on a film of random atoms, whose texture is louder than noise is in a mean over a column."""
+    pixel, width, size = 0.2, 0.45, 112
+    grid = Grid((size, size), np.full(2, pixel), np.zeros(2))
+    places = 8.0 + 2.6 * np.stack(np.meshgrid(np.arange(3), np.arange(3)), axis=-1).reshape(-1, 2)
+    false = 0
+    for seed in (84, 85):
+        rng = np.random.default_rng(seed)
+        film = rng.uniform(0, size * pixel, (rng.poisson(5 * (size * pixel) ** 2), 2))
+        atoms = np.concatenate([np.full(len(film), (6 / 78) ** 1.7), rng.uniform(3.0, 6.0, 9)])
+        clean = drawn(grid, columns_of(np.concatenate([film, places]), atoms, width))
+        image = rng.poisson(1e5 * pixel**2 * (0.004 * clean + 1e-4)).astype(np.float32)
+        found = atomfit.columns(image, "Pt", pixel_size=pixel, counts="off")
+        matched = match(np.asarray(found.positions), places, 0.6)
+        assert len(matched.known) == 9
+        false += matched.false
+    assert false <= 3

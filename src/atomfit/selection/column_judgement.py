@@ -20,14 +20,11 @@ from atomfit.fitting.column_information import ColumnInformation, ColumnUncertai
 from atomfit.inference.selection import maxima_of_noise
 from atomfit.optimisation.ended import Ended
 from atomfit.selection.column_evidence import heights_from_nothing
-from atomfit.selection.column_noise import Excess, measure_excess
+from atomfit.selection.column_noise import BROADER, Excess, measure_excess
 from atomfit.selection.column_rows import offset_variances, with_offsets
 from atomfit.selection.column_shape import with_shape
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.grid import DensityMap
-
-#: By how much the filter is broader beneath with which a residual is looked at.
-BROADER = 3.0
 
 Progress = Callable[[int, float], None]
 
@@ -88,15 +85,16 @@ def judge(
     for number in range(shapes + 1):
         state, model, law = _refined(image, grown(state, state.growth), max_iterations, progress)
         information = ColumnInformation.of(state, image.grid)
-        excess = measure_excess(image, state, information, model, state.width)
+        excess, beneath = measure_excess(image, state, information, model)
         errs = float(np.median(excess.everywhere(model)[state.counted]))
         if narrower is not None and errs > narrower[0]:
             # What asked for a broader width was no column but what lies beneath.
-            _, state, model, law, information, excess = narrower
+            _, state, model, law, information, excess, beneath = narrower
             break
         if number == shapes or state.reason == Ended.INTERRUPTED:
             break
-        narrower = (errs, state, model, law, information, excess) if state.widths == "fixed" else None
+        now = errs, state, model, law, information, excess, beneath
+        narrower = now if state.widths == "fixed" else None
         left = information.roots * (image.values - model)
         before, state = state, with_shape(state, information, left, errs)
         if state is before:
@@ -108,10 +106,11 @@ def judge(
     shifted = offset_variances(state, image.grid)[:, None, None] * np.diag([1.0, 0.0])
     known = replace(known, positions=known.positions + shifted)
     # Whether a column is there is asked of an image without it.
-    quietest = replace(excess, earlier=quietest)
-    beneath = quietest.at(places, bright - state.peaks)
+    quietest = replace(beneath, earlier=quietest)
     esd = known.amplitudes / np.sqrt(factors)
-    scores = heights_from_nothing(state, information, esd, beneath, law.gain)
+    scores = heights_from_nothing(
+        state, information, esd, quietest.at(places, bright - state.peaks), law.gain
+    )
     area = image.grid.size * image.grid.voxel_volume
     false = maxima_of_noise(scores, 2, area * roughness_of_spots(state.width, BROADER))
     none = np.zeros(0)

@@ -6,6 +6,10 @@ than their variance. They are measured where they act: the residual, in units of
 a filter as wide as a column, beside what the same fit leaves of simulated noise that has neither. A fit
 absorbs most of what looks like columns, and the simulated one absorbs as much.
 
+Numbers of columns err by what is as fine as they are. Whether there is a column at all is asked of a mean
+over its area, to which a film of many atoms adds much more: a texture of bumps and hollows as wide as
+columns or wider. Bumps are taken up by columns that are none, so that hollows tell how strong it is.
+
 What it is about a column follows from two averages, over pixels as bright and over a neighbourhood of many
 columns, of which the smaller one counts: columns at the rim of a bright particle are dark, and a thin
 particle beside a thick one is not where that one errs.
@@ -14,7 +18,7 @@ particle beside a thick one is not where that one errs.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from atomfit.detection.column_filter import BlobFilter
 from atomfit.fitting.column_fit import FittedColumns
@@ -25,6 +29,8 @@ from atomfit.structure.grid import DensityMap, Grid
 _AROUND = 5.0
 #: Classes of brightness, and pixels of a class at least.
 _CLASSES, _FEWEST = 6, 400
+#: By how much the filter is broader beneath that looks for columns in a residual.
+BROADER = 3.0
 #: Seed of the simulated noise.
 _SEED = 0
 
@@ -74,24 +80,38 @@ def measure_excess(
     fitted: FittedColumns,
     information: ColumnInformation,
     model: Float[np.ndarray, "rows columns"],
-    width: float,
-) -> Excess:
+) -> tuple[Excess, Excess]:
     """What a fit leaves, beside what it leaves of white noise.
+
+    The first is for standard uncertainties, the second for whether there is a column at all.
 
     **Arguments:**
 
     - `image`: the region that was fitted.
     - `fitted`, `information`: the fit.
     - `model`: what it predicts.
-    - `width`: of the filter (Å).
     """
-    pixel, counted = float(image.grid.spacing[0]), fitted.counted
+    pixel, counted, width = float(image.grid.spacing[0]), fitted.counted, fitted.width
     left = np.where(counted, (image.values - model) / np.sqrt(fitted.variance), 0.0)
     noise = np.random.default_rng(_SEED).standard_normal(image.grid.size) * counted.ravel()
     simulated = information.left_of(noise).reshape(counted.shape)
-    fields = [BlobFilter(field, pixel).blobs(width) for field in (left, simulated)]
+    filters = [BlobFilter(field, pixel) for field in (left, simulated)]
+    errs = [np.abs(each.blobs(width)) for each in filters]
+    # Hollows: columns that are none have taken up bumps, and columns that are lacking are bumps.
+    hollows = [np.maximum(-each.spots(width, BROADER), 0.0) for each in filters]
+    return _beside(errs, model, counted, image.grid), _beside(hollows, model, counted, image.grid)
+
+
+def _beside(
+    fields: list[Float[np.ndarray, "rows columns"]],
+    model: Float[np.ndarray, "rows columns"],
+    counted: Bool[np.ndarray, "rows columns"],
+    grid: Grid,
+) -> Excess:
+    """How much larger squares of the first field are than those of the second, zeros apart."""
     seen, expected = (
-        BlobFilter(np.where(counted, np.abs(field), 0.0), pixel).smooth(_AROUND) for field in fields
+        BlobFilter(np.where(counted, field, 0.0), float(grid.spacing[0])).smooth(_AROUND)
+        for field in fields
     )
     ratio = seen / np.maximum(expected, 0.1 * float(np.median(expected[counted])))
     brightness = model[counted]
@@ -103,6 +123,11 @@ def measure_excess(
         inside = which == k
         middles.append(float(np.mean(brightness[inside])))
         # Medians: what the fit lacks is to be found, not to count as noise.
-        of_class = [float(np.median(np.abs(field[counted][inside]))) for field in fields]
+        of_class = [_median(field[counted][inside]) for field in fields]
         factors.append(max(of_class[0] / max(of_class[1], 1e-30), 1.0) ** 2)
-    return Excess(np.maximum(ratio, 1.0) ** 2, np.array(middles), np.array(factors), image.grid)
+    return Excess(np.maximum(ratio, 1.0) ** 2, np.array(middles), np.array(factors), grid)
+
+
+def _median(field: Float[np.ndarray, " n"]) -> float:
+    there = field[field > 0]
+    return float(np.median(there)) if len(there) else 0.0

@@ -40,8 +40,8 @@ from atomfit.observation.row_offsets import RowOffsets
 from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
 from atomfit.selection.column_evidence import heights_of_spots
-from atomfit.selection.column_judgement import BROADER, ColumnRounds, judge, no_columns
-from atomfit.selection.column_noise import Excess
+from atomfit.selection.column_judgement import ColumnRounds, judge, no_columns
+from atomfit.selection.column_noise import BROADER, Excess
 from atomfit.selection.column_settings import ColumnSettings
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.atoms import Atoms
@@ -173,7 +173,10 @@ class _Search:
 
         Nothing comes any more but what a straight background has pushed away; what does not hold goes.
         """
-        state = before.fitted if straight is None else straight
+        state = before.fitted
+        if straight is not None:
+            # It leaves what a fine background had taken up.
+            state, self.quietest = straight, None
         if before.fitted.widths == "fixed" and not _clear(before):
             state = replace(state, widths="fixed")
         if self.settings.row_jitter:

@@ -85,16 +85,15 @@ def judge(
     for number in range(shapes + 1):
         state, model, law = _refined(image, grown(state, state.growth), max_iterations, progress)
         information = ColumnInformation.of(state, image.grid)
-        excess, beneath = measure_excess(image, state, information, model)
+        excess = measure_excess(image, state, information, model)
         errs = float(np.median(excess.everywhere(model)[state.counted]))
         if narrower is not None and errs > narrower[0]:
             # What asked for a broader width was no column but what lies beneath.
-            _, state, model, law, information, excess, beneath = narrower
+            _, state, model, law, information, excess = narrower
             break
         if number == shapes or state.reason == Ended.INTERRUPTED:
             break
-        now = errs, state, model, law, information, excess, beneath
-        narrower = now if state.widths == "fixed" else None
+        narrower = (errs, state, model, law, information, excess) if state.widths == "fixed" else None
         left = information.roots * (image.values - model)
         before, state = state, with_shape(state, information, left, errs)
         if state is before:
@@ -106,10 +105,10 @@ def judge(
     shifted = offset_variances(state, image.grid)[:, None, None] * np.diag([1.0, 0.0])
     known = replace(known, positions=known.positions + shifted)
     # Whether a column is there is asked of an image without it.
-    quietest = replace(beneath, earlier=quietest)
+    quietest = replace(excess, earlier=quietest)
     esd = known.amplitudes / np.sqrt(factors)
     scores = heights_from_nothing(
-        state, information, esd, quietest.at(places, bright - state.peaks), law.gain
+        state, information, esd, quietest.beneath(places, bright - state.peaks), law.gain
     )
     area = image.grid.size * image.grid.voxel_volume
     false = maxima_of_noise(scores, 2, area * roughness_of_spots(state.width, BROADER))

@@ -31,6 +31,10 @@ _AROUND = 5.0
 _CLASSES, _FEWEST = 6, 400
 #: By how much the filter is broader beneath that looks for columns in a residual.
 BROADER = 3.0
+#: Bumps so many times higher than hollows are deep are columns that are lacking; hollows are about them.
+_LACKING = 2.0
+#: Part of a neighbourhood that has no columns, for its texture to count.
+_MOST = 0.5
 #: Seed of the simulated noise.
 _SEED = 0
 
@@ -44,6 +48,7 @@ class Excess:
     - `around`: of the variances in the neighbourhood of each pixel of the region that was fitted.
     - `brightness`, `factors`: of classes of pixels, and of the variances in these.
     - `grid`: of that region.
+    - `texture`: of what looks like columns, of variances where there are none; one elsewhere.
     - `earlier`: of a fit with other columns, of which the smaller counts.
     """
 
@@ -51,12 +56,14 @@ class Excess:
     brightness: Float[np.ndarray, " c"]
     factors: Float[np.ndarray, " c"]
     grid: Grid
+    texture: Float[np.ndarray, "rows columns"]
     earlier: "Excess | None" = None
 
     @classmethod
     def none(cls, shape: tuple[int, ...]) -> "Excess":
         """Of a region without columns."""
-        return cls(np.ones(shape), np.zeros(1), np.ones(1), Grid(shape, np.ones(2), np.zeros(2)))
+        ones = np.ones(shape)
+        return cls(ones, np.zeros(1), np.ones(1), Grid(shape, np.ones(2), np.zeros(2)), ones)
 
     def at(
         self, positions: Float[np.ndarray, "n 2"], brightness: Float[np.ndarray, " n"]
@@ -71,6 +78,19 @@ class Excess:
         found = np.minimum(self.around, self._of(model))
         return found if self.earlier is None else np.minimum(found, self.earlier.everywhere(model))
 
+    def beneath(
+        self, positions: Float[np.ndarray, "n 2"], brightness: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " n"]:
+        """Of what is asked whether there is a column at all: at places (Å) of some brightness."""
+        texture = self.texture[tuple(self.grid.nearest_voxels(positions).T)]
+        return np.maximum(self.at(positions, brightness), texture)
+
+    def beneath_everywhere(
+        self, model: Float[np.ndarray, "rows columns"]
+    ) -> Float[np.ndarray, "rows columns"]:
+        """The same on the pixels of the region."""
+        return np.maximum(self.everywhere(model), self.texture)
+
     def _of(self, brightness: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         return np.interp(brightness, self.brightness, self.factors)
 
@@ -80,10 +100,8 @@ def measure_excess(
     fitted: FittedColumns,
     information: ColumnInformation,
     model: Float[np.ndarray, "rows columns"],
-) -> tuple[Excess, Excess]:
+) -> Excess:
     """What a fit leaves, beside what it leaves of white noise.
-
-    The first is for standard uncertainties, the second for whether there is a column at all.
 
     **Arguments:**
 
@@ -96,24 +114,8 @@ def measure_excess(
     noise = np.random.default_rng(_SEED).standard_normal(image.grid.size) * counted.ravel()
     simulated = information.left_of(noise).reshape(counted.shape)
     filters = [BlobFilter(field, pixel) for field in (left, simulated)]
-    errs = [np.abs(each.blobs(width)) for each in filters]
-    # Hollows: columns that are none have taken up bumps, and columns that are lacking are bumps.
-    hollows = [np.maximum(-each.spots(width, BROADER), 0.0) for each in filters]
-    return _beside(errs, model, counted, image.grid), _beside(hollows, model, counted, image.grid)
-
-
-def _beside(
-    fields: list[Float[np.ndarray, "rows columns"]],
-    model: Float[np.ndarray, "rows columns"],
-    counted: Bool[np.ndarray, "rows columns"],
-    grid: Grid,
-) -> Excess:
-    """How much larger squares of the first field are than those of the second, zeros apart."""
-    seen, expected = (
-        BlobFilter(np.where(counted, field, 0.0), float(grid.spacing[0])).smooth(_AROUND)
-        for field in fields
-    )
-    ratio = seen / np.maximum(expected, 0.1 * float(np.median(expected[counted])))
+    fields = [each.blobs(width) for each in filters]
+    ratio = _ratio(*(np.where(counted, np.abs(field), 0.0) for field in fields), pixel)
     brightness = model[counted]
     classes = max(min(_CLASSES, len(brightness) // _FEWEST), 1)
     edges = np.quantile(brightness, np.linspace(0, 1, classes + 1))
@@ -123,11 +125,37 @@ def _beside(
         inside = which == k
         middles.append(float(np.mean(brightness[inside])))
         # Medians: what the fit lacks is to be found, not to count as noise.
-        of_class = [_median(field[counted][inside]) for field in fields]
+        of_class = [float(np.median(np.abs(field[counted][inside]))) for field in fields]
         factors.append(max(of_class[0] / max(of_class[1], 1e-30), 1.0) ** 2)
-    return Excess(np.maximum(ratio, 1.0) ** 2, np.array(middles), np.array(factors), grid)
+    between = counted & (model - fitted.background.on(image.grid, image.grid) < np.sqrt(fitted.variance))
+    texture = _texture(*(each.spots(width, BROADER) for each in filters), between, pixel)
+    return Excess(ratio, np.array(middles), np.array(factors), image.grid, texture)
 
 
-def _median(field: Float[np.ndarray, " n"]) -> float:
-    there = field[field > 0]
-    return float(np.median(there)) if len(there) else 0.0
+def _texture(
+    seen: Float[np.ndarray, "rows columns"],
+    expected: Float[np.ndarray, "rows columns"],
+    between: Bool[np.ndarray, "rows columns"],
+    pixel: float,
+) -> Float[np.ndarray, "rows columns"]:
+    """By how much hollows are deeper than noise makes them, where columns add less than that around.
+
+    Columns that are none have taken up bumps. Those that are lacking are bumps, with hollows about them.
+    """
+    one = np.ones(seen.shape)
+    if not between.any() or seen[between].max() > _LACKING * -seen[between].min():
+        return one
+    hollows = [np.where(between, np.maximum(-field, 0.0), 0.0) for field in (seen, expected)]
+    depths = [float(np.median(field[field > 0])) if field.any() else 1.0 for field in hollows]
+    most = BlobFilter(between.astype(np.float32), pixel).smooth(_AROUND) > _MOST
+    return np.where(most, np.minimum(_ratio(*hollows, pixel), max(depths[0] / depths[1], 1.0) ** 2), one)
+
+
+def _ratio(
+    seen: Float[np.ndarray, "rows columns"], expected: Float[np.ndarray, "rows columns"], pixel: float
+) -> Float[np.ndarray, "rows columns"]:
+    """Squares of what is seen in a neighbourhood beside what is expected there, one at least."""
+    around, beside = (BlobFilter(field, pixel).smooth(_AROUND) for field in (seen, expected))
+    there = expected > 0
+    least = 0.1 * float(np.median(beside[there])) if there.any() else 1.0
+    return np.maximum(around / np.maximum(beside, least), 1.0) ** 2

@@ -353,7 +353,7 @@ def _lacking(image: DensityMap, last: ColumnRounds, fdr: float) -> Atoms:
     pixel, width = float(image.grid.spacing[0]), state.width
     left = BlobFilter(np.where(state.counted, image.values - model, 0.0), pixel)
     noise = noise_of_spots(width, pixel, BROADER) * np.sqrt(local_variance(state.variance, width, pixel))
-    response, factors = left.spots(width, BROADER), excess.everywhere(model)
+    response, factors = left.spots(width, BROADER), excess.beneath_everywhere(model)
     places, scores = maxima(response / (noise * np.sqrt(factors)), LEAST, width / pixel)
     positions = image.grid.positions_of(places)
     at = tuple(image.grid.nearest_voxels(positions).T)

@@ -7,8 +7,8 @@ a filter as wide as a column, beside what the same fit leaves of simulated noise
 absorbs most of what looks like columns, and the simulated one absorbs as much.
 
 Numbers of columns err by what is as fine as they are. Whether there is a column at all is asked of a mean
-over its area, to which a film of many atoms adds much more: a texture of bumps and hollows as wide as
-columns or wider. Bumps are taken up by columns that are none, so that hollows tell how strong it is.
+over its area, to which a film of many atoms adds much more: bumps and hollows as wide as columns or wider.
+Bumps are taken up by columns that are none, so that hollows between columns tell how strong this texture is.
 
 What it is about a column follows from two averages, over pixels as bright and over a neighbourhood of many
 columns, of which the smaller one counts: columns at the rim of a bright particle are dark, and a thin

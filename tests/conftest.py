@@ -74,7 +74,7 @@ LONG = (
 #: complex numbers by real ones, which it refuses.
 STRICT = frozenset({"rendering/test_rendering.py", "columns/test_columns.py"})
 #: Memory of a process beyond which programs are given up (bytes).
-MOST_RESIDENT = 3e9
+MOST_RESIDENT = 1.5e9
 REAL_DATA = TESTS.parents[1] / "shared" / "data"
 
 

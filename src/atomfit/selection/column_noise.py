@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float
 from atomfit.detection.column_filter import BlobFilter
 from atomfit.fitting.column_fit import FittedColumns
 from atomfit.fitting.column_information import ColumnInformation
+from atomfit.selection.limits import LIMITS
 from atomfit.structure.grid import DensityMap, Grid
 
 #: Width of the neighbourhood (Å).
@@ -31,10 +32,6 @@ _AROUND = 5.0
 _CLASSES, _FEWEST = 6, 400
 #: By how much the filter is broader beneath that looks for columns in a residual.
 BROADER = 3.0
-#: Bumps so many times higher than hollows are deep are columns that are lacking; hollows are about them.
-_LACKING = 2.0
-#: Part of a neighbourhood that has no columns, for its texture to count.
-_MOST = 0.5
 #: Seed of the simulated noise.
 _SEED = 0
 
@@ -146,14 +143,14 @@ def _texture(
     Columns that are none have taken up bumps. Those that are lacking are bumps, with hollows about them.
     """
     one = np.ones(seen.shape)
-    if not between.any() or seen[between].max() > _LACKING * -seen[between].min():
+    if not between.any() or seen[between].max() > LIMITS.lacking_bump * -seen[between].min():
         return one
     dark, noise = (np.where(between, np.maximum(-field, 0.0), 0.0) for field in (seen, expected))
     depth, beside = (float(np.median(field[field > 0])) if field.any() else 1.0 for field in (dark, noise))
-    # Less a standard error of this ratio of medians: half of so many spots are hollows.
+    # Less a standard error: 1.17 / √n of each half-normal's median, and half of so many spots are hollows.
     spots = between.sum() * pixel**2 / (4 * np.pi * width**2)
     surely = max(depth / beside / (1 + 2.3 / np.sqrt(spots)), 1.0) ** 2
-    most = BlobFilter(between.astype(np.float32), pixel).smooth(_AROUND) > _MOST
+    most = BlobFilter(between.astype(np.float32), pixel).smooth(_AROUND) > LIMITS.mostly_empty
     return np.where(most, np.minimum(_ratio(dark, noise, pixel), surely), one)
 
 

@@ -74,6 +74,9 @@ class SelectionLimits:
     - `offset_rounds`: in which columns, noise and offsets settle, at most.
     - `offset_halvings`: how often a step of offsets is halved that describes the image worse.
     - `false_columns`: that noise may add to an image in a round.
+    - `lacking_bump`: bumps so many times higher than hollows are deep are columns that are lacking, and
+        hollows are about them: no texture.
+    - `mostly_empty`: part of a neighbourhood without columns above which its texture counts.
     """
 
     lowest: float = 2.5
@@ -128,6 +131,8 @@ class SelectionLimits:
     offset_rounds: int = 12
     offset_halvings: int = 5
     false_columns: float = 0.5
+    lacking_bump: float = 2.0
+    mostly_empty: float = 0.5
 
 
 LIMITS = SelectionLimits()

@@ -1,8 +1,9 @@
 """What the refined atoms say: numbers per atom, each with one definition.
 
 `measure_atoms` measures all of them; each is a function of positions by itself, too, and so are two models
-compared (`compare`). None depends on how a particle lies in its box. It imports `atomfit.projection`,
-`atomfit.fitting` and what lies below, and nothing of `atomfit.selection` or `atomfit.doubts`.
+compared (`compare`), and the columns of two images (`compare_columns`). None depends on how a particle lies
+in its box. It imports `atomfit.projection`, `atomfit.fitting` and what lies below, and nothing of
+`atomfit.selection` or `atomfit.doubts`.
 """
 
 from typing import TYPE_CHECKING
@@ -11,8 +12,13 @@ from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
     from atomfit.statistics.bonds import Bonds as Bonds
+    from atomfit.statistics.brightness_ratio import BrightnessRatio as BrightnessRatio
     from atomfit.statistics.chance import Chance as Chance
     from atomfit.statistics.chance import by_chance as by_chance
+    from atomfit.statistics.change_probabilities import AtomChanges as AtomChanges
+    from atomfit.statistics.column_changes import ColumnComparison as ColumnComparison
+    from atomfit.statistics.column_changes import compare_columns as compare_columns
+    from atomfit.statistics.column_pairs import ColumnPairs as ColumnPairs
     from atomfit.statistics.comparison import Comparison as Comparison
     from atomfit.statistics.comparison import Model as Model
     from atomfit.statistics.comparison import compare as compare
@@ -39,6 +45,9 @@ if TYPE_CHECKING:
     from atomfit.statistics.image_columns import ColumnStatistics as ColumnStatistics
     from atomfit.statistics.image_columns import Counting as Counting
     from atomfit.statistics.image_columns import measure_columns as measure_columns
+    from atomfit.statistics.image_columns_seen import DetectionLimit as DetectionLimit
+    from atomfit.statistics.image_columns_seen import ImageColumns as ImageColumns
+    from atomfit.statistics.image_columns_seen import detection_limit as detection_limit
     from atomfit.statistics.lattice import Lattice as Lattice
     from atomfit.statistics.lattice import fit_lattices as fit_lattices
     from atomfit.statistics.magnification import Magnification as Magnification
@@ -61,6 +70,9 @@ if TYPE_CHECKING:
     from atomfit.statistics.plane_gpa import gpa as gpa
     from atomfit.statistics.plane_gpa_columns import PhaseAtColumns as PhaseAtColumns
     from atomfit.statistics.plane_lattice import PlaneLattice as PlaneLattice
+    from atomfit.statistics.plane_maps import FittedPlaneMap as FittedPlaneMap
+    from atomfit.statistics.plane_maps import PlaneMap as PlaneMap
+    from atomfit.statistics.plane_maps import UsualDistortion as UsualDistortion
     from atomfit.statistics.plane_order import PlaneOrder as PlaneOrder
     from atomfit.statistics.plane_order import measure_order as measure_order
     from atomfit.statistics.plane_outline import Facet as Facet
@@ -103,6 +115,12 @@ else:
             "particle": ["particle_report", "pair_distribution", "bond_lengths"],
             "uncertainties": ["StandardUncertainties", "propagate"],
             "comparison": ["Model", "Comparison", "compare"],
+            "brightness_ratio": ["BrightnessRatio"],
+            "change_probabilities": ["AtomChanges"],
+            "column_changes": ["ColumnComparison", "compare_columns"],
+            "column_pairs": ["ColumnPairs"],
+            "image_columns_seen": ["DetectionLimit", "ImageColumns", "detection_limit"],
+            "plane_maps": ["FittedPlaneMap", "PlaneMap", "UsualDistortion"],
             "plane_cells": ["PlaneCell"],
             "plane_defects": [
                 "Vacancy",

@@ -32,7 +32,7 @@ from atomfit.statistics.chance import Chance, by_chance
 from atomfit.statistics.limits import LIMITS
 from atomfit.statistics.magnification import Magnification, magnification
 from atomfit.statistics.registration import Registration, mahalanobis, register, typical_spacing
-from atomfit.statistics.rigid import residual_covariances
+from atomfit.statistics.rigid import Motion, along, residual_covariances
 from atomfit.statistics.significance import (
     Agreement,
     Scale,
@@ -111,7 +111,7 @@ class Comparison:
 
     a: Model
     b: Model
-    registration: Registration
+    registration: Registration[Motion]
     b_positions: Float[np.ndarray, "m 3"]
     distance: float
     reach: float
@@ -225,12 +225,12 @@ def compare(
             registration.fitted,
             moved_b[j],
             c_a[i] + registration.motion.turn(c_b[j]),
-            _used(registration, i, j),
+            registration.used(i, j),
         )
         known = np.all(a.esds[i] > 0, axis=1) & np.all(b.esds[j] > 0, axis=1)
         together[~known] = np.nan
         squares[pair] = mahalanobis(displacements[pair], together)
-        esds[pair] = _along(displacements[pair], together)
+        esds[pair] = along(displacements[pair], together)
     common = np.array(statuses, dtype=object) == "common"
     scale = chi_square_scale(squares[common])
     p, p_calibrated = p_values(squares), p_values(squares, scale.value)
@@ -277,23 +277,6 @@ def _paired(
         np.concatenate([partner, gained]),
         (*status.tolist(), *["gained"] * len(gained)),
     )
-
-
-def _used(
-    registration: Registration, i: Int[np.ndarray, " pairs"], j: Int[np.ndarray, " pairs"]
-) -> Bool[np.ndarray, " pairs"]:
-    """Which pairs the motion was fitted to."""
-    fitted = dict(zip(*(x.tolist() for x in registration.pairs), strict=True))
-    return np.array([fitted.get(k) == other for k, other in zip(i.tolist(), j.tolist(), strict=True)], bool)
-
-
-def _along(
-    vectors: Float[np.ndarray, "n 3"], covariances: Float[np.ndarray, "n 3 3"]
-) -> Float[np.ndarray, " n"]:
-    """Standard uncertainty of lengths."""
-    length = np.linalg.norm(vectors, axis=1)
-    unit = vectors / np.where(length > 0, length, np.nan)[:, None]
-    return np.sqrt(np.einsum("ni,nij,nj->n", unit, covariances, unit))
 
 
 def _quotients(

@@ -91,6 +91,16 @@ class StatisticsLimits:
     - `size_chance`: models of another size lie on each other by chance with less probability.
     - `size_pairs`: pairs that a ratio follows from, at least.
 
+    Columns of two images compared:
+
+    - `map_step`: maps of one rotation that lay the middle farther apart than this (Å) are not one.
+    - `map_unusual`: no map distorts more than so many standard deviations of what is usual.
+    - `column_moved`: a column that moved farther, in neighbour distances, is lost and another gained: it is
+        nearer to another site.
+    - `column_border`: nearer to an image's border, in widths of a column, it may not be seen.
+    - `column_beyond`: without an image's extent it reaches so many neighbour distances beyond its columns.
+    - `column_pairs`: fewer pairs do not say how bright one image is beside the other.
+
     Atoms in columns:
 
     - `count_most`: no column has more atoms; one that would has other units than the library.
@@ -171,6 +181,13 @@ class StatisticsLimits:
     size_worth: float = 0.02
     size_chance: float = 1e-3
     size_pairs: int = 4
+
+    map_step: float = 0.7
+    map_unusual: float = 5.0
+    column_moved: float = 0.5
+    column_border: float = 2.0
+    column_beyond: float = 1.5
+    column_pairs: int = 5
 
     count_most: int = 200
     count_unknown: int = 50

@@ -5,7 +5,8 @@ is only refined. Otherwise every candidate of `statistics.orientations` is: atom
 nearest within a third of a neighbour distance are pairs, the motion follows from the pairs and the pairs
 from the motion, until they stay (Besl & McKay 1992, with pairs one to one).
 
-Which candidate is right is said by `statistics.likeliest`.
+Which candidate is right is said by `statistics.likeliest`. What may lay one on the other, rigid motions
+in space or linear maps of a plane, is a family (`statistics.families`).
 
 **Refinement** weighs each pair by its error bars (`statistics.rigid`), and leaves out those whose
 displacement is beyond what one atom in a thousand would have by noise: moved atoms. The scale of the error
@@ -13,26 +14,25 @@ bars is estimated from the median at each round, so that wrong ones leave out no
 """
 
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2
 
-from atomfit.statistics.likeliest import LEAST_NOISE, likeliest, near_pairs
+from atomfit.statistics.families import RIGID, Family, Fitted, M
+from atomfit.statistics.likeliest import LEAST_NOISE, Marks, likeliest, near_pairs
 from atomfit.statistics.limits import LIMITS
-from atomfit.statistics.orientations import candidate_motions
-from atomfit.statistics.rigid import STILL, FittedMotion, Motion, fit_motion, superpose, unfitted
+from atomfit.statistics.rigid import Motion
 from atomfit.structure.neighbours import nearest_distances
 from atomfit.support.errors import InputError
 from atomfit.support.units import odd_unit
 
 _ROUNDS = 20
-#: Median of chi-square of three degrees of freedom.
-_MEDIAN = float(chi2.ppf(0.5, 3))
 
 
 @dataclass(frozen=True, eq=False)
-class Registration:
+class Registration(Generic[M]):
     """The motion of the second model into the frame of the first.
 
     **Fields:**
@@ -47,7 +47,7 @@ class Registration:
     - `near`: near pairs of the chosen one.
     """
 
-    fitted: FittedMotion
+    fitted: Fitted[M]
     how: str
     pairs: tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]
     scale: float
@@ -56,13 +56,21 @@ class Registration:
     near: int
 
     @property
-    def deviations(self) -> Float[np.ndarray, "6"]:
+    def deviations(self) -> Float[np.ndarray, " k"]:
         """Standard uncertainties of the small rotation (radians) and the shift (Å), scale included."""
         scale = self.scale if np.isfinite(self.scale) else 0.0
         return np.sqrt(np.diagonal(self.fitted.covariance)) * scale
 
+    def used(
+        self, i: Int[np.ndarray, " pairs"], j: Int[np.ndarray, " pairs"]
+    ) -> Bool[np.ndarray, " pairs"]:
+        """Which pairs of indices it was fitted to."""
+        fitted = dict(zip(*(x.tolist() for x in self.pairs), strict=True))
+        both = zip(i.tolist(), j.tolist(), strict=True)
+        return np.array([fitted.get(k) == other for k, other in both], bool)
+
     @property
-    def motion(self) -> Motion:
+    def motion(self) -> M:
         """What takes positions of the second model into the frame of the first."""
         return self.fitted.motion
 
@@ -73,7 +81,7 @@ def register(
     covariances_a: Float[np.ndarray, "n 3 3"] | None = None,
     covariances_b: Float[np.ndarray, "m 3 3"] | None = None,
     move: bool = True,
-) -> Registration:
+) -> Registration[Motion]:
     """Find the rigid motion that takes b onto a.
 
     **Arguments:**
@@ -86,39 +94,62 @@ def register(
     **Raises:** `InputError` if a motion is asked for and fewer than three atoms lie near each other
         however the models are laid, or if their neighbour distances cannot be those of one particle.
     """
+    return register_in(RIGID, a, b, (covariances_a, covariances_b), move)
+
+
+def register_in(
+    family: Family[M],
+    a: Float[np.ndarray, "n d"],
+    b: Float[np.ndarray, "m d"],
+    covariances: tuple[Float[np.ndarray, "n d d"] | None, Float[np.ndarray, "m d d"] | None],
+    move: bool = True,
+    marks: Marks | None = None,
+) -> Registration[M]:
+    """Find what takes b onto a in a family of motions.
+
+    **Arguments:** those of `register`, and
+
+    - `family`: of motions.
+    - `covariances`: of both (Å²).
+    - `marks`: logarithms of brightness, by which orientations are told apart besides.
+
+    **Raises:** as `register` does.
+    """
     if not move:
         none = np.zeros(0, int)
-        return Registration(unfitted(STILL), "given", (none, none), np.nan, 0, None, 0)
+        return Registration(family.unfitted(), "given", (none, none), np.nan, 0, None, 0)
     spacing = _one_spacing(a, b)
     tolerance = LIMITS.near * spacing
-    start, equals, following, how = STILL, 0, None, "agreed"
+    start, equals, following, how = family.still, 0, None, "agreed"
     # Before anything is moved: a crystal that is far off settles into a wrong orientation as well.
-    if len(near_pairs(a, b, tolerance)[0]) < max(3.0, LIMITS.frames_agree * min(len(a), len(b))):
-        motions = [_settled(a, b, motion, tolerance) for motion in candidate_motions(a, b, spacing)]
-        start, equals, following = likeliest(a, b, motions, tolerance)
-        how = "found"
+    agree = len(near_pairs(a, b, tolerance)[0]) >= max(3.0, LIMITS.frames_agree * min(len(a), len(b)))
+    if agree and family.frames_may_agree:
+        start = _settled(family, a, b, family.still, tolerance)
     else:
-        start = _settled(a, b, STILL, tolerance)
+        motions = [_settled(family, a, b, motion, tolerance) for motion in family.candidates(a, b, spacing)]
+        start, equals, following = likeliest(a, b, motions, tolerance, marks)
+        how = "found"
     if len(near_pairs(a, start(b), tolerance)[0]) < 3:
         raise InputError(
-            "fewer than three atoms of the two models lie near each other, however they are turned",
+            f"fewer than three {family.things} lie near each other, however they are turned",
             "are they one particle? --no-register compares them as they lie",
             goes_on=("--no-register",),
         )
+    covariances_a, covariances_b = covariances
     if covariances_a is None or covariances_b is None:
         # Half of one each: the scale of the two together is then their noise in Å.
-        covariances_a, covariances_b = (np.tile(0.5 * np.eye(3), (len(x), 1, 1)) for x in (a, b))
-    fitted, pairs, scale = _refined(a, b, start, tolerance, covariances_a, covariances_b)
+        covariances_a, covariances_b = (np.tile(0.5 * np.eye(a.shape[1]), (len(x), 1, 1)) for x in (a, b))
+    fitted, pairs, scale = _refined(family, a, b, start, tolerance, (covariances_a, covariances_b))
     near = len(near_pairs(a, fitted.motion(b), tolerance)[0])
     return Registration(fitted, how, pairs, scale, equals, following, near)
 
 
-def typical_spacing(positions: Float[np.ndarray, "n 3"]) -> float:
+def typical_spacing(positions: Float[np.ndarray, "n d"]) -> float:
     """Median distance to the nearest atom (Å); NaN for a lone atom."""
     return float(np.median(nearest_distances(positions))) if len(positions) > 1 else np.nan
 
 
-def _one_spacing(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"]) -> float:
+def _one_spacing(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
     less, more = sorted((typical_spacing(a), typical_spacing(b)))
     if not less > 0 or not more > 0:
         raise InputError(
@@ -137,8 +168,8 @@ def _one_spacing(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"]) -> fl
 
 
 def _settled(
-    a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"], motion: Motion, tolerance: float
-) -> Motion:
+    family: Family[M], a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"], motion: M, tolerance: float
+) -> M:
     """The motion when pairs no longer change."""
     before = np.zeros((2, 0), int)
     for _ in range(_ROUNDS):
@@ -150,49 +181,52 @@ def _settled(
         kept = distances <= max(3 * float(np.median(distances)), LEAST_NOISE)
         if kept.sum() < 3:
             break
-        motion, before = superpose(a[i[kept]], b[j[kept]]), pairs
+        motion, before = family.superpose(a[i[kept]], b[j[kept]], motion), pairs
     return motion
 
 
 def _refined(
-    a: Float[np.ndarray, "n 3"],
-    b: Float[np.ndarray, "m 3"],
-    motion: Motion,
+    family: Family[M],
+    a: Float[np.ndarray, "n d"],
+    b: Float[np.ndarray, "m d"],
+    motion: M,
     tolerance: float,
-    covariances_a: Float[np.ndarray, "n 3 3"],
-    covariances_b: Float[np.ndarray, "m 3 3"],
-) -> tuple[FittedMotion, tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]], float]:
+    covariances: tuple[Float[np.ndarray, "n d d"], Float[np.ndarray, "m d d"]],
+) -> tuple[Fitted[M], tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]], float]:
     """The weighted motion, the pairs that it was fitted to, and the scale of the error bars."""
     before: np.ndarray = np.zeros((2, 0), int)
+    (covariances_a, covariances_b), d = covariances, a.shape[1]
     for _ in range(_ROUNDS):
         i, j, _ = near_pairs(a, motion(b), tolerance)
         rest = a[i] - motion(b[j])
         together = covariances_a[i] + motion.turn(covariances_b[j])
         squares = mahalanobis(rest, together)
-        scale = max(float(np.median(squares)) / _MEDIAN, 1e-12)
-        kept = _largest_allowed(squares, scale)
+        scale = max(float(np.median(squares)) / float(chi2.ppf(0.5, d)), 1e-12)
+        kept = _largest_allowed(squares, scale, d)
         pairs = np.stack([i[kept], j[kept]])
         if np.array_equal(pairs, before):
             break
-        fitted = fit_motion(a[pairs[0]], b[pairs[1]], covariances_a[pairs[0]], covariances_b[pairs[1]])
+        fitted = family.fit(
+            a[pairs[0]], b[pairs[1]], covariances_a[pairs[0]], covariances_b[pairs[1]], motion
+        )
         motion, before = fitted.motion, pairs
     return fitted, (before[0], before[1]), scale**0.5
 
 
-def _largest_allowed(squares: Float[np.ndarray, " k"], scale: float) -> Bool[np.ndarray, " k"]:
+def _largest_allowed(squares: Float[np.ndarray, " k"], scale: float, d: int) -> Bool[np.ndarray, " k"]:
     """Pairs that noise explains; three at least."""
-    kept = squares <= float(chi2.ppf(1 - LIMITS.by_noise, 3)) * scale
+    kept = squares <= float(chi2.ppf(1 - LIMITS.by_noise, d)) * scale
     kept[np.argsort(squares, kind="stable")[:3]] = True
     return kept
 
 
 def mahalanobis(
-    vectors: Float[np.ndarray, "n 3"], covariances: Float[np.ndarray, "n 3 3"]
+    vectors: Float[np.ndarray, "n d"], covariances: Float[np.ndarray, "n d d"]
 ) -> Float[np.ndarray, " n"]:
     """Squared lengths in standard deviations; NaN where a covariance is not known."""
     known = np.all(np.isfinite(covariances), axis=(1, 2))
-    safe = np.where(known[:, None, None], covariances, np.eye(3))
+    safe = np.where(known[:, None, None], covariances, np.eye(vectors.shape[1]))
     # A motion of three pairs leaves no uncertainty along some directions, nor any displacement.
-    safe = safe + 1e-9 * np.trace(safe, axis1=1, axis2=2)[:, None, None] * np.eye(3)
+    safe = safe + 1e-9 * np.trace(safe, axis1=1, axis2=2)[:, None, None] * np.eye(vectors.shape[1])
     squares = np.einsum("ni,ni->n", vectors, np.linalg.solve(safe, vectors[..., None])[..., 0])
     return np.where(known, squares, np.nan)

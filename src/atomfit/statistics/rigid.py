@@ -16,6 +16,7 @@ A + R B Rᵀ + J P Jᵀ, with P the covariance of the six parameters.
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -46,6 +47,16 @@ class Motion:
     def turn(self, covariances: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3 3"]:
         """Covariances after the motion."""
         return self.rotation @ covariances @ self.rotation.T
+
+    @property
+    def still(self) -> "Motion":
+        """The motion that moves nothing."""
+        return STILL
+
+    def alike(self, other: "Motion", middle: Float[np.ndarray, "3"]) -> bool:
+        """Whether two motions are one, but for noise: no orientations of a lattice are 5 degrees apart."""
+        cosine = 0.5 * (np.trace(self.rotation @ other.rotation.T) - 1)
+        return bool(np.degrees(np.arccos(np.clip(cosine, -1, 1))) < 5.0)
 
     @property
     def vector(self) -> Float[np.ndarray, "3"]:
@@ -97,9 +108,16 @@ def superpose(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> Motio
     - `b`: the same atoms, that are moved (Å).
     """
     middle_a, middle_b = a.mean(axis=0), b.mean(axis=0)
-    u, _, vt = np.linalg.svd((a - middle_a).T @ (b - middle_b))
-    turn = (u * np.array([1.0, 1.0, np.linalg.det(u @ vt)])) @ vt
+    turn = turned(a - middle_a, b - middle_b, np.ones(len(a)))
     return Motion(turn, middle_a - turn @ middle_b)
+
+
+def turned(
+    a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "3 3"]:
+    """The rotation that takes vectors b onto a with the least sum of weighted squares."""
+    u, _, vt = np.linalg.svd((a * weights[:, None]).T @ b)
+    return np.asarray((u * np.array([1.0, 1.0, np.linalg.det(u @ vt)])) @ vt)
 
 
 def fit_motion(
@@ -133,12 +151,20 @@ def fit_motion(
     return FittedMotion(motion, centre, covariance)
 
 
+@runtime_checkable
+class Spreading(Protocol):
+    """A motion with its uncertainty, in space or in a plane."""
+
+    def spread(self, positions: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d d"]:
+        """What the motion's uncertainty adds to that of positions (Å²)."""
+
+
 def residual_covariances(
-    fitted: FittedMotion,
-    positions: Float[np.ndarray, "n 3"],
-    covariances: Float[np.ndarray, "n 3 3"],
+    fitted: Spreading,
+    positions: Float[np.ndarray, "n d"],
+    covariances: Float[np.ndarray, "n d d"],
     used: Bool[np.ndarray, " n"],
-) -> Float[np.ndarray, "n 3 3"]:
+) -> Float[np.ndarray, "n d d"]:
     """Covariances of what is left of pairs (Å²); see the head of this module.
 
     **Arguments:**
@@ -150,6 +176,15 @@ def residual_covariances(
     """
     sign = np.where(used, -1.0, 1.0)[:, None, None]
     return covariances + sign * fitted.spread(positions)
+
+
+def along(
+    vectors: Float[np.ndarray, "n d"], covariances: Float[np.ndarray, "n d d"]
+) -> Float[np.ndarray, " n"]:
+    """Standard uncertainty of lengths."""
+    length = np.linalg.norm(vectors, axis=1)
+    unit = vectors / np.where(length > 0, length, np.nan)[:, None]
+    return np.asarray(np.sqrt(np.einsum("ni,nij,nj->n", unit, covariances, unit)))
 
 
 def _slopes(arms: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 6"]:

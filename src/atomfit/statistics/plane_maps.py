@@ -118,6 +118,7 @@ class PlaneMap:
 
         **Arguments:**
 
+        - `other`: the other one.
         - `middle`: of the second image's columns (Å).
         """
         turned = np.angle(self.parts[0] * np.conj(other.parts[0]), deg=True)

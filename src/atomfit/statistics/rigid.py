@@ -54,7 +54,13 @@ class Motion:
         return STILL
 
     def alike(self, other: "Motion", middle: Float[np.ndarray, "3"]) -> bool:
-        """Whether two motions are one, but for noise: no orientations of a lattice are 5 degrees apart."""
+        """Whether two motions are one, but for noise: no orientations of a lattice are 5 degrees apart.
+
+        **Arguments:**
+
+        - `other`: the other one.
+        - `middle`: of the second model's atoms (Å), which motions of a plane ask for.
+        """
         cosine = 0.5 * (np.trace(self.rotation @ other.rotation.T) - 1)
         return bool(np.degrees(np.arccos(np.clip(cosine, -1, 1))) < 5.0)
 

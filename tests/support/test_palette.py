@@ -9,6 +9,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from atomfit.files.tilt import TILT_COLUMNS
+from atomfit.io.column_comparisons import COLUMN_COMPARE_COLUMNS
 from atomfit.io.comparisons import COMPARE_COLUMNS
 from atomfit.io.tables import COLUMNS
 from atomfit.report.comparison import PAGE_COLUMNS
@@ -56,6 +57,7 @@ def test_red_and_green_would_not_do() -> None:
 def test_kinds_and_statuses_are_apart(blind: bool) -> None:
     assert nearest(list(palette.KINDS), blind) > APART
     assert nearest(list(palette.STATUSES.values()), blind) > 2 * APART
+    assert nearest(list(palette.COLUMN_STATUSES.values()), blind) > APART
     assert nearest([palette.BLUE, palette.ORANGE, palette.GREEN, palette.VERMILION], blind) > APART
 
 
@@ -100,7 +102,8 @@ def test_marks_in_pictures_are_apart() -> None:
 
 
 def test_every_column_has_a_name_in_words() -> None:
-    for columns in (COLUMNS, TILT_COLUMNS, (*COMPARE_COLUMNS, *PAGE_COLUMNS), VIEW_COLUMNS):
+    compared = (*COMPARE_COLUMNS, *PAGE_COLUMNS), COLUMN_COMPARE_COLUMNS
+    for columns in (COLUMNS, TILT_COLUMNS, *compared, VIEW_COLUMNS):
         names = [
             column.name for column in columns if column.format != "s" and not column.name.startswith("id")
         ]

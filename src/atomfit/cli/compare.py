@@ -15,6 +15,7 @@ EXAMPLES = """
 atomfit compare before after
 atomfit compare before/atoms.csv after.cif --calibrate --figures
 atomfit compare t0.mrc t1.mrc t2.mrc -e Pt -o series
+atomfit compare fresh_columns used_columns --fdr 0.01 -o reaction
 """
 
 
@@ -24,7 +25,8 @@ def run(
         list[Path],
         typer.Argument(
             metavar="A B [C ...]",
-            help="Each a directory of atomfit build, an atoms.csv, a .cif, .pdb or .xyz, or a map.",
+            help="Each a directory of atomfit build, an atoms.csv, a .cif, .pdb or .xyz, or a map; "
+            "or two results of atomfit columns, their columns.csv, or images.",
         ),
     ],
     options: CompareOptions,
@@ -45,7 +47,7 @@ def run(
             "--element",
             "-e",
             metavar="SYMBOL",
-            help="Of the atoms of maps (repeatable).",
+            help="Of the atoms of maps and images (repeatable).",
             rich_help_panel="Comparison",
         ),
     ] = None,
@@ -56,10 +58,11 @@ def run(
 ) -> None:
     """Compare two models of one particle, or a series of them: what moved, was lost, was gained.
 
-    The models may be turned and shifted against each other. Writes compare.html (open it in a browser),
-    compare.csv, compare.json, a.xyz and b.xyz into DIR; of a series a table and a page for each pair of
-    models, their atoms in the frame of A, and series.csv, in which each atom is followed. Maps are built
-    first; if that is interrupted, DIR.checkpoint is left, from which --resume goes on.
+    So are the columns of two images, whose counts of atoms are compared, too. Models and images may be
+    turned and shifted against each other. Writes compare.html (open it in a browser), compare.csv,
+    compare.json, a.xyz and b.xyz into DIR; of a series a table and a page for each pair of models, their
+    atoms in the frame of A, and series.csv, in which each atom is followed. Maps are built first (columns
+    of images are found first); if that is interrupted, DIR.checkpoint is left, from which --resume goes on.
     """
     process.one_thread_for_small_matrices()
     from atomfit.io.manifest import FIGURES, comparison_files
@@ -71,14 +74,7 @@ def run(
     with job.running((*comparison_files(names), *(FIGURES if figures else ())), models):
         result = compare(models, element=element, **vars(options), checkpoint=job.checkpoint, resume=resume)
         result.write(directory, job.replacing, figures)
-    for c in result.comparisons:
-        common = c.count("common")
-        part = 100 * common / len(c.a)
-        moved = f"{int(c.moved.sum())} moved significantly" if c.tested else "not tested for moves"
-        say(
-            f"{c.a.name} and {c.b.name}: {common} of {len(c.a)} atoms common ({part:.1f} %), "
-            f"{c.count('displaced')} displaced, {c.count('lost')} lost, {c.count('gained')} gained, "
-            f"{moved}"
-        )
+    for line in result.lines():
+        say(line)
     say(f"{directory / 'compare.html'}")
     end_with(result.verdict, strict)

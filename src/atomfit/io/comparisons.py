@@ -57,13 +57,13 @@ def columns(comparison: Comparison) -> dict[str, np.ndarray]:
     u_esd: list[np.ndarray] = []
     sides = (("a", c.a, c.a.positions, c.first), ("b", c.b, c.b_positions, c.second))
     for letter, model, positions, which in sides:
-        table[f"id_{letter}"] = _picked(model.ids, which, None)
-        table[f"element_{letter}"] = _picked(np.array(model.symbols, dtype=object), which, "")
+        table[f"id_{letter}"] = picked(model.ids, which, None)
+        table[f"element_{letter}"] = picked(np.array(model.symbols, dtype=object), which, "")
         for k, axis in enumerate("xyz"):
-            table[f"{axis}_{letter}"] = _picked(positions[:, k], which, np.nan)
+            table[f"{axis}_{letter}"] = picked(positions[:, k], which, np.nan)
         unknown = np.full(len(model), np.nan)
-        u.append(np.asarray(_picked(model.numbers.get("u_iso", unknown), which, np.nan), float))
-        u_esd.append(np.asarray(_picked(model.numbers.get("u_iso_esd", unknown), which, np.nan), float))
+        u.append(np.asarray(picked(model.numbers.get("u_iso", unknown), which, np.nan), float))
+        u_esd.append(np.asarray(picked(model.numbers.get("u_iso_esd", unknown), which, np.nan), float))
     known = np.isfinite(c.squares)
     return table | {
         **{f"d{axis}": c.displacements[:, k] for k, axis in enumerate("xyz")},
@@ -167,7 +167,7 @@ def track_columns(models: Sequence[Model]) -> tuple[Column, ...]:
 def tracks_table(models: Sequence[Model], tracks: Int[np.ndarray, "atoms models"]) -> dict[str, np.ndarray]:
     """What `series.csv` holds."""
     numbers = {"track": np.arange(1, len(tracks) + 1), "models": np.sum(tracks >= 0, axis=1)}
-    return numbers | {model.name: _picked(model.ids, tracks[:, k], None) for k, model in enumerate(models)}
+    return numbers | {model.name: picked(model.ids, tracks[:, k], None) for k, model in enumerate(models)}
 
 
 def write_side(path: Path, comparison: Comparison, side: str) -> None:
@@ -195,7 +195,7 @@ def write_side(path: Path, comparison: Comparison, side: str) -> None:
     write(str(path), atoms, format="extxyz")
 
 
-def _picked(values: np.ndarray, which: Int[np.ndarray, " rows"], other: object) -> np.ndarray:
+def picked(values: np.ndarray, which: Int[np.ndarray, " rows"], other: object) -> np.ndarray:
     """Values at indices; `other` where an index is -1."""
     picked = np.empty(len(which), dtype=object)
     picked[:] = other

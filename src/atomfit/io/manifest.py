@@ -76,7 +76,7 @@ def is_copied(source: Path | None, changed: bool) -> bool:
 
 def comparison_files(names: tuple[str, ...]) -> tuple[str, ...]:
     """What `compare` may write of models with these names."""
-    tables = tuple(f"{name}_atoms.csv" for name in names)
+    tables = tuple(f"{name}_{kind}.csv" for name in names for kind in ("atoms", "columns"))
     if len(names) == 2:
         return (*_COMPARISON[:-1], *tables)
     pairs = [*((names[0], name) for name in names[1:]), *pairwise(names[1:])]

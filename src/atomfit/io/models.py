@@ -93,27 +93,45 @@ def model_of_columns(name: str, columns: dict[str, np.ndarray]) -> Model:
 
 
 def _from_table(path: Path, text: str, name: str) -> Model:
+    return model_of_columns(name, table_columns(path, text))
+
+
+def table_columns(
+    path: Path, text: str, axes: str = "xyz", things: str = "atoms", empty: bool = False
+) -> dict[str, np.ndarray]:
+    """The columns of a table by name: numbers, NaN in empty fields, with `id` and `element` in any case.
+
+    **Arguments:**
+
+    - `path`, `text`: of the table.
+    - `axes`: columns that must be there, without empty fields.
+    - `things`: what rows are, in words.
+    - `empty`: whether there may be no rows.
+
+    **Raises:** `InputError` for what is no such table.
+    """
     header, rows = table_rows(path, text, _KINDS)
     # X and Id are what they seem to be, unless there is an x or id as well.
     header = [
-        title.lower() if title.lower() in {*_TEXTS, *"xyz"} and title.lower() not in header else title
+        title.lower() if title.lower() in {*_TEXTS, *axes} and title.lower() not in header else title
         for title in header
     ]
-    for axis in "xyz":
+    for axis in axes:
         if axis not in header:
             raise InputError(
-                f"the table has no column {axis!r}", "name the columns in the first line: id, x, y, z"
+                f"the table has no column {axis!r}",
+                f"name the columns in the first line: id, {', '.join(axes)}",
             )
-    if not rows:
-        raise InputError("the table has no atoms", "give a model with atoms")
+    if not rows and not empty:
+        raise InputError(f"the table has no {things}", f"give one with {things}")
     lines = [line for line, _ in rows]
-    texts = dict(zip(header, zip(*(row for _, row in rows), strict=True), strict=True))
+    texts = {title: tuple(row[k] for _, row in rows) for k, title in enumerate(header)}
     columns: dict[str, np.ndarray] = {}
     for title, fields in texts.items():
         if title in _TEXTS:
             continue
-        wanted = title in "xyz" or title.endswith("_esd")
-        values = _numbers(title, fields, lines, wanted, empty=title not in "xyz")
+        needed = title in set(axes)
+        values = _numbers(title, fields, lines, needed or title.endswith("_esd"), empty=not needed)
         if values is not None:
             columns[title] = values
     columns["id"] = _ids(texts.get("id"), lines)
@@ -121,7 +139,7 @@ def _from_table(path: Path, text: str, name: str) -> Model:
         texts.get("element", (UNKNOWN,) * len(rows)), lambda i: f"row {lines[i]}, column 'element'"
     )
     columns["element"] = np.array(symbols, dtype=object)
-    return model_of_columns(name, columns)
+    return columns
 
 
 def _numbers(

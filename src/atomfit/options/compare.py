@@ -1,4 +1,4 @@
-"""What a user may choose about a comparison of models, with the defaults. Imports nothing heavy."""
+"""What a user may choose about a comparison, with the defaults. Imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import no_type_check
@@ -20,6 +20,7 @@ class CompareOptions:
     - `fdr`: rate of false ones among the atoms called moved.
     - `calibrate`: whether error bars are multiplied by their scale before atoms are called moved.
     - `move`: whether models are laid on each other; their frames are one if not.
+    - `mirror`: whether an image may be turned over to lie on another.
     """
 
     distance: float = option(
@@ -32,7 +33,7 @@ class CompareOptions:
     fdr: float = option(
         0.05,
         "Comparison",
-        "Part of the atoms called moved that may not be.",
+        "Part of the atoms called moved (of images: columns called changed) that may not be.",
         metavar="RATE",
         need=Need("rate", "a number between 0 and 1, as 0.05", 1e-12, 1 - 1e-12),
     )
@@ -40,6 +41,7 @@ class CompareOptions:
         False, "Comparison", "Multiply error bars by the factor they are too small by."
     )
     move: bool = option(True, "Comparison", "Lay B on A, or leave the frames as they are.", flag="register")
+    mirror: bool = option(False, "Comparison", "Of images: B may be turned over to lie on A.")
 
     def __post_init__(self) -> None:
         check(self)

@@ -87,6 +87,9 @@ _GROUPS: dict[str, dict[str, str]] = {
         "distance_z": "distance in its uncertainties",
         "u_iso_difference": "change of U_iso",
         "u_iso_z": "change of U_iso in uncertainties",
+        "difference": "change of cross-section",
+        "atoms_gained": "atoms gained",
+        "atoms_gained_expected": "atoms gained, expected",
     },
     "Significance": {
         "chi_square": "chi-square of the move",
@@ -94,6 +97,12 @@ _GROUPS: dict[str, dict[str, str]] = {
         "p_calibrated": "p of the move, calibrated",
         "q_calibrated": "false-discovery rate q, calibrated",
         "moved": "moved",
+        "changed": "changed",
+        "p_moved": "p of the move alone",
+        "p_changed": "p of the change of cross-section",
+        "probability": "probability of what became of it",
+        "moved_probability": "probability that it moved",
+        "changed_probability": "probability that it changed",
     },
     "Views": {
         "view": "number of the view",

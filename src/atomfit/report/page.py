@@ -68,6 +68,11 @@ COMPARISON = Layout(
     ("comparison.html",),
     (*_BASE, "pairs.js", *_PARTICLE, "table.js", "record.js", "models.js", "comparison.js"),
 )
+#: Of the columns of two images.
+COLUMN_COMPARISON = Layout(
+    ("column_comparison.html",),
+    (*_BASE, "paint.js", "table.js", "record.js", "models.js", "column_comparison.js"),
+)
 #: Of a series of models.
 SERIES = Layout(("series.html",), (*_BASE, "table.js", "record.js", "models.js", "series.js"))
 

@@ -1,4 +1,4 @@
-"""What `compare` finds: models of one particle, and how each differs from the others."""
+"""What `compare` finds: models of one particle, or two images of it, and how they differ."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ import numpy as np
 from jaxtyping import Int
 
 from atomfit.io.checkpoint import Checkpoint
+from atomfit.options.compare import CompareOptions
+from atomfit.statistics.column_changes import COLUMN_STATUSES, ColumnComparison
 from atomfit.statistics.comparison import Comparison, Model
 from atomfit.statistics.series import follow
 from atomfit.verdict.findings import Verdict
+from atomfit.verdict.of_column_comparison import judge_column_comparison
 from atomfit.verdict.of_comparison import judge_series
 
 
@@ -52,6 +55,20 @@ class SeriesComparison:
         """What is to be thought of it: are these models of one particle?"""
         return judge_series(self.comparisons)
 
+    def lines(self) -> list[str]:
+        """What was found, in sentences without their ends."""
+        told = []
+        for c in self.comparisons:
+            common = c.count("common")
+            part = 100 * common / len(c.a)
+            moved = f"{int(c.moved.sum())} moved significantly" if c.tested else "not tested for moves"
+            told.append(
+                f"{c.a.name} and {c.b.name}: {common} of {len(c.a)} atoms common ({part:.1f} %), "
+                f"{c.count('displaced')} displaced, {c.count('lost')} lost, {c.count('gained')} gained, "
+                f"{moved}"
+            )
+        return told
+
     def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
         """Write every file.
 
@@ -63,6 +80,52 @@ class SeriesComparison:
 
         **Raises:** `InputError` if the directory holds something and `overwrite` is false, or if figures
             cannot be drawn.
+        """
+        written = self.writer(self, Path(directory), overwrite, figures)
+        if self.checkpoint is not None:
+            self.checkpoint.remove()
+        return written
+
+
+@dataclass(frozen=True, eq=False)
+class ImageComparison:
+    """The columns of two images of one particle, compared.
+
+    **Fields:**
+
+    - `inputs`: as they were given.
+    - `comparison`: what became of each column.
+    - `tables`: of inputs that were images, the columns of their `columns.csv` by name.
+    - `element`, `options`: what was asked for.
+    - `writer`: what makes the files.
+    - `checkpoint`: what goes when they are written.
+    """
+
+    inputs: tuple[Path, ...]
+    comparison: ColumnComparison
+    tables: dict[str, dict[str, np.ndarray]]
+    element: str | Sequence[str] | None
+    options: CompareOptions
+    writer: Callable[["ImageComparison", Path, bool, bool], Path]
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is to be thought of it: are these images of one particle?"""
+        return judge_column_comparison(self.comparison)
+
+    def lines(self) -> list[str]:
+        """What was found, in sentences without their ends."""
+        c = self.comparison
+        counts = ", ".join(f"{c.count(kind)} {kind}" for kind in COLUMN_STATUSES)
+        return [f"{c.a.name} and {c.b.name}, {len(c)} columns: {counts}"]
+
+    def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
+        """Write every file.
+
+        **Arguments:** as of `SeriesComparison.write`.
+
+        **Raises:** as `SeriesComparison.write` does.
         """
         written = self.writer(self, Path(directory), overwrite, figures)
         if self.checkpoint is not None:

@@ -43,7 +43,7 @@ class AtomChanges:
     @property
     def changed(self) -> Float[np.ndarray, " n"]:
         """Probability that the number is another one."""
-        return 1 - self.probabilities[:, len(self.steps) // 2]
+        return np.clip(1 - self.probabilities[:, len(self.steps) // 2], 0.0, 1.0)
 
     @property
     def expected(self) -> Float[np.ndarray, " n"]:

@@ -153,15 +153,25 @@ class FittedPlaneMap:
     @property
     def esds(self) -> dict[str, float]:
         """Standard uncertainties of rotation (degrees), magnification and the distortion's components."""
-        ways = {
-            "rotation": (0.0, -0.5, 0.5, 0.0),
-            "magnification": (0.5, 0.0, 0.0, 0.5),
-            "distortion_xx": (0.5, 0.0, 0.0, -0.5),
-            "distortion_xy": (0.0, 0.5, 0.5, 0.0),
-        }
-        own = self.covariance[:4, :4]
-        found = {name: float(np.sqrt(np.array(way) @ own @ np.array(way))) for name, way in ways.items()}
-        return found | {"rotation": float(np.degrees(found["rotation"]))}
+        return map_esds(self.covariance)
+
+
+def map_esds(covariance: Float[np.ndarray, "6 6"]) -> dict[str, float]:
+    """Standard uncertainties of rotation (degrees), magnification and the distortion's components.
+
+    **Arguments:**
+
+    - `covariance`: of `FittedPlaneMap`.
+    """
+    ways = {
+        "rotation": (0.0, -0.5, 0.5, 0.0),
+        "magnification": (0.5, 0.0, 0.0, 0.5),
+        "distortion_xx": (0.5, 0.0, 0.0, -0.5),
+        "distortion_xy": (0.0, 0.5, 0.5, 0.0),
+    }
+    own = covariance[:4, :4]
+    found = {name: float(np.sqrt(np.array(way) @ own @ np.array(way))) for name, way in ways.items()}
+    return found | {"rotation": float(np.degrees(found["rotation"]))}
 
 
 def superpose_planes(

@@ -15,3 +15,14 @@ KINDS = (
 
 #: What became of an atom.
 STATUSES = {"common": "#b3bcc4", "displaced": ORANGE, "lost": "#882255", "gained": BLUE}
+
+#: What became of a column of an image.
+COLUMN_STATUSES = {
+    "common": "#b3bcc4",
+    "moved": ORANGE,
+    "changed": GREEN,
+    "lost": "#882255",
+    "gained": BLUE,
+    "unseen": "#3d4247",
+    "outside": "#e9e4c9",
+}

@@ -18,12 +18,13 @@ from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import ending_of, model_of_columns, read_model
 from atomfit.optimisation.ended import Ended
 from atomfit.options.compare import PAPER_DISTANCE, CompareOptions
-from atomfit.results.compare import SeriesComparison
+from atomfit.results.compare import ImageComparison, SeriesComparison
 from atomfit.statistics.comparison import Comparison
 from atomfit.statistics.comparison import compare as compare_two
 from atomfit.support.errors import INSIST, InputError
 from atomfit.support.text import name_of_file
 from atomfit.verdict.comparison_words import registered, warnings
+from atomfit.workflows.compare_columns import compare_images, is_image, of_images
 
 log = logging.getLogger("atomfit")
 MAP_ENDINGS = (".mrc", ".map", ".ccp4", ".rec", ".npy")
@@ -37,25 +38,28 @@ def compare(
     fdr: float = 0.05,
     calibrate: bool = False,
     move: bool = True,
+    mirror: bool = False,
     checkpoint: str | Path | None = None,
     resume: bool = False,
-) -> SeriesComparison:
-    """Compare two models of one particle, or a series.
+) -> SeriesComparison | ImageComparison:
+    """Compare two models of one particle, or a series, or the columns of two images of it.
 
     **Arguments:**
 
-    - `inputs`: directories of `atomfit build`, tables, structure files or maps.
-    - `element`: of the atoms, if there are maps among them.
+    - `inputs`: directories of `atomfit build`, tables, structure files or maps; or two directories of
+        `atomfit columns`, their tables, or images.
+    - `element`: of the atoms, if there are maps or images among them.
     - `distance`: largest distance of a common pair (Å).
     - `fdr`: rate of false ones among the atoms called moved.
     - `calibrate`: whether error bars are multiplied by their scale before atoms are called moved.
     - `move`: whether models are laid on each other; their frames are one if not.
+    - `mirror`: whether an image may be turned over to lie on the other.
     - `checkpoint`: a file that keeps the fits of maps until the result is written.
     - `resume`: go on from what an interrupted run left in it.
 
     **Raises:** `InputError` for what cannot be used.
     """
-    options = CompareOptions(distance, fdr, calibrate, move)
+    options = CompareOptions(distance, fdr, calibrate, move, mirror)
     alone = isinstance(inputs, str | os.PathLike) or not isinstance(inputs, Iterable)
     given = [inputs] if alone else [*inputs]
     wrong = [one for one in given if not isinstance(one, str | os.PathLike)]
@@ -68,15 +72,22 @@ def compare(
     if len(given) < 2:
         raise InputError(f"{len(given)} model cannot be compared", "give two or more", "atomfit compare")
     paths = [Path(one) for one in given if isinstance(one, str | os.PathLike)]
-    maps = tuple(path for path in paths if _is_map(path))
+    flat = of_images(paths)
+    maps = tuple(path for path in paths if (is_image(path) if flat else _is_map(path)))
+    if mirror and not flat:
+        raise InputError("models are never turned over", "leave it out", "--mirror")
     if element is not None and not maps:
         raise InputError(
-            "no map is among these models, whose atoms an element would be of", "leave it out", "--element"
+            f"no {'image is among these tables' if flat else 'map is among these models'}, whose atoms an "
+            "element would be of",
+            "leave it out",
+            "--element",
         )
     kept = Checkpoint(checkpoint, lambda: Job.of("compare", element, None, {"maps": maps}), resume)
     with kept.running():
-        found = _compared(paths, element, options)
-    return replace(found, checkpoint=kept)
+        if flat:
+            return replace(compare_images(paths, names_of(paths), element, options), checkpoint=kept)
+        return replace(_compared(paths, element, options), checkpoint=kept)
 
 
 def _compared(
@@ -96,7 +107,14 @@ def _compared(
 
     def two(i: int, j: int) -> Comparison:
         try:
-            found = compare_two(models[i], models[j], **vars(options))
+            found = compare_two(
+                models[i],
+                models[j],
+                distance=options.distance,
+                fdr=options.fdr,
+                calibrate=options.calibrate,
+                move=options.move,
+            )
         except InputError as error:
             raise error.at(f"{paths[i]} and {paths[j]}") from None
         _say(found)
@@ -129,7 +147,7 @@ def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
         whole = path.absolute()
         if os.path.isdir(path):
             name = whole.name
-        elif whole.name == "atoms.csv":
+        elif whole.name in ("atoms.csv", "columns.csv"):
             name = whole.parent.name
         else:
             name = Path(whole.name.removesuffix(".gz").removesuffix(".bz2")).stem

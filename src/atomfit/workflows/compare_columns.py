@@ -1,0 +1,140 @@
+"""Columns of two images from files, compared: what `atomfit compare` does with results in two dimensions.
+
+Inputs are results of `atomfit columns`, their tables, or images, whose columns are found first with default
+options; only then is JAX imported.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from atomfit.files.compare_columns import write_two_images
+from atomfit.io.image_columns import holds_columns, image_columns_of, read_image_columns
+from atomfit.io.models import ending_of
+from atomfit.io.mrc import is_numpy
+from atomfit.optimisation.ended import Ended
+from atomfit.options.compare import CompareOptions
+from atomfit.results.compare import ImageComparison
+from atomfit.statistics.column_changes import compare_columns
+from atomfit.statistics.image_columns_seen import ImageColumns
+from atomfit.support.errors import INSIST, InputError
+from atomfit.verdict.of_column_comparison import laid, warnings_of_columns
+
+log = logging.getLogger("atomfit")
+_PICTURES = (".tif", ".tiff", ".png", ".dm3", ".dm4", ".emd", ".ser")
+_MRC = (".mrc", ".map", ".ccp4", ".rec")
+#: Where the header of an MRC file has the number of its sections.
+_SECTIONS = slice(8, 12)
+
+
+def of_images(paths: Sequence[Path]) -> bool:
+    """Whether inputs are of images.
+
+    **Raises:** `InputError` if some are and others are not, or if they are more than two.
+    """
+    flat = [holds_columns(path) or is_image(path) for path in paths]
+    if not any(flat):
+        return False
+    if not all(flat):
+        here, there = paths[flat.index(True)], paths[flat.index(False)]
+        raise InputError(
+            f"{here} is of an image, in two dimensions, and {there} is a model in three",
+            "give two of one kind",
+            "atomfit compare",
+        )
+    if len(paths) > 2:
+        raise InputError(
+            f"{len(paths)} images cannot be compared at once", "give two of them", "atomfit compare"
+        )
+    return True
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is an image: its kind, or that it has one section."""
+    ending = ending_of(path)
+    if ending in _PICTURES:
+        return True
+    if not path.is_file():
+        return False
+    try:
+        if is_numpy(path):
+            return np.load(path, mmap_mode="r").ndim == 2
+        if ending in _MRC and path.name.lower().endswith(ending):
+            with open(path, "rb") as file:
+                sections = file.read(12)[_SECTIONS]
+            return sections in (b"\x01\x00\x00\x00", b"\x00\x00\x00\x01")
+    except (OSError, ValueError):
+        # What cannot be read is refused where it is read.
+        pass
+    return False
+
+
+def compare_images(
+    paths: list[Path],
+    names: tuple[str, ...],
+    element: str | Sequence[str] | None,
+    options: CompareOptions,
+) -> ImageComparison:
+    """Compare the columns of two images.
+
+    **Arguments:**
+
+    - `paths`, `names`: of both.
+    - `element`: of the atoms of those that are images.
+    - `options`: of the comparison.
+
+    **Raises:** `InputError` for what cannot be used.
+    """
+    tables: dict[str, dict[str, np.ndarray]] = {}
+    # A table that cannot be read is told before columns are looked for.
+    read = {
+        name: read_image_columns(path, name)
+        for path, name in zip(paths, names, strict=True)
+        if holds_columns(path)
+    }
+    for path, name in zip(paths, names, strict=True):
+        if name not in read:
+            read[name], tables[name] = _found(path, name, element)
+    a, b = (read[name] for name in names)
+    try:
+        c = compare_columns(a, b, **vars(options))
+    except InputError as error:
+        raise error.at(f"{paths[0]} and {paths[1]}") from None
+    log.info("%s on %s: %s", c.b.name, c.a.name, laid(c))
+    for warning in warnings_of_columns(c):
+        log.warning("%s and %s: %s", c.a.name, c.b.name, warning)
+    found = ImageComparison(tuple(paths), c, tables, element, options, write_two_images)
+    log.info(found.verdict.describe())
+    return found
+
+
+def _found(
+    path: Path, name: str, element: str | Sequence[str] | None
+) -> tuple[ImageColumns, dict[str, np.ndarray]]:
+    """Columns of an image, and their table."""
+    from atomfit.files.image_columns import columns_table, particle, summary
+    from atomfit.io.json_files import plain
+    from atomfit.workflows.columns import columns
+
+    try:
+        result = columns(path, element)
+    except InputError as error:
+        # Here are no options of images.
+        other = "find its columns (atomfit columns), and compare the result"
+        remedy = other if "--" in error.remedy or INSIST in error.remedy else error.remedy
+        raise InputError(error.problem, remedy, error.where) from None
+    if result.reason == Ended.INTERRUPTED:
+        raise KeyboardInterrupt
+    if not len(result):
+        raise InputError("no column was found in this image", "see atomfit columns", path)
+    table, counts = columns_table(result), result.counts
+    of_counts = None
+    if counts is not None:
+        values = np.full((len(result), counts.probabilities.shape[1]), np.nan)
+        values[result.statistics.counted] = counts.probabilities
+        # In image units, as cross-sections are.
+        of_counts = values, np.asarray(counts.law, np.float64)
+    records = plain(summary(result)), plain(particle(result, table))
+    return image_columns_of(name, table, of_counts, *records), table

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,3 +190,13 @@ def test_files_say_what_python_says(case: ChangedColumns, results: Path) -> None
     assert isinstance(found, ImageComparison)
     direct = compare_columns(case.a, case.b, distance=1.76)
     assert found.comparison.statuses == direct.statuses
+
+
+def test_tables_are_compared_without_jax(results: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from typer.testing import CliRunner; from atomfit.cli import app;"
+        f"r = CliRunner().invoke(app, ['compare', {str(results / 'fresh')!r}, {str(results / 'used')!r}, "
+        f"'--out', {str(tmp_path / 'out')!r}]);"
+        "assert r.exit_code == 0, r.output; sys.exit('jax' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

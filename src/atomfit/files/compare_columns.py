@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atomfit.files.image_columns import IMAGE_COLUMNS
 from atomfit.io.column_comparisons import column_summary, write_column_comparison, write_columns_side
 from atomfit.io.json_files import write_json
 from atomfit.io.outputs import optional, staged
@@ -41,6 +40,9 @@ def write_two_images(
     warnings: list[str] = []
     with staged(directory, overwrite, result.inputs) as stage:
         for name, table in result.tables.items():
+            # Imports JAX, which was needed to find them.
+            from atomfit.files.image_columns import IMAGE_COLUMNS
+
             write_columns(stage / f"{name}_columns.csv", IMAGE_COLUMNS, table)
         write_column_comparison(stage / "compare.csv", c)
         for side in "ab":

@@ -23,6 +23,6 @@ COLUMN_STATUSES = {
     "changed": GREEN,
     "lost": "#882255",
     "gained": BLUE,
-    "unseen": "#3d4247",
+    "unseen": "#56b4e9",
     "outside": "#e9e4c9",
 }

@@ -37,17 +37,21 @@ class BlobFilter:
 
     def blobs(self, width: float) -> Float[np.ndarray, "rows columns"]:
         """Response to blobs of a width (Å), in the image's unit."""
-        square = (width / self.pixel) ** 2
+        square = self._variance(width)
         return self._filtered(square * self._frequencies * np.exp(-0.5 * square * self._frequencies))
 
     def spots(self, width: float, broader: float) -> Float[np.ndarray, "rows columns"]:
         """Mean over a Gaussian of a width (Å), less that over one so many times broader."""
-        square = 0.5 * (width / self.pixel) ** 2 * self._frequencies
+        square = 0.5 * self._variance(width) * self._frequencies
         return self._filtered(np.exp(-square) - np.exp(-(broader**2) * square))
 
     def smooth(self, width: float) -> Float[np.ndarray, "rows columns"]:
         """Mean over a Gaussian of a width (Å)."""
-        return self._filtered(np.exp(-0.5 * (width / self.pixel) ** 2 * self._frequencies))
+        return self._filtered(np.exp(-0.5 * self._variance(width) * self._frequencies))
+
+    def _variance(self, width: float) -> float:
+        # A double of numpy would make doubles of all frequencies.
+        return float(width / self.pixel) ** 2
 
     def _filtered(self, transfer: np.ndarray) -> np.ndarray:
         m = self._margin

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
 
 from atomfit.detection.column_filter import BlobFilter
 from atomfit.fitting.column_fit import FittedColumns
@@ -127,7 +128,7 @@ def measure_excess(
         factors.append(max(of_class[0] / max(of_class[1], 1e-30), 1.0) ** 2)
     between = counted & (model - fitted.background.on(image.grid, image.grid) < np.sqrt(fitted.variance))
     seen, expected = (each.spots(width, BROADER) for each in filters)
-    texture = _texture(seen, expected, between, pixel, width)
+    texture = _texture(seen, expected, between, pixel, width, fitted.variance)
     return Excess(ratio, np.array(middles), np.array(factors), image.grid, texture)
 
 
@@ -137,21 +138,29 @@ def _texture(
     between: Bool[np.ndarray, "rows columns"],
     pixel: float,
     width: float,
+    variance: Float[np.ndarray, "rows columns"],
 ) -> Float[np.ndarray, "rows columns"]:
     """By how much hollows are deeper than noise makes them, where columns add less than that around.
 
     Columns that are none have taken up bumps. Those that are lacking are bumps, with hollows about them.
+    What is beneath goes on beneath columns, whose brightness makes more noise beside it.
     """
     one = np.ones(seen.shape)
     if not between.any() or seen[between].max() > LIMITS.lacking_bump * -seen[between].min():
         return one
     dark, noise = (np.where(between, np.maximum(-field, 0.0), 0.0) for field in (seen, expected))
     depth, beside = (float(np.median(field[field > 0])) if field.any() else 1.0 for field in (dark, noise))
-    # Less a standard error: 1.17 / √n of each half-normal's median, and half of so many spots are hollows.
+    # Shrunk by its standard error (James & Stein 1961): 1.17 / √n of each half-normal's median, and half of
+    # so many spots are hollows.
     spots = between.sum() * pixel**2 / (4 * np.pi * width**2)
-    surely = max(depth / beside / (1 + 2.3 / np.sqrt(spots)), 1.0) ** 2
+    more = max(depth / beside - 1, 1e-30)
+    surely = (1 + more * max(1 - (2.3 / np.sqrt(spots) / more) ** 2, 0.0)) ** 2
     most = BlobFilter(between.astype(np.float32), pixel).smooth(_AROUND) > LIMITS.mostly_empty
-    return np.where(most, np.minimum(_ratio(dark, noise, pixel), surely), one)
+    if not most.any():
+        return one
+    there = np.minimum(_ratio(dark, noise, pixel), surely)
+    nearest = tuple(distance_transform_edt(~most, return_distances=False, return_indices=True))
+    return 1 + (there[nearest] - 1) * variance[nearest] / np.maximum(variance, variance[nearest])
 
 
 def _ratio(

@@ -8,7 +8,7 @@ absorbs most of what looks like columns, and the simulated one absorbs as much.
 
 Numbers of columns err by what is as fine as they are. Whether there is a column at all is asked of a mean
 over its area, to which a film of many atoms adds much more: bumps and hollows as wide as columns or wider.
-Bumps are taken up by columns that are none; how strong the texture is, hollows between columns tell.
+How strong the texture is, bumps and hollows between columns tell; a film goes on beneath them.
 
 What it is about a column follows from two averages, over pixels as bright and over a neighbourhood of many
 columns, of which the smaller one counts: columns at the rim of a bright particle are dark, and a thin
@@ -140,25 +140,24 @@ def _texture(
     width: float,
     variance: Float[np.ndarray, "rows columns"],
 ) -> Float[np.ndarray, "rows columns"]:
-    """By how much hollows are deeper than noise makes them, where columns add less than that around.
+    """By how much bumps and hollows are larger than noise makes them, where columns add less than that around.
 
-    Columns that are none have taken up bumps. Those that are lacking are bumps, with hollows about them.
-    What is beneath goes on beneath columns, whose brightness makes more noise beside it.
+    Columns that are lacking are bumps, with hollows about them: nothing is measured beside high ones. What is
+    beneath goes on beneath columns, whose brightness makes more noise beside it.
     """
     one = np.ones(seen.shape)
     if not between.any() or seen[between].max() > LIMITS.lacking_bump * -seen[between].min():
         return one
-    dark, noise = (np.where(between, np.maximum(-field, 0.0), 0.0) for field in (seen, expected))
-    depth, beside = (float(np.median(field[field > 0])) if field.any() else 1.0 for field in (dark, noise))
-    # Shrunk by its standard error (James & Stein 1961): 1.17 / √n of each half-normal's median, and half of
-    # so many spots are hollows.
+    rough, noise = (np.where(between, np.abs(field), 0.0) for field in (seen, expected))
+    depth, beside = (float(np.median(field[field > 0])) if field.any() else 1.0 for field in (rough, noise))
+    # Shrunk by its standard error (James & Stein 1961): 1.17 / √n of each half-normal's median, of n spots.
     spots = between.sum() * pixel**2 / (4 * np.pi * width**2)
     more = max(depth / beside - 1, 1e-30)
-    surely = (1 + more * max(1 - (2.3 / np.sqrt(spots) / more) ** 2, 0.0)) ** 2
+    surely = (1 + more * max(1 - (1.65 / np.sqrt(spots) / more) ** 2, 0.0)) ** 2
     most = BlobFilter(between.astype(np.float32), pixel).smooth(_AROUND) > LIMITS.mostly_empty
     if not most.any():
         return one
-    there = np.minimum(_ratio(dark, noise, pixel), surely)
+    there = np.minimum(_ratio(rough, noise, pixel), surely)
     nearest = tuple(distance_transform_edt(~most, return_distances=False, return_indices=True))
     return 1 + (there[nearest] - 1) * variance[nearest] / np.maximum(variance, variance[nearest])
 

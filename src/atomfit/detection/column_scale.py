@@ -75,19 +75,17 @@ def find_scale(
     noises = [
         noise_of_blobs(s, filtered.pixel) * np.sqrt(np.maximum(errors.smooth(s), 0) + mean) for s in widths
     ]
-    moments = np.array([_third_moment(filtered.blobs(s)) for s in widths])
-    empty = []
+    above = LIMITS.column_score if law is None else LIMITS.score_of_counts
+    moments, totals = _through(filtered, widths, noises, above)
     if law is not None:
         empty = [seen(empty_counts(variance, law.gain, rng)) for _ in range(_DRAWS)]
         # Single counts are skewed themselves, the more the narrower the filter.
-        moments -= np.mean([[_third_moment(one.blobs(s)) for s in widths] for one in empty], axis=0)
+        of_counts = np.mean([_through(one, widths, noises, above) for one in empty], axis=0)
+        moments, totals = moments - of_counts[0], totals - of_counts[1]
         moments[: len(widths) // 2] = 0
     skewness = float(moments[np.argmax(np.abs(moments))])
     sign = 1 if (skewness > 0 if bright is None else bright) else -1
-    above = LIMITS.column_score if law is None else LIMITS.score_of_counts
-    totals = _totals(filtered, widths, noises, sign, above)
-    for one in empty:
-        totals -= _totals(one, widths, noises, sign, above) / len(empty)
+    totals = sign * totals
     # The narrowest filter sees single counts; and so is a small crest the noise's.
     few = (1, LIMITS.nearly_of_counts)
     best = _first_crest(totals, *((0, LIMITS.nearly_highest) if law is None else few))
@@ -113,22 +111,20 @@ def _third_moment(response: Float[np.ndarray, "rows columns"]) -> float:
     return float(np.mean(response**3) / max(np.mean(response**2) ** 1.5, 1e-30))
 
 
-def _totals(
-    filtered: BlobFilter,
-    widths: Float[np.ndarray, " k"],
-    noises: list[np.ndarray],
-    sign: int,
-    above: float,
-) -> Float[np.ndarray, " k"]:
-    """Sums of squared heights of maxima, less those of minima, for each width of the filter."""
-    totals = np.zeros(len(widths))
+def _through(
+    filtered: BlobFilter, widths: Float[np.ndarray, " k"], noises: list[np.ndarray], above: float
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Third moments, and sums of squared heights of maxima less those of minima, for each width."""
+    moments, totals = np.zeros(len(widths)), np.zeros(len(widths))
     for i, (s, noise) in enumerate(zip(widths, noises, strict=True)):
+        blobs, smooth = filtered.blobs(s), filtered.smooth(s)
+        moments[i] = _third_moment(blobs)
+        response = blobs / noise
         # Noise of any colour has as much of either sign.
-        response, smooth = filtered.blobs(s) / noise, filtered.smooth(s)
-        for which in (sign, -sign):
-            _, heights = _round_maxima(which * response, which * smooth, above, s / filtered.pixel)
-            totals[i] += which * sign * np.sum(heights**2)
-    return totals
+        for sign in (1, -1):
+            _, heights = _round_maxima(sign * response, sign * smooth, above, s / filtered.pixel)
+            totals[i] += sign * np.sum(heights**2)
+    return moments, totals
 
 
 def _round_maxima(

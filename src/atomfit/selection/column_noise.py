@@ -140,10 +140,10 @@ def _texture(
     width: float,
     variance: Float[np.ndarray, "rows columns"],
 ) -> Float[np.ndarray, "rows columns"]:
-    """By how much bumps and hollows are larger than noise makes them, where columns add less than that around.
+    """By how much bumps and hollows are larger than noise makes them, where there are no columns.
 
-    Columns that are lacking are bumps, with hollows about them: nothing is measured beside high ones. What is
-    beneath goes on beneath columns, whose brightness makes more noise beside it.
+    Columns that are lacking are bumps with hollows about them, beside which nothing can be measured. A film
+    goes on beneath columns, whose brightness makes more noise beside it.
     """
     one = np.ones(seen.shape)
     if not between.any() or seen[between].max() > LIMITS.lacking_bump * -seen[between].min():

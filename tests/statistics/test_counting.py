@@ -279,6 +279,16 @@ def test_smudges_and_a_wrong_library_are_told() -> None:
     )
 
 
+def test_smudges_do_not_say_what_an_atom_scatters() -> None:
+    """Eight faint bumps of a film among 81 columns, without a library."""
+    counts, values, esds = planted(2, 1e4)
+    smudges = np.linspace(0.004, 0.008, 8)
+    found = count_atoms(np.r_[values, smudges], np.r_[esds, smudges / 3])
+    assert np.mean(found.most_likely[:-8] == counts) > 0.95
+    assert abs(found.total - counts.sum()) < 2.5 * found.total_esd
+    assert any("may be none: 8" in note for note in found.notes)
+
+
 GOOD = np.linspace(0.02, 0.2, 10)
 
 

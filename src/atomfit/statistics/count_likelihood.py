@@ -10,6 +10,8 @@ came out fainter is also said to be known better. What is known of column i, if 
 with b the slope of esd² against y over all columns (1 / dose where there is nothing but counting
 noise). Some columns are not whole, lie on a slope of the support or are none: a few per cent are off by
 an atom more, or else one faint smudge would forbid each law in which one atom scatters more than that.
+Where the scale is to be found, columns that are hardly above their own uncertainty are most likely such
+smudges (bumps of a film), if they are few.
 Scatter and what odd columns are off by are counted in one unit for all laws: counted in each law's own
 step they would favour small steps.
 
@@ -23,12 +25,14 @@ of cross-sections that no column has are left out; and arrays are no larger than
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
+
+from atomfit.statistics.limits import LIMITS
 
 #: Points at which the density is tabulated.
 _TABLE = 512
@@ -37,6 +41,8 @@ _LEAST_TRUE = 0.05
 #: Columns that are not whole, or have something beside them: their part, and what they are off by (standard
 #: deviation, in units).
 _ODD, _ODD_WIDTH = 0.02, 1.0
+#: With what probability columns are odd that may be none (`LIMITS.count_none`).
+_ODD_IF_NONE = 0.9
 #: A variance is no smaller than this part of what was told.
 _LEAST = 0.25
 #: The part of columns that a count has where no column is; and the least probability of a column, by all
@@ -55,18 +61,25 @@ class Measured:
 
     - `values`, `variances`: of the columns.
     - `slope`: of the variances against the values.
+    - `odd`: with what probability each is odd.
     - `places`, `density`: the smoothed density of values, tabulated.
     """
 
     values: Float[np.ndarray, " n"]
     variances: Float[np.ndarray, " n"]
     slope: float
+    odd: Float[np.ndarray, "n 1"]
     places: Float[np.ndarray, " t"]
     density: Float[np.ndarray, " t"]
 
     @classmethod
-    def of(cls, values: Float[np.ndarray, " n"], esds: Float[np.ndarray, " n"]) -> "Measured":
-        """Of cross-sections and their standard uncertainties."""
+    def of(
+        cls, values: Float[np.ndarray, " n"], esds: Float[np.ndarray, " n"], known: bool = True
+    ) -> "Measured":
+        """Of cross-sections and their standard uncertainties, and whether one atom's is known."""
+        faint = values < LIMITS.count_none * esds
+        doubtful = faint & (not known and faint.mean() <= LIMITS.count_smudges)
+        odd = np.where(doubtful, _ODD_IF_NONE, _ODD)[:, None]
         variances, apart = esds**2, values - values.mean()
         spread = float(np.sum(apart**2))
         slope = max(float(np.sum(apart * variances)) / spread, 0.0) if spread > 0 else 0.0
@@ -83,7 +96,12 @@ class Measured:
         for one in drawn:
             density += np.exp(-0.5 * ((places - one) / width) ** 2)
         density /= len(values) * width * np.sqrt(2 * np.pi)
-        return cls(values, variances, slope, places, density)
+        return cls(values, variances, slope, odd, places, density)
+
+    @property
+    def doubtful(self) -> int:
+        """How many columns are more likely odd than whole."""
+        return int(np.sum(self.odd > 0.5))
 
     def some(self, most: int) -> "Measured":
         """At most so many of the columns, evenly from the faintest to the brightest."""
@@ -91,7 +109,9 @@ class Measured:
             return self
         order = np.argsort(self.values, kind="stable")
         chosen = order[np.linspace(0, len(order) - 1, most).astype(int)]
-        return Measured(self.values[chosen], self.variances[chosen], self.slope, self.places, self.density)
+        return replace(
+            self, values=self.values[chosen], variances=self.variances[chosen], odd=self.odd[chosen]
+        )
 
     def expected_variances(
         self, means: Float[np.ndarray, "h k"], scatter: Float[np.ndarray, " h"]
@@ -111,8 +131,8 @@ class Measured:
         variances = self.expected_variances(means, scatter)
         wide = variances + _ODD_WIDTH**2
         squared = (self.values[:, None] - means[:, None, :]) ** 2
-        whole = -0.5 * (squared / variances + np.log(2 * np.pi * variances)) + np.log1p(-_ODD)
-        odd = -0.5 * (squared / wide + np.log(2 * np.pi * wide)) + np.log(_ODD)
+        whole = -0.5 * (squared / variances + np.log(2 * np.pi * variances)) + np.log1p(-self.odd)
+        odd = -0.5 * (squared / wide + np.log(2 * np.pi * wide)) + np.log(self.odd)
         logs = np.logaddexp(whole, odd)
         part = np.exp(whole - logs)
         return logs, part / variances + (1 - part) / wide
@@ -153,11 +173,11 @@ class Measured:
         squared = np.multiply(apart, apart, out=apart)
         squared *= -0.5
         whole = _bell(squared, variances)
-        whole *= (1 - _ODD) * prior
+        whole *= (1 - self.odd) * prior
         weights = whole / variances
         variances += _ODD_WIDTH**2
         parts = _bell(squared, variances)
-        parts *= _ODD * prior
+        parts *= self.odd * prior
         weights += np.divide(parts, variances, out=variances)
         parts += whole
         total = parts.sum(axis=2, keepdims=True)

@@ -93,7 +93,7 @@ def notes(
     - `library`: or None.
     - `scale`: and its standard uncertainty.
     - `scatter`: of columns among themselves (Å²).
-    - `outside`: columns that are fainter than the library's atom, and whose count is beyond its end.
+    - `outside`: columns that are too faint to be sure of, and whose count is beyond the library's end.
     - `laws`: how many of the drawn laws the result rests on (the inverse of the sum of squared weights).
     """
     if ways[0].probability < LIMITS.count_sure:
@@ -108,7 +108,12 @@ def notes(
             f"where {100 * library.scale_esd:.0f} % was thought possible"
         )
     faint, beyond = outside
-    if faint:
+    if faint and library is None:
+        yield (
+            f"columns that are hardly above their own uncertainty and may be none: {faint}; each is counted, "
+            "but none was asked what an atom scatters"
+        )
+    elif faint:
         yield (
             f"columns that are fainter than one atom of the library by more than noise: {faint}; each is "
             "counted as one, but is of a lighter element, of the support or not whole"

@@ -43,7 +43,8 @@ class Counts:
     - `probabilities`: of 1, 2, ..., k atoms in each column.
     - `most_likely`: the likeliest count of each, and `probability`, its own.
     - `sets_68`, `sets_95`: credible sets.
-    - `total`, `total_esd`: expected sum of counts, and its standard uncertainty, with what columns share.
+    - `total`, `total_esd`: expected sum of counts, and its standard uncertainty, with what columns share,
+        and with an atom of each column that may be none.
     - `numbers`, `numbers_esd`: how many columns of 1 to k atoms are expected, and standard uncertainties.
     - `scale`, `scale_esd`: of the image's cross-sections beside the library's; NaN without one.
     - `law`, `law_esd`: mean cross-sections of columns of 1 to k atoms (Å²).
@@ -103,7 +104,7 @@ def count_atoms(
     where = () if positions is None else tuple(positions.T)
     order = np.lexsort((*where, esds, cross_sections))
     unit, law = law.unit, Law(law.steps / law.unit, law.basis)
-    measured = Measured.of(cross_sections[order] / unit, esds[order] / unit)
+    measured = Measured.of(cross_sections[order] / unit, esds[order] / unit, library is not None)
     asked = positions is not None and len(order) >= LIMITS.count_neighbours
     near = positions[order] if asked and positions is not None else None
     # Threads that share small matrices wait for each other, spinning, longer than they work.
@@ -111,7 +112,7 @@ def count_atoms(
         modes = find_modes(measured, law, library is not None)
         samples = draw(measured, law, modes, near, seed)
     faint = (
-        0
+        measured.doubtful
         if library is None
         else _fainter(cross_sections, esds, unit * samples.means[:, 0], samples.weights)
     )
@@ -133,9 +134,10 @@ def _fainter(
 def _counts(
     samples: Samples, library: Library | None, back: Int[np.ndarray, " n"], unit: float, faint: int
 ) -> Counts:
-    """What samples say, in the order in which columns were given; so many are fainter than an atom."""
+    """What samples say, in the order in which columns were given; so many may be none."""
     w = samples.weights
-    total, total_esd = _mean(samples.totals, w, samples.variances)
+    # Of columns that may be none any part is as likely, up to all of them.
+    total, total_esd = _mean(samples.totals, w, samples.variances + faint**2 / 3)
     scale = (np.nan, np.nan) if library is None else _mean(np.exp(library.scale_esd * samples.scale), w)
     scatter, scatter_esd = _mean(samples.scatter, w)
     # Counts that no column can have are not listed.

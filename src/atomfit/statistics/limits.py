@@ -112,6 +112,9 @@ class StatisticsLimits:
     - `count_listed`: counts and alternatives that are less probable are not listed.
     - `count_fainter`: columns are told that are so much fainter than an atom that one of all columns would
         be so by noise with less probability.
+    - `count_none`: without a library columns may be none that are fainter than so many of their standard
+        uncertainties, and do not say what an atom scatters.
+    - `count_smudges`: if they are no larger a part of all columns.
     - `count_sure`: the scale of counts is open if the likeliest alternative is less probable.
     - `count_scale`: a scale farther from one, in standard deviations of what was known of it, is told.
     - `count_laws`: a mean over fewer laws is rough, which is told.
@@ -197,6 +200,8 @@ class StatisticsLimits:
     count_neighbours: int = 12
     count_listed: float = 1e-3
     count_fainter: float = 0.01
+    count_none: float = 5.0
+    count_smudges: float = 0.1
     count_sure: float = 0.95
     count_scale: float = 3.0
     count_laws: float = 4.0

@@ -110,8 +110,8 @@ def notes(
     faint, beyond = outside
     if faint and library is None:
         yield (
-            f"columns that are hardly above their own uncertainty and may be none: {faint}; each is counted, "
-            "but none was asked what an atom scatters"
+            f"columns that are hardly above their own uncertainty and may be none: {faint}; each is "
+            "counted, but none was asked what an atom scatters"
         )
     elif faint:
         yield (

@@ -110,6 +110,11 @@ class ImageComparison:
     checkpoint: Checkpoint | None = None
 
     @property
+    def comparisons(self) -> tuple[ColumnComparison, ...]:
+        """The one comparison, as `SeriesComparison` has several."""
+        return (self.comparison,)
+
+    @property
     def verdict(self) -> Verdict:
         """What is to be thought of it: are these images of one particle?"""
         return judge_column_comparison(self.comparison)

@@ -103,6 +103,11 @@ class ColumnComparison:
         return self.of_pairs(self.paired.displacements)
 
     @property
+    def distances(self) -> Float[np.ndarray, " rows"]:
+        """Of the pairs (Å); NaN for single columns."""
+        return np.linalg.norm(self.displacements, axis=1)
+
+    @property
     def esds(self) -> Float[np.ndarray, " rows"]:
         """Standard uncertainty of the distance along the displacement (Å)."""
         return self.of_pairs(along(self.paired.displacements, self.paired.covariances))

@@ -11,7 +11,9 @@ smallest rotation is taken; how many there were is reported.
 
 Columns of images have a brightness as well, which tells orientations apart that positions do not. A pair
 counts for more where its brightnesses agree as those of most pairs of the best candidate do, and for less
-where they differ as those of any two columns: by the logarithm of the ratio of the two densities.
+where they differ as those of any two columns: by the logarithm of the ratio of the two densities. Their
+positions err by very different amounts, those of faint columns most, so that the noise of each pair is in
+the ratio of its error bars.
 """
 
 from collections.abc import Sequence
@@ -56,6 +58,8 @@ class Laying(Protocol):
 M = TypeVar("M", bound=Laying)
 #: Logarithms of the brightness of columns in either image; NaN where it has none.
 Marks = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " m"]]
+#: Variances of the atoms of either model along an axis (Å²).
+Variances = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " m"]]
 
 
 def likeliest(
@@ -64,6 +68,7 @@ def likeliest(
     motions: Sequence[M],
     tolerance: float,
     marks: Marks | None = None,
+    variances: Variances | None = None,
 ) -> tuple[M, int, int | None]:
     """The likeliest motion, how many others are as good, and the near pairs of the best that is not.
 
@@ -73,6 +78,7 @@ def likeliest(
     - `motions`: candidates, at least one, each settled.
     - `tolerance`: largest distance of a near pair (Å), `near` (`limits`) of a neighbour distance.
     - `marks`: by which atoms differ besides.
+    - `variances`: of each atom's position along an axis (Å²), up to a common factor; alike if not given.
     """
     d = a.shape[1]
     pairs = [near_pairs(a, motion(b), tolerance) for motion in motions]
@@ -80,16 +86,23 @@ def likeliest(
     first = int(np.argmax(counts))
     if counts[first] < 3:
         return motions[0].still, 0, None
-    noise = max(float(np.median(pairs[first][2])) / float(chi2.ppf(0.5, d)) ** 0.5, LEAST_NOISE)
+    of_pairs = [
+        np.ones(len(i)) if variances is None else variances[0][i] + variances[1][j] for i, j, _ in pairs
+    ]
+    factor = float(np.median(pairs[first][2] ** 2 / of_pairs[first])) / float(chi2.ppf(0.5, d))
     # The volume of an atom in a close packing, in which it would lie anywhere; in a plane the area.
     volume = (tolerance / LIMITS.near) ** d * (3**0.5 / 2 if d == 2 else 1 / 2**0.5)
-    by_place = np.log((1 - _ANYWHERE) / _ANYWHERE * volume / (2 * np.pi * noise**2) ** (d / 2))
     gains = np.zeros((len(motions), len(a)))
-    for row, (i, _, distances) in zip(gains, pairs, strict=True):
-        row[i] = np.maximum(by_place - 0.5 * (distances / noise) ** 2, 0.0)
+    for row, (i, _, distances), each in zip(gains, pairs, of_pairs, strict=True):
+        noise = np.maximum(factor * each, LEAST_NOISE**2)
+        by_place = np.log((1 - _ANYWHERE) / _ANYWHERE * volume / (2 * np.pi * noise) ** (d / 2))
+        row[i] = np.maximum(by_place - 0.5 * distances**2 / noise, 0.0)
     there = gains > 0
     if marks is not None:
         gains = gains + _marked(pairs, marks, gains.shape) * there
+        # A column far from its partner is faint or has moved, and is no reason to prefer another way.
+        for row, (i, _, _) in zip(there, pairs, strict=True):
+            row[i] = True
     best, middle = int(np.argmax(gains.sum(axis=1))), b.mean(axis=0)
     equal = np.array(
         [_as_good(row, gains[best], one & there[best]) for row, one in zip(gains, there, strict=True)]

@@ -127,7 +127,9 @@ def register_in(
         start = _settled(family, a, b, family.still, tolerance)
     else:
         motions = [_settled(family, a, b, motion, tolerance) for motion in family.candidates(a, b, spacing)]
-        start, equals, following = likeliest(a, b, motions, tolerance, marks)
+        # Where brightness tells atoms apart, error bars differ as it does.
+        given = None if marks is None else _variances(covariances)
+        start, equals, following = likeliest(a, b, motions, tolerance, marks, given)
         how = "found"
     if len(near_pairs(a, start(b), tolerance)[0]) < 3:
         raise InputError(
@@ -142,6 +144,16 @@ def register_in(
     fitted, pairs, scale = _refined(family, a, b, start, tolerance, (covariances_a, covariances_b))
     near = len(near_pairs(a, fitted.motion(b), tolerance)[0])
     return Registration(fitted, how, pairs, scale, equals, following, near)
+
+
+def _variances(
+    covariances: tuple[Float[np.ndarray, "n d d"] | None, Float[np.ndarray, "m d d"] | None],
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " m"]] | None:
+    """Of each position along an axis (Å²); None if they are not known of both."""
+    one, other = covariances
+    if one is None or other is None:
+        return None
+    return np.trace(one, axis1=1, axis2=2) / one.shape[1], np.trace(other, axis1=1, axis2=2) / one.shape[1]
 
 
 def typical_spacing(positions: Float[np.ndarray, "n d"]) -> float:

@@ -1,0 +1,1 @@
+"""What `atomfit compare` finds between two images of one particle; see README.md."""

@@ -117,8 +117,8 @@ def changed() -> Iterator[str]:
         *(f"false ones at --fdr {rate:g}, %" for rate in RATES),
     )
     yield (
-        "5 % of 200 columns lost, 5 % gained, 10 % with an atom more or less, 20 % of the border's moved by "
-        "0.5 Å. Found: with the right status at --fdr 0.05. In brackets the power that a test of the "
+        "5 % of 200 columns lost, 5 % gained, 10 % with an atom more or less, 20 % of the border's moved "
+        "by 0.5 Å. Found: with the right status at --fdr 0.05. In brackets the power that a test of the "
         "difference alone has at the same p-value, one atom being the step and the error bar the error."
     )
     yield markdown(header, rows)

@@ -73,7 +73,11 @@ class Family(Protocol[M]):
 
     @property
     def things(self) -> str:
-        """What lies near each other, in words."""
+        """What lies near each other, in a word."""
+
+    @property
+    def whole(self) -> str:
+        """What they are of, in a word."""
 
     def unfitted(self) -> Fitted[M]:
         """The still motion, known without error."""
@@ -96,7 +100,8 @@ class RigidMotions:
     """Proper rotations and shifts of space."""
 
     frames_may_agree: bool = True
-    things: str = "atoms of the two models"
+    things: str = "atoms"
+    whole: str = "model"
 
     @property
     def still(self) -> Motion:
@@ -139,7 +144,8 @@ class PlaneMaps:
     usual: UsualDistortion = USUAL
     mirror: bool = False
     frames_may_agree: bool = False
-    things: str = "columns of the two images"
+    things: str = "columns"
+    whole: str = "image"
 
     @property
     def still(self) -> PlaneMap:

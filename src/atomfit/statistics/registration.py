@@ -118,7 +118,7 @@ def register_in(
     if not move:
         none = np.zeros(0, int)
         return Registration(family.unfitted(), "given", (none, none), np.nan, 0, None, 0)
-    spacing = _one_spacing(a, b)
+    spacing = _one_spacing(family, a, b)
     tolerance = LIMITS.near * spacing
     start, equals, following, how = family.still, 0, None, "agreed"
     # Before anything is moved: a crystal that is far off settles into a wrong orientation as well.
@@ -133,7 +133,8 @@ def register_in(
         how = "found"
     if len(near_pairs(a, start(b), tolerance)[0]) < 3:
         raise InputError(
-            f"fewer than three {family.things} lie near each other, however they are turned",
+            f"fewer than three {family.things} of the two {family.whole}s lie near each other, however "
+            "they are turned",
             "are they one particle? --no-register compares them as they lie",
             goes_on=("--no-register",),
         )
@@ -161,17 +162,19 @@ def typical_spacing(positions: Float[np.ndarray, "n d"]) -> float:
     return float(np.median(nearest_distances(positions))) if len(positions) > 1 else np.nan
 
 
-def _one_spacing(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
+def _one_spacing(family: Family[M], a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
+    things, whole = family.things, family.whole
     less, more = sorted((typical_spacing(a), typical_spacing(b)))
     if not less > 0 or not more > 0:
         raise InputError(
-            "most atoms of one model lie on each other, or it is a lone atom: it cannot be laid on another",
-            "leave out atoms that are there twice, or add --no-register",
+            f"most {things} of one {whole} lie on each other, or it is a lone {things[:-1]}: it cannot be "
+            "laid on another",
+            f"leave out {things} that are there twice, or add --no-register",
             goes_on=("--no-register",),
         )
     if more > LIMITS.spacing_unlike * less:
         raise InputError(
-            f"nearest atoms are {less:.3g} Å apart in one model and {more:.3g} Å in the other, "
+            f"nearest {things} are {less:.3g} Å apart in one {whole} and {more:.3g} Å in the other, "
             f"{more / less:.3g} times as far ({odd_unit(more / less)}?)",
             "give both in Å, of one particle; --no-register compares them as they lie",
             goes_on=("--no-register",),

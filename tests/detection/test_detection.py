@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.signal import windows
 
 from atomfit.detection.contrast import measure_contrast
 from atomfit.detection.denoise import denoise
@@ -11,6 +12,7 @@ from atomfit.detection.mean_atom import measure_mean_atom, otsu_threshold
 from atomfit.detection.noise_floor import expected_crest, noise_floor
 from atomfit.detection.peaks import local_maxima
 from atomfit.detection.pieces import find_pieces
+from atomfit.detection.resolution import faded
 from atomfit.detection.threshold import COARSE, SimulatedMapCorrelation, search_threshold
 from atomfit.detection.validation import least_correlation, validation_correlations
 from atomfit.rendering import Gaussians, render_reference
@@ -309,3 +311,8 @@ def test_faint_kinds_of_atoms_are_found_where_they_are_told_of() -> None:
     told = match(detect(density, PT, faintest=dimmest(kinds)).positions, case.positions, 1.0)
     assert told.recall > alike.recall + 0.05
     assert told.precision > 0.99
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 64, 101])
+def test_what_fades_out_does_so_by_the_usual_window(n: int) -> None:
+    np.testing.assert_allclose(faded(n, 0.1), windows.tukey(n, 0.2), atol=1e-12)

@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import fft
-from scipy.signal.windows import tukey
 
 from atomfit.detection.denoise import frequencies
 from atomfit.detection.limits import LIMITS
@@ -106,7 +105,7 @@ def _shells(
     shape = maps[0].shape
     fade = np.ones(shape, np.float32)
     for axis, n in enumerate(shape):
-        fade = fade * tukey(n, 2 * _FADED).astype(np.float32).reshape(
+        fade = fade * faded(n, _FADED).astype(np.float32).reshape(
             [-1 if i == axis else 1 for i in range(len(shape))]
         )
     inner = [np.asarray(m - np.median(m), np.float32) * fade for m in maps]
@@ -148,3 +147,18 @@ def _outside(density: DensityMap, shells: int) -> Float[np.ndarray, " s"]:
     power = np.median(found, axis=0)
     own = np.arange(len(power)) * _step(box)
     return np.interp(np.arange(shells) * _step(grid), own[1:], power[1:])
+
+
+def faded(n: int, part: float) -> Float[np.ndarray, " n"]:
+    """Ones that come from zero by half a cosine at either end (Tukey's window).
+
+    That of scipy is the same, but imports all of signal processing, a second before the first atom.
+
+    **Arguments:**
+
+    - `n`: how many.
+    - `part`: of them, at either end.
+    """
+    place = np.arange(n) / max(n - 1, 1)
+    away = np.minimum(place, 1 - place) / part
+    return np.asarray(0.5 * (1 - np.cos(np.pi * np.minimum(away, 1)))) if n > 1 else np.ones(1)

@@ -152,10 +152,9 @@ class ColumnComparison:
 
     @cached_property
     def coherence(self) -> tuple[float, float]:
-        """How much of their displacements common neighbours share, and its standard uncertainty."""
+        """How much of their displacements neighbours share, of all pairs, and its standard uncertainty."""
         cutoff = CUTOFF_PER_DISTANCE * typical_spacing(self.a.positions)
-        kept = np.array(self.statuses, dtype=object)[self.paired.first] == "common"
-        return coherence(self.a.positions[self.paired.first[kept]], self.paired.displacements[kept], cutoff)
+        return coherence(self.a.positions[self.paired.first], self.paired.displacements, cutoff)
 
     @cached_property
     def one_factor(self) -> float:

@@ -165,7 +165,7 @@ def _distorted(c: ColumnComparison, far: float) -> list[Finding]:
     return [
         Finding(
             "distortion",
-            "doubtful",
+            "bad" if far > STATISTICS.map_unusual else "doubtful",
             f"to lie on A, B is magnified by {motion.magnification:.3f} and distorted by "
             f"{100 * abs(motion.distortion):.1f} %, {far:.1f} standard deviations of what is usual",
             "check both pixel sizes; is it one particle in one direction?",

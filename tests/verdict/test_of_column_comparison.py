@@ -7,6 +7,7 @@ import pytest
 
 from atomfit.simulation.changed_columns import changed_columns
 from atomfit.statistics.column_changes import compare_columns
+from atomfit.support.errors import InputError
 from atomfit.verdict.of_column_comparison import judge_column_comparison, warnings_of_columns
 
 
@@ -50,3 +51,28 @@ def test_two_particles_are_not_one() -> None:
     rng = np.random.default_rng(0)
     apart = replace(other.a, positions=rng.uniform(-20, 20, (len(other.a), 2)))
     assert judge_column_comparison(compare_columns(one.a, apart)).level != "good"
+
+
+@pytest.mark.parametrize("seed", [30, 200])
+def test_places_at_random_are_bad(seed: int) -> None:
+    case = changed_columns(176, 200, 1e4)
+    rng = np.random.default_rng(seed)
+    one, other = (replace(case.a, positions=rng.uniform(0, 40, (len(case.a), 2))) for _ in range(2))
+    try:
+        found = judge_column_comparison(compare_columns(one, other))
+    except InputError:
+        return
+    assert found.level == "bad"
+
+
+@pytest.mark.parametrize("what", ["covariances", "cross_section_esds"])
+def test_what_was_not_tested_is_told(what: str) -> None:
+    """Tables without standard uncertainties say nothing of changes, and are not good."""
+    case = changed_columns(177, 150, 1e4)
+    unknown = replace(case.b, **{what: np.full(getattr(case.b, what).shape, np.nan)})
+    found = compare_columns(case.a, unknown)
+    verdict = judge_column_comparison(found)
+    assert verdict.level == "doubtful"
+    assert "not-tested" in verdict.codes
+    if what == "covariances":
+        assert not np.isfinite(found.probability[found.pairs]).any()

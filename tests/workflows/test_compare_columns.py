@@ -125,7 +125,7 @@ def test_tables_alone_are_compared_and_what_is_not_known_is_told(
     assert found.comparison.atoms is None
     told = json.loads((found.write(tmp_path / "out") / "compare.json").read_text())
     assert any("extent of image bare is not known" in warning for warning in told["warnings"])
-    assert any("not counted in both" in warning for warning in told["warnings"])
+    assert any("not both have probabilities of counts" in warning for warning in told["warnings"])
     assert told["totals"]["atoms_lost"] == {"value": None, "esd": None}
     assert told["totals"]["columns_lost"]["value"] > 3
     with pytest.raises(InputError, match="no figures"):

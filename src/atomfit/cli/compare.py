@@ -66,12 +66,15 @@ def run(
     """
     process.one_thread_for_small_matrices()
     from atomfit.io.manifest import FIGURES, comparison_files
-    from atomfit.workflows.compare import compare, names_of
+    from atomfit.support.errors import InputError
+    from atomfit.workflows.compare import compare, names_of, of_images
 
     names = names_of(models)
     directory = out if out is not None else Path("_vs_".join(names) + "_compare")
     job = FittingJob(directory, overwrite, resume, strict, quiet, figures)
     with job.running((*comparison_files(names), *(FIGURES if figures else ())), models):
+        if figures and of_images(models):
+            raise InputError("figures of two images are not drawn", "leave it out", "--figures")
         result = compare(models, element=element, **vars(options), checkpoint=job.checkpoint, resume=resume)
         result.write(directory, job.replacing, figures)
     for line in result.lines():

@@ -18,7 +18,8 @@ from atomfit.io.text import read_text, table_rows
 from atomfit.statistics.image_columns_seen import ImageColumns
 from atomfit.support.errors import InputError
 
-_KINDS = "give a result of atomfit columns, its columns.csv, or an image (with --element)"
+#: What can be given.
+KINDS = "give a result of atomfit columns, its columns.csv, or an image (with --element)"
 #: Positions beyond this are no columns of an image (Å).
 _FARTHEST = 1e6
 _PIXELS = ("x_px", "y_px", "x_pixel", "y_pixel")
@@ -31,7 +32,7 @@ def holds_columns(path: Path) -> bool:
     if ending_of(path) != ".csv":
         return False
     try:
-        titles = {title.lower() for title in table_rows(path, read_text(path, _KINDS), _KINDS)[0]}
+        titles = {title.lower() for title in table_rows(path, read_text(path, KINDS), KINDS)[0]}
     except InputError:
         return False
     return "z" not in titles and (titles >= {"x", "y"} or bool(titles & {*_PIXELS, "x_a"}))
@@ -48,11 +49,12 @@ def read_image_columns(path: Path, name: str) -> ImageColumns:
     **Raises:** `InputError` for what cannot be used.
     """
     table = path / "columns.csv" if path.is_dir() else path
-    text = read_text(table, _KINDS)
-    titles = [title.lower() for title in table_rows(table, text, _KINDS)[0]]
+    text = read_text(table, KINDS)
+    titles = [title.lower() for title in table_rows(table, text, KINDS)[0]]
     if not {"x", "y"} <= set(titles):
+        given = ", ".join(t for t in titles if t[:1] in "xy")[:40]
         raise InputError(
-            f"columns are given as {', '.join(t for t in titles if t[:1] in 'xy')[:40]}",
+            f"columns are given as {given}" if given else "there are no columns x and y in this table",
             "give x and y in Å: atomfit columns IMAGE --start FILE makes such a table of this one",
             table,
         )
@@ -148,9 +150,7 @@ def _counts(
     paths = directory / "count_probabilities.csv", directory / "counts.csv"
     if not all(path.is_file() for path in paths):
         return None
-    of_columns, of_counts = (
-        table_columns(p, read_text(p, _KINDS), "", "counts", empty=True) for p in paths
-    )
+    of_columns, of_counts = (table_columns(p, read_text(p, KINDS), "", "counts", empty=True) for p in paths)
     names = [f"p_{i}" for i in range(1, len(of_columns))]
     names = [name for name in names if name in of_columns]
     if not names or "cross_section" not in of_counts or len(of_counts["cross_section"]) < len(names):

@@ -137,7 +137,8 @@ class ColumnComparison:
         moved, changed = (
             self.of_pairs(x) for x in (self.paired.moved_probability, self.paired.changed_probability)
         )
-        known = np.isfinite(moved) | np.isfinite(changed)
+        # What may have moved is not known to be common by its brightness.
+        known = np.isfinite(moved)
         same = (1 - np.nan_to_num(moved)) * (1 - np.nan_to_num(changed))
         of = {
             "common": np.where(known, same, np.nan),

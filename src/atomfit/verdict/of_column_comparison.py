@@ -41,7 +41,7 @@ def judge_column_comparison(c: ColumnComparison) -> Verdict:
         "coherence": c.coherence[0],
         "one_factor": c.one_factor,
     }
-    findings = [*_few(c, share), *_frame(c), *_distorted(c, far)]
+    findings = [*_few(c, share), *_frame(c), *_distorted(c, far), *_untested(c)]
     if not any(finding.level == "bad" for finding in findings):
         findings += [*_positions(c), *_brightness(c)]
     return Verdict.of(findings, measures)
@@ -55,15 +55,14 @@ def warnings_of_columns(c: ColumnComparison) -> list[str]:
     - `c`: the comparison.
     """
     found = list(judge_column_comparison(c).warnings)
-    if not c.tested:
-        found.append(
-            "it was not tested whether columns changed by more than noise: not both have error bars"
-        )
     sized = [np.isfinite(image.cross_sections).any() for image in (c.a, c.b)]
     if not all(sized):
         found.append("not both tables have cross-sections: nothing is said of brightness and of counts")
     elif c.atoms is None:
-        found.append("atoms were not counted in both images: `changed` is said of cross-sections")
+        found.append(
+            "not both have probabilities of counts (count_probabilities.csv and counts.csv beside "
+            "columns.csv): `changed` is said of cross-sections"
+        )
     for image, limit in zip((c.a, c.b), c.limits, strict=True):
         if image.corners is None:
             found.append(
@@ -132,28 +131,61 @@ def _atoms(found: dict[str, Any]) -> str:
 
 
 def _few(c: ColumnComparison, share: float) -> list[Finding]:
-    if share >= LIMITS.common_few:
+    smaller, paired = min(len(c.a), len(c.b)), len(c.paired.first)
+    unchanged = part(c.count("common"), smaller)
+    # By chance half of the columns lie on another one, but as they were is none.
+    chance = share < 0.5 * (1 + LIMITS.common_few) and unchanged < LIMITS.common_hardly_any
+    if share >= LIMITS.common_few and not chance:
         return []
     return [
         Finding(
             "few-common",
-            "bad" if share < LIMITS.common_hardly_any else "doubtful",
-            f"only {len(c.paired.first)} of {min(len(c.a), len(c.b))} columns lie on one of the other",
+            "bad" if chance or share < LIMITS.common_hardly_any else "doubtful",
+            f"only {paired} of {smaller} columns lie on one of the other, and {c.count('common')} are as "
+            "they were",
             "are they one particle in one direction? check both, and whether one is mirrored (--mirror)",
         )
     ]
 
 
 def _frame(c: ColumnComparison) -> list[Finding]:
-    if not c.registration.equals:
+    others, best, near = c.registration.equals, c.registration.next_best or 0, c.registration.near
+    if not others and best <= near:
         return []
+    ways = "1 other way to lay the images on each other is"
+    if others > 1:
+        ways = f"{others} other ways to lay the images on each other are"
+    found = (
+        f"{ways} as good (a symmetric outline, or a step of the lattice); the smallest rotation is taken"
+    )
+    if not others:
+        found = (
+            f"another way to lay the images on each other brings {best:,} columns to columns, this {near:,}"
+        )
     return [
         Finding(
             "frame",
             "doubtful",
-            f"{c.registration.equals} other ways to lay the images on each other are as good (a symmetric "
-            "outline, or a step of the lattice); the smallest rotation is taken",
+            found,
             "which column is which is not known: give both in one frame (--no-register)",
+        )
+    ]
+
+
+def _untested(c: ColumnComparison) -> list[Finding]:
+    """Pairs of which it cannot be said whether they changed."""
+    sized = all(np.isfinite(image.cross_sections).any() for image in (c.a, c.b))
+    asked = {"positions": c.paired.p_moved} | ({"cross-sections": c.paired.p_changed} if sized else {})
+    lacking = [name for name, p in asked.items() if len(p) and not np.isfinite(p).any()]
+    if not lacking:
+        return []
+    return [
+        Finding(
+            "not-tested",
+            "doubtful",
+            f"whether {' and '.join(lacking)} of pairs changed was not tested: not both tables have their "
+            "standard uncertainties (0 is none)",
+            "give tables with x_esd, y_esd and cross_section_esd, as atomfit columns writes them",
         )
     ]
 

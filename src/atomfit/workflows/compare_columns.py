@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from atomfit.files.compare_columns import write_two_images
-from atomfit.io.image_columns import holds_columns, image_columns_of, read_image_columns
-from atomfit.io.models import ending_of
+from atomfit.io.image_columns import KINDS, holds_columns, image_columns_of, read_image_columns
+from atomfit.io.models import ending_of, read_model
 from atomfit.io.mrc import is_numpy
+from atomfit.io.text import read_text, table_rows
 from atomfit.optimisation.ended import Ended
 from atomfit.options.compare import CompareOptions
 from atomfit.results.compare import ImageComparison
@@ -39,6 +40,7 @@ def of_images(paths: Sequence[Path]) -> bool:
         return False
     if not all(flat):
         here, there = paths[flat.index(True)], paths[flat.index(False)]
+        _readable(there)
         raise InputError(
             f"{here} is of an image, in two dimensions, and {there} is a model in three",
             "give two of one kind",
@@ -49,6 +51,23 @@ def of_images(paths: Sequence[Path]) -> bool:
             f"{len(paths)} images cannot be compared at once", "give two of them", "atomfit compare"
         )
     return True
+
+
+def _readable(path: Path) -> None:
+    """Refuse what is no model either by what is wrong with it.
+
+    **Raises:** `InputError` if it cannot be read.
+    """
+    if ending_of(path) in _MRC or ending_of(path) == ".npy":
+        if not path.exists():
+            raise InputError("there is no such file", "give an image, or its columns", path)
+        return
+    if ending_of(path) == ".csv" and path.is_file():
+        # Of a table that has no z the columns of an image are lacking.
+        titles = {title.lower() for title in table_rows(path, read_text(path, KINDS), KINDS)[0]}
+        if "z" not in titles:
+            read_image_columns(path, path.name)
+    read_model(path, path.name)
 
 
 def is_image(path: Path) -> bool:

@@ -84,7 +84,7 @@ def changed() -> Iterator[str]:
             case = changed_columns(seed + 1000 * len(rows), 200, dose, CHANGES)
             found = compare_columns(case.a, case.b)
             right += registered(case, found)[0]
-            kinds = truth(case, found)
+            kinds = case.became(found.first, found.second)
             counts.update(zip(kinds.tolist(), found.statuses, strict=True))
             for kind, which, atoms in (
                 ("lost", found.first, case.atoms_a),
@@ -144,26 +144,6 @@ def registered(case: ChangedColumns, found: ColumnComparison) -> tuple[bool, flo
     apart = found.b_positions - case.motion(case.b.positions)
     right = found.registration.motion.alike(case.motion, case.b.positions.mean(axis=0))
     return right, float(np.sqrt(np.mean(apart**2)))
-
-
-def truth(case: ChangedColumns, found: ColumnComparison) -> np.ndarray:
-    """What became of the column of each row; "mispaired" of one that has another's partner."""
-    partner = np.full(len(case.a), -1)
-    known = case.origin >= 0
-    partner[case.origin[known]] = np.flatnonzero(known)
-    kinds = []
-    for i, j in zip(found.first.tolist(), found.second.tolist(), strict=True):
-        if i < 0:
-            kinds.append("gained" if case.origin[j] < 0 else "mispaired")
-        elif partner[i] < 0:
-            kinds.append("lost")
-        elif j >= 0 and j != partner[i]:
-            kinds.append("mispaired")
-        elif i in case.moved:
-            kinds.append("moved")
-        else:
-            kinds.append("common" if case.atoms_a[i] == case.atoms_b[partner[i]] else "changed")
-    return np.array(kinds)
 
 
 def limit_of_power(case: ChangedColumns, found: ColumnComparison, kinds: np.ndarray) -> list[float]:

@@ -17,24 +17,6 @@ from atomfit.support.errors import InputError
 CHANGES = ColumnChanges(lost=0.05, gained=0.05, recounted=0.1, moved=0.2)
 
 
-def truth(case: ChangedColumns, found: ColumnComparison) -> np.ndarray:
-    """What became of the column of each row."""
-    partner = np.full(len(case.a), -1)
-    known = case.origin >= 0
-    partner[case.origin[known]] = np.flatnonzero(known)
-    kinds = []
-    for i, j in zip(found.first.tolist(), found.second.tolist(), strict=True):
-        if i < 0:
-            kinds.append("gained" if case.origin[j] < 0 else "common")
-        elif partner[i] < 0:
-            kinds.append("lost")
-        elif i in case.moved:
-            kinds.append("moved")
-        else:
-            kinds.append("common" if case.atoms_a[i] == case.atoms_b[partner[i]] else "changed")
-    return np.array(kinds)
-
-
 def off(case: ChangedColumns, found: ColumnComparison) -> float:
     """Root mean square error of registration along an axis (Å)."""
     apart = found.b_positions - case.motion(case.b.positions)
@@ -65,7 +47,7 @@ def test_planted_changes_are_found_at_the_rate_asked_for() -> None:
         case = changed_columns(seed, 150, 1e5, CHANGES)
         found = compare_columns(case.a, case.b, fdr=0.05)
         assert found.registration.motion.alike(case.motion, case.b.positions.mean(axis=0))
-        kinds = truth(case, found)
+        kinds = case.became(found.first, found.second)
         rows.update(zip(kinds.tolist(), found.statuses, strict=True))
         called = found.q < 0.05
         false.append(float(np.mean(kinds[called] == "common")))
@@ -87,7 +69,7 @@ def test_statuses_are_as_probable_as_they_are_right() -> None:
         found = compare_columns(case.a, case.b)
         known = np.isfinite(found.probability)
         probable += found.probability[known].tolist()
-        right += (truth(case, found) == np.array(found.statuses))[known].tolist()
+        right += (case.became(found.first, found.second) == np.array(found.statuses))[known].tolist()
     p, hit = np.array(probable), np.array(right)
     for low, high in ((0.3, 0.7), (0.7, 0.9), (0.9, 1.01)):
         within = (p >= low) & (p < high)
@@ -111,7 +93,7 @@ def test_without_counts_cross_sections_tell() -> None:
     a, b = (replace(one, probabilities=None, law=None) for one in (case.a, case.b))
     found = compare_columns(a, b)
     assert found.atoms is None
-    changed = truth(case, found) == "changed"
+    changed = case.became(found.first, found.second) == "changed"
     assert np.mean(found.changed[changed]) > 0.9
     probable = found.of_pairs(found.paired.changed_probability)
     assert np.mean(probable[changed] > 0.5) > 0.9
@@ -224,7 +206,7 @@ def test_columns_marked_by_hand_have_positions_only() -> None:
     )
     found = compare_columns(a, b)
     assert found.tested == 0
-    kinds = truth(case, found)
+    kinds = case.became(found.first, found.second)
     assert np.mean(kinds == np.array(found.statuses)) > 0.98
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from atomfit.simulation.changed_columns import changed_columns
 from atomfit.statistics.column_changes import compare_columns
-from atomfit.support.errors import InputError
 from atomfit.verdict.of_column_comparison import judge_column_comparison, warnings_of_columns
 
 
@@ -58,11 +57,15 @@ def test_places_at_random_are_bad(seed: int) -> None:
     case = changed_columns(176, 200, 1e4)
     rng = np.random.default_rng(seed)
     one, other = (replace(case.a, positions=rng.uniform(0, 40, (len(case.a), 2))) for _ in range(2))
-    try:
-        found = judge_column_comparison(compare_columns(one, other))
-    except InputError:
-        return
-    assert found.level == "bad"
+    assert judge_column_comparison(compare_columns(one, other)).level == "bad"
+
+
+def test_another_element_is_told() -> None:
+    case = changed_columns(178, 150, 1e4)
+    found = compare_columns(case.a, replace(case.b, symbols=("Au",) * len(case.b)))
+    verdict = judge_column_comparison(found)
+    assert verdict.level == "bad"
+    assert "elements" in verdict.codes
 
 
 @pytest.mark.parametrize("what", ["covariances", "cross_section_esds"])

@@ -146,6 +146,12 @@ def test_tables_alone_are_compared_and_what_is_not_known_is_told(
         (["fresh", "used", "-e", "Pt"], "--element: no image is among these tables"),
         (["model.csv", "model.csv", "--mirror"], "--mirror: models are never turned over"),
         (["fresh", "image.npy"], "pixel"),
+        (["nowhere.csv", "fresh"], "nowhere.csv: there is no such file"),
+        (["fresh", "nothing.csv"], "nothing.csv: the table is empty"),
+        (["fresh", "noy.csv"], "noy.csv: columns are given as x"),
+        (["fresh", "words.csv"], "row 2, column 'cross_section'"),
+        (["fresh", "twice.csv"], "another column lies where column 1 does"),
+        (["fresh", "used", "--figures"], "no figures are drawn of two images"),
     ],
 )
 def test_refusals(
@@ -164,6 +170,10 @@ def test_refusals(
     (tmp_path / "pixels.csv").write_text("x_px,y_px\n1,2\n3,4\n")
     places = "".join(f"{x},{y}\n" for x, y in 0.1 * case.b.positions)
     (tmp_path / "nanometres.csv").write_text(f"x,y\n{places}")
+    (tmp_path / "nothing.csv").write_text("")
+    (tmp_path / "noy.csv").write_text("id,x\n1,2\n")
+    (tmp_path / "words.csv").write_text("x,y,cross_section\n1,2,much\n4,2,1\n")
+    (tmp_path / "twice.csv").write_text("x,y\n1,2\n4,2\n1,2\n")
     (tmp_path / "wrong.csv").write_text("x,y\n1,2\ninf,2\n")
     broken = write_columns_result(tmp_path / "broken", case.b)
     (broken / "summary.json").write_text("{")

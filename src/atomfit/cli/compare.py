@@ -65,6 +65,7 @@ def run(
     of images are found first); if that is interrupted, DIR.checkpoint is left, from which --resume goes on.
     """
     process.one_thread_for_small_matrices()
+    from atomfit.files.compare_columns import NO_FIGURES
     from atomfit.io.manifest import FIGURES, comparison_files
     from atomfit.support.errors import InputError
     from atomfit.workflows.compare import compare, names_of, of_images
@@ -74,7 +75,8 @@ def run(
     job = FittingJob(directory, overwrite, resume, strict, quiet, figures)
     with job.running((*comparison_files(names), *(FIGURES if figures else ())), models):
         if figures and of_images(models):
-            raise InputError("figures of two images are not drawn", "leave it out", "--figures")
+            # Before the work, not after it.
+            raise InputError(*NO_FIGURES)
         result = compare(models, element=element, **vars(options), checkpoint=job.checkpoint, resume=resume)
         result.write(directory, job.replacing, figures)
     for line in result.lines():

@@ -20,6 +20,8 @@ from atomfit.detection.limits import LIMITS
 
 #: Margin that is mirrored at the edges (Å).
 _MARGIN = 4.0
+#: By how much the filter is broader beneath that columns are selected by (`spots`).
+BROADER = 3.0
 
 
 @dataclass(frozen=True, eq=False)

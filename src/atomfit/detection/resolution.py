@@ -152,7 +152,7 @@ def _outside(density: DensityMap, shells: int) -> Float[np.ndarray, " s"]:
 def faded(n: int, part: float) -> Float[np.ndarray, " n"]:
     """Ones that come from zero by half a cosine at either end (Tukey's window).
 
-    That of scipy is the same, but imports all of signal processing, a second before the first atom.
+    That of scipy is the same, but imports all of signal processing, a third of a second in each run.
 
     **Arguments:**
 

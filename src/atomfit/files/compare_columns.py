@@ -15,6 +15,8 @@ from atomfit.support.errors import InputError
 if TYPE_CHECKING:
     from atomfit.results.compare import ImageComparison
 
+#: What is said of figures, and what is to be done.
+NO_FIGURES = ("no figures are drawn of two images", "leave --figures out; compare.html has pictures")
 _LIBRARIES = ("atomfit", "numpy", "scipy")
 
 
@@ -33,7 +35,7 @@ def write_two_images(
     **Raises:** `InputError` if the directory may not be written to, or figures are asked for.
     """
     if figures:
-        raise InputError("no figures are drawn of two images", "leave --figures out; compare.html has them")
+        raise InputError(*NO_FIGURES)
     c = result.comparison
     found = column_summary(c, result.options.fdr, result.options.calibrate)
     record = _record(result)

@@ -65,6 +65,15 @@ def read_image_columns(path: Path, name: str) -> ImageColumns:
             if len(wrong):
                 number, value = columns["id"][wrong[0]], columns[axis][wrong[0]]
                 raise InputError(f"column {number}: {axis} is {value:g}", "a position is a number of Å")
+        _, which, times = np.unique(
+            np.stack([columns[axis] for axis in "xy"], axis=1),
+            axis=0,
+            return_index=True,
+            return_counts=True,
+        )
+        if (times > 1).any():
+            number = columns["id"][which[times > 1][0]]
+            raise InputError(f"another column lies where column {number} does", "give each column once")
         beside = table.parent if table.name == "columns.csv" else None
         return image_columns_of(name, columns, *_beside(beside, columns["id"]))
     except InputError as error:

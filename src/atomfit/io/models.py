@@ -34,6 +34,8 @@ _READERS: dict[str, Callable[[str, str], Model]] = {
     ".extxyz": from_xyz,
 }
 _TEXTS = {"id", "element", "flags"}
+#: Of columns that may be lacking, that with these titles has numbers if it is there.
+_IN_NUMBERS = {"cross_section"}
 #: Positions beyond this are no atoms of a particle (Å).
 _FARTHEST = 1e6
 #: Standard uncertainties of a position that are known at all (Å); squares of others are 0 or infinite.
@@ -131,7 +133,8 @@ def table_columns(
         if title in _TEXTS:
             continue
         needed = title in set(axes)
-        values = _numbers(title, fields, lines, needed or title.endswith("_esd"), empty=not needed)
+        wanted = needed or title.endswith("_esd") or title in _IN_NUMBERS
+        values = _numbers(title, fields, lines, wanted, empty=not needed)
         if values is not None:
             columns[title] = values
     columns["id"] = _ids(texts.get("id"), lines)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.detection.column_candidates import least_of_counts
-from atomfit.detection.column_filter import roughness_of_spots
+from atomfit.detection.column_filter import BROADER, roughness_of_spots
 from atomfit.detection.image_brightness import BrightnessLaw, brightness_law, counting_law
 from atomfit.detection.limits import LIMITS as DETECTION
 from atomfit.fitting.column_fit import FittedColumns, fit_columns, grown
@@ -20,7 +20,7 @@ from atomfit.fitting.column_information import ColumnInformation, ColumnUncertai
 from atomfit.inference.selection import maxima_of_noise
 from atomfit.optimisation.ended import Ended
 from atomfit.selection.column_evidence import heights_from_nothing
-from atomfit.selection.column_noise import BROADER, Excess, measure_excess
+from atomfit.selection.column_noise import Excess, measure_excess
 from atomfit.selection.column_rows import offset_variances, with_offsets
 from atomfit.selection.column_shape import with_shape
 from atomfit.selection.limits import LIMITS

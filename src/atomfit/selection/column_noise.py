@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
 
-from atomfit.detection.column_filter import BlobFilter
+from atomfit.detection.column_filter import BROADER, BlobFilter
 from atomfit.fitting.column_fit import FittedColumns
 from atomfit.fitting.column_information import ColumnInformation
 from atomfit.selection.limits import LIMITS
@@ -31,8 +31,6 @@ from atomfit.structure.grid import DensityMap, Grid
 _AROUND = 5.0
 #: Classes of brightness, and pixels of a class at least.
 _CLASSES, _FEWEST = 6, 400
-#: By how much the filter is broader beneath that looks for columns in a residual.
-BROADER = 3.0
 #: Seed of the simulated noise.
 _SEED = 0
 

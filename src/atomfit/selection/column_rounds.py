@@ -23,6 +23,7 @@ from atomfit.detection.column_candidates import (
     noise_variance,
 )
 from atomfit.detection.column_filter import (
+    BROADER,
     BlobFilter,
     integral_of_spot,
     least_roundness,
@@ -41,7 +42,7 @@ from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
 from atomfit.selection.column_evidence import heights_of_spots
 from atomfit.selection.column_judgement import ColumnRounds, judge, no_columns
-from atomfit.selection.column_noise import BROADER, Excess
+from atomfit.selection.column_noise import Excess
 from atomfit.selection.column_settings import ColumnSettings
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.atoms import Atoms

@@ -205,7 +205,7 @@ class _Mixture:
             logs = np.log(frequency / frequency.sum()) - 0.5 * (
                 rest**2 / variance + np.log(2 * np.pi * variance)
             )
-            # scipy's logsumexp takes ten times as long for arrays of so few classes.
+            # scipy's logsumexp takes five times as long for so few classes.
             top = logs.max(axis=1)
             total = top + np.log(np.exp(logs - top[:, None]).sum(axis=1))
             shares = np.exp(logs - total[:, None])

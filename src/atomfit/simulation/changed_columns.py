@@ -69,6 +69,30 @@ class ChangedColumns:
     atoms_b: Int[np.ndarray, " m"]
     moved: Int[np.ndarray, " k"]
 
+    def became(self, first: Int[np.ndarray, " rows"], second: Int[np.ndarray, " rows"]) -> np.ndarray:
+        """What became of the columns of a comparison's rows; "mispaired" of one with another's partner.
+
+        **Arguments:**
+
+        - `first`, `second`: which column of either image each row has; -1 for none.
+        """
+        partner = np.full(len(self.a), -1)
+        known = self.origin >= 0
+        partner[self.origin[known]] = np.flatnonzero(known)
+        kinds = []
+        for i, j in zip(first.tolist(), second.tolist(), strict=True):
+            if i < 0:
+                kinds.append("gained" if self.origin[j] < 0 else "mispaired")
+            elif partner[i] < 0:
+                kinds.append("lost")
+            elif j >= 0 and j != partner[i]:
+                kinds.append("mispaired")
+            elif i in self.moved:
+                kinds.append("moved")
+            else:
+                kinds.append("common" if self.atoms_a[i] == self.atoms_b[partner[i]] else "changed")
+        return np.array(kinds)
+
 
 def changed_columns(
     seed: int,

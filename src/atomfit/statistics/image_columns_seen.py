@@ -23,12 +23,9 @@ from scipy.optimize import brentq
 from scipy.spatial import ConvexHull, QhullError
 from scipy.stats import norm
 
-from atomfit.detection.column_filter import roughness_of_spots
+from atomfit.detection.column_filter import BROADER, roughness_of_spots
 from atomfit.statistics.limits import LIMITS
 from atomfit.structure.neighbours import nearest_distances
-
-#: By how much the filter is broader beneath that columns are selected by.
-_BROADER = 3.0
 
 
 @final
@@ -161,7 +158,7 @@ def detection_limit(image: ImageColumns) -> DetectionLimit:
     if law.any():
         log_c = float(np.median(np.log(image.false[law]) - np.log(scores[law]) + scores[law] ** 2 / 2))
     elif len(widths):
-        resels = _area(image) * roughness_of_spots(float(np.median(widths)), _BROADER)
+        resels = _area(image) * roughness_of_spots(float(np.median(widths)), BROADER)
         log_c = float(np.log(max(resels, 1.0) * (2 * np.pi) ** -1.5))
     else:
         return DetectionLimit(noise, height, False)

@@ -13,8 +13,9 @@ import numpy as np
 from atomfit.statistics.column_changes import ColumnComparison
 from atomfit.statistics.limits import LIMITS as STATISTICS
 from atomfit.statistics.plane_maps import USUAL, unusual
+from atomfit.structure.elements import UNKNOWN
 from atomfit.verdict.findings import Finding, Verdict
-from atomfit.verdict.limits import LIMITS, part
+from atomfit.verdict.limits import LIMITS, level_above, part
 
 #: More standard deviations of what is usual than this are told of a distortion.
 _UNUSUAL = 3.0
@@ -41,7 +42,7 @@ def judge_column_comparison(c: ColumnComparison) -> Verdict:
         "coherence": c.coherence[0],
         "one_factor": c.one_factor,
     }
-    findings = [*_few(c, share), *_frame(c), *_distorted(c, far), *_untested(c)]
+    findings = [*_few(c, share), *_frame(c), *_distorted(c, far), *_untested(c), *_elements(c)]
     if not any(finding.level == "bad" for finding in findings):
         findings += [*_positions(c), *_brightness(c)]
     return Verdict.of(findings, measures)
@@ -55,8 +56,7 @@ def warnings_of_columns(c: ColumnComparison) -> list[str]:
     - `c`: the comparison.
     """
     found = list(judge_column_comparison(c).warnings)
-    sized = [np.isfinite(image.cross_sections).any() for image in (c.a, c.b)]
-    if not all(sized):
+    if not _sized(c):
         found.append("not both tables have cross-sections: nothing is said of brightness and of counts")
     elif c.atoms is None:
         found.append(
@@ -69,12 +69,17 @@ def warnings_of_columns(c: ColumnComparison) -> list[str]:
                 f"the extent of image {image.name} is not known: it is taken to reach "
                 f"{STATISTICS.column_beyond:g} neighbour distances beyond its columns"
             )
-        if all(sized) and not limit.known:
+        if _sized(c) and not limit.known:
             found.append(
                 f"how faint a column image {image.name} shows is not known (its table has no heights): it "
                 "is taken to show what is as bright as its faintest column"
             )
     return found
+
+
+def _sized(c: ColumnComparison) -> bool:
+    """Whether both images have cross-sections."""
+    return all(np.isfinite(image.cross_sections).any() for image in (c.a, c.b))
 
 
 def laid(c: ColumnComparison) -> str:
@@ -172,10 +177,28 @@ def _frame(c: ColumnComparison) -> list[Finding]:
     ]
 
 
+def _elements(c: ColumnComparison) -> list[Finding]:
+    """Whether columns that are one are of one element."""
+    pairs = [(c.a.symbols[i], c.b.symbols[j]) for i, j in zip(c.paired.first, c.paired.second, strict=True)]
+    named = [pair for pair in pairs if UNKNOWN not in pair]
+    unlike = [pair for pair in named if pair[0] != pair[1]]
+    level = level_above(part(len(unlike), len(named)), LIMITS.elements_doubtful, LIMITS.elements_bad)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "elements",
+            level,
+            f"{len(unlike)} of {len(named)} pairs are of another element in {c.b.name} than in {c.a.name} "
+            f"({unlike[0][0]} and {unlike[0][1]}, for one)",
+            "are they one particle? one of them may have been given a wrong element",
+        )
+    ]
+
+
 def _untested(c: ColumnComparison) -> list[Finding]:
     """Pairs of which it cannot be said whether they changed."""
-    sized = all(np.isfinite(image.cross_sections).any() for image in (c.a, c.b))
-    asked = {"positions": c.paired.p_moved} | ({"cross-sections": c.paired.p_changed} if sized else {})
+    asked = {"positions": c.paired.p_moved} | ({"cross-sections": c.paired.p_changed} if _sized(c) else {})
     lacking = [name for name, p in asked.items() if len(p) and not np.isfinite(p).any()]
     if not lacking:
         return []

@@ -14,8 +14,8 @@ from atomfit.io.models import read_model
 from atomfit.io.views import read_views
 from atomfit.options.tilt import ProbeKind
 from atomfit.projection.views import TiltSeries
-from atomfit.series.refinement import refine_against
 from atomfit.structure.elements import element
+from atomfit.tilt_series.refinement import refine_against
 from experiments.recording import markdown, record
 
 KINDS: tuple[ProbeKind, ...] = ("direct", "fixed", "rigid", "adaptive")

@@ -14,9 +14,9 @@ from scipy.spatial.transform import Rotation
 from atomfit.projection.fit import TiltFit
 from atomfit.projection.half_sets import compare_half_sets
 from atomfit.projection.views import TiltSeries, Views
-from atomfit.series.refinement import refine_against
 from atomfit.simulation.particles import particle
 from atomfit.structure.elements import element
+from atomfit.tilt_series.refinement import refine_against
 from experiments.local_orbital_tomography.__main__ import read_series
 from experiments.recording import markdown, record
 

@@ -17,7 +17,7 @@ from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
 from atomfit.projection.start import Start
 from atomfit.results.series import PreparedSeries
-from atomfit.series import sampled
+from atomfit.tilt_series import sampled
 from atomfit.workflows.tilt_preparation import prepare_series
 from atomfit.workflows.tilt_refining import refine_start
 from experiments.many_atoms.__main__ import PIXEL, glass, series

@@ -39,7 +39,7 @@ def cases_of(stage: str) -> list[Case]:
         case "projection":
             order = [(one.name, one.look) for one in INPUTS if "order" in one.name]
             return [*order, *((name, one.refined) for name, one in TILTED.items())]
-        case "series" | "search":
+        case "tilt_series" | "search":
             return [(name, one.refined) for name, one in TILTED.items()]
         case "statistics":
             return [*GEOMETRIES.items(), *((name, PAIRS[name].compared) for name in SOME)]

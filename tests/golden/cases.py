@@ -34,13 +34,13 @@ from atomfit.projection.model import EachView, TiltModel
 from atomfit.projection.probe import make_probe
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.rendering import Gaussians
-from atomfit.series.refinement import refine_against
-from atomfit.series.result import result_of
-from atomfit.series.stages import Run, Stage
 from atomfit.simulation import simulate
 from atomfit.simulation.series import projected
 from atomfit.structure.elements import element
 from atomfit.structure.grid import DensityMap
+from atomfit.tilt_series.refinement import refine_against
+from atomfit.tilt_series.result import result_of
+from atomfit.tilt_series.stages import Run, Stage
 
 VALUES = Path(__file__).with_name("values.json")
 Numbers = dict[str, list[float]]
@@ -198,7 +198,7 @@ def of_series(kind: str) -> Numbers:
         probe = make_probe(kind, run.reach, convergence=25.0)  # type: ignore[arg-type]
         model = eqx.tree_at(lambda m: m.probe, model, probe)
     if kind == "matrices":
-        from atomfit.series.refinement import _with_matrices
+        from atomfit.tilt_series.refinement import _with_matrices
 
         model = _with_matrices(model)
     stage = Stage(kind, frozenset(every), frozenset(own), adjusted=kind in ("direct", "known"))

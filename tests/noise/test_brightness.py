@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from atomfit.noise.brightness import weights_by_brightness
 from atomfit.projection.views import TiltSeries
-from atomfit.series.refinement import refine_against
+from atomfit.tilt_series.refinement import refine_against
 from simulated_series import PIXEL, planted
 
 

@@ -13,8 +13,8 @@ from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import EachView, TiltModel, single
 from atomfit.projection.probe import Probe, make_probe
 from atomfit.projection.views import TiltSeries, Views
-from atomfit.series.refinement import refine_against
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
+from atomfit.tilt_series.refinement import refine_against
 
 SHAPE = (64, 64)
 VIEWS = Views.from_tilts(np.arange(6) * 30.0, "y", SHAPE)

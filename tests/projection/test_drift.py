@@ -7,7 +7,7 @@ import numpy as np
 from atomfit.projection.agreement import spots
 from atomfit.projection.drift import drifts
 from atomfit.projection.views import TiltSeries, Views
-from atomfit.series.stages import Run
+from atomfit.tilt_series.stages import Run
 from simulated_series import PIXEL, planted
 
 DISTANCE = 2.77

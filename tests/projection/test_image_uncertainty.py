@@ -13,10 +13,10 @@ from atomfit.projection.information import measure_uncertainty
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.rendering import Gaussians
 from atomfit.selection.image_scores import scores_of_images
-from atomfit.series.refinement import refine_against
 from atomfit.simulation.series import projected
 from atomfit.structure.grid import Grid
 from atomfit.structure.scattering import GaussianMixture
+from atomfit.tilt_series.refinement import refine_against
 
 PIXEL, SHAPE = 0.4, (40, 42)
 SPOT = GaussianMixture(np.array([0.7, 0.3]), np.array([0.2, 0.5]))

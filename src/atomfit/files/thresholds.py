@@ -10,8 +10,8 @@ from atomfit.noise import limits as noise
 from atomfit.projection import limits as projection
 from atomfit.selection import limits as selection
 from atomfit.selection import search_limits
-from atomfit.series import limits as series
 from atomfit.statistics import limits as statistics
+from atomfit.tilt_series import limits as tilt_series
 from atomfit.verdict import limits as verdict
 
 #: Of each stage, as code reads them.
@@ -20,7 +20,7 @@ STAGES: dict[str, Any] = {
     "noise": noise.LIMITS,
     "fitting": fitting.LIMITS,
     "projection": projection.LIMITS,
-    "series": series.LIMITS,
+    "tilt_series": tilt_series.LIMITS,
     "search": search_limits.LIMITS,
     "selection": selection.LIMITS,
     "doubts": doubts.LIMITS,

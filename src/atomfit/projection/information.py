@@ -12,7 +12,7 @@ weigh much more than the bright middle. In a projection an atom overlaps with ma
 each of them in few views: of the whole matrix, which is sparse, the inverse's diagonal blocks are the
 covariances. It is inverted as a whole for up to `_WHOLE` atoms (half as many with matrices); beyond that
 each atom's block is, as if its neighbours were known, and how much less certain they make it is sampled
-(`series.sampled`).
+(`tilt_series.sampled`).
 
 What was known beforehand counts as information: of each place, and how much amplitudes of an element
 scatter about their mean. The mean itself the images alone tell.

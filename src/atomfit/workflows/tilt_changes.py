@@ -12,8 +12,8 @@ from scipy.spatial import cKDTree
 from atomfit.projection.model import TiltModel
 from atomfit.projection.start import Start
 from atomfit.selection.scores import Scores, between_voxels
-from atomfit.series.stages import log_widths
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
+from atomfit.tilt_series.stages import log_widths
 
 #: Directions along which an atom may be two.
 _DIRECTIONS = 100

@@ -38,9 +38,9 @@ from atomfit.projection.verdict import correlation, r_factor
 from atomfit.projection.views import TiltSeries
 from atomfit.results.build import BuildResult
 from atomfit.results.series import PreparedSeries
-from atomfit.series.result import level
 from atomfit.structure.atoms import elements_of_matrices
 from atomfit.structure.neighbours import find_neighbours
+from atomfit.tilt_series.result import level
 from atomfit.workflows.refining import solver_of
 from atomfit.workflows.tilt_refining import Progress
 

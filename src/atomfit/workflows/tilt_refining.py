@@ -1,6 +1,6 @@
 """From options to a fit of atoms to images.
 
-The fit itself knows no options (`series.refinement`); here it is told what a user asked for: of all
+The fit itself knows no options (`tilt_series.refinement`); here it is told what a user asked for: of all
 views, or of halves of them where rotations have to prove themselves.
 """
 
@@ -23,9 +23,9 @@ from atomfit.projection.unrefined import Unrefined, widths_left
 from atomfit.projection.views import TiltSeries
 from atomfit.results.series import PreparedSeries
 from atomfit.selection.search_limits import LIMITS
-from atomfit.series.refinement import refine_against
-from atomfit.series.settings import SeriesSettings
-from atomfit.series.stages import Run
+from atomfit.tilt_series.refinement import refine_against
+from atomfit.tilt_series.settings import SeriesSettings
+from atomfit.tilt_series.stages import Run
 from atomfit.workflows.refining import solver_of
 
 log = logging.getLogger("atomfit")

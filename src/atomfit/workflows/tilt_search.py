@@ -49,8 +49,8 @@ from atomfit.selection.limits import LIMITS as SELECTION_LIMITS
 from atomfit.selection.scores import Scores
 from atomfit.selection.search_limits import LIMITS
 from atomfit.selection.trials import Trials
-from atomfit.series.result import result_of
-from atomfit.series.stages import Run, Stage
+from atomfit.tilt_series.result import result_of
+from atomfit.tilt_series.stages import Run, Stage
 from atomfit.workflows.tilt_changes import longest, weaker_of_two, with_atoms, with_width
 from atomfit.workflows.tilt_refining import Progress, run_of
 

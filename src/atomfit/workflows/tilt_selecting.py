@@ -31,8 +31,8 @@ from atomfit.selection.judgement import Judgement, judge_scores
 from atomfit.selection.limits import LIMITS as SELECTION_LIMITS
 from atomfit.selection.scores import Scores
 from atomfit.selection.search_limits import LIMITS
-from atomfit.series.result import without_atoms
-from atomfit.series.sampled import sampled_excess
+from atomfit.tilt_series.result import without_atoms
+from atomfit.tilt_series.sampled import sampled_excess
 from atomfit.workflows.tilt_refining import Progress, refine_start
 from atomfit.workflows.tilt_search import search
 

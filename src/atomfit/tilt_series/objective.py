@@ -28,8 +28,8 @@ from atomfit.projection.colour import Colour
 from atomfit.projection.images import Camera
 from atomfit.projection.model import EachView, TiltModel
 from atomfit.projection.views import Views
-from atomfit.series.parameters import TiltParametrisation, nuisance_of
 from atomfit.structure.atoms import Leaf
+from atomfit.tilt_series.parameters import TiltParametrisation, nuisance_of
 
 
 class Adjusted(AbstractTerm):

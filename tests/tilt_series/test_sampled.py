@@ -8,9 +8,9 @@ from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import measure_uncertainty
 from atomfit.projection.views import TiltSeries, Views
 from atomfit.rendering import Gaussians
-from atomfit.series.refinement import refine_against
-from atomfit.series.sampled import sampled_excess
 from atomfit.simulation.series import projected
+from atomfit.tilt_series.refinement import refine_against
+from atomfit.tilt_series.sampled import sampled_excess
 
 PIXEL, SHAPE, CENTRE, U = 0.4, (28, 28), np.zeros(3), 0.35
 PLACES = np.random.default_rng(4).uniform(-0.2, 0.2, (8, 3)) + 2.6 * (

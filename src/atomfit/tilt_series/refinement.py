@@ -23,14 +23,14 @@ from atomfit.projection.fit import TiltFit
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.probe import Probe, make_probe
 from atomfit.projection.views import TiltSeries
-from atomfit.series.limits import LIMITS
-from atomfit.series.result import result_of
-from atomfit.series.settings import SeriesSettings
-from atomfit.series.stages import ROUGH, WIDE, Run, Stage, log_widths
 from atomfit.structure.atoms import AnisotropicDisplacements, IsotropicDisplacements
 from atomfit.structure.elements import symbol_of
 from atomfit.structure.scattering import blur_to_width
 from atomfit.support.errors import InputError
+from atomfit.tilt_series.limits import LIMITS
+from atomfit.tilt_series.result import result_of
+from atomfit.tilt_series.settings import SeriesSettings
+from atomfit.tilt_series.stages import ROUGH, WIDE, Run, Stage, log_widths
 
 #: Standard deviations of the atoms in the first stages, in neighbour distances.
 _WIDE = (WIDE, 0.16)

@@ -35,11 +35,11 @@ from atomfit.projection.fitted import width_of
 from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import TiltModel, single
 from atomfit.projection.views import TiltSeries
-from atomfit.series.limits import LIMITS
-from atomfit.series.objective import objective_of, observed
-from atomfit.series.parameters import Free, TiltParametrisation, parametrise
 from atomfit.structure.atoms import Leaf
 from atomfit.support.compiled import kept
+from atomfit.tilt_series.limits import LIMITS
+from atomfit.tilt_series.objective import objective_of, observed
+from atomfit.tilt_series.parameters import Free, TiltParametrisation, parametrise
 
 #: Neighbours over which samples are averaged, and squares of the mean: 3 % of a standard uncertainty. Of
 #: many atoms more are near, in the same surroundings: up to so many if they are less than this part of all.

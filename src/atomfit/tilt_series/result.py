@@ -17,9 +17,9 @@ from atomfit.projection.model import EachView, TiltModel
 from atomfit.projection.probe import make_probe
 from atomfit.projection.verdict import correlation, r_factor
 from atomfit.projection.views import TiltSeries
-from atomfit.series.parameters import Free
-from atomfit.series.stages import Run
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
+from atomfit.tilt_series.parameters import Free
+from atomfit.tilt_series.stages import Run
 
 
 def result_of(run: Run, model: TiltModel, found: Minimum[Free], colour: Colour | None = None) -> TiltFit:

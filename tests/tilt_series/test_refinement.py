@@ -17,12 +17,12 @@ from atomfit.projection.images import series_of as images_of
 from atomfit.projection.model import Drawn, EachView, TiltModel
 from atomfit.projection.probe import make_probe
 from atomfit.projection.views import TiltSeries, Views
-from atomfit.series.objective import objective_of, observed
-from atomfit.series.parameters import parametrise
-from atomfit.series.refinement import refine_against
 from atomfit.simulation.particles import particle
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 from atomfit.support.errors import InputError
+from atomfit.tilt_series.objective import objective_of, observed
+from atomfit.tilt_series.parameters import parametrise
+from atomfit.tilt_series.refinement import refine_against
 
 PIXEL = 0.4
 SHAPE = (44, 44)

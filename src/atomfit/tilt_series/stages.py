@@ -31,13 +31,13 @@ from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import EachView, TiltModel, single, spot
 from atomfit.projection.probe import make_probe
 from atomfit.projection.views import TiltSeries
-from atomfit.series.limits import LIMITS
-from atomfit.series.objective import OfAtoms, about_diagonal, objective_of, observed
-from atomfit.series.parameters import TiltParametrisation, parametrise
-from atomfit.series.poses import better_turns
-from atomfit.series.settings import Progress, SeriesSettings
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements, Leaf
 from atomfit.support.compiled import kept
+from atomfit.tilt_series.limits import LIMITS
+from atomfit.tilt_series.objective import OfAtoms, about_diagonal, objective_of, observed
+from atomfit.tilt_series.parameters import TiltParametrisation, parametrise
+from atomfit.tilt_series.poses import better_turns
+from atomfit.tilt_series.settings import Progress, SeriesSettings
 
 log = logging.getLogger("atomfit")
 

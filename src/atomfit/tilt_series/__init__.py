@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
-    from atomfit.series.parameters import TiltParametrisation as TiltParametrisation
-    from atomfit.series.refinement import refine_against as refine_against
-    from atomfit.series.settings import SeriesSettings as SeriesSettings
+    from atomfit.tilt_series.parameters import TiltParametrisation as TiltParametrisation
+    from atomfit.tilt_series.refinement import refine_against as refine_against
+    from atomfit.tilt_series.settings import SeriesSettings as SeriesSettings
 else:
     export(
         __name__,

@@ -16,9 +16,9 @@ from scipy.spatial.transform import Rotation
 from atomfit.observation.series import SeriesObservation
 from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import Drawn, EachView, TiltModel
-from atomfit.series.limits import LIMITS
 from atomfit.structure.atoms import Leaf
 from atomfit.support.compiled import kept
+from atomfit.tilt_series.limits import LIMITS
 
 #: Directions that are tried: steps of the grid and its radius (degrees).
 _STEP, _RADIUS = 2.5, 12.5

@@ -16,10 +16,10 @@ from atomfit.projection.fit import TiltFit
 from atomfit.projection.fitted import FittedSeries
 from atomfit.projection.information import ImageUncertainty, measure_uncertainty
 from atomfit.projection.views import TiltSeries
-from atomfit.series.refinement import refine_against
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
 from atomfit.structure.scattering import GaussianMixture
 from atomfit.support.errors import InputError
+from atomfit.tilt_series.refinement import refine_against
 from simulated_series import AMPLITUDE, PIXEL, Planted, U, planted
 
 PEAK = AMPLITUDE / (2 * np.pi * U)

@@ -10,9 +10,9 @@ from atomfit.projection.images import Camera, draw_view
 from atomfit.projection.model import EachView, TiltModel, single
 from atomfit.projection.probe import make_probe
 from atomfit.projection.views import Views
-from atomfit.series.objective import observed
-from atomfit.series.poses import better_turns
 from atomfit.structure.atoms import Atoms, IsotropicDisplacements
+from atomfit.tilt_series.objective import observed
+from atomfit.tilt_series.poses import better_turns
 
 SHAPE, PIXEL = (40, 40), 0.5
 draw = eqx.filter_jit(draw_view)

@@ -13,10 +13,10 @@ from atomfit.noise.likelihood import StudentLoss
 from atomfit.projection.images import Camera, series_of
 from atomfit.projection.model import EachView, TiltModel, single
 from atomfit.projection.probe import make_probe
-from atomfit.series.refinement import refine_against, with_form_factors
 from atomfit.structure.atoms import AnisotropicDisplacements, Atoms, IsotropicDisplacements
 from atomfit.structure.scattering import form_factor
 from atomfit.support.errors import InputError
+from atomfit.tilt_series.refinement import refine_against, with_form_factors
 from atomfit.workflows.tilt import tilt
 from simulated_alloy import AMPLITUDES, BLUR, PIXEL, SHAPE, SYMBOLS, alloy
 

@@ -140,14 +140,15 @@ def write_means(path: Path, values: dict[str, np.ndarray]) -> None:
 
 def write_columns(path: Path, columns: tuple[Column, ...], values: dict[str, np.ndarray]) -> None:
     """Write a CSV file; a value that is None or no finite number is an empty field."""
-    cells = [_cells(values[column.name], column.format) for column in columns]
+    written = [cells(values[column.name], column.format) for column in columns]
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([column.name for column in columns])
-        writer.writerows(zip(*cells, strict=True))
+        writer.writerows(zip(*written, strict=True))
 
 
-def _cells(values: np.ndarray, how: str) -> list[str]:
+def cells(values: np.ndarray, how: str) -> list[str]:
+    """Values as a CSV file has them."""
     if how == "s":
         return [str(value) for value in values]
     return [format(x, how) if x is not None and math.isfinite(x) else "" for x in values.tolist()]

@@ -4,7 +4,7 @@ A page is one file that holds everything: its data as JSON, its style and its pr
 nothing from anywhere, and its own policy forbids that it does, so that it opens from a disk, from an
 e-mail and in ten years. What is drawn and how is in `assets`: a frame that all pages share (`page.html`),
 the sections of each kind of page, and programs, most of which are shared as well. What a page is told is
-made by `contents`, `tilt`, `image_columns` and `comparison`.
+made by `contents`, `tilt`, `image_columns`, `comparison` and `time_slider`.
 
 Names of files and whatever else comes from outside reach the page as data or escaped, never as HTML.
 """
@@ -72,6 +72,14 @@ COMPARISON = Layout(
 COLUMN_COMPARISON = Layout(
     ("column_comparison.html",),
     (*_BASE, "paint.js", "table.js", "record.js", "models.js", "column_comparison.js"),
+)
+#: Of things followed in time.
+TIME_SLIDER = Layout(
+    ("time_slider.html",),
+    (
+        *(*_BASE, "packed.js", "paint.js", "balls.js", "scene.js", "course.js", "particle.js", "table.js"),
+        *("record.js", "models.js", "time_slider.js"),
+    ),
 )
 #: Of a series of models.
 SERIES = Layout(("series.html",), (*_BASE, "table.js", "record.js", "models.js", "series.js"))

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from atomfit.structure.region import Region as Region
     from atomfit.structure.scattering import GaussianMixture as GaussianMixture
     from atomfit.structure.scattering import form_factor as form_factor
+    from atomfit.structure.tracked import Event as Event
+    from atomfit.structure.tracked import Quantity as Quantity
+    from atomfit.structure.tracked import Tracked as Tracked
 else:
     export(
         __name__,
@@ -61,5 +64,6 @@ else:
             "neighbours": ["Neighbours", "find_neighbours", "nearest_distances"],
             "matching": ["Match", "match"],
             "scattering": ["GaussianMixture", "form_factor"],
+            "tracked": ["Tracked", "Quantity", "Event"],
         },
     )

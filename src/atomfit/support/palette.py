@@ -7,6 +7,9 @@ apart they are for an eye without green cones.
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 
+#: Of lines in one chart.
+LINES = (BLUE, VERMILION, GREEN, ORANGE, "#cc79a7", "#56b4e9")
+
 #: Of kinds of atoms, those first that differ most.
 KINDS = (
     *("#332288", "#ddcc77", "#44aa99", "#cc6677", "#88ccee"),

@@ -1,7 +1,7 @@
-// How models were compared, of two or of a series.
+// How models were compared, or things followed: what they were, and how it was done.
 
-function madePanel() {
+function madePanel(of = "Models") {
   const { versions, options, files, command, machine } = report.run;
   const paths = files.flatMap(({ name, path, sha256 }) => [[name, path], [`${name}: sha256`, sha256]]);
-  recordPanel([["Models", [...paths, ["command", command.join(" ")]]]], [["Options", flat(options)], ["Versions", flat(versions)], ["Computer", flat(machine)]]);
+  recordPanel([[of, [...paths, ["command", command.join(" ")]]]], [["Options", flat(options)], ["Versions", flat(versions)], ["Computer", flat(machine)]]);
 }

@@ -2,7 +2,7 @@
 
 const colourSteps = 64;
 
-function paintNumbers(column, scale = viridis, [low, high] = colourRange(column.values)) {
+function paintNumbers(column, scale = viridis, [low, high] = column.range ?? colourRange(column.values)) {
   const palette = Array.from({ length: colourSteps }, (_, i) => colourAt(scale, i / (colourSteps - 1)));
   const step = (value) => Math.round(((value - low) / (high - low)) * (colourSteps - 1));
   const colourOf = (value) => palette[Math.min(Math.max(step(value), 0), colourSteps - 1)];

@@ -27,6 +27,8 @@ function atomAt(x, y) {
 }
 
 function rotateBy(right, down) {
+  // What lies in a plane is seen from above.
+  if (report.course?.flat) return;
   scene.rotation = times(times(turn("x", down), turn("y", right)), scene.rotation);
   redraw();
 }

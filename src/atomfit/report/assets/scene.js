@@ -100,7 +100,7 @@ function drawScene() {
   drawAxes(paint, height);
   drawScaleBar(paint, width, height, scale);
   const rows = new Set(scene.drawn.map(({ index }) => index)).size;
-  const said = [`${brief(rows)} of ${brief(atomCount)} atoms shown`, cut.words].filter(Boolean);
+  const said = [`${brief(rows)} of ${brief(atomCount)} ${things} shown`, cut.words].filter(Boolean);
   byId("shown").textContent = `${said.join(": ")}. ${describeSelected()}`;
 }
 

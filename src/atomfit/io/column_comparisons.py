@@ -163,6 +163,16 @@ def column_summary(comparison: ColumnComparison, fdr: float, calibrated: bool) -
             "pairs_fitted": len(c.registration.pairs[0]),
             "pairs_near": c.registration.near,
             "equal_orientations": c.registration.equals,
+            "alternatives": [
+                {
+                    "matrix": other.matrix,
+                    "translation": other.translation,
+                    "rotation": other.rotation,
+                    "magnification": other.magnification,
+                    "mirrored": other.mirrored,
+                }
+                for other in c.registration.others
+            ],
             "pairs_near_next_best": c.registration.next_best,
         },
         "verdict": judge_column_comparison(c).told(),

@@ -32,8 +32,15 @@ from atomfit.statistics.change_probabilities import AtomChanges
 from atomfit.statistics.column_pairs import ColumnPairs, measure_pairs
 from atomfit.statistics.column_singles import SingleColumns, measure_singles
 from atomfit.statistics.families import PlaneMaps
-from atomfit.statistics.image_columns_seen import DetectionLimit, ImageColumns, detection_limit
+from atomfit.statistics.image_columns_seen import (
+    DetectionLimit,
+    ImageColumns,
+    detection_limit,
+    in_box,
+    shown_box,
+)
 from atomfit.statistics.limits import LIMITS
+from atomfit.statistics.orientations import Shown
 from atomfit.statistics.plane_maps import USUAL, PlaneMap, UsualDistortion
 from atomfit.statistics.registration import Registration, mahalanobis, register_in, typical_spacing
 from atomfit.statistics.rigid import along
@@ -194,9 +201,8 @@ def compare_columns(
     **Raises:** `InputError` if the images cannot be laid on each other.
     """
     c_a, c_b = a.filled_covariances(), b.filled_covariances()
-    registration = register_in(
-        PlaneMaps(usual, mirror), a.positions, b.positions, (c_a, c_b), move, (_mark(a), _mark(b))
-    )
+    places, family = (a.positions, b.positions), PlaneMaps(usual, mirror)
+    registration = register_in(family, *places, (c_a, c_b), move, (_mark(a), _mark(b)), _shown(a, b))
     laid = registration.motion(b.positions)
     spacing = float(np.nan_to_num(typical_spacing(a.positions), nan=1e3))
     reach = min(distance, LIMITS.column_moved * spacing)
@@ -264,6 +270,21 @@ def _judged(
         changed,
         single,
     )
+
+
+def _shown(a: ImageColumns, b: ImageColumns) -> tuple[Shown, Shown] | None:
+    """Which places either image shows; None if neither's extent is known."""
+    boxes = [shown_box(image) for image in (a, b)]
+    if all(box is None for box in boxes):
+        return None
+    return _place_in(boxes[0]), _place_in(boxes[1])
+
+
+def _place_in(box: Float[np.ndarray, "2 2"] | None) -> Shown:
+    def shows(places: np.ndarray) -> np.ndarray:
+        return np.ones(len(places), bool) if box is None else in_box(box, places)
+
+    return shows
 
 
 def _mark(image: ImageColumns) -> Float[np.ndarray, " n"]:

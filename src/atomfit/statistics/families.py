@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeVar, final, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.statistics.likeliest import Laying
-from atomfit.statistics.orientations import candidate_motions
+from atomfit.statistics.likeliest import Laying, Marks
+from atomfit.statistics.orientations import Shown, candidate_motions
 from atomfit.statistics.plane_maps import (
     MIRROR,
     PLANE_STILL,
@@ -27,6 +27,7 @@ from atomfit.statistics.plane_maps import (
     laid_vectors,
     superpose_planes,
 )
+from atomfit.statistics.plane_search import plane_candidates
 from atomfit.statistics.rigid import STILL, Motion, Spreading, fit_motion, superpose, turned, unfitted
 
 
@@ -83,9 +84,17 @@ class Family(Protocol[M]):
         """The still motion, known without error."""
 
     def candidates(
-        self, a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"], spacing: float
+        self,
+        a: Float[np.ndarray, "n d"],
+        b: Float[np.ndarray, "m d"],
+        spacing: float,
+        marks: Marks | None = None,
+        shown: tuple[Shown, Shown] | None = None,
     ) -> list[M]:
-        """Motions that may lay b on a, to be improved and judged."""
+        """Motions that may lay b on a, to be improved and judged.
+
+        Marks tell atoms apart; either model may show some places only.
+        """
 
     def superpose(self, a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "n d"], near: M) -> M:
         """The motion that takes b onto a with the least sum of squares, of the kind of another one."""
@@ -113,7 +122,12 @@ class RigidMotions:
         return unfitted(STILL)
 
     def candidates(
-        self, a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"], spacing: float
+        self,
+        a: Float[np.ndarray, "n 3"],
+        b: Float[np.ndarray, "m 3"],
+        spacing: float,
+        marks: Marks | None = None,
+        shown: tuple[Shown, Shown] | None = None,
     ) -> list[Motion]:
         """See `orientations`."""
         return [Motion(turn, shift) for turn, shift in candidate_motions(a, b, spacing, turned)]
@@ -157,17 +171,22 @@ class PlaneMaps:
         return FittedPlaneMap(PLANE_STILL, np.zeros(2), np.zeros((6, 6)))
 
     def candidates(
-        self, a: Float[np.ndarray, "n 2"], b: Float[np.ndarray, "m 2"], spacing: float
+        self,
+        a: Float[np.ndarray, "n 2"],
+        b: Float[np.ndarray, "m 2"],
+        spacing: float,
+        marks: Marks | None = None,
+        shown: tuple[Shown, Shown] | None = None,
     ) -> list[PlaneMap]:
-        """See `orientations`; of mirrored images as well if they are asked for."""
+        """See `plane_search`; of mirrored images as well if they are asked for."""
 
         def laid(to: np.ndarray, of: np.ndarray, weights: np.ndarray) -> np.ndarray:
             return laid_vectors(to, of, weights, self.usual)
 
         return [
-            PlaneMap(turn @ over, shift)
+            motion
             for over in ((np.eye(2), MIRROR) if self.mirror else (np.eye(2),))
-            for turn, shift in candidate_motions(a, b @ over, spacing, laid)
+            for motion in plane_candidates(a, b, spacing, (marks, shown), over, (laid, self.superpose))
         ]
 
     def superpose(

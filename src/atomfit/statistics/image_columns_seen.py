@@ -2,8 +2,9 @@
 
 A column of one image without a partner in the other was lost or gained only if the other image would have
 shown it. It could not where it lies **outside** of the other image, or nearer to its border than two
-widths of a column. Without an image's extent that of its columns has to do: their convex hull, and one and
-a half distances of neighbours around it.
+widths of a column. Without an image's extent that of its columns has to do. If they fill a rectangle along
+the axes, as a lattice does that goes on beyond the image, it is that; else their convex hull, and one and a
+half distances of neighbours around it.
 
 Nor could it if it is **too faint**. A column is found if its height, in standard deviations of what noise
 makes there, is above a threshold. One deviation is, in cross-section, that of the image's own fainter
@@ -183,13 +184,39 @@ def _height_of(log_c: float) -> float:
     return float(brentq(lambda h: log_c + np.log(h) - h * h / 2, 1.0, 40.0 + 2 * log_c))
 
 
+def shown_box(image: ImageColumns) -> Float[np.ndarray, "2 2"] | None:
+    """Lowest and highest x and y at which an image shows columns (Å); None if that is not known.
+
+    That of its pixels, less a border. Without, columns that fill a rectangle along the axes end where the
+    image does, and not where a particle does.
+    """
+    if image.corners is not None:
+        widths = image.widths[image.widths > 0]
+        border = LIMITS.column_border * (float(np.median(widths)) if len(widths) else 0.5)
+        return np.stack([image.corners[0] + border, image.corners[1] - border])
+    if len(image) < LIMITS.column_box_columns:
+        return None
+    low, high = image.positions.min(axis=0), image.positions.max(axis=0)
+    try:
+        hull = float(ConvexHull(image.positions).volume)
+    except QhullError:
+        return None
+    if not hull > LIMITS.column_box * float(np.prod(high - low)):
+        return None
+    beyond = LIMITS.plane_site * float(np.median(nearest_distances(image.positions)))
+    return np.stack([low - beyond, high + beyond])
+
+
+def in_box(box: Float[np.ndarray, "2 2"], places: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
+    """Which places lie between the lowest and the highest x and y."""
+    return np.asarray(np.all((places > box[0]) & (places < box[1]), axis=1))
+
+
 def inside(image: ImageColumns, places: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
     """Which places the image would show a column at (Å, its own frame)."""
-    widths = image.widths[image.widths > 0]
-    if image.corners is not None:
-        border = LIMITS.column_border * (float(np.median(widths)) if len(widths) else 0.5)
-        low, high = image.corners[0] + border, image.corners[1] - border
-        return np.asarray(np.all((places > low) & (places < high), axis=1))
+    box = shown_box(image)
+    if box is not None:
+        return in_box(box, places)
     beyond = LIMITS.column_beyond * float(np.nan_to_num(np.median(nearest_distances(image.positions))))
     try:
         sides = ConvexHull(image.positions).equations

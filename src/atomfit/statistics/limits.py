@@ -99,6 +99,8 @@ class StatisticsLimits:
         nearer to another site.
     - `column_border`: nearer to an image's border, in widths of a column, it may not be seen.
     - `column_beyond`: without an image's extent it reaches so many neighbour distances beyond its columns.
+    - `column_box`, `column_box_columns`: columns without an image's extent fill a rectangle if their convex
+        hull has so large a part of it (a disc has 0.785), and they are as many.
     - `column_pairs`: fewer pairs do not say how bright one image is beside the other.
 
     Atoms in columns:
@@ -191,6 +193,8 @@ class StatisticsLimits:
     column_border: float = 2.0
     column_beyond: float = 1.5
     column_pairs: int = 5
+    column_box: float = 0.9
+    column_box_columns: int = 30
 
     count_most: int = 200
     count_unknown: int = 50

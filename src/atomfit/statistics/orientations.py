@@ -23,7 +23,7 @@ the maxima of one function onto those of the other may then be any linear map (`
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
@@ -39,10 +39,14 @@ _ORIENTATIONS, _ANGLES = 60_000, 720
 _KEPT, _APART = 80, 10.0
 #: With what part of the best score, before they are improved and after.
 _ROUGH, _PART = 0.4, 0.7
-#: Shifts that are kept for each orientation, by dimension. A plane has so few orientations that the steps
-#: of a lattice around the best shift, whose atoms are hardly fewer, can all be looked at.
-_SHIFTS = {2: 16, 3: 4}
+#: Part of the height of the best shift, an atom, that is taken for what any shift of a lattice has: some
+#: of the overlap counts still; and least overlap of two models, in the largest.
+_PARTNERS, _OVERLAP = 0.9, 0.4
+#: Shifts that are kept for each orientation.
+_SHIFTS = 4
 
+#: Which places a model shows.
+Shown = Callable[[np.ndarray], np.ndarray]
 #: The linear map that takes the second vectors onto the first with the least sum of weighted squares.
 Laid = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -85,10 +89,29 @@ def rotation_function(
 
 
 def translation_function(
-    a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"], spacing: float
+    a: Float[np.ndarray, "n d"],
+    b: Float[np.ndarray, "m d"],
+    spacing: float,
+    features: tuple[Float[np.ndarray, "n f"], Float[np.ndarray, "m f"]] | None = None,
+    most: int = _SHIFTS,
+    shown: tuple[Shown, Shown] | None = None,
 ) -> Float[np.ndarray, "k d"]:
-    """Shifts of b that lay most of its atoms on those of a (Å)."""
-    voxel, a, b = _VOXEL * spacing, _together(a), _together(b)
+    """Shifts of b that lay most of its atoms on those of a (Å), best first.
+
+    **Arguments:**
+
+    - `a`, `b`: positions (Å).
+    - `spacing`: typical nearest-neighbour distance (Å).
+    - `features`: what atoms differ by besides, of mean square one: their products are added.
+    - `most`: how many shifts.
+    - `shown`: which places either model shows: what comes to lie beyond counts as half a pair.
+    """
+    voxel, near_a, near_b = _VOXEL * spacing, _together(a), _together(b)
+    weights = [
+        np.column_stack([np.ones(int(near.sum())), *(() if features is None else features[k][near].T)])
+        for k, near in enumerate((near_a, near_b))
+    ]
+    a, b = a[near_a], b[near_b]
     middle_a, middle_b = a.mean(axis=0), b.mean(axis=0)
     # Shifts beyond half of the smaller model leave too little to compare, and may wrap around.
     size = np.maximum(np.ptp(a, axis=0), np.ptp(b, axis=0)) + 0.5 * np.minimum(
@@ -99,12 +122,26 @@ def translation_function(
     squares = sum(w**2 for w in np.meshgrid(*waves, indexing="ij", sparse=True))
     blur = np.exp(-4 * np.pi**2 * (_BLUR / _VOXEL) ** 2 * squares)
     spectra = [
-        fft.rfftn(_counts((x / voxel).round().astype(int) % shape, shape))
-        for x in (a - middle_a, b - middle_b)
+        [fft.rfftn(_spread(x / voxel, shape, one)) for one in each.T]
+        for x, each in zip((a - middle_a, b - middle_b), weights, strict=True)
     ]
-    values = fft.irfftn(spectra[0] * spectra[1].conj() * blur, shape)
+    products = [one * other.conj() for one, other in zip(*spectra, strict=True)]
+    values = fft.irfftn(sum(products) * blur, shape)
+    if shown is not None:
+        at = [fft.fftfreq(n, 1 / n) * voxel for n in shape]
+        grid = np.stack(np.meshgrid(*at, indexing="ij"), axis=-1).reshape(-1, a.shape[1])
+        seen = [
+            fft.rfftn(shows(grid + middle).reshape(shape).astype(float))
+            for shows, middle in zip(shown, (middle_a, middle_b), strict=True)
+        ]
+        # Atoms of either that the other shows, which each should have a partner.
+        both = fft.irfftn(0.5 * (spectra[0][0] * seen[1].conj() + seen[0] * spectra[1][0].conj()), shape)
+        places = fft.irfftn(products[0] * blur, shape)
+        best = np.unravel_index(int(np.argmax(places)), places.shape)
+        values = values - _PARTNERS * places[best] / max(float(both[best]), 1.0) * both
+        values[both < _OVERLAP * both.max()] = values.min()
     peaks = np.argwhere(values == ndimage.maximum_filter(values, 3, mode="wrap"))
-    peaks = peaks[np.argsort(-values[tuple(peaks.T)], kind="stable")[: _SHIFTS[a.shape[1]]]]
+    peaks = peaks[np.argsort(-values[tuple(peaks.T)], kind="stable")[:most]]
     steps = np.where(peaks > np.array(shape) / 2, peaks - np.array(shape), peaks)
     return steps * voxel + middle_a - middle_b
 
@@ -134,10 +171,10 @@ def turns_of(maps: Float[np.ndarray, "n d d"]) -> Float[np.ndarray, "n d d"]:
     return u @ vt
 
 
-def _together(positions: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "k d"]:
-    """The atoms but for those far from all others, which would make any box too large."""
+def _together(positions: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
+    """Atoms but for those far from all others, which would make any box too large."""
     distances = np.linalg.norm(positions - np.median(positions, axis=0), axis=1)
-    return positions[distances <= 4 * np.median(distances)]
+    return np.asarray(distances <= 4 * np.median(distances))
 
 
 def _patterson(positions: Float[np.ndarray, "n d"], spacing: float) -> Float[np.ndarray, "..."]:
@@ -153,9 +190,25 @@ def _patterson(positions: Float[np.ndarray, "n d"], spacing: float) -> Float[np.
     return ndimage.gaussian_filter(counts, _PATTERSON_BLUR / _PATTERSON_VOXEL)
 
 
-def _counts(voxels: Int[np.ndarray, "n d"], shape: tuple[int, ...] | list[int]) -> Float[np.ndarray, "..."]:
+def _spread(
+    steps: Float[np.ndarray, "n d"], shape: list[int], weights: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "..."]:
+    """Weights on a grid that wraps around, each shared by the voxels around it."""
+    below = np.floor(steps).astype(int)
+    part, found = steps - below, np.zeros(shape)
+    for corner in np.ndindex(*(2,) * steps.shape[1]):
+        share = np.prod(np.where(np.array(corner) == 1, part, 1 - part), axis=1)
+        found += _counts((below + corner) % shape, shape, share * weights)
+    return found
+
+
+def _counts(
+    voxels: Int[np.ndarray, "n d"],
+    shape: tuple[int, ...] | list[int],
+    weights: Float[np.ndarray, " n"] | None = None,
+) -> Float[np.ndarray, "..."]:
     flat = np.ravel_multi_index(tuple(voxels.T), tuple(shape))
-    return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape).astype(float)
+    return np.bincount(flat, weights, minlength=int(np.prod(shape))).reshape(shape).astype(float)
 
 
 def _maxima(

@@ -72,6 +72,10 @@ class PlaneMap:
         """Positions after the map (Å)."""
         return positions @ self.matrix.T + self.translation
 
+    def back(self, positions: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+        """Positions before the map (Å)."""
+        return (positions - self.translation) @ np.linalg.inv(self.matrix).T
+
     def turn(self, covariances: Float[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "n 2 2"]:
         """Covariances after the map."""
         return self.matrix @ covariances @ self.matrix.T

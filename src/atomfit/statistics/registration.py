@@ -18,17 +18,28 @@ from typing import Generic
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
 from scipy.stats import chi2
 
 from atomfit.statistics.families import RIGID, Family, Fitted, M
-from atomfit.statistics.likeliest import LEAST_NOISE, Marks, likeliest, near_pairs
+from atomfit.statistics.likeliest import (
+    LEAST_NOISE,
+    Known,
+    Marks,
+    best_of,
+    likeliest,
+    near_pairs,
+)
 from atomfit.statistics.limits import LIMITS
+from atomfit.statistics.orientations import Shown
 from atomfit.statistics.rigid import Motion
 from atomfit.structure.neighbours import nearest_distances
 from atomfit.support.errors import InputError
 from atomfit.support.units import odd_unit
 
 _ROUNDS = 20
+#: Of more atoms than twice as many so many are looked at first, and so many motions kept for all.
+_SOME, _KEPT = 1000, 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,18 +53,24 @@ class Registration(Generic[M]):
     - `pairs`: indices of the pairs that the motion was fitted to, in either model.
     - `scale`: by what factor error bars are too small, as displacements of near pairs have it; without
         error bars the noise of a displacement along an axis (Å).
-    - `equals`: other orientations that are as good, of which the chosen one is the smallest rotation.
-    - `next_best`: near pairs of the best other orientation that is not as good; None if there is none.
-    - `near`: near pairs of the chosen one.
+    - `others`: other motions that are as good, of which the chosen one is the smallest rotation.
+    - `next_best`: near pairs of the best other orientation that is not as good, with half of the atoms that
+        lie beyond the other image; None if there is none.
+    - `near`: the same of the chosen one.
     """
 
     fitted: Fitted[M]
     how: str
     pairs: tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]
     scale: float
-    equals: int
+    others: tuple[M, ...]
     next_best: int | None
     near: int
+
+    @property
+    def equals(self) -> int:
+        """How many other motions are as good."""
+        return len(self.others)
 
     @property
     def deviations(self) -> Float[np.ndarray, " k"]:
@@ -104,6 +121,7 @@ def register_in(
     covariances: tuple[Float[np.ndarray, "n d d"] | None, Float[np.ndarray, "m d d"] | None],
     move: bool = True,
     marks: Marks | None = None,
+    shown: tuple[Shown, Shown] | None = None,
 ) -> Registration[M]:
     """Find what takes b onto a in a family of motions.
 
@@ -112,25 +130,26 @@ def register_in(
     - `family`: of motions.
     - `covariances`: of both (Å²).
     - `marks`: logarithms of brightness, by which orientations are told apart besides.
+    - `shown`: which places either image shows, if atoms may lie beyond.
 
     **Raises:** as `register` does.
     """
     if not move:
         none = np.zeros(0, int)
-        return Registration(family.unfitted(), "given", (none, none), np.nan, 0, None, 0)
+        return Registration(family.unfitted(), "given", (none, none), np.nan, (), None, 0)
     spacing = _one_spacing(family, a, b)
     tolerance = LIMITS.near * spacing
-    start, equals, following, how = family.still, 0, None, "agreed"
+    start, how, chosen = family.still, "agreed", None
     # Before anything is moved: a crystal that is far off settles into a wrong orientation as well.
     agree = len(near_pairs(a, b, tolerance)[0]) >= max(3.0, LIMITS.frames_agree * min(len(a), len(b)))
     if agree and family.frames_may_agree:
         start = _settled(family, a, b, family.still, tolerance)
     else:
-        motions = [_settled(family, a, b, motion, tolerance) for motion in family.candidates(a, b, spacing)]
         # Where brightness tells atoms apart, error bars differ as it does.
-        given = None if marks is None else _variances(covariances)
-        start, equals, following = likeliest(a, b, motions, tolerance, marks, given)
-        how = "found"
+        known = Known(marks, None if marks is None else _variances(covariances), shown)
+        motions = family.candidates(a, b, spacing, marks, shown)
+        chosen = likeliest(a, b, _best(family, a, b, motions, tolerance, known), tolerance, known)
+        start, how = chosen.motion, "found"
     if len(near_pairs(a, start(b), tolerance)[0]) < 3:
         raise InputError(
             f"fewer than three {family.things} of the two {family.whole}s lie near each other, however "
@@ -143,8 +162,29 @@ def register_in(
         # Half of one each: the scale of the two together is then their noise in Å.
         covariances_a, covariances_b = (np.tile(0.5 * np.eye(a.shape[1]), (len(x), 1, 1)) for x in (a, b))
     fitted, pairs, scale = _refined(family, a, b, start, tolerance, (covariances_a, covariances_b))
+    if chosen is not None:
+        return Registration(fitted, how, pairs, scale, chosen.others, chosen.next_best, chosen.agree)
     near = len(near_pairs(a, fitted.motion(b), tolerance)[0])
-    return Registration(fitted, how, pairs, scale, equals, following, near)
+    return Registration(fitted, how, pairs, scale, (), None, near)
+
+
+def _best(
+    family: Family[M],
+    a: Float[np.ndarray, "n d"],
+    b: Float[np.ndarray, "m d"],
+    motions: list[M],
+    tolerance: float,
+    known: Known,
+) -> list[M]:
+    """Settled motions; of many atoms those that lay some of them well."""
+    tree = cKDTree(a)
+    # In space symmetric particles have sixty equal orientations, and no step of a lattice is looked at.
+    if a.shape[1] > 2 or len(b) <= 2 * _SOME:
+        return [_settled(family, a, b, motion, tolerance, tree) for motion in motions]
+    some = np.sort(np.random.default_rng(0).choice(len(b), _SOME, replace=False))
+    settled = [_settled(family, a, b[some], motion, tolerance, tree) for motion in motions]
+    best = best_of(a, b[some], settled, tolerance, known.some(some), _KEPT)
+    return [_settled(family, a, b, motion, tolerance, tree) for motion in best]
 
 
 def _variances(
@@ -183,12 +223,17 @@ def _one_spacing(family: Family[M], a: Float[np.ndarray, "n d"], b: Float[np.nda
 
 
 def _settled(
-    family: Family[M], a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"], motion: M, tolerance: float
+    family: Family[M],
+    a: Float[np.ndarray, "n d"],
+    b: Float[np.ndarray, "m d"],
+    motion: M,
+    tolerance: float,
+    tree: cKDTree | None = None,
 ) -> M:
-    """The motion when pairs no longer change."""
+    """The motion when pairs no longer change; `tree` is that of `a`."""
     before = np.zeros((2, 0), int)
     for _ in range(_ROUNDS):
-        i, j, distances = near_pairs(a, motion(b), tolerance)
+        i, j, distances = near_pairs(a, motion(b), tolerance, tree)
         pairs = np.stack([i, j])
         if len(i) < 3 or np.array_equal(pairs, before):
             break

@@ -44,6 +44,10 @@ class Motion:
         """Positions after the motion (Å)."""
         return positions @ self.rotation.T + self.translation
 
+    def back(self, positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+        """Positions before the motion (Å)."""
+        return (positions - self.translation) @ self.rotation
+
     def turn(self, covariances: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3 3"]:
         """Covariances after the motion."""
         return self.rotation @ covariances @ self.rotation.T

@@ -17,6 +17,8 @@ from atomfit.structure.elements import UNKNOWN
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import LIMITS, level_above, part
 
+#: So many ways to lay images on each other are told.
+_TOLD = 3
 #: More standard deviations of what is usual than this are told of a distortion.
 _UNUSUAL = 3.0
 
@@ -161,7 +163,8 @@ def _frame(c: ColumnComparison) -> list[Finding]:
     if others > 1:
         ways = f"{others} other ways to lay the images on each other are"
     found = (
-        f"{ways} as good (a symmetric outline, or a step of the lattice); the smallest rotation is taken"
+        f"{ways} as good (a symmetric outline, or steps of the lattice that brightness and holes do not "
+        f"tell apart): {_others(c)}; the smallest rotation is taken, and of steps the largest overlap"
     )
     if not others:
         found = (
@@ -175,6 +178,18 @@ def _frame(c: ColumnComparison) -> list[Finding]:
             "which column is which is not known: give both in one frame (--no-register)",
         )
     ]
+
+
+def _others(c: ColumnComparison) -> str:
+    """Some of the maps that are as good, by what they differ by."""
+    chosen, middle, told = c.registration.motion, c.b.positions.mean(axis=0)[None], []
+    for other in c.registration.others[:_TOLD]:
+        turned = (other.rotation - chosen.rotation + 180) % 360 - 180
+        x, y = (other(middle) - chosen(middle))[0]
+        over = "turned over, " if other.mirrored != chosen.mirrored else ""
+        told.append(f"{over}{turned:.1f}° and ({x:.1f}, {y:.1f}) Å from it")
+    rest = c.registration.equals - _TOLD
+    return ", ".join(told) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _elements(c: ColumnComparison) -> list[Finding]:

@@ -10,6 +10,7 @@ from atomfit.noise import limits as noise
 from atomfit.projection import limits as projection
 from atomfit.selection import limits as selection
 from atomfit.selection import search_limits
+from atomfit.stacking import limits as stacking
 from atomfit.statistics import limits as statistics
 from atomfit.tilt_series import limits as tilt_series
 from atomfit.verdict import limits as verdict
@@ -25,6 +26,7 @@ STAGES: dict[str, Any] = {
     "selection": selection.LIMITS,
     "doubts": doubts.LIMITS,
     "statistics": statistics.LIMITS,
+    "stacking": stacking.LIMITS,
     "verdict": verdict.LIMITS,
 }
 

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from atomfit.statistics.count_checks import check_columns, states
 from atomfit.statistics.count_law import Law, Library
+from atomfit.statistics.count_laws import CountLaws
 from atomfit.statistics.count_likelihood import Measured
 from atomfit.statistics.count_modes import find_modes
 from atomfit.statistics.count_neighbours import Smoothness
@@ -52,6 +53,7 @@ class Counts:
     - `alternatives`: ways to count, the likeliest first; more than one if the scale is open.
     - `beyond`: columns whose likeliest count is beyond the library's end.
     - `smoothness`: what was found of neighbours; None if they were not asked.
+    - `laws`: those that were averaged over, with the likelihoods of counts.
     - `notes`: what is not determined or is to be doubted, in words.
     """
 
@@ -73,6 +75,7 @@ class Counts:
     alternatives: tuple[Alternative, ...]
     beyond: np.ndarray
     smoothness: Smoothness | None
+    laws: CountLaws
     notes: tuple[str, ...]
 
 
@@ -116,7 +119,9 @@ def count_atoms(
         if library is None
         else _fainter(cross_sections, esds, unit * samples.means[:, 0], samples.weights)
     )
-    return _counts(samples, library, np.argsort(order), unit, faint)
+    back = np.argsort(order)
+    laws = CountLaws(samples.weights, samples.means, samples.scatter, measured, back)
+    return _counts(samples, laws, library, unit, faint)
 
 
 def _fainter(
@@ -131,9 +136,7 @@ def _fainter(
     return int(np.sum(mean - values > limit * np.hypot(esds, error)))
 
 
-def _counts(
-    samples: Samples, library: Library | None, back: Int[np.ndarray, " n"], unit: float, faint: int
-) -> Counts:
+def _counts(samples: Samples, laws: CountLaws, library: Library | None, unit: float, faint: int) -> Counts:
     """What samples say, in the order in which columns were given; so many may be none."""
     w = samples.weights
     # Of columns that may be none any part is as likely, up to all of them.
@@ -142,7 +145,7 @@ def _counts(
     scatter, scatter_esd = _mean(samples.scatter, w)
     # Counts that no column can have are not listed.
     last = 1 + int(np.max(np.flatnonzero(samples.probabilities.max(axis=0) > LIMITS.count_listed)))
-    probabilities = samples.probabilities[back, :last]
+    probabilities = samples.probabilities[laws.back, :last]
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     most_likely = 1 + np.argmax(probabilities, axis=1)
     beyond = most_likely > (np.inf if library is None else len(library.cross_sections))
@@ -165,6 +168,7 @@ def _counts(
         ways,
         beyond,
         samples.smoothness,
+        laws,
         tuple(
             notes(ways, library, scale, unit * scatter, (faint, int(beyond.sum())), float(1 / np.sum(w**2)))
         ),

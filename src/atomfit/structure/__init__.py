@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from atomfit.structure.atoms import matrices_of_elements as matrices_of_elements
     from atomfit.structure.canvas import AbstractCanvas as AbstractCanvas
     from atomfit.structure.canvas import AbstractStructure as AbstractStructure
+    from atomfit.structure.effective_medium import EffectiveMedium as EffectiveMedium
     from atomfit.structure.elements import Element as Element
     from atomfit.structure.elements import bulk_structure as bulk_structure
     from atomfit.structure.elements import element as element
@@ -65,5 +66,6 @@ else:
             "matching": ["Match", "match"],
             "scattering": ["GaussianMixture", "form_factor"],
             "tracked": ["Tracked", "Quantity", "Event"],
+            "effective_medium": ["EffectiveMedium"],
         },
     )

@@ -42,7 +42,12 @@ class Sites:
 @final
 @dataclass(frozen=True, eq=False)
 class Shells:
-    """How many atoms have 0, 1, 2, ... neighbours: mean and standard deviation over samples."""
+    """How many atoms have 0, 1, 2, ... neighbours.
+
+    **Fields:**
+
+    - `numbers`, `numbers_esd`: mean and standard deviation over samples.
+    """
 
     numbers: Float[np.ndarray, " c"]
     numbers_esd: Float[np.ndarray, " c"]

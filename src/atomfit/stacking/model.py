@@ -35,7 +35,7 @@ from atomfit.support.errors import InputError
 #: improbable a count is that is left out (logarithm).
 _MARGIN, _MORE, _NEVER = 4, 1, -30.0
 #: Samples that are relaxed, of small particles and of one with so many atoms.
-_RELAXED, _LARGE = 24, 30_000
+_RELAXED, _LARGE = 16, 16_000
 
 
 @final

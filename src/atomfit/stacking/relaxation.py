@@ -30,7 +30,8 @@ Forces = Callable[[Float[np.ndarray, "n 3"]], tuple[float, Float[np.ndarray, "n 
 _DISTORTION, _SUREST = 0.02, 0.005
 #: Pairs are kept that are farther apart by this (Å); atoms that fill up arrays lie this far apart (Å).
 _SKIN, _FAR = 1.0, 1e3
-_ITERATIONS = 150
+#: Steps at most, and the part of what is minimised that a step changes in the end: energies have 32 bits.
+_ITERATIONS, _ENDED = 150, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +150,7 @@ def relax(
         return float(value), np.concatenate([slope.ravel(), by_stretch.ravel(), weighted.sum(axis=0)])
 
     begin = np.concatenate([sites.ravel(), np.zeros(6)])
-    options = {"maxiter": _ITERATIONS, "maxfun": 2 * _ITERATIONS}
+    options = {"maxiter": _ITERATIONS, "maxfun": 2 * _ITERATIONS, "ftol": _ENDED}
     found = minimize(unlikely, begin, jac=True, method="L-BFGS-B", options=options).x
     x = found[: 3 * n].reshape(n, 3)
     stretch, t = np.eye(2) + 0.1 * found[3 * n : 3 * n + 4].reshape(2, 2), found[3 * n + 4 :] + shift

@@ -60,8 +60,8 @@ class Effort:
     """
 
     chains: int = 4
-    levels: int = 7
-    hottest: float = 2500.0
+    levels: int = 5
+    hottest: float = 2000.0
     blocks: int = 240
     kept: int = 60
 

@@ -114,7 +114,9 @@ class EffectiveMedium(eqx.Module):
         return cohesion + 6 * self.strength * jnp.exp(-self.stiffness * s) - self.cohesion
 
     def energies(
-        self, positions: Float[Array, "n 3"], pairs: Int[np.ndarray, "p 2"] | Int[Array, "p 2"]
+        self,
+        positions: Float[Array, "n 3"] | Float[np.ndarray, "n 3"],
+        pairs: Int[Array, "p 2"] | Int[np.ndarray, "p 2"],
     ) -> Float[Array, " n"]:
         """Of each atom (eV).
 

@@ -91,6 +91,14 @@ class StatisticsLimits:
     - `size_chance`: models of another size lie on each other by chance with less probability.
     - `size_pairs`: pairs that a ratio follows from, at least.
 
+    Models followed in time:
+
+    - `atom_stays`: an atom is the one that was seen last if it is nearer, in neighbour distances: what is
+        farther is nearer to another site.
+    - `trend_inner`: so many atoms inside set what all atoms have in common; of fewer all do.
+    - `trend_models`: fewer models do not say how much one differs from another by itself.
+    - `trend_outlier`: values farther off, in standard deviations, count for less in what is common (Huber).
+
     Columns of two images compared:
 
     - `map_step`: maps of one rotation that lay the middle farther apart than this (Å) are not one.
@@ -186,6 +194,11 @@ class StatisticsLimits:
     size_worth: float = 0.02
     size_chance: float = 1e-3
     size_pairs: int = 4
+
+    atom_stays: float = 0.5
+    trend_inner: int = 20
+    trend_models: int = 6
+    trend_outlier: float = 2.0
 
     map_step: float = 0.7
     map_unusual: float = 5.0

@@ -9,10 +9,18 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from atomfit.cli import app, build, check, compare, simulate, tilt
+from atomfit.cli import app, build, check, columns, compare, series, simulate, tilt
 from atomfit.cli.help import EXIT_CODES
 
-COMMANDS = {"build": build, "check": check, "simulate": simulate, "tilt": tilt, "compare": compare}
+COMMANDS = {
+    "build": build,
+    "check": check,
+    "simulate": simulate,
+    "tilt": tilt,
+    "columns": columns,
+    "compare": compare,
+    "series": series,
+}
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from atomfit.results.build import BuildResult as BuildResult
     from atomfit.results.columns import ColumnsResult as ColumnsResult
     from atomfit.results.compare import SeriesComparison as SeriesComparison
+    from atomfit.results.followed import ModelSeries as ModelSeries
     from atomfit.results.tilt import TiltResult as TiltResult
     from atomfit.simulation.maps import Simulation as Simulation
     from atomfit.simulation.maps import simulate as simulate
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from atomfit.workflows.columns import columns as columns
     from atomfit.workflows.compare import compare as compare
     from atomfit.workflows.preparation import check as check
+    from atomfit.workflows.series import series as series
     from atomfit.workflows.tilt import tilt as tilt
 else:
     export(
@@ -53,6 +55,7 @@ else:
             "workflows.tilt": ["tilt"],
             "workflows.columns": ["columns"],
             "workflows.compare": ["compare"],
+            "workflows.series": ["series"],
             "workflows.preparation": ["check"],
             "simulation.maps": ["simulate", "Simulation"],
             "io.mrc": ["read_map", "write_map"],
@@ -60,6 +63,7 @@ else:
             "results.columns": ["ColumnsResult"],
             "results.tilt": ["TiltResult"],
             "results.compare": ["SeriesComparison"],
+            "results.followed": ["ModelSeries"],
             "options.build": ["BuildOptions"],
             "options.columns": ["ColumnOptions"],
             "options.tilt": ["TiltOptions"],

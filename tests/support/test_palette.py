@@ -59,6 +59,8 @@ def test_kinds_and_statuses_are_apart(blind: bool) -> None:
     assert nearest(list(palette.STATUSES.values()), blind) > 2 * APART
     assert nearest(list(palette.COLUMN_STATUSES.values()), blind) > APART
     assert nearest(list(palette.LINES), blind) > APART
+    assert nearest(list(palette.FOLLOWED_STATES.values()), blind) > APART
+    assert nearest(list(palette.PLACES.values()), blind) > APART
     assert nearest([palette.BLUE, palette.ORANGE, palette.GREEN, palette.VERMILION], blind) > APART
 
 

@@ -32,6 +32,11 @@ COLUMNS = (
     *("model.mrc", "residual.mrc", "background.mrc", "columns.svg"),
     *("particle.json", "summary.json", "run.json"),
 )
+#: What `series` writes, besides tables of maps that were built.
+FOLLOWED = (
+    *("series.html", "series.json", "series.csv", "trends.csv", "events.csv", "trajectory.xyz"),
+    "run.json",
+)
 SIMULATION = ("map.mrc", "truth.csv", "simulation.json")
 #: And, with a tilt series.
 SERIES = ("images.mrc", "views.csv", "angles.tlt", "truth_views.csv")
@@ -86,6 +91,11 @@ def comparison_files(names: tuple[str, ...]) -> tuple[str, ...]:
         *(f"{name}.xyz" for name in names),
         *(f"compare_{a}_{b}.{ending}" for a, b in pairs for ending in ("csv", "html")),
     )
+
+
+def followed_files(names: tuple[str, ...]) -> tuple[str, ...]:
+    """What `series` may write of inputs with these names."""
+    return (*FOLLOWED, *(f"{name}_atoms.csv" for name in names))
 
 
 def files_of_result(directory: Path) -> set[str]:

@@ -50,6 +50,8 @@ _GROUPS: dict[str, dict[str, str]] = {
     },
     "Brightness": {
         "amplitude": "amplitude",
+        "relative_amplitude": "amplitude, in the model's median",
+        "occupancy": "occupancy",
         "peak_intensity": "peak intensity",
         "max_intensity": "highest voxel",
         "max_intensity_z": "highest voxel, z (own voxels)",
@@ -104,6 +106,16 @@ _GROUPS: dict[str, dict[str, str]] = {
         "moved_probability": "probability that it moved",
         "changed_probability": "probability that it changed",
     },
+    "In time": {
+        "models": "models that have it",
+        "first": "first model that has it",
+        "last": "last model that has it",
+        "present": "probability to be there at the end",
+        "position_z": "drift, in its uncertainties",
+        "position_p": "p of the drift",
+        "position_q": "false-discovery rate q of the drift",
+        **{f"velocity_{axis}": f"drift along {axis}" for axis in "xyz"},
+    },
     "Views": {
         "view": "number of the view",
         "tilt": "tilt",
@@ -134,6 +146,8 @@ _GROUPS: dict[str, dict[str, str]] = {
         "element": "element",
         "structure": "local structure",
         "status": "what became of it",
+        "place": "place in the particle",
+        "changes": "what changes",
         "domain": "domain",
         "facet": "facet",
         "variant": "variant",
@@ -141,18 +155,29 @@ _GROUPS: dict[str, dict[str, str]] = {
         "order_domain": "part of one variant",
     },
 }
+#: Endings of what is said of a number's trend.
+_OF_TRENDS = {
+    "_slope": "change in time",
+    "_z": "change in its uncertainties",
+    "_p": "p of the change",
+    "_q": "false-discovery rate q of the change",
+}
 _LABELS = {name: (group, words) for group, names in _GROUPS.items() for name, words in names.items()}
 
 
 def label_of(name: str) -> tuple[str, str]:
     """The group of a column and its name in words.
 
-    Names that end in `_esd` are standard uncertainties; in `_a` and `_b`, of the models of a comparison.
+    Names that end in `_slope`, `_z`, `_p` or `_q` are of a trend; in `_esd`, standard uncertainties; in
+    `_a` and `_b`, of the models of a comparison.
     """
     if name in _LABELS:
         return _LABELS[name]
     if name.endswith("_esd"):
         return _ESD, f"± {label_of(name.removesuffix('_esd'))[1]}"
+    for ending, words in _OF_TRENDS.items():
+        if name.endswith(ending) and name.removesuffix(ending) in _LABELS:
+            return "In time", f"{_LABELS[name.removesuffix(ending)][1]}: {words}"
     for ending, model in (("_a", "A"), ("_b", "B")):
         if name.endswith(ending):
             group, words = label_of(name.removesuffix(ending))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from atomfit.results.build import BuildResult as BuildResult
     from atomfit.results.columns import ColumnsResult as ColumnsResult
     from atomfit.results.compare import SeriesComparison as SeriesComparison
+    from atomfit.results.followed import ModelSeries as ModelSeries
     from atomfit.results.series import PreparedSeries as PreparedSeries
     from atomfit.results.tilt import TiltResult as TiltResult
 else:
@@ -22,5 +23,6 @@ else:
             "series": ["PreparedSeries"],
             "columns": ["ColumnsResult"],
             "compare": ["SeriesComparison"],
+            "followed": ["ModelSeries"],
         },
     )

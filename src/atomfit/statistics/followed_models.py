@@ -90,7 +90,7 @@ class FollowedModels:
     - `tracked`: where every atom was and what is known of it, and what happened.
     - `presence`: whether each was there.
     - `models`: how each lies on the others.
-    - `reference`: index of the model whose frame is the common one.
+    - `reference`: index of the model whose frame is the common one; None if all are in it already.
     - `spacing`: typical distance of neighbours (Å).
     - `coordination`: typical coordination number of each atom.
     - `standard`: atoms that set what all have in common in a model.
@@ -104,7 +104,7 @@ class FollowedModels:
     tracked: Tracked
     presence: Presence
     models: tuple[Laid, ...]
-    reference: int
+    reference: int | None
     spacing: float
     coordination: Float[np.ndarray, " n"]
     standard: Bool[np.ndarray, " n"]
@@ -134,7 +134,7 @@ class _One:
 
 
 def follow_models(
-    read: Read, times: Float[np.ndarray, " t"], tell: Tell = lambda k, model: None
+    read: Read, times: Float[np.ndarray, " t"], move: bool = True, tell: Tell = lambda k, model: None
 ) -> FollowedModels:
     """Follow the atoms of models.
 
@@ -142,22 +142,23 @@ def follow_models(
 
     - `read`: gives a model by its place; it may be asked for one again.
     - `times`: of the models, rising.
+    - `move`: whether models are laid on each other; their frames are one if not.
     - `tell`: is told of each model that was followed.
 
     **Raises:** `InputError` if two models cannot be laid on each other.
     """
-    reference = _reference(read, len(times))
+    reference = _reference(read, len(times)) if move else 0
     target = read(reference)
     spacing = float(np.nan_to_num(typical_spacing(target.positions), nan=2.5))
     tracker, kept, latest = Tracker(spacing), [], target
     for k in range(len(times)):
         model = target if k == reference else read(k)
-        registration = _registered(target, latest, model) if k != reference else None
+        registration = _registered(target, latest, model, move) if k != reference else None
         one = _kept(model, registration, target, tracker)
         kept.append(one)
         latest = replace(model, positions=one.positions, esds=one.esds)
         tell(k, model)
-    return _followed(kept, times, reference, spacing, len(tracker))
+    return _followed(kept, times, reference if move else None, spacing, len(tracker))
 
 
 def _reference(read: Read, t: int) -> int:
@@ -182,17 +183,17 @@ def _share(a: Model, b: Model) -> float:
         return 0.0
 
 
-def _registered(target: Model, latest: Model, model: Model) -> Registration[Motion]:
+def _registered(target: Model, latest: Model, model: Model, move: bool) -> Registration[Motion]:
     """How a model is laid on the reference; or on the one before, if it lies on that only."""
-    found = _register(target, model)
-    if latest is target or found.near >= LIMITS.frames_agree * min(len(target), len(model)):
+    found = _register(target, model, move)
+    if not move or latest is target or found.near >= LIMITS.frames_agree * min(len(target), len(model)):
         return found
-    other = _register(latest, model)
+    other = _register(latest, model, move)
     return other if other.near > found.near else found
 
 
-def _register(a: Model, b: Model) -> Registration[Motion]:
-    return register(a.positions, b.positions, a.covariances(), b.covariances())
+def _register(a: Model, b: Model, move: bool) -> Registration[Motion]:
+    return register(a.positions, b.positions, a.covariances(), b.covariances(), move)
 
 
 def _kept(model: Model, registration: Registration[Motion] | None, target: Model, tracker: Tracker) -> _One:
@@ -224,9 +225,9 @@ def _spacing(model: Model) -> float:
 
 
 def _followed(
-    kept: Sequence[_One], times: Float[np.ndarray, " t"], reference: int, spacing: float, n: int
+    kept: Sequence[_One], times: Float[np.ndarray, " t"], reference: int | None, spacing: float, n: int
 ) -> FollowedModels:
-    """All that follows once every model was seen."""
+    """All that follows once every model was seen; without a reference frames are left as they are."""
 
     def whole(values: Callable[[_One], np.ndarray | None], *shape: int) -> np.ndarray:
         table = np.full((len(kept), n, *shape), np.nan, np.float64 if shape else np.float32)

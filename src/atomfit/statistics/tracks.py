@@ -90,7 +90,7 @@ class Together:
 
 
 def place_together(
-    positions: Float[np.ndarray, "t n 3"], esds: Float[np.ndarray, "t n 3"], frame: int = 0
+    positions: Float[np.ndarray, "t n 3"], esds: Float[np.ndarray, "t n 3"], frame: int | None = 0
 ) -> Together:
     """Lay models on their mean.
 
@@ -98,13 +98,13 @@ def place_together(
 
     - `positions`: of followed atoms, already nearly in one frame (Å); NaN where an atom is not.
     - `esds`: standard uncertainties of these (Å); NaN where not known.
-    - `frame`: of which model the common frame is.
+    - `frame`: of which model the common frame is; None if none is to be moved.
     """
     places, errors = positions.copy(), _filled(esds)
     there = np.isfinite(places).all(axis=2)
     often = there.sum(axis=0) >= min(2, len(places))
     total = [Motion(np.eye(3), np.zeros(3)) for _ in places]
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if frame is not None else 0):
         mean = _mean(places, errors, there)
         for k in range(len(places)):
             pairs = _pairs(places[k], mean, there[k] & often)
@@ -115,7 +115,7 @@ def place_together(
                 mean[pairs], places[k, pairs], np.zeros((len(pairs), 3, 3)), own[:, :, None] * np.eye(3)
             )
             places[k], total[k] = fitted.motion(places[k]), _after(fitted.motion, total[k])
-    back = total[frame]
+    back = total[frame or 0]
     inverse = Motion(back.rotation.T, -back.rotation.T @ back.translation)
     turned = [_after(inverse, motion).rotation for motion in total]
     places = np.stack([inverse(x) for x in places])

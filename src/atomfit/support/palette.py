@@ -19,6 +19,10 @@ KINDS = (
 #: What became of an atom.
 STATUSES = {"common": "#b3bcc4", "displaced": ORANGE, "lost": "#882255", "gained": BLUE}
 
+#: In which state an atom is that is followed in time, and where it lies.
+FOLLOWED_STATES = {"present": "#b3bcc4", "missing": "#882255", "doubtful": ORANGE}
+PLACES = {"surface": ORANGE, "inside": BLUE, "seldom": "#b3bcc4"}
+
 #: What became of a column of an image.
 COLUMN_STATUSES = {
     "common": "#b3bcc4",

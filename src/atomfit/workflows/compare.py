@@ -73,7 +73,7 @@ def compare(
         raise InputError(f"{len(given)} model cannot be compared", "give two or more", "atomfit compare")
     paths = [Path(one) for one in given if isinstance(one, str | os.PathLike)]
     flat = of_images(paths)
-    maps = tuple(path for path in paths if (is_image(path) if flat else _is_map(path)))
+    maps = tuple(path for path in paths if (is_image(path) if flat else is_map(path)))
     if mirror and not flat:
         raise InputError("models are never turned over", "leave it out", "--mirror")
     if element is not None and not maps:
@@ -97,11 +97,11 @@ def _compared(
     tables: dict[str, dict[str, np.ndarray]] = {}
     # A model that cannot be read is told before a map is built.
     read = {
-        name: read_model(path, name) for path, name in zip(paths, names, strict=True) if not _is_map(path)
+        name: read_model(path, name) for path, name in zip(paths, names, strict=True) if not is_map(path)
     }
     for path, name in zip(paths, names, strict=True):
         if name not in read:
-            tables[name] = _built(path, element)
+            tables[name] = columns_of_map(path, element)
             read[name] = model_of_columns(name, tables[name])
     models = [read[name] for name in names]
 
@@ -158,13 +158,18 @@ def names_of(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _is_map(path: Path) -> bool:
+def is_map(path: Path) -> bool:
+    """Whether an input is a map, by its name."""
     ending = ending_of(path)
     # What is packed and says no more of itself is a map, as it is to the other commands.
     return not os.path.isdir(path) and (ending in MAP_ENDINGS or (not ending and path.suffix != ""))
 
 
-def _built(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndarray]:
+def columns_of_map(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndarray]:
+    """The columns of `atoms.csv` of a map, built with default options.
+
+    **Raises:** `InputError` if it cannot be built.
+    """
     if not element:
         raise InputError("this is a map, whose atoms are yet to be found", "add --element, as Pt", path)
     from atomfit.files.columns import table

@@ -1,4 +1,4 @@
-"""Columns of two images with planted changes: what `atomfit compare` finds, and how often it is wrong."""
+"""What `atomfit compare` finds between two images, and `atomfit series` in time."""
 
 import argparse
 import time
@@ -11,6 +11,7 @@ from scipy.stats import kstest, norm
 
 from atomfit.simulation.changed_columns import ChangedColumns, ColumnChanges, changed_columns, law_of_atoms
 from atomfit.statistics.column_changes import ColumnComparison, compare_columns
+from experiments.changes.map_series import map_series
 from experiments.recording import markdown, record
 
 #: Methods were chosen on seeds below 100, tests have 100 to 160, and a first table was of 1,000 to 9,039.
@@ -22,7 +23,7 @@ KINDS = ("lost", "gained", "moved", "changed")
 
 
 def main() -> None:
-    parts = {"static": static, "changed": changed}
+    parts = {"static": static, "changed": changed, "maps": map_series}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help="of " + ", ".join(parts) + "; all by default")
     given = parser.parse_args()

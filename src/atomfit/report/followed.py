@@ -3,6 +3,7 @@
 The page itself is that of anything followed in time (`report.time_slider`).
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,14 @@ import numpy as np
 from atomfit.io.followed import trend_columns, trend_table
 from atomfit.report.labels import label_of
 from atomfit.report.time_slider import FactTable, SliderWords, slider_contents
-from atomfit.statistics.followed_models import FollowedModels
+from atomfit.statistics.followed_models import RELATIVE, FollowedModels
 from atomfit.statistics.trends import Line
+from atomfit.structure.tracked import Tracked
 from atomfit.support.palette import FOLLOWED_STATES, PLACES
 from atomfit.verdict.findings import Verdict
 
+#: Ending of numbers from which is taken what all atoms of a model share.
+_OWN = "_own"
 #: Groups are said to change if chance does so with less probability.
 _SURE = 0.01
 _EXPLAINED = (
@@ -38,19 +42,35 @@ def followed_contents(
     - `record`: how it was made.
     """
     return slider_contents(
-        followed.tracked,
+        _beside(followed),
         trend_table(followed, fdr),
         trend_columns(tuple(followed.trends)),
         SliderWords(
             headline=_headline(followed, verdict, fdr, notes),
             explained=_EXPLAINED,
             colours={"state": FOLLOWED_STATES, "place": PLACES},
-            first=("u_iso", "relative_amplitude", "cn"),
-            lines={name: (name, f"{name}_slope") for name in followed.trends},
+            first=(f"u_iso{_OWN}", f"{RELATIVE}{_OWN}", "cn"),
+            lines={f"{name}{_OWN}": (name, f"{name}_slope") for name in followed.trends},
             tables=(_groups(followed), _common(followed), _models(followed)),
         ),
         record,
     )
+
+
+def _beside(followed: FollowedModels) -> Tracked:
+    """What was followed, with numbers from which is taken what all atoms of a model share."""
+    tracked = followed.tracked
+    own = [
+        replace(
+            one,
+            name=f"{one.name}{_OWN}",
+            meaning=f"{one.meaning}, less what the standard atoms of its model share",
+            values=one.values - followed.trends[one.name].offsets[:, None],
+        )
+        for one in tracked.quantities
+        if one.name in followed.trends
+    ]
+    return replace(tracked, quantities=(*own, *tracked.quantities))
 
 
 def _headline(followed: FollowedModels, verdict: Verdict, fdr: float, notes: list[str]) -> dict[str, Any]:
@@ -142,7 +162,10 @@ def _groups(followed: FollowedModels) -> FactTable:
 
 def _common(followed: FollowedModels) -> FactTable:
     span = float(np.ptp(followed.tracked.times))
-    rows = [(label_of(name)[1], *_row(found.common, span)) for name, found in followed.trends.items()]
+    # Offsets have no level of their own.
+    rows = [
+        (label_of(name)[1], None, *_row(found.common, span)[1:]) for name, found in followed.trends.items()
+    ]
     note = (
         "What standard atoms share in each model, against its mean; and the size of the particle in that "
         "of the mean model. Whether the atoms or the microscope did it, no model tells."

@@ -157,6 +157,7 @@ _GROUPS: dict[str, dict[str, str]] = {
 }
 #: Endings of what is said of a number's trend.
 _OF_TRENDS = {
+    "_own": "without what its model shares",
     "_slope": "change in time",
     "_z": "change in its uncertainties",
     "_p": "p of the change",

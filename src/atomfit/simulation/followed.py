@@ -60,7 +60,7 @@ class FollowedTruth:
     """
 
     models: tuple[Model, ...]
-    origin: tuple[Int[np.ndarray, " m"], ...]
+    origin: tuple[Int[np.ndarray, " _"], ...]
     surface: Bool[np.ndarray, " n"]
     there: Bool[np.ndarray, "t n"]
 

@@ -125,7 +125,6 @@ class _One:
     """What is kept of a model."""
 
     track: np.ndarray
-    moved: np.ndarray
     positions: np.ndarray
     esds: np.ndarray
     symbols: tuple[str, ...]
@@ -158,7 +157,10 @@ def follow_models(
         kept.append(one)
         latest = replace(model, positions=one.positions, esds=one.esds)
         tell(k, model)
-    return _followed(kept, times, reference if move else None, spacing, len(tracker))
+    numbers, moves = tracker.moved()
+    for one in kept:
+        one.track = numbers[one.track]
+    return _followed(kept, times, reference if move else None, spacing, moves)
 
 
 def _reference(read: Read, t: int) -> int:
@@ -206,7 +208,7 @@ def _kept(model: Model, registration: Registration[Motion] | None, target: Model
         near = LIMITS.atom_stays * _spacing(target)
         chance = by_chance(target.positions, positions, registration.how, near)
         laid = Laid(model.name, len(model), registration.how, motion.angle, registration.equals, chance)
-    track, moved = tracker.follow(positions)
+    track = tracker.follow(positions)
     numbers = {
         name: np.asarray(model.numbers[name], np.float32)
         for known, *_ in _NUMBERS
@@ -217,7 +219,7 @@ def _kept(model: Model, registration: Registration[Motion] | None, target: Model
         typical = typical_spacing(model.positions)
         found = find_neighbours(model.positions, typical=float(typical) if typical > 0 else np.inf)
         numbers["cn"] = found.coordination_numbers.astype(np.float32)
-    return _One(track, moved, positions, esds, model.symbols, numbers, laid)
+    return _One(track, positions, esds, model.symbols, numbers, laid)
 
 
 def _spacing(model: Model) -> float:
@@ -225,9 +227,14 @@ def _spacing(model: Model) -> float:
 
 
 def _followed(
-    kept: Sequence[_One], times: Float[np.ndarray, " t"], reference: int | None, spacing: float, n: int
+    kept: Sequence[_One],
+    times: Float[np.ndarray, " t"],
+    reference: int | None,
+    spacing: float,
+    moves: list[tuple[int, int]],
 ) -> FollowedModels:
     """All that follows once every model was seen; without a reference frames are left as they are."""
+    n = 1 + max((int(one.track.max()) for one in kept if len(one.track)), default=-1)
 
     def whole(values: Callable[[_One], np.ndarray | None], *shape: int) -> np.ndarray:
         table = np.full((len(kept), n, *shape), np.nan, np.float64 if shape else np.float32)
@@ -269,7 +276,7 @@ def _followed(
         ("present", "missing", "doubtful"),
         state,
         esds,
-        _events(kept, there, known),
+        _events(moves, there, known),
         groups,
     )
     return FollowedModels(
@@ -371,7 +378,9 @@ def _laid(
     )
 
 
-def _events(kept: Sequence[_One], there: Bool[np.ndarray, "t n"], known: Presence) -> tuple[Event, ...]:
+def _events(
+    moves: list[tuple[int, int]], there: Bool[np.ndarray, "t n"], known: Presence
+) -> tuple[Event, ...]:
     """What happened, in the order of time; see `statistics.presence` for probabilities."""
     found = []
     p, last = known.probability, len(there) - 1
@@ -389,6 +398,5 @@ def _events(kept: Sequence[_One], there: Bool[np.ndarray, "t n"], known: Presenc
         if end < last:
             found.append(Event("lost", index, end + 1, float(went)))
     found = [event for event in found if event.probability >= _TOLD]
-    for k, one in enumerate(kept):
-        found += [Event("moved", int(index), k, detail="to another site") for index in one.track[one.moved]]
+    found += [Event("moved", index, k, detail="to another site") for index, k in moves]
     return tuple(sorted(found, key=lambda event: (event.frame, event.kind, event.index)))

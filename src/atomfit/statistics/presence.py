@@ -3,9 +3,9 @@
 An atom that is not found in a model is gone, or was missed; one that is found is there, or is false. One
 model does not tell. Over many models misses and false atoms come and go by chance, while atoms that are
 lost stay away: a hidden Markov model of two states (Rabiner 1989), whose four rates (lost and gained in a
-step, missed, false) are found from all atoms together by expectation-maximisation. Each rate begins with a
-prior of one in a hundred, as sure as ten observations, without which two models would say nothing at all:
-there, lost and missed are equally likely, and the probabilities say so.
+step, missed, false) are found from all atoms together by expectation-maximisation. Each rate begins as if
+one of a hundred had been seen, without which two models would say nothing at all: there, an atom that is
+not found may be lost or missed, and its probability says so.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 
 _ROUNDS = 200
 #: Rates before anything was seen, and of how many observations.
-_RATE, _OBSERVATIONS = 0.01, 10.0
+_RATE, _OBSERVATIONS = 0.01, 100.0
 #: Changes of rates that are none.
 _SETTLED = 1e-8
 

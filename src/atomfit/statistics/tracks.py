@@ -6,9 +6,9 @@ the memory of their places alone.
 
 An atom is the one that was last seen within half a neighbour distance of it, paired one to one; whoever
 lies farther is nearer to another site. This holds over gaps: one that was missed for some models and is
-found at its site again is the same atom. An atom that left its site, and one that appeared within 1.2
-neighbour distances of it while nobody was there, are one that `moved`, if it was there in the model before.
-Whatever remains begins anew.
+found at its site again is the same atom. Whatever remains begins anew. At the end, an atom that was never
+seen again from some model on, and one that was first seen in that very model within 1.2 neighbour
+distances, are one that `moved` to another site. Before the end nobody knows: it might have been missed.
 
 `place_together` then lays all models on the mean of all of them, each by the rigid motion that is the
 likeliest with its error bars, in the frame of one: no model's own errors are in the others' positions. How
@@ -39,36 +39,50 @@ class Tracker:
 
     def __init__(self, spacing: float) -> None:
         self._near, self._reach = LIMITS.atom_stays * spacing, LIMITS.displaced * spacing
-        self._places = np.zeros((0, 3))
-        self._seen = np.zeros(0, int)
+        self._places = self._begins = np.zeros((0, 3))
+        self._first = self._last = np.zeros(0, int)
         self._frame = -1
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def follow(
-        self, positions: Float[np.ndarray, "m 3"]
-    ) -> tuple[Int[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
-        """Which atoms those of the next model are, and which of them have moved to another site.
+    def follow(self, positions: Float[np.ndarray, "m 3"]) -> Int[np.ndarray, " m"]:
+        """Which atoms those of the next model are.
 
         **Arguments:**
 
         - `positions`: of the next model's atoms (Å).
         """
         self._frame += 1
-        track, moved = np.full(len(positions), -1), np.zeros(len(positions), bool)
         near = match(positions, self._places, self._near)
+        track = np.full(len(positions), -1)
         track[near.found] = near.known
-        left = np.flatnonzero(track < 0)
-        free = np.setdiff1d(np.flatnonzero(self._seen == self._frame - 1), track)
-        far = match(positions[left], self._places[free], self._reach)
-        track[left[far.found]], moved[left[far.found]] = free[far.known], True
         new = np.flatnonzero(track < 0)
         track[new] = len(self._places) + np.arange(len(new))
         self._places = np.concatenate([self._places, positions[new]])
-        self._seen = np.concatenate([self._seen, np.zeros(len(new), int)])
-        self._places[track], self._seen[track] = positions, self._frame
-        return track, moved
+        self._begins = np.concatenate([self._begins, positions[new]])
+        self._first, self._last = (
+            np.concatenate([frames, np.full(len(new), self._frame)]) for frames in (self._first, self._last)
+        )
+        self._places[track], self._last[track] = positions, self._frame
+        return track
+
+    def moved(self) -> tuple[Int[np.ndarray, " n"], list[tuple[int, int]]]:
+        """What each atom is called once those that moved to another site are one, and who moved when.
+
+        **Returns:** a new number of each; and of each that moved, its new number and the model that has it
+        at its new site first.
+        """
+        into = np.arange(len(self))
+        moves: list[tuple[int, int]] = []
+        for k in range(1, self._frame + 1):
+            gone, come = np.flatnonzero(self._last == k - 1), np.flatnonzero(self._first == k)
+            pairs = match(self._places[gone], self._begins[come], self._reach)
+            into[come[pairs.known]] = into[gone[pairs.found]]
+            moves += [(int(i), k) for i in come[pairs.known]]
+        kept, numbers = np.unique(into, return_inverse=True)
+        assert len(kept) == len(self) - len(moves)
+        return numbers, [(int(numbers[i]), k) for i, k in moves]
 
 
 @dataclass(frozen=True, eq=False)

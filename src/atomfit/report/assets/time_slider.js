@@ -137,10 +137,12 @@ function therePanel() {
 function tallyPanel() {
   const kinds = [...new Set(report.events.find(({ name }) => name === "event")?.values ?? [])];
   if (!kinds.length) return nothing(byId("tally"), "Nothing happened.");
-  const of = report.events.find(({ name }) => name === "event").values;
+  const [of, probability] = ["event", "probability"].map((wanted) => report.events.find(({ name }) => name === wanted).values);
+  // One whose probability is not known is taken as it is.
+  const likely = probability.map((value) => value === null || value >= 0.5);
   const lines = kinds.map((kind) => {
     const counts = new Array(timeCount).fill(0);
-    report.event_places.forEach(([, frame], row) => (counts[frame] += of[row] === kind ? 1 : 0));
+    report.event_places.forEach(([, frame], row) => (counts[frame] += of[row] === kind && likely[row] ? 1 : 0));
     return counts.map((count, k) => [course.times[k], count]);
   });
   const colourOf = (i) => groupColours[i % groupColours.length];

@@ -50,7 +50,7 @@ _GROUPS: dict[str, dict[str, str]] = {
     },
     "Brightness": {
         "amplitude": "amplitude",
-        "relative_amplitude": "amplitude, in the model's median",
+        "relative_amplitude": "relative amplitude",
         "occupancy": "occupancy",
         "peak_intensity": "peak intensity",
         "max_intensity": "highest voxel",
@@ -157,11 +157,11 @@ _GROUPS: dict[str, dict[str, str]] = {
 }
 #: Endings of what is said of a number's trend.
 _OF_TRENDS = {
-    "_own": "without what its model shares",
+    "_own": "own",
     "_slope": "change in time",
     "_z": "change in its uncertainties",
     "_p": "p of the change",
-    "_q": "false-discovery rate q of the change",
+    "_q": "q of the change",
 }
 _LABELS = {name: (group, words) for group, names in _GROUPS.items() for name, words in names.items()}
 

@@ -20,7 +20,6 @@ from atomfit.results.compare import ImageComparison
 from atomfit.simulation.changed_columns import ChangedColumns, ColumnChanges, changed_columns
 from atomfit.statistics.column_changes import compare_columns
 from atomfit.statistics.column_totals import Totals
-from atomfit.support.errors import InputError
 from planted_columns import write_columns_result
 
 FILES = Path(__file__).parents[2] / "docs" / "files.md"
@@ -128,9 +127,9 @@ def test_tables_alone_are_compared_and_what_is_not_known_is_told(
     assert any("not both have probabilities of counts" in warning for warning in told["warnings"])
     assert told["totals"]["atoms_lost"] == {"value": None, "esd": None}
     assert told["totals"]["columns_lost"]["value"] > 3
-    with pytest.raises(InputError, match="no figures"):
-        found.write(tmp_path / "figures", figures=True)
-    assert not (tmp_path / "figures").exists()
+    # No image of these tables is known.
+    assert "run.json" in told["image_difference"]["not_known"]
+    assert not (tmp_path / "out" / "difference.mrc").exists()
 
 
 @pytest.mark.parametrize(
@@ -151,7 +150,6 @@ def test_tables_alone_are_compared_and_what_is_not_known_is_told(
         (["fresh", "noy.csv"], "noy.csv: columns are given as x"),
         (["fresh", "words.csv"], "row 2, column 'cross_section'"),
         (["fresh", "twice.csv"], "another column lies where column 1 does"),
-        (["fresh", "used", "--figures"], "no figures are drawn of two images"),
     ],
 )
 def test_refusals(

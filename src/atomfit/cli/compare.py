@@ -65,18 +65,13 @@ def run(
     of images are found first); if that is interrupted, DIR.checkpoint is left, from which --resume goes on.
     """
     process.one_thread_for_small_matrices()
-    from atomfit.files.compare_columns import NO_FIGURES
     from atomfit.io.manifest import FIGURES, comparison_files
-    from atomfit.support.errors import InputError
-    from atomfit.workflows.compare import compare, names_of, of_images
+    from atomfit.workflows.compare import compare, names_of
 
     names = names_of(models)
     directory = out if out is not None else Path("_vs_".join(names) + "_compare")
     job = FittingJob(directory, overwrite, resume, strict, quiet, figures)
     with job.running((*comparison_files(names), *(FIGURES if figures else ())), models):
-        if figures and of_images(models):
-            # Before the work, not after it.
-            raise InputError(*NO_FIGURES)
         result = compare(models, element=element, **vars(options), checkpoint=job.checkpoint, resume=resume)
         result.write(directory, job.replacing, figures)
     for line in result.lines():

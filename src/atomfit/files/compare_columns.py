@@ -3,20 +3,21 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from atomfit.figures import load_matplotlib, require_matplotlib
 from atomfit.io.column_comparisons import column_summary, write_column_comparison, write_columns_side
 from atomfit.io.json_files import write_json
+from atomfit.io.mrc import write_image
 from atomfit.io.outputs import optional, staged
 from atomfit.io.record import hash_of, made_by
 from atomfit.io.tables import write_columns
 from atomfit.report.column_comparison import column_comparison_contents
 from atomfit.report.page import COLUMN_COMPARISON, write_page
-from atomfit.support.errors import InputError
 
 if TYPE_CHECKING:
     from atomfit.results.compare import ImageComparison
 
-#: What is said of figures, and what is to be done.
-NO_FIGURES = ("no figures are drawn of two images", "leave --figures out; compare.html has pictures")
 _LIBRARIES = ("atomfit", "numpy", "scipy")
 
 
@@ -30,14 +31,18 @@ def write_two_images(
     - `result`: of `compare`.
     - `directory`: where to; created if need be.
     - `overwrite`: whether files of an earlier result may be replaced.
-    - `figures`: whether figures are drawn as well, which is refused.
+    - `figures`: whether figures are drawn as well.
 
-    **Raises:** `InputError` if the directory may not be written to, or figures are asked for.
+    **Raises:** `InputError` if the directory may not be written to, or figures cannot be drawn.
     """
     if figures:
-        raise InputError(*NO_FIGURES)
+        require_matplotlib()
     c = result.comparison
     found = column_summary(c, result.options.fdr, result.options.calibrate)
+    difference = result.difference
+    found["image_difference"] = (
+        {"not_known": result.no_difference} if difference is None else difference.told()
+    )
     record = _record(result)
     warnings: list[str] = []
     with staged(directory, overwrite, result.inputs) as stage:
@@ -50,8 +55,19 @@ def write_two_images(
         for side in "ab":
             with optional(stage / f"{side}.xyz", warnings) as path:
                 write_columns_side(path, c, side)
+        if figures:
+            with optional(stage / "figures", warnings) as path:
+                load_matplotlib()
+                from atomfit.figures.column_comparison import write_column_comparison_figures
+
+                write_column_comparison_figures(path, c, difference)
         with optional(stage / "compare.html", warnings) as path:
-            write_page(path, column_comparison_contents(c, found, record), COLUMN_COMPARISON)
+            contents = column_comparison_contents(c, found, record, difference)
+            write_page(path, contents, COLUMN_COMPARISON)
+        if difference is not None:
+            both = {"difference": difference.values, "difference_in_noise": difference.scores}
+            for name, values in both.items():
+                write_image(stage / f"{name}.mrc", np.where(difference.known, values, 0.0), difference.grid)
         # Last, because it tells what is missing.
         told = {"inputs": list(result.inputs), "run": record, "not_written": warnings}
         write_json(stage / "compare.json", told | found)

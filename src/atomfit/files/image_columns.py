@@ -23,12 +23,11 @@ from atomfit.files.image_particle import particle_statistics
 from atomfit.files.image_shown import write_shown
 from atomfit.files.thresholds import thresholds
 from atomfit.io.json_files import write_json
-from atomfit.io.mrc import write_map
+from atomfit.io.mrc import write_image
 from atomfit.io.outputs import optional, staged
 from atomfit.io.pictures import Panel, write_panels
 from atomfit.io.record import LIBRARIES, made_by
 from atomfit.io.tables import Column, write_columns
-from atomfit.structure.grid import DensityMap, Grid
 from atomfit.structure.neighbours import nearest_distances
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def write_columns_results(
         source, model, background = result.source.image, result.model, result.background
         residual = np.where(result.counted, source.values - model, 0.0)
         for name, values in (("model", model), ("residual", residual), ("background", background)):
-            _write_image(stage / f"{name}.mrc", values, source.grid)
+            write_image(stage / f"{name}.mrc", values, source.grid)
         with optional(stage / "columns.svg", warnings) as path:
             write_panels(path, [_panels(result, residual)], "Rings: columns. Dots: rejected places.")
         whole, found = particle(result, table), summary(result)
@@ -280,12 +279,6 @@ def _quantiles(values: Float[np.ndarray, " n"]) -> dict[str, float]:
 
 def _median(values: Float[np.ndarray, " n"]) -> float:
     return float(np.median(values)) if len(values) else float("nan")
-
-
-def _write_image(path: Path, values: Float[np.ndarray, "rows columns"], grid: Grid) -> None:
-    """One image as MRC: a map of one section, so that programs find its pixel size and origin."""
-    depth = Grid((1, *grid.shape), np.append(grid.spacing, grid.spacing[0]), np.append(grid.origin, 0.0))
-    write_map(path, DensityMap(values[None].astype(np.float32), depth))
 
 
 def _write_xyz(path: Path, result: "ColumnsResult", table: dict[str, np.ndarray]) -> None:

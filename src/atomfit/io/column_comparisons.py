@@ -4,6 +4,7 @@
 is no column, or a number is not known.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,20 @@ from jaxtyping import Bool
 from atomfit.io.comparisons import picked
 from atomfit.io.tables import Column, write_columns
 from atomfit.statistics.column_changes import COLUMN_STATUSES, ColumnComparison
+from atomfit.statistics.column_crystals import summed
 from atomfit.statistics.column_totals import Total, Totals
 from atomfit.statistics.plane_maps import map_esds
 from atomfit.verdict.of_column_comparison import judge_column_comparison, warnings_of_columns
 
 _UNITS = "image units x Å²"
+_CRYSTAL = (
+    ("e_xx", "", ".6f", "of the strain along A's x"),
+    ("e_yy", "", ".6f", "of the strain along A's y"),
+    ("e_xy", "", ".6f", "of the shear along A's axes"),
+    ("rotation", "°", ".5f", "of the lattice's local rotation"),
+    ("ordered", "", ".4f", "of the probability that it is part of the ordered phase"),
+    ("contrast", "", ".4f", "of its contrast with its neighbours"),
+)
 COLUMN_COMPARE_COLUMNS: tuple[Column, ...] = (
     Column("status", "", "s", "common, moved, changed, lost, gained, unseen or outside"),
     Column("probability", "", ".4f", "of that status"),
@@ -53,6 +63,14 @@ COLUMN_COMPARE_COLUMNS: tuple[Column, ...] = (
     Column("moved", "", "s", "1 if it changed at --fdr and has moved, 0 if not"),
     Column("changed", "", "s", "1 if it changed at --fdr in cross-section, 0 if not"),
     Column("facet", "", "d", "number of A's facet that it is in or beside; 0 for none"),
+    *(
+        column
+        for name, unit, how, what in _CRYSTAL
+        for column in (
+            Column(f"{name}_difference", unit, how, f"{what}, B less A"),
+            Column(f"{name}_difference_esd", unit, how, "its standard uncertainty"),
+        )
+    ),
 )
 
 
@@ -91,6 +109,10 @@ def column_rows(comparison: ColumnComparison) -> dict[str, np.ndarray]:
     for name, flags in (("moved", c.moved), ("changed", c.changed)):
         table[name] = np.where(c.pairs & np.isfinite(c.p), np.where(flags, "1", "0"), "")
     d = c.displacements
+    for ending, values in zip(("", "_esd"), c.crystals, strict=True):
+        table |= {
+            f"{name}_difference{ending}": one for (name, *_), one in zip(_CRYSTAL, values.T, strict=True)
+        }
     return table | {
         "dx": d[:, 0],
         "dy": d[:, 1],
@@ -142,6 +164,10 @@ def column_summary(comparison: ColumnComparison, fdr: float, calibrated: bool) -
             "error_bars_too_small_by_esd": pairs.scale.esd,
             "shared_by_neighbours": c.coherence[0],
             "one_factor_probability": c.one_factor,
+        },
+        "crystal": {
+            name: asdict(summed(values, esds, fdr))
+            for (name, *_), values, esds in zip(_CRYSTAL, c.crystals[0].T, c.crystals[1].T, strict=True)
         },
         "detection_limits": {
             name: {"cross_section": limit.cross_section, "known": limit.known}

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from atomfit.io.models import ending_of, table_columns
 from atomfit.io.text import read_text, table_rows
+from atomfit.statistics.column_crystals import CRYSTAL_DIFFERENCES, LocalCrystal
 from atomfit.statistics.image_columns_seen import ImageColumns
 from atomfit.support.errors import InputError
 
@@ -22,6 +23,8 @@ from atomfit.support.errors import InputError
 KINDS = "give a result of atomfit columns, its columns.csv, or an image (with --element)"
 #: Positions beyond this are no columns of an image (Å).
 _FARTHEST = 1e6
+#: What is known of the crystal around columns.
+_CRYSTAL = (*CRYSTAL_DIFFERENCES, *(f"{name}_esd" for name in CRYSTAL_DIFFERENCES))
 _PIXELS = ("x_px", "y_px", "x_pixel", "y_pixel")
 
 
@@ -127,7 +130,24 @@ def image_columns_of(
         float(rate) if isinstance(rate, float) else 0.05,
         _corners(summary.get("image") or {}),
         tuple(None if one.get("indices") is None else tuple(one["indices"]) for one in facets),
+        _crystal({name: numbers(name) for name in _CRYSTAL if name in columns}, n),
     )
+
+
+def _crystal(known: dict[str, np.ndarray], n: int) -> LocalCrystal | None:
+    """Strain and order of a table, if it has any."""
+    if not any(np.isfinite(values).any() for values in known.values()):
+        return None
+    none = np.full(n, np.nan)
+    values, esds = (
+        np.stack([known.get(f"{name}{ending}", none) for name in CRYSTAL_DIFFERENCES], axis=1)
+        for ending in ("", "_esd")
+    )
+    # Of a probability the error is that of what it is of.
+    ordered = CRYSTAL_DIFFERENCES.index("ordered")
+    p = np.clip(values[:, ordered], 0, 1)
+    esds[:, ordered] = np.sqrt(p * (1 - p))
+    return LocalCrystal(values, esds)
 
 
 def _corners(image: dict[str, Any]) -> Float[np.ndarray, "2 2"] | None:

@@ -42,6 +42,8 @@ SIMULATION = ("map.mrc", "truth.csv", "simulation.json")
 SERIES = ("images.mrc", "views.csv", "angles.tlt", "truth_views.csv")
 IMAGE_SIMULATION = ("image.*", "truth_columns.csv", "truth_frames.csv", "simulation.json")
 _COMPARISON = ("compare.csv", "compare.json", "compare.html", "a.xyz", "b.xyz", "series.csv")
+#: And of two images.
+_DIFFERENCE = ("difference.mrc", "difference_in_noise.mrc")
 #: Names that results had before their records listed them.
 _OF_OLD = {
     "run.json": (*BUILD, MAP_COPY, *TILT, *FIGURES),
@@ -83,7 +85,7 @@ def comparison_files(names: tuple[str, ...]) -> tuple[str, ...]:
     """What `compare` may write of models with these names."""
     tables = tuple(f"{name}_{kind}.csv" for name in names for kind in ("atoms", "columns"))
     if len(names) == 2:
-        return (*_COMPARISON[:-1], *tables)
+        return (*_COMPARISON[:-1], *_DIFFERENCE, *tables)
     pairs = [*((names[0], name) for name in names[1:]), *pairwise(names[1:])]
     return (
         *("compare.json", "compare.html", "series.csv"),

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from atomfit.io.mrc_header import HEADER_BYTES, MapHeader, parse_header
 from atomfit.io.record import hash_of
@@ -141,6 +141,19 @@ def write_map(path: Path, density: DensityMap) -> None:
     - `density`: what is written.
     """
     _write(path, np.asarray(density.values, np.float32), density.grid)
+
+
+def write_image(path: Path, values: Float[np.ndarray, "rows columns"], grid: Grid) -> None:
+    """One image as MRC: a map of one section, so that programs find its pixel size and origin.
+
+    **Arguments:**
+
+    - `path`: where to.
+    - `values`: of the pixels.
+    - `grid`: where they are.
+    """
+    depth = Grid((1, *grid.shape), np.append(grid.spacing, grid.spacing[0]), np.append(grid.origin, 0.0))
+    write_map(path, DensityMap(values[None].astype(np.float32), depth))
 
 
 def _write(path: Path, values: Shaped[np.ndarray, "z y x"], grid: Grid) -> None:

@@ -6,7 +6,9 @@ import numpy as np
 
 from atomfit.io.column_comparisons import COLUMN_COMPARE_COLUMNS, column_rows
 from atomfit.report.described import MOST_SHOWN, described
+from atomfit.report.image_pictures import difference_pictures
 from atomfit.statistics.column_changes import ColumnComparison
+from atomfit.statistics.image_difference import ImageDifference
 from atomfit.statistics.registration import typical_spacing
 from atomfit.support.palette import COLUMN_STATUSES
 from atomfit.verdict.of_column_comparison import column_headline
@@ -16,7 +18,10 @@ _RADIUS = 0.36
 
 
 def column_comparison_contents(
-    c: ColumnComparison, found: dict[str, Any], record: dict[str, Any]
+    c: ColumnComparison,
+    found: dict[str, Any],
+    record: dict[str, Any],
+    difference: ImageDifference | None = None,
 ) -> dict[str, Any]:
     """All that the page shows.
 
@@ -25,6 +30,7 @@ def column_comparison_contents(
     - `c`: the comparison.
     - `found`: its summary.
     - `record`: how it was made.
+    - `difference`: of the images, if it is known.
     """
     table, words = column_rows(c), column_headline(c, found)
     # What changed first, then others at random: a browser can hold so many.
@@ -46,6 +52,7 @@ def column_comparison_contents(
         "radius": _RADIUS * float(np.nan_to_num(typical_spacing(c.a.positions), nan=2.0)),
         "names": {"a": c.a.name, "b": c.b.name},
         "counted": c.atoms is not None,
+        "difference": None if difference is None else difference_pictures(difference),
         "found": found,
         "run": record,
     }

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from atomfit.detection.column_scale import binned
 from atomfit.io.pictures import png
 from atomfit.report.levels import shades
+from atomfit.statistics.image_difference import ImageDifference
 from atomfit.structure.grid import Grid
 
 #: Pixels along an edge at most.
@@ -24,6 +25,8 @@ _MOST = 1024
 _ENDS = (0.0005, 0.9995)
 #: What is left is shown to so many times its root-mean-square.
 _LEFT = 4.0
+#: A difference of two images is shown to so many standard deviations of noise.
+_DEVIATIONS = 6.0
 
 
 def image_pictures(
@@ -70,6 +73,44 @@ def image_pictures(
         "background": _picture(shown[2], inside, low, high),
         "residual": _picture(left, inside, -spread, spread),
         "everywhere": bool(inside.all()),
+    }
+
+
+def difference_pictures(difference: ImageDifference, most: int = _MOST) -> dict[str, Any]:
+    """Both images on one frame's pixels in one scale of greys, and their difference in noise.
+
+    **Arguments:**
+
+    - `difference`: of the images.
+    - `most`: pixels of a picture along an edge.
+
+    **Returns:** `factor`, `pixel` and `shape` as of `image_pictures`, and the pictures `a`, `b` and
+    `difference`.
+    """
+    grid, known = difference.grid, difference.known
+    factor = math.ceil(max(grid.shape) / most)
+    part = binned(known.astype(np.float64), factor)
+    inside = part > 0.5
+
+    def shown(values: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "r c"]:
+        return binned(np.where(np.isfinite(values), values, 0.0), factor)
+
+    seen = [
+        binned(np.isfinite(x).astype(np.float64), factor) for x in (difference.first, difference.second)
+    ]
+    first, second = (
+        shown(values) / np.maximum(there, 0.5)
+        for values, there in zip((difference.first, difference.second), seen, strict=True)
+    )
+    left = shown(np.where(known, difference.scores, 0.0)) / np.maximum(part, 0.5)
+    low, high = brightness_of(np.where(inside, first, np.nan), second, inside)
+    return {
+        "shape": list(left.shape),
+        "pixel": factor * float(grid.spacing[0]),
+        "factor": factor,
+        "a": _picture(first, seen[0] > 0.5, low, high),
+        "b": _picture(second, seen[1] > 0.5, low, high),
+        "difference": _picture(left, inside, -_DEVIATIONS, _DEVIATIONS),
     }
 
 

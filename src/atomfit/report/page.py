@@ -71,7 +71,7 @@ COMPARISON = Layout(
 #: Of the columns of two images.
 COLUMN_COMPARISON = Layout(
     ("column_comparison.html",),
-    (*_BASE, "paint.js", "table.js", "record.js", "models.js", "column_comparison.js"),
+    (*_BASE, "paint.js", "table.js", "record.js", "models.js", "pictures.js", "column_comparison.js"),
 )
 #: Of things followed in time.
 TIME_SLIDER = Layout(

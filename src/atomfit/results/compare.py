@@ -11,6 +11,7 @@ from atomfit.io.checkpoint import Checkpoint
 from atomfit.options.compare import CompareOptions
 from atomfit.statistics.column_changes import COLUMN_STATUSES, ColumnComparison
 from atomfit.statistics.comparison import Comparison, Model
+from atomfit.statistics.image_difference import ImageDifference
 from atomfit.statistics.series import follow
 from atomfit.verdict.findings import Verdict
 from atomfit.verdict.of_column_comparison import judge_column_comparison
@@ -98,6 +99,7 @@ class ImageComparison:
     - `tables`: of inputs that were images, the columns of their `columns.csv` by name.
     - `element`, `options`: what was asked for.
     - `writer`: what makes the files.
+    - `difference`, `no_difference`: of the images after they were aligned, or why it is not known.
     - `checkpoint`: what goes when they are written.
     """
 
@@ -107,6 +109,8 @@ class ImageComparison:
     element: str | Sequence[str] | None
     options: CompareOptions
     writer: Callable[["ImageComparison", Path, bool, bool], Path]
+    difference: ImageDifference | None = None
+    no_difference: str = ""
     checkpoint: Checkpoint | None = None
 
     @property

@@ -29,6 +29,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from atomfit.statistics.change_probabilities import AtomChanges
+from atomfit.statistics.column_crystals import crystal_differences
 from atomfit.statistics.column_pairs import ColumnPairs, measure_pairs
 from atomfit.statistics.column_singles import SingleColumns, measure_singles
 from atomfit.statistics.families import PlaneMaps
@@ -157,6 +158,13 @@ class ColumnComparison:
             "outside": np.full(len(self), np.nan),
         }
         return np.select([kinds == kind for kind in of], list(of.values()), np.nan)
+
+    @cached_property
+    def crystals(self) -> tuple[Float[np.ndarray, "rows 6"], Float[np.ndarray, "rows 6"]]:
+        """Differences of strain and order (`CRYSTAL_DIFFERENCES`) and their esds; NaN where not known."""
+        pairs = self.paired.first, self.paired.second
+        found = crystal_differences(self.a.crystal, self.b.crystal, pairs, self.registration.motion)
+        return self.of_pairs(found[0]), self.of_pairs(found[1])
 
     @cached_property
     def coherence(self) -> tuple[float, float]:

@@ -25,6 +25,7 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.stats import norm
 
 from atomfit.detection.column_filter import BROADER, roughness_of_spots
+from atomfit.statistics.column_crystals import LocalCrystal
 from atomfit.statistics.limits import LIMITS
 from atomfit.structure.neighbours import nearest_distances
 
@@ -49,6 +50,7 @@ class ImageColumns:
     - `fdr`: rate of false columns that was asked for.
     - `corners`: of the image, lowest and highest x and y of its pixels' borders (Å); None if not known.
     - `indices`: (h, k) of each facet, or none.
+    - `crystal`: strain and order around each column; None without.
     """
 
     name: str
@@ -67,6 +69,7 @@ class ImageColumns:
     fdr: float = 0.05
     corners: Float[np.ndarray, "2 2"] | None = None
     indices: tuple[tuple[int, int] | None, ...] = ()
+    crystal: LocalCrystal | None = None
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -14,16 +14,22 @@ from atomfit.files.compare_columns import write_two_images
 from atomfit.io.image_columns import KINDS, holds_columns, image_columns_of, read_image_columns
 from atomfit.io.models import ending_of, read_model
 from atomfit.io.mrc import is_numpy
+from atomfit.io.source_images import source_image
 from atomfit.io.text import read_text, table_rows
 from atomfit.optimisation.ended import Ended
 from atomfit.options.compare import CompareOptions
 from atomfit.results.compare import ImageComparison
-from atomfit.statistics.column_changes import compare_columns
+from atomfit.statistics.column_changes import ColumnComparison, compare_columns
 from atomfit.statistics.image_columns_seen import ImageColumns
+from atomfit.statistics.image_difference import ImageDifference, difference_of_images
+from atomfit.statistics.registration import typical_spacing
+from atomfit.structure.grid import DensityMap
 from atomfit.support.errors import INSIST, InputError
 from atomfit.verdict.of_column_comparison import laid, warnings_of_columns
 
 log = logging.getLogger("atomfit")
+#: Width of columns of which none is known, in distances of neighbours.
+_WIDTH = 0.2
 _PICTURES = (".tif", ".tiff", ".png", ".dm3", ".dm4", ".emd", ".ser")
 _MRC = (".mrc", ".map", ".ccp4", ".rec")
 #: Where the header of an MRC file has the number of its sections.
@@ -107,6 +113,7 @@ def compare_images(
     **Raises:** `InputError` for what cannot be used.
     """
     tables: dict[str, dict[str, np.ndarray]] = {}
+    images: dict[str, tuple[DensityMap | None, str]] = {}
     # A table that cannot be read is told before columns are looked for.
     read = {
         name: read_image_columns(path, name)
@@ -114,8 +121,11 @@ def compare_images(
         if holds_columns(path)
     }
     for path, name in zip(paths, names, strict=True):
-        if name not in read:
-            read[name], tables[name] = _found(path, name, element)
+        if name in read:
+            images[name] = source_image(path)
+        else:
+            read[name], tables[name], image = _found(path, name, element)
+            images[name] = image, ""
     a, b = (read[name] for name in names)
     try:
         c = compare_columns(a, b, **vars(options))
@@ -124,15 +134,29 @@ def compare_images(
     log.info("%s on %s: %s", c.b.name, c.a.name, laid(c))
     for warning in warnings_of_columns(c):
         log.warning("%s and %s: %s", c.a.name, c.b.name, warning)
-    found = ImageComparison(tuple(paths), c, tables, element, options, write_two_images)
+    difference = _difference(c, images)
+    found = ImageComparison(tuple(paths), c, tables, element, options, write_two_images, *difference)
     log.info(found.verdict.describe())
     return found
 
 
+def _difference(
+    c: ColumnComparison, images: dict[str, tuple[DensityMap | None, str]]
+) -> tuple[ImageDifference | None, str]:
+    """The images' difference, or why it is not known."""
+    (a, b), why = [image for image, _ in images.values()], [told for _, told in images.values() if told]
+    if a is None or b is None:
+        return None, "; ".join(why)
+    widths = c.a.widths[c.a.widths > 0]
+    width = float(np.median(widths)) if len(widths) else _WIDTH * typical_spacing(c.a.positions)
+    found = difference_of_images(a, b, c.registration.motion, c.paired.brightness.value, width)
+    return found, "" if found is not None else "the images share hardly a pixel"
+
+
 def _found(
     path: Path, name: str, element: str | Sequence[str] | None
-) -> tuple[ImageColumns, dict[str, np.ndarray]]:
-    """Columns of an image, and their table."""
+) -> tuple[ImageColumns, dict[str, np.ndarray], DensityMap]:
+    """Columns of an image, their table, and the image."""
     from atomfit.files.image_columns import columns_table, particle, summary
     from atomfit.io.json_files import plain
     from atomfit.workflows.columns import columns
@@ -156,4 +180,4 @@ def _found(
         # In image units, as cross-sections are.
         of_counts = values, np.asarray(counts.law, np.float64)
     records = plain(summary(result)), plain(particle(result, table))
-    return image_columns_of(name, table, of_counts, *records), table
+    return image_columns_of(name, table, of_counts, *records), table, result.source.image

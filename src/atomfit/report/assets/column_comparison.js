@@ -148,6 +148,45 @@ function probabilityPanel(host, name) {
   });
 }
 
+async function imagesPanel() {
+  const { difference: told } = report;
+  if (!told) return nothing(byId("image-pictures"), `The images are not known: ${found.image_difference?.not_known ?? "none was given"}.`);
+  const [rows, across] = told.shape;
+  const unknown = [176, 190, 210, 255];
+  const titles = { a: report.names.a, b: `${report.names.b}, laid on it`, difference: "Difference (B less A)" };
+  for (const [name, title] of Object.entries(titles)) {
+    const palette = [...paletteOf(name === "difference" ? blueToRed : inkToPaper, 255), unknown];
+    const shades = await shadesOf(told[name]);
+    const canvas = painted(across, rows, (u, v) => palette[shades[v * across + u]]);
+    Object.assign(canvas, { ariaLabel: title, role: "img" }).style.width = "100%";
+    byId("image-pictures").append(titledPicture(title, canvas));
+  }
+  const heads = Object.entries(titles).map(([name, title]) => {
+    const [scale, unit] = name === "difference" ? [blueToRed, "standard deviations"] : [inkToPaper, "units of A"];
+    const { low, high } = told[name];
+    const bar = element("div");
+    bar.innerHTML = colourBar(scale, [low, high], unit);
+    return element("div", {}, element("h4", { textContent: title }), bar);
+  });
+  byId("image-bars").append(...heads);
+  const { part_of_a: part, rms, noise, part_beyond_four_deviations: far } = found.image_difference;
+  byId("image-note").textContent = `Both show ${brief(100 * part, 3)} % of A's pixels. Root mean square of the difference: ${brief(rms, 3)} (noise of the blurred one: ${brief(noise, 3)}). ${brief(100 * far, 2)} % of the pixels differ by more than four standard deviations; of noise that is normal 0.006 % would. What no image shows is blue-grey.`;
+}
+
+function crystalPanel() {
+  const words = { e_xx: "strain along x", e_yy: "strain along y", e_xy: "shear", rotation: "rotation (°)", ordered: "probability of order", contrast: "contrast" };
+  const known = Object.entries(words).filter(([name]) => found.crystal[name].pairs);
+  if (!known.length) return nothing(byId("crystal-table"), "Not both tables have strain or order.");
+  const rows = known.map(([name, said]) => {
+    const { pairs, mean, mean_esd: error, rms, esd, significant } = found.crystal[name];
+    return [said, pairs, plusMinus({ value: mean, esd: error }), brief(rms, 2), brief(esd, 2), significant];
+  });
+  byId("crystal-table").append(
+    factTable(["B less A", "pairs", "mean", "root mean square", "error bar of one", "differ significantly"], rows),
+    element("p", { className: "note", textContent: `Significant at the rate of false ones that was asked for, ${brief(100 * found.fdr)} %. Where nothing changed, root mean square and error bar are alike.` }),
+  );
+}
+
 function registrationPanel() {
   const { how, rotation, magnification, distortion, centre_esd: shifts, ...known } = found.registration;
   const ratio = found.cross_sections;
@@ -179,6 +218,8 @@ probabilityPanel(byId("p-moved"), "p_moved");
 probabilityPanel(byId("p-changed"), "p_changed");
 scatterPanel(byId("scatter-one"), ["cross_section_a"], ["difference", "distance"]);
 histogramPanel(byId("histogram-one"), "distance", "difference");
+crystalPanel();
+imagesPanel();
 registrationPanel();
 madePanel();
 bothPanel();

@@ -3,18 +3,6 @@
 const notFitted = [176, 190, 210, 255];
 const angstromsInNanometre = 10;
 
-// Shades of a picture, from its PNG: each level is one byte.
-async function shadesOf({ png }) {
-  const picture = new Image();
-  picture.src = `data:image/png;base64,${png}`;
-  await picture.decode();
-  const canvas = element("canvas", { width: picture.naturalWidth, height: picture.naturalHeight });
-  const paint = canvas.getContext("2d", { willReadFrequently: true });
-  paint.drawImage(picture, 0, 0);
-  const { data } = paint.getImageData(0, 0, canvas.width, canvas.height);
-  return Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]);
-}
-
 // What is shown: the middle, in pixels of the pictures, and how many times as large as the whole.
 const field = (() => {
   const [rows, across] = report.pictures.shape;

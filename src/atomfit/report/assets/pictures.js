@@ -7,6 +7,18 @@ function bytesOf(text) {
   return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
 }
 
+// Shades of a picture, from its PNG: each level is one byte.
+async function shadesOf({ png }) {
+  const picture = new Image();
+  picture.src = `data:image/png;base64,${png}`;
+  await picture.decode();
+  const canvas = element("canvas", { width: picture.naturalWidth, height: picture.naturalHeight });
+  const paint = canvas.getContext("2d", { willReadFrequently: true });
+  paint.drawImage(picture, 0, 0);
+  const { data } = paint.getImageData(0, 0, canvas.width, canvas.height);
+  return Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]);
+}
+
 function paletteOf(scale, steps) {
   return Array.from({ length: steps }, (_, i) => [...colourAt(scale, i / (steps - 1)), 255]);
 }

@@ -1,0 +1,95 @@
+"""Pairs of multislice images of one particle, in which nothing changed: images in, columns of both out.
+
+The images are those of `experiments.columns.multislice_images`, free of noise, with the support of carbon
+of `experiments.columns.multislice`. The second image of a pair is resampled: the specimen is turned by any
+angle, magnified by up to 2 % and distorted by up to 1 % in both components, by splines of the fifth degree
+(an image whose source is 0.4 Å wide has nothing that pixels of 0.15 Å could not hold). Both have Poisson
+noise of their own, the second of half to twice the dose, and another gain. What `atomfit columns` finds is
+kept in the folder, in `pairs`, which has to go when `atomfit` has changed.
+"""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+import atomfit
+from atomfit.files.image_columns import columns_table, particle, summary
+from atomfit.io.image_columns import image_columns_of
+from atomfit.io.json_files import plain
+from atomfit.statistics.image_columns_seen import ImageColumns
+from atomfit.statistics.plane_maps import PlaneMap
+from experiments.columns.multislice import Truth
+
+#: Degree of splines.
+_DEGREE = 5
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePair:
+    """Columns of two images, and the map of the second into the first's frame (Å)."""
+
+    a: ImageColumns
+    b: ImageColumns
+    motion: PlaneMap
+
+
+def pair(folder: Path, name: str, number: int, dose: float) -> ImagePair:
+    """A pair of images, or what was found in it before.
+
+    **Arguments:**
+
+    - `folder`: of the noise-free images.
+    - `name`: of the specimen.
+    - `number`: of the pair, a seed of all that is random.
+    - `dose`: of the first image (e/Å²).
+    """
+    file = folder / "pairs" / f"{name}_{number}_{dose:g}.pickle"
+    truth = Truth.read(folder, name)
+    rng = np.random.default_rng([number, int(dose), *map(ord, name)])
+    motion, other = _motion(rng, truth), dose * 2 ** rng.uniform(-1, 1)
+    gain = float(np.exp(rng.normal(0, 0.3)))
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        both = (
+            _columns("a", truth.image, truth.pixel, dose, 1.0, rng),
+            _columns("b", _resampled(folder, truth, motion), truth.pixel, other, gain, rng),
+        )
+        file.write_bytes(pickle.dumps(both))
+    a, b = pickle.loads(file.read_bytes())
+    return ImagePair(a, b, motion)
+
+
+def _motion(rng: np.random.Generator, truth: Truth) -> PlaneMap:
+    """What takes places of the second image into the first's, about the middle of both."""
+    angle, size = rng.uniform(-np.pi, np.pi), rng.uniform(-0.02, 0.02)
+    stretch, shear = rng.uniform(-0.01, 0.01, 2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ (np.eye(2) + np.array([[size + stretch, shear], [shear, size - stretch]]))
+    middle = 0.5 * truth.pixel * (np.array(truth.image.shape[::-1]) - 1)
+    shift = rng.uniform(-1, 1, 2)
+    return PlaneMap(matrix, middle - matrix @ (middle + shift))
+
+
+def _resampled(folder: Path, truth: Truth, motion: PlaneMap) -> np.ndarray:
+    """The image in the second frame: particle with nothing around it, support without an end."""
+    bare = np.maximum(np.load(folder / f"{truth.name}.npz")["image"], 0)
+    support = truth.image - bare
+    y, x = np.mgrid[: truth.image.shape[0], : truth.image.shape[1]]
+    places = motion(truth.pixel * np.stack([x.ravel(), y.ravel()], axis=1)) / truth.pixel
+    at = places[:, ::-1].T
+    particle_only = map_coordinates(bare, at, order=_DEGREE, mode="constant")
+    film = map_coordinates(support, at, order=_DEGREE, mode="grid-wrap")
+    return np.maximum(particle_only + film, 0).reshape(truth.image.shape)
+
+
+def _columns(
+    name: str, image: np.ndarray, pixel: float, dose: float, gain: float, rng: np.random.Generator
+) -> ImageColumns:
+    electrons = dose * pixel**2
+    noisy = gain * (rng.poisson(electrons * image) / electrons).astype(np.float32)
+    found = atomfit.columns(noisy, "Pt", pixel_size=pixel, counts="off")
+    table, _ = columns_table(found), found.counts
+    return image_columns_of(name, table, None, plain(summary(found)), plain(particle(found, table)))

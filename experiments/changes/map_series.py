@@ -82,9 +82,9 @@ def planted_series() -> Iterator[str]:
         *("surface atoms found (q < 0.05), %", "false ones, %"),
     )
     yield (
-        f"**Planted models** of 200 atoms, seeds {SEEDS.start} and up (others in each case), {len(SEEDS)} a case; U "
-        "of an atom known to 10 %, offsets of U of models 10 % and scales of amplitudes 10 %, if nothing "
-        "else is said."
+        f"**Planted models** of 200 atoms, seeds {SEEDS.start} and up (others in each case), {len(SEEDS)} "
+        "a case; U of an atom known to 10 %, offsets of U of models 10 % and scales of amplitudes 10 %, if "
+        "nothing else is said."
     )
     yield markdown(header, rows)
 

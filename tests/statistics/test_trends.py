@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, linregress, norm
 
+from atomfit.statistics.lines import line_of
 from atomfit.statistics.moderated import moderated
 from atomfit.statistics.presence import presence
-from atomfit.statistics.trends import find_drifts, find_trends, line_of, reference_atoms
+from atomfit.statistics.trends import find_drifts, find_trends, reference_atoms
 
 N = 300
 INNER = np.arange(N) >= N // 2

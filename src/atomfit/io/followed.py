@@ -13,7 +13,7 @@ import numpy as np
 from atomfit.io.tables import Column, write_columns
 from atomfit.statistics.followed_models import TESTED, FollowedModels
 from atomfit.statistics.limits import LIMITS
-from atomfit.statistics.trends import Line
+from atomfit.statistics.lines import Line
 
 _FIRST: tuple[Column, ...] = (
     Column("id", "", "d", "number of the atom in the series, the same in all files"),

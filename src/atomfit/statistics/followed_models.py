@@ -17,17 +17,16 @@ from jaxtyping import Bool, Float
 from atomfit.statistics.chance import Chance, by_chance
 from atomfit.statistics.comparison import Model
 from atomfit.statistics.limits import LIMITS
+from atomfit.statistics.lines import Line, line_of
 from atomfit.statistics.presence import Presence, presence
 from atomfit.statistics.registration import Registration, register, typical_spacing
 from atomfit.statistics.rigid import Motion
 from atomfit.statistics.tracks import Together, Tracker, place_together, without_sizes
 from atomfit.statistics.trends import (
     Drifts,
-    Line,
     Trends,
     find_drifts,
     find_trends,
-    line_of,
     reference_atoms,
 )
 from atomfit.structure.elements import UNKNOWN

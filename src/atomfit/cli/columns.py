@@ -16,6 +16,7 @@ atomfit columns particle.mrc -e Pt --library cross_sections.csv --library-error 
 atomfit columns particle.dm4 -e Pt -e Co --order L1_0 -o particle
 atomfit columns particle.mrc -e Pt --start atomap.hdf5
 atomfit columns movie.tif --frame mean --pixel-size 0.12
+atomfit columns particle.mrc -e Pt --model3d --zone 1,1,0
 """
 
 
@@ -55,7 +56,8 @@ def run(
 
     Writes report.html (open it in a browser), columns.csv, counts.csv, count_probabilities.csv,
     rejected.csv, columns.xyz, columns_atomap.csv, columns_statstem.csv, model.mrc, residual.mrc,
-    background.mrc, columns.svg, particle.json, summary.json and run.json into DIR. A job that is
+    background.mrc, columns.svg, particle.json, summary.json and run.json into DIR; with --model3d also
+    model3d.csv, model3d.cif, model3d.xyz and ensemble.xyz. A job that is
     interrupted leaves DIR.checkpoint; --resume goes on from it.
     """
     from atomfit.io.manifest import columns_files

@@ -19,6 +19,7 @@ from atomfit.files.image_column_tables import (
     probabilities_table,
     statistics_table,
 )
+from atomfit.files.image_model import model_particle, model_told, write_model
 from atomfit.files.image_particle import particle_statistics
 from atomfit.files.image_shown import write_shown
 from atomfit.files.thresholds import thresholds
@@ -106,6 +107,8 @@ def write_columns_results(
         if result.counts is not None:
             write_columns(stage / "counts.csv", COUNTS, counts_table(result.statistics))
             write_columns(stage / "count_probabilities.csv", *probabilities_table(result.statistics))
+        if result.model3d is not None:
+            write_model(stage, result.model3d)
         write_columns(stage / "rejected.csv", REJECTED_IMAGE_COLUMNS, rejected)
         _write_xyz(stage / "columns.xyz", result, table)
         _write_atomap(stage / "columns_atomap.csv", result)
@@ -203,6 +206,7 @@ def particle(result: "ColumnsResult", table: dict[str, np.ndarray]) -> dict[str,
         "nn_distance_median": float(np.median(table["nn_distance"])),
         "centre": result.positions.mean(axis=0),
         **particle_statistics(result.statistics),
+        **({} if result.model3d is None else {"model3d": model_particle(result.model3d)}),
     }
 
 
@@ -244,6 +248,7 @@ def summary(result: "ColumnsResult") -> dict[str, Any]:
             },
             "excess_variance": _quantiles(s.factors),
         },
+        **({} if result.model3d is None else {"model3d": model_told(result.model3d)}),
         "selection": {"fdr": result.options.fdr, "rounds": s.rounds, "settled": s.settled},
         "medians": {
             "x_esd": _median(result.uncertainty.esd[:, 0]),

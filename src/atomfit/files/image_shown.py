@@ -11,7 +11,7 @@ from atomfit.io.outputs import optional
 from atomfit.io.tables import Column
 from atomfit.report.described import Table
 from atomfit.report.image_columns import image_contents
-from atomfit.report.page import COLUMNS, write_page
+from atomfit.report.page import COLUMNS, COLUMNS_MODEL, write_page
 
 if TYPE_CHECKING:
     from atomfit.results.columns import ColumnsResult
@@ -50,5 +50,6 @@ def write_shown(
     found, record = told
     with optional(stage / "report.html", missing) as path:
         shown = found | {"warnings": [*found["warnings"], *missing]}
-        write_page(path, image_contents(result, tables, known, *images, shown, record), COLUMNS)
+        layout = COLUMNS if result.model3d is None else COLUMNS_MODEL
+        write_page(path, image_contents(result, tables, known, *images, shown, record), layout)
     return missing

@@ -29,6 +29,7 @@ COLUMNS = (
     "report.html",
     *("columns.csv", "rejected.csv", "columns.xyz", "columns_atomap.csv", "columns_statstem.csv"),
     *("counts.csv", "count_probabilities.csv"),
+    *("model3d.csv", "model3d.cif", "model3d.xyz", "ensemble.xyz"),
     *("model.mrc", "residual.mrc", "background.mrc", "columns.svg"),
     *("particle.json", "summary.json", "run.json"),
 )

@@ -18,7 +18,12 @@ StrainReference = Literal["fitted", "bulk"]
 OrderedPhase = Literal["L1_0", "L1_2", "B2"]
 
 #: Options of what is told of columns when they have been fitted.
-STATISTICS = ("counts", "library", "library_error", "neighbours", "order", "reference")
+STATISTICS = (
+    *("counts", "library", "library_error", "neighbours", "order", "reference"),
+    *("model3d", "zone", "temperature"),
+)
+#: Kelvin at which the shapes of particles are thought to have come about.
+_TEMPERATURE = 600.0
 
 PIXEL_SIZE = Need("pixel size", "its edge in Å, as 0.1", 1e-6, 1e3)
 
@@ -49,6 +54,9 @@ class ColumnOptions:
     - `neighbours`: whether counts know that thickness changes slowly.
     - `order`: the ordered phase that an alloy of two elements may have.
     - `reference`: strain is counted from the lattice "fitted" to all columns, or to inner ones ("bulk").
+    - `model3d`: whether columns are stacked to a model in three dimensions, with a potential.
+    - `zone`: indices of the crystal's direction along the beam, of such a model.
+    - `temperature`: at which the potential weighs particles (K).
     - `max_iterations`: the most iterations of a joint fit.
     - `insist`: go on, with warnings, where an image is wrong as a rule.
     """
@@ -119,6 +127,23 @@ class ColumnOptions:
     reference: StrainReference = option(
         "fitted", "Crystal", "Count strain from the lattice of all columns, or of the inner ones."
     )
+    model3d: bool = option(
+        False, "Three dimensions", "Stack the columns to a model in three dimensions (with --zone)."
+    )
+    zone: tuple[int, int, int] | None = option(
+        None,
+        "Three dimensions",
+        "The crystal's direction along the beam, as 1,1,0.",
+        metavar="H,K,L",
+        need=Need("zone axis", "three whole numbers, as 1,1,0 or 1,-1,2", -20, 20),
+    )
+    temperature: float = option(
+        _TEMPERATURE,
+        "Three dimensions",
+        "At which the potential weighs particles.",
+        metavar="KELVIN",
+        need=Need("temperature", "it in K, as 600", 10, 5000),
+    )
     max_iterations: int = option(
         60,
         "Computation",
@@ -141,8 +166,28 @@ class ColumnOptions:
         if self.counts == "off":
             names = ("library", "library_error", "neighbours")
             require_unset(self, names, "nothing is counted with --counts off", "leave that out")
+        self._check_model()
         if self.library is None:
             require_unset(self, ("library_error",), "there is no library", "give --library")
+
+    def _check_model(self) -> None:
+        if not self.model3d:
+            require_unset(self, ("zone", "temperature"), "this is of a model", "give --model3d")
+            return
+        if self.zone is None:
+            raise InputError(
+                "how columns are stacked follows from the zone axis", "give it (--zone 1,1,0)", "--model3d"
+            )
+        if not any(self.zone):
+            raise InputError("0,0,0 is no direction", "give a zone axis, as 1,1,0", "--zone")
+        if self.counts == "off":
+            raise InputError("a model needs counts of atoms", "leave out --counts off", "--model3d")
+        if self.contrast == "dark":
+            raise InputError(
+                "a model needs counts of atoms, and dark columns are not counted",
+                "leave out --model3d",
+                "--model3d",
+            )
 
     @property
     def selecting(self) -> bool:

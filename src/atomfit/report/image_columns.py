@@ -13,6 +13,7 @@ from atomfit.io.tables import Column
 from atomfit.report.atoms import atoms_shown
 from atomfit.report.described import MOST_SHOWN, Table, described
 from atomfit.report.image_crystal import crystal_shown
+from atomfit.report.image_model import model_shown
 from atomfit.report.image_pictures import image_pictures
 from atomfit.report.image_statistics import law_of_counts
 from atomfit.report.image_words import NOISE, image_cautions, image_headline, image_numbers
@@ -61,6 +62,7 @@ def image_contents(
         "radius": _radius(columns),
         "law": law_of_counts(result.statistics, result.cross_section_esds),
         "numbers": image_numbers(found),
+        "model3d": _model(result, found),
         "crystal": crystal_shown(found["particle"]),
         "cautions": image_cautions(columns, found),
         "noise": NOISE,
@@ -68,6 +70,11 @@ def image_contents(
         "summary": {name: value for name, value in found.items() if name != "particle"},
         "run": record,
     }
+
+
+def _model(result: "ColumnsResult", found: dict[str, Any]) -> dict[str, Any] | None:
+    """What the page is told of the model in three dimensions, if there is one."""
+    return None if result.model3d is None else model_shown(result.model3d, found["model3d"])
 
 
 def numbers_of(values: np.ndarray) -> np.ndarray:

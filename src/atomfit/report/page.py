@@ -63,6 +63,11 @@ COLUMNS = Layout(
         *("crystal.js", "columns.js"),
     ),
 )
+#: The same with a model in three dimensions.
+COLUMNS_MODEL = Layout(
+    (COLUMNS.sections[0], *_sections("model3d"), *COLUMNS.sections[1:]),
+    (*COLUMNS.scripts[:-1], "model3d.js", COLUMNS.scripts[-1]),
+)
 #: Of two models.
 COMPARISON = Layout(
     ("comparison.html",),

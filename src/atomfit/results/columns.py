@@ -15,6 +15,7 @@ from atomfit.io.images import ImageFile
 from atomfit.optimisation.ended import Ended
 from atomfit.options.columns import ColumnOptions
 from atomfit.selection.column_judgement import ColumnRounds
+from atomfit.stacking.model import Model3D
 from atomfit.statistics.counting import Counts
 from atomfit.statistics.image_columns import ColumnStatistics
 from atomfit.statistics.plane_lattice import PlaneLattice
@@ -58,6 +59,7 @@ class ColumnsResult:
     - `seconds`: wall time of each stage.
     - `writer`: what makes the files.
     - `checkpoint`: what goes when they are written.
+    - `model3d`: in three dimensions; None unless it was asked for and could be made.
     """
 
     source: ImageFile
@@ -73,6 +75,7 @@ class ColumnsResult:
     seconds: dict[str, float]
     writer: Callable[["ColumnsResult", Path, bool, bool], Path]
     checkpoint: Checkpoint | None = None
+    model3d: Model3D | None = None
 
     def __len__(self) -> int:
         """Number of columns."""

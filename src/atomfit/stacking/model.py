@@ -158,17 +158,18 @@ class Model3D:
                 f"chains did not mix: R-hat of the energy is {self.mixing.energy:.2f}, "
                 f"{self.mixing.unmixed:.0%} of the atoms are in columns where it is above "
                 f"{LIMITS.mixed:g}, and "
-                f"{self.mixing.independent:.0f} samples are independent: probabilities are rough"
+                f"{self.mixing.independent:.0f} samples are independent; probabilities are rough, and "
+                "a higher temperature may help"
             )
         if abs(np.log(self.stacking.scale)) > LIMITS.scale_told:
             told.append(
-                f"lengths in the image are {self.stacking.scale:.3f} of the bulk's: is the pixel size "
-                "right?"
+                f"lengths in the image are {self.stacking.scale:.3f} of the bulk's; give the right "
+                "pixel size (--pixel-size), if that is not strain"
             )
         if self.left_out > LIMITS.left_out:
             told.append(
                 f"{self.left_out:.0%} of the counted atoms are in columns off the largest domain's "
-                "lattice, and are not in the model"
+                "lattice, and are not in the model; cut out one crystal"
             )
         return told
 

@@ -24,6 +24,7 @@ from atomfit.options.declared import options_from
 from atomfit.results.columns import ColumnsResult, Units
 from atomfit.selection.column_rounds import faint_columns, select_columns
 from atomfit.selection.column_settings import ColumnSettings
+from atomfit.stacking.model import Asked
 from atomfit.statistics.count_law import Library
 from atomfit.structure.elements import elements_of
 from atomfit.structure.grid import DensityMap, Grid
@@ -32,8 +33,10 @@ from atomfit.support.errors import InputError
 from atomfit.support.memory import require_memory
 from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
+from atomfit.verdict.of_column_model import with_model
 from atomfit.verdict.of_column_statistics import remarks, with_statistics
 from atomfit.verdict.of_columns import judge_columns
+from atomfit.workflows.columns_model import column_model, model_asked
 from atomfit.workflows.columns_start import columns_to_start, readings_of_start
 from atomfit.workflows.columns_statistics import column_statistics, library_of
 
@@ -60,6 +63,7 @@ def columns(
     progress: Progress = lambda iteration, value: None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    calculator: Any = None,
     **changes: Any,
 ) -> ColumnsResult:
     """Find and jointly refine the atomic columns of an image.
@@ -73,18 +77,20 @@ def columns(
     - `progress`: called with the iterations done and the objective of each joint fit.
     - `checkpoint`: a file that keeps what was found until the result is written.
     - `resume`: go on from what an interrupted run left in it.
+    - `calculator`: one of ase's, for the model (`model3d`), instead of the effective-medium potential.
 
     **Raises:** `InputError` if the image, an option or the checkpoint cannot be used.
     """
     options = options_from(ColumnOptions, options, changes, "columns")
     elements = () if element is None or element in _NO_ELEMENT else elements_of(element)
     library = library_of(options, elements)
+    asked = model_asked(options, elements, calculator)
     clock = Stopwatch({})
     with clock("read"):
         image = measured(read(source, options))
     kept = Checkpoint(checkpoint, lambda: _job(image, elements, options), resume)
     with own_numerics(), kept.running():
-        return replace(_found(image, elements, options, library, clock, progress), checkpoint=kept)
+        return replace(_found(image, elements, options, (library, asked), clock, progress), checkpoint=kept)
 
 
 def read(source: Source, options: ColumnOptions) -> ImageFile:
@@ -153,7 +159,7 @@ def _found(
     source: ImageFile,
     elements: Any,
     options: ColumnOptions,
-    library: Library | None,
+    wanted: tuple[Library | None, Asked | None],
     clock: Stopwatch,
     progress: Progress,
 ) -> ColumnsResult:
@@ -196,13 +202,16 @@ def _found(
             selection.uncertainty.growth,
         )
     with clock("statistics"):
-        statistics = column_statistics(image, selection, units.scale, elements, options, library)
+        statistics = column_statistics(image, selection, units.scale, elements, options, wanted[0])
     if len(fitted):
         log.info(statistics.describe())
+    with clock("model"):
+        model, why_none = column_model(selection, statistics, wanted[1])
     against = 0 if options.selecting else int(faint_columns(selection, options.fdr).sum())
     rejected = len(selection.rejected)
     verdict = judge_columns(fitted, selection.factors, selection.settled, elements, against, rejected)
     verdict = with_statistics(verdict, statistics, options.order is not None)
+    verdict = with_model(verdict, model, why_none)
     more = remarks(statistics, options.order is not None)
     warnings = [*source.warnings, *told, *verdict.warnings, *more]
     for warning in warnings:
@@ -221,6 +230,7 @@ def _found(
         tuple(warnings),
         clock.seconds,
         write_columns_results,
+        model3d=model,
     )
 
 

@@ -28,11 +28,18 @@ def library_of(options: ColumnOptions, elements: Sequence[Element]) -> Library |
     **Raises:** `InputError` if it cannot, or the library cannot be read.
     """
     if options.order is not None and len(elements) != 2:
-        symbols = " and ".join(one.symbol for one in elements) or "no element"
+        symbols = " and ".join(symbols_of(elements)) or "no element"
         raise InputError(
             f"{options.order} is an order of two elements, and {symbols} was given",
             "name both (-e Pt -e Co), or leave out --order",
             "--order",
+        )
+    if options.model3d and len(elements) != 1:
+        raise InputError(
+            f"a model is of columns of one element, and {' and '.join(symbols_of(elements)) or 'none'} was "
+            "given",
+            "give one (-e Pt), or leave out --model3d",
+            "--model3d",
         )
     if options.library is None:
         return None
@@ -44,6 +51,11 @@ def library_of(options: ColumnOptions, elements: Sequence[Element]) -> Library |
         )
     symbol = elements[0].symbol if elements else None
     return read_cross_sections(options.library, options.library_error, symbol)
+
+
+def symbols_of(elements: Sequence[Element]) -> list[str]:
+    """Their chemical symbols."""
+    return [one.symbol for one in elements]
 
 
 def column_statistics(

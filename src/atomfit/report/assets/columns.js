@@ -243,6 +243,7 @@ histogramPanel(byId("histogram-one"), "cross_section");
 residualsPanel();
 scatterPanel(byId("scatter-one"), ["cross_section"], ["count", "width", "score"]);
 scatterPanel(byId("scatter-two"), ["cross_section"], ["x_esd"]);
+if (report.model3d) modelPanel();
 runPanel("How the image was read", report.summary.image.notes);
 await loadPictures();
 micrographsPanel(redraw);

@@ -12,6 +12,7 @@ from scipy.stats import kstest, norm
 from atomfit.simulation.changed_columns import ChangedColumns, ColumnChanges, changed_columns, law_of_atoms
 from atomfit.statistics.column_changes import ColumnComparison, compare_columns
 from experiments.changes.map_series import built_series, planted_series
+from experiments.changes.model3d import model3d
 from experiments.recording import markdown, record
 
 #: Methods were chosen on seeds below 100, tests have 100 to 160, and a first table was of 1,000 to 9,039.
@@ -23,7 +24,10 @@ KINDS = ("lost", "gained", "moved", "changed")
 
 
 def main() -> None:
-    parts = {"static": static, "changed": changed, "trends": planted_series, "maps": built_series}
+    parts = {
+        **{"static": static, "changed": changed, "model3d": model3d},
+        **{"trends": planted_series, "maps": built_series},
+    }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help="of " + ", ".join(parts) + "; all by default")
     given = parser.parse_args()

@@ -330,7 +330,7 @@ def _atoms(
 
 def _averaged(
     sites: Sites,
-    own: list[tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]],
+    own: list[tuple[np.ndarray, np.ndarray]],
     members: list[Relaxed],
     model: Relaxed,
     seen: tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2 2"]],

@@ -256,8 +256,8 @@ def model3d() -> Iterator[str]:
         "seconds",
     )
     yield (
-        f"Particles of Pt whose shape was cooled to {SHAPE:g} K, as they move at {MOTION:g} K, along [110]; "
-        f"models at {SHAPE:g} K."
+        f"Particles of Pt whose shape was cooled to {SHAPE:g} K, as they move at {MOTION:g} K, along "
+        f"[110]; models at {SHAPE:g} K."
     )
     yield markdown(header, rows)
     told = []

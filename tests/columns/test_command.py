@@ -18,6 +18,13 @@ from atomfit.cli import app
         (np.random.default_rng(0).random((3, 32, 32)), ["--pixel-size", "0.1"], "say which with --frame"),
         (np.random.default_rng(0).random((3, 32, 32)), ["--pixel-size", "0.1", "--frame", "x"], "no frame"),
         (np.random.default_rng(0).random((32, 32)), ["--pixel-size", "0.1", "-e", "Zz"], "Zz"),
+        (np.random.default_rng(0).random((32, 32)), ["--model3d", "-e", "Pt"], "--zone 1,1,0"),
+        (np.random.default_rng(0).random((32, 32)), ["--zone", "1,1,0"], "give --model3d"),
+        (
+            np.random.default_rng(0).random((32, 32)),
+            ["--pixel-size", "0.1", "--model3d", "--zone", "1,1,0", "-e", "Fe"],
+            "the potential does not know Fe",
+        ),
         (np.random.default_rng(0).random((32, 32)), ["--pixel-size", "0.1", "--fdr", "7"], "--fdr"),
     ],
 )

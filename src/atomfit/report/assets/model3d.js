@@ -5,8 +5,7 @@ function modelView(host, across, depth, name) {
   const how = byId("model-colour").value;
   const range = how === "cn" ? colourRange(sites.cn) : [0, 1];
   const order = Array.from(sites.height.keys()).sort((i, j) => depth[i] - depth[j]);
-  const xs = rangeOf(across, 0.08);
-  const zs = rangeOf(sites.height, 0.08);
+  const [xs, zs] = [across, sites.height].map((values) => endsOf(values).map((end, k) => end + (2 * k - 1) * 1.2 * radius));
   // As long up as across.
   const [width, margin] = [520, 90];
   const height = Math.min(Math.max(margin + ((width - margin) * (zs[1] - zs[0])) / (xs[1] - xs[0]), 200), 700);
@@ -17,12 +16,12 @@ function modelView(host, across, depth, name) {
     height,
     name: `the model seen ${name}`,
     draw: (toX, toY) => {
-      const size = 0.9 * radius * Math.abs(toX(1) - toX(0));
+      const size = 0.8 * radius * Math.abs(toX(1) - toX(0));
       return order
         .map((i) => {
           const colour = cssOf(colourAt(viridis, (sites[how][i] - range[0]) / (range[1] - range[0])));
           const at = { cx: toX(across[i]), cy: toY(sites.height[i]) };
-          if (!sites.chosen[i]) return mark("circle", { ...at, r: 0.8 * size, fill: "none", stroke: colour, "stroke-width": 2, opacity: Math.max(sites.probability[i], 0.15) });
+          if (!sites.chosen[i]) return mark("circle", { ...at, r: 0.9 * size, fill: "none", stroke: colour, "stroke-width": 2, opacity: Math.max(sites.probability[i], 0.15) });
           return mark("circle", { ...at, r: size, fill: colour, stroke: "white", "stroke-width": 0.7, opacity: 0.5 + 0.5 * sites.probability[i] });
         })
         .join("");

@@ -57,7 +57,8 @@ def model() -> Model3D:
 def test_the_particle_comes_back(model: Model3D) -> None:
     positions, _, _ = seen()
     assert model.sites.chosen.sum() == len(positions)
-    assert model.total[0] == pytest.approx(len(positions), abs=0.5)
+    # Atoms at its corners, with four neighbours, may go.
+    assert model.total[0] == pytest.approx(len(positions), abs=1.5)
     # An octahedron is its own mirror image.
     middle = positions[:, 2].mean()
     own = model.positions[model.sites.chosen]
@@ -139,4 +140,6 @@ def test_options_that_make_no_sense_together() -> None:
         model_asked(options, elements_of("Fe"), None)
     with pytest.raises(InputError, match="hcp are not stacked"):
         model_asked(options, elements_of("Co"), object())
-    assert model_asked(options, elements_of("Pt"), None) == Asked("Pt", (1, 1, 0), 600.0)
+    asked = model_asked(options, elements_of("Pt"), None)
+    assert asked is not None
+    assert (asked.symbol, asked.zone, asked.temperature) == ("Pt", (1, 1, 0), 600.0)

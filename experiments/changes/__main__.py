@@ -25,8 +25,11 @@ KINDS = ("lost", "gained", "moved", "changed")
 
 def main() -> None:
     parts = {
-        **{"static": static, "changed": changed, "model3d": model3d},
-        **{"trends": planted_series, "maps": built_series},
+        "static": static,
+        "changed": changed,
+        "model3d": model3d,
+        "trends": planted_series,
+        "maps": built_series,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help="of " + ", ".join(parts) + "; all by default")

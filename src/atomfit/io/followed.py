@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from atomfit.io.tables import Column, write_columns
-from atomfit.statistics.followed_models import TESTED, FollowedModels
+from atomfit.statistics.followed_models import FollowedModels
+from atomfit.statistics.followed_numbers import TESTED
 from atomfit.statistics.limits import LIMITS
 from atomfit.statistics.lines import Line
 

@@ -11,7 +11,8 @@ import numpy as np
 from atomfit.io.followed import trend_columns, trend_table
 from atomfit.report.labels import label_of
 from atomfit.report.time_slider import FactTable, SliderWords, slider_contents
-from atomfit.statistics.followed_models import RELATIVE, FollowedModels
+from atomfit.statistics.followed_models import FollowedModels
+from atomfit.statistics.followed_numbers import RELATIVE
 from atomfit.statistics.lines import Line
 from atomfit.structure.tracked import Tracked
 from atomfit.support.palette import FOLLOWED_STATES, PLACES

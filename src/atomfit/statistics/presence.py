@@ -13,9 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atomfit.structure.tracked import Event
+
 _ROUNDS = 200
 #: Rates before anything was seen, and of how many observations.
 _RATE, _OBSERVATIONS = 0.01, 100.0
+#: Events that are less probable are not told.
+_TOLD = 0.05
 #: Changes of rates that are none.
 _SETTLED = 1e-8
 
@@ -121,3 +125,27 @@ def _better(
         rate((1 - there)[found].sum(), (1 - there).sum()),
         (first + 0.5) / (there.shape[1] + 1.0),
     )
+
+
+def events_of(
+    moves: list[tuple[int, int]], there: Bool[np.ndarray, "t n"], known: Presence
+) -> tuple[Event, ...]:
+    """What happened, in the order of time; see `statistics.presence` for probabilities."""
+    found = []
+    p, last = known.probability, len(there) - 1
+    for index in range(there.shape[1]):
+        seen = np.flatnonzero(there[:, index])
+        begin, end = int(seen[0]), int(seen[-1])
+        came, went = p[begin, index] - p[0, index], p[end, index] - p[last, index]
+        if begin > 0:
+            found.append(Event("gained", index, begin, float(came)))
+        for a, b in zip(seen[:-1].tolist(), seen[1:].tolist(), strict=True):
+            if b > a + 1:
+                gap = min(p[a, index], p[b, index]) - p[a + 1 : b, index].min()
+                found.append(Event("lost", index, a + 1, float(gap), f"for {b - a - 1} models"))
+                found.append(Event("returned", index, b, float(gap), f"after {b - a - 1} models"))
+        if end < last:
+            found.append(Event("lost", index, end + 1, float(went)))
+    found = [event for event in found if event.probability >= _TOLD]
+    found += [Event("moved", index, k, detail="to another site") for index, k in moves]
+    return tuple(sorted(found, key=lambda event: (event.frame, event.kind, event.index)))

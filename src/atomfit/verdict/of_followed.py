@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from atomfit.statistics.followed_models import FollowedModels, Laid
+from atomfit.statistics.followed_models import FollowedModels
+from atomfit.statistics.followed_numbers import Laid
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import LIMITS, level_above, part
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import no_type_check
 
-from atomfit.options.compare import CompareOptions
-from atomfit.options.declared import Need, check, like, option
+from atomfit.options.declared import Need, check, option
 
 
 @no_type_check
@@ -25,7 +24,9 @@ class SeriesOptions:
         metavar="RATE",
         need=Need("rate", "a number between 0 and 1, as 0.05", 1e-12, 1 - 1e-12),
     )
-    move: bool = like(CompareOptions, "move")
+    move: bool = option(
+        True, "Series", "Lay models on each other, or leave the frames as they are.", flag="register"
+    )
 
     def __post_init__(self) -> None:
         check(self)

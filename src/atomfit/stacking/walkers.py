@@ -61,10 +61,13 @@ class Board(eqx.Module):
     - `rise`: how many places higher these are stored.
     - `offsets`: from a column's place to where these are stored, all columns after each other.
     - `nearby`: columns beside each; n for none.
-    - `shell`: of each of the v sites, and what atoms of each shell lend and their pairs' energies.
+    - `shell`: of each of the v sites.
+    - `densities`, `pairs`: what atoms of each shell lend, and energies of pairs with them (eV).
     - `table`, `per_step`: of the energy of an atom.
     - `vectors`, `squares`: to the sites around (Å), and the shells' squared lengths.
     - `columns`, `period`: x, y and z of each column's place 0, and from place to place (Å).
+    - `depth`: places of a column.
+    - `reach`: to the farthest of the sites around (Å).
     - `low`, `high`: places between which atoms may be.
     """
 

@@ -1,6 +1,7 @@
 """The page of models followed in time: what it says, and that a browser shows every number of it."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,12 @@ def test_an_atom_has_a_line(browser: Any, followed: FollowedModels, tmp_path: An
     for shown in shown_without_complaint(browser, text, tmp_path / "series.html"):
         shown.locator("#atoms-table tbody tr:not([hidden])").nth(2).click()
         assert shown.locator("#one .guide").count() == 1
+        # It goes through the middle of its points.
+        ends = shown.get_attribute("#one .guide", "points").split()
+        line = np.mean([float(end.split(",")[1]) for end in ends])
+        dots = re.findall(r"M[\d.]+ ([\d.]+)h0", shown.get_attribute("#one .dots", "d"))
+        assert len(dots) >= 5
+        assert abs(line - np.mean([float(y) for y in dots])) < 25
         shown.select_option("#quantity", "u_iso")
         assert shown.locator("#one .guide").count() == 0
         shown.select_option("#colour", "place")

@@ -56,7 +56,7 @@ class SliderWords:
     - `explained`: a sentence or two on what the picture shows.
     - `colours`: of states and other kinds, by column and name.
     - `first`: quantities that colour things at first, of which the first is taken that is there.
-    - `lines`: by quantity, the names of two columns of the table of things: its value at the middle of all
+    - `lines`: by quantity, the names of two columns of the table of things: its value at the mean of all
         times, and its change a unit of time; drawn as a line into the chart of one thing.
     - `tables`: in "Totals".
     - `file`: that the table of things is called.
@@ -115,7 +115,7 @@ def slider_contents(
         "tables": [vars(one) for one in words.tables],
         "file": words.file,
         "line_colours": list(LINES),
-        "course": _course(part),
+        "course": _course(part) | {"middle": float(tracked.times.mean())},
         "run": record,
     }
 

@@ -59,11 +59,11 @@ function pointsOf(one, index) {
 function trendOf(one, index) {
   const names = report.lines[one.name];
   if (!names) return [];
-  const [value, slope] = names.map((name) => columns.get(name)?.values[index] ?? null);
+  // Of the table: a number at the time that is shown may have the same name.
+  const [value, slope] = names.map((name) => report.columns.find((one) => one.name === name)?.values[index] ?? null);
   if (value === null || slope === null) return [];
   const ends = [course.times[0], course.times.at(-1)];
-  const middle = (ends[0] + ends[1]) / 2;
-  return ends.map((time) => [time, value + slope * (time - middle)]);
+  return ends.map((time) => [time, value + slope * (time - course.middle)]);
 }
 
 function onePanel() {

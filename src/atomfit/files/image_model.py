@@ -82,6 +82,7 @@ def model_told(model: Model3D) -> dict[str, Any]:
         "potential": "EMT" if model.asked.calculator is None else type(model.asked.calculator).__name__,
         "columns": len(model.columns),
         "left_out": model.left_out,
+        "overruled_counts": model.overruled,
         "atoms": {"mean": atoms, "esd": atoms_esd, "model": int(model.sites.chosen.sum())},
         "expected_wrong_sites": model.open_atoms,
         "coordination": {"numbers": model.shells.numbers, "numbers_esd": model.shells.numbers_esd},

@@ -73,6 +73,7 @@ class Model3D:
     - `columns`: of the image, that are stacked.
     - `cells`: theirs, (h, k).
     - `left_out`: part of all counted atoms that are in other columns.
+    - `overruled`: part of the sure counts that most samples have otherwise.
     - `drawn`: the samples.
     - `sites`: probabilities, the particle that stands for all among them.
     - `shells`: numbers of atoms by coordination.
@@ -89,6 +90,7 @@ class Model3D:
     columns: Int[np.ndarray, " n"]
     cells: Int[np.ndarray, "n 2"]
     left_out: float
+    overruled: float
     drawn: Drawn
     sites: Sites
     shells: Shells
@@ -166,6 +168,11 @@ class Model3D:
                 f"lengths in the image are {self.stacking.scale:.3f} of the bulk's; give the right "
                 "pixel size (--pixel-size), if that is not strain"
             )
+        if self.overruled > LIMITS.overruled:
+            told.append(
+                f"the potential changes {self.overruled:.0%} of the counts that are at least "
+                f"{LIMITS.sure:.0%} sure; give a higher temperature (--temperature)"
+            )
         if self.left_out > LIMITS.left_out:
             told.append(
                 f"{self.left_out:.0%} of the counted atoms are in columns off the largest domain's "
@@ -223,6 +230,9 @@ def model_of_columns(
     n, kept = len(columns), drawn.counts.shape[1]
     flat = drawn.bottoms.reshape(-1, n), drawn.counts.reshape(-1, n)
     sites, shells = sites_of(board, energy.first, *flat)
+    sure = counts.probability[rows] > LIMITS.sure
+    kept_counts = np.mean(flat[1] == counts.most_likely[rows], axis=0) >= 0.5
+    overruled = float(np.mean(~kept_counts[sure])) if sure.any() else 0.0
     middles = drawn.bottoms + 0.5 * drawn.counts
     mixing = measure_mixing(
         middles, flat[1].mean(axis=0), drawn.trace, drawn.laws, drawn.exchanged, drawn.accepted
@@ -254,6 +264,7 @@ def model_of_columns(
         columns,
         cells,
         left_out,
+        overruled,
         drawn,
         sites,
         shells,

@@ -107,7 +107,7 @@ def test_options_that_are_told_of_exist() -> None:
     for command in (group, *group.commands.values()):  # type: ignore[attr-defined]
         known |= {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
     for page in PAGES:
-        told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
+        told = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", page.read_text(encoding="utf-8")))
         assert not told - known, f"{page.name}: {told - known}"
 
 

@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from atomfit.simulation.changed_columns import ChangedColumns, ColumnChanges, ch
 from atomfit.statistics.column_changes import ColumnComparison, compare_columns
 from experiments.changes.map_series import built_series, planted_series
 from experiments.changes.model3d import model3d
+from experiments.changes.multislice import multislice
 from experiments.recording import markdown, record
 
 #: Methods were chosen on seeds below 100, tests have 100 to 160, and a first table was of 1,000 to 9,039.
@@ -24,7 +25,7 @@ KINDS = ("lost", "gained", "moved", "changed")
 
 
 def main() -> None:
-    parts = {
+    parts: dict[str, Callable[[], Iterator[str]]] = {
         "static": static,
         "changed": changed,
         "model3d": model3d,
@@ -32,9 +33,15 @@ def main() -> None:
         "maps": built_series,
     }
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help="of " + ", ".join(parts) + "; all by default")
+    parser.add_argument(
+        "parts", nargs="*", help="of " + ", ".join([*parts, "multislice"]) + "; all by default"
+    )
+    parser.add_argument(
+        "--data", type=Path, help="folder of multislice images, without which these are left"
+    )
     given = parser.parse_args()
-    for name in given.parts or parts:
+    parts["multislice"] = lambda: multislice(given.data)
+    for name in given.parts or [one for one in parts if given.data or one != "multislice"]:
         record(
             Path(__file__).parent / f"{name}.md", f"python -m experiments.changes {name}", *parts[name]()
         )

@@ -9,6 +9,7 @@ kept in the folder, in `pairs`, which has to go when `atomfit` has changed.
 """
 
 import pickle
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +20,18 @@ import atomfit
 from atomfit.files.image_columns import columns_table, particle, summary
 from atomfit.io.image_columns import image_columns_of
 from atomfit.io.json_files import plain
+from atomfit.statistics.column_changes import compare_columns
 from atomfit.statistics.image_columns_seen import ImageColumns
 from atomfit.statistics.plane_maps import PlaneMap
-from experiments.columns.multislice import Truth
+from atomfit.verdict.of_column_comparison import judge_column_comparison
+from experiments.columns.multislice import IMAGES, Truth
+from experiments.recording import markdown
 
 #: Degree of splines.
 _DEGREE = 5
+#: Numbers of pairs at each dose of the first image (e/Å²); number 0 of the specimens in view was in view.
+NUMBERS: dict[float, Sequence[int]] = {1e4: range(10, 15), 1e5: range(10, 12)}
+RATES = (0.01, 0.05, 0.10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,3 +100,75 @@ def _columns(
     found = atomfit.columns(noisy, "Pt", pixel_size=pixel, counts="off")
     table, _ = columns_table(found), found.counts
     return image_columns_of(name, table, None, plain(summary(found)), plain(particle(found, table)))
+
+
+def multislice(folder: Path) -> Iterator[str]:
+    """Table of all pairs: how well they are laid, and what is called changed though nothing did.
+
+    **Arguments:**
+
+    - `folder`: of the noise-free images.
+    """
+    rows = []
+    for dose, numbers in NUMBERS.items():
+        for name in IMAGES:
+            found = [one for number in numbers for one in _pairs(folder, name, number, numbers, dose)]
+            if found:
+                rows.append(_row(f"{name}, {dose:.0e} e/Å²", found))
+        together = [
+            one
+            for name in IMAGES
+            for number in numbers
+            for one in _pairs(folder, name, number, numbers, dose)
+        ]
+        if together:
+            rows.append(_row(f"all, {dose:.0e} e/Å²", together))
+            rows.append(_row(f"all, {dose:.0e} e/Å², --calibrate", together, calibrate=True))
+    header = (
+        *("specimen, dose of the first image", "registered", "error an axis, Å: median / largest"),
+        *(f"p below {100 * rate:g} %, % of columns" for rate in RATES),
+        *(f"pairs with any false change at --fdr {rate:g}" for rate in RATES),
+        *("error bars too small by: positions", "cross-sections"),
+    )
+    yield (
+        "Nothing changed between the images. Each is in two pairs or more. Errors and changes are those of "
+        "pairs that were laid right; of the others the verdict is told."
+    )
+    yield markdown(header, rows)
+
+
+def _pairs(
+    folder: Path, name: str, number: int, numbers: Sequence[int], dose: float
+) -> Iterator[ImagePair]:
+    """The pair of a number, and its first image with the second of the next."""
+    following = numbers[(numbers.index(number) + 1) % len(numbers)]
+    one, other = (pair(folder, name, k, dose) for k in (number, following))
+    yield one
+    if following != number:
+        yield ImagePair(one.a, other.b, other.motion)
+
+
+def _row(title: str, pairs: Sequence[ImagePair], calibrate: bool = False) -> list[str]:
+    errors, p, scales, wrong = [], [], [], []
+    called = dict.fromkeys(RATES, 0)
+    for one in pairs:
+        found = compare_columns(one.a, one.b, calibrate=calibrate)
+        off = found.b_positions - one.motion(one.b.positions)
+        if not found.registration.motion.alike(one.motion, one.b.positions.mean(axis=0)):
+            verdict = judge_column_comparison(found)
+            wrong.append(f"{verdict.level}: {', '.join(verdict.codes)}")
+            continue
+        errors.append(float(np.sqrt(np.mean(off**2))))
+        p += found.p[np.isfinite(found.p)].tolist()
+        scales.append((found.paired.scale.value, found.paired.brightness_scale.value))
+        for rate in RATES:
+            called[rate] += bool(np.any(found.q < rate))
+    values = np.array(p)
+    return [
+        title,
+        f"{len(errors)} of {len(pairs)}" + (f" ({'; '.join(sorted(set(wrong)))})" if wrong else ""),
+        f"{np.median(errors):.4f} / {np.max(errors):.4f}",
+        *(f"{100 * np.mean(values < rate):.2f}" for rate in RATES),
+        *(str(n) for n in called.values()),
+        *(f"{x:.2f}" for x in np.median(scales, axis=0)),
+    ]

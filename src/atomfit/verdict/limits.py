@@ -72,6 +72,10 @@ class VerdictLimits:
     - `together`, `errors`: neighbours share this part of their displacements, and so many standard
         uncertainties, if atoms moved.
     - `one_factor`: below this probability chi-squares do not scatter as one wrong factor would have it.
+    - `uneven_columns`: fewer columns of two images do not tell whether they scatter evenly.
+    - `slip_explains`: if a part slipped, a step explains so large a part of the chi-square beyond noise.
+    - `width_unlike`: columns of two images do not differ in width by this factor.
+    - `counts_apart`: counts of two images contradict cross-sections by so many atoms (median).
     - `excess_doubtful`: variance that a fit to an image leaves at the size of a column, in that of pixels
         that err independently.
     - `closest_projected`, `farthest_projected`: between which the median distance of columns lies, in the
@@ -131,6 +135,10 @@ class VerdictLimits:
     together: float = 0.2
     errors: float = 4.0
     one_factor: float = 1e-3
+    uneven_columns: int = 30
+    slip_explains: float = 0.5
+    width_unlike: float = 1.5
+    counts_apart: float = 0.5
     excess_doubtful: float = 2.0
     closest_projected: float = 0.4
     farthest_projected: float = 1.6

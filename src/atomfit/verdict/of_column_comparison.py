@@ -16,6 +16,7 @@ from atomfit.statistics.plane_maps import USUAL, unusual
 from atomfit.structure.elements import UNKNOWN
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import LIMITS, level_above, part
+from atomfit.verdict.of_column_pairs import pair_findings
 
 #: So many ways to lay images on each other are told.
 _TOLD = 3
@@ -46,7 +47,7 @@ def judge_column_comparison(c: ColumnComparison) -> Verdict:
     }
     findings = [*_few(c, share), *_frame(c), *_distorted(c, far), *_untested(c), *_elements(c)]
     if not any(finding.level == "bad" for finding in findings):
-        findings += [*_positions(c), *_brightness(c)]
+        findings += [*_positions(c), *_brightness(c), *pair_findings(c)]
     return Verdict.of(findings, measures)
 
 

@@ -33,10 +33,11 @@ CASES: dict[str, tuple[int, Planted]] = {
     "control, error bars too small by 3": (MODELS, Planted(factor=3.0)),
     "control, each atom's by its own factor (log-deviation 0.5)": (MODELS, Planted(unlike=0.5)),
     "control, models' offsets five times as large": (MODELS, Planted(offset=0.5)),
-    "control, all atoms rise by 50 %": (MODELS, Planted(common=0.5)),
+    "control, U of all rises by half of the mean U": (MODELS, Planted(common=0.5)),
     "control, 5 % missed": (MODELS, Planted(missed=0.05)),
     "control of 4 models": (4, Planted()),
     "control of 40 models": (40, Planted()),
+    "U of each atom rises by half of its own, the surface's by more Å²": (MODELS, Planted(warmed=0.5)),
     "surface rises by 20 %": (MODELS, Planted(rise=RISE)),
     "surface rises by 20 %, error bars too small by 3": (MODELS, Planted(rise=RISE, factor=3.0)),
     "surface rises by 20 %, 40 models": (40, Planted(rise=RISE)),
@@ -52,11 +53,11 @@ def planted_series() -> Iterator[str]:
             truth = planted_series_of(seed + 100 * len(rows), count, planted)
             followed = follow_models(truth.models.__getitem__, np.arange(float(count)))
             trends, outer = followed.trends["u_iso"], atoms_of(followed, truth)
-            null = ~outer if planted.rise else np.ones(len(outer), bool)
+            null = ~outer if planted.rise or planted.warmed else np.ones(len(outer), bool)
             p += trends.p[null & np.isfinite(trends.p)].tolist()
             called = trends.q < 0.05
             false.append(float(np.mean(null[called])) if called.any() else 0.0)
-            if planted.rise:
+            if planted.rise or planted.warmed:
                 found.append(float(np.mean(called[outer])))
             surface.append(trends.groups["surface"].z)
             group.append(trends.groups["surface"].p)

@@ -30,7 +30,8 @@ class Planted:
     - `factor`: by which errors are larger than error bars say.
     - `unlike`: logarithmic deviation of that factor from atom to atom.
     - `offset`: deviation of U that all atoms of a model share, in U.
-    - `common`: rise of U of all atoms over the series, in U.
+    - `common`: rise of U over the series that all atoms share, in the mean U.
+    - `warmed`: by which part of its own U of each atom rises over the series.
     - `turned`: whether models are turned and shifted.
     """
 
@@ -44,6 +45,7 @@ class Planted:
     unlike: float = 0.0
     offset: float = 0.1
     common: float = 0.0
+    warmed: float = 0.0
     turned: bool = True
 
 
@@ -92,7 +94,8 @@ def planted_models(
     models, origins = [], []
     for k in range(times):
         part = k / max(times - 1, 1)
-        now = u * (1 + planted.common * part) * np.where(surface, 1 + planted.rise * part, 1.0)
+        now = u * (1 + planted.warmed * part) * np.where(surface, 1 + planted.rise * part, 1.0)
+        now = now + planted.common * part * float(u.mean())
         seen = np.flatnonzero(there[k] & (rng.random(n) >= planted.missed))
         seen = rng.permutation(seen)
         m = len(seen)

@@ -29,7 +29,7 @@ from atomfit.structure.grid import Grid
 _CLUSTER, _AT_A_TIME = 13, 512
 #: Columns farther from each other than this, in widths of a typical one, have 1e-4 in common of what each
 #: has with itself; with wings all whose windows meet have more.
-_APART, _WINGS_APART = 7.0, 2 * np.sqrt(2) * REACH
+APART, WINGS_APART = 7.0, 2 * np.sqrt(2) * REACH
 #: Part of its diagonal that is added to the matrix.
 _LEAST = 1e-9
 
@@ -120,7 +120,7 @@ class ColumnInformation:
             of_all, prior = [*of_all, growing], [*prior, USUAL_GROWTH**-2]
         whole = np.array(of_all).reshape(-1, *grid.shape)
         matrix = windows.products(
-            positions, fitted.width * (_WINGS_APART if len(fitted.spread) else _APART)
+            positions, fitted.width * (WINGS_APART if len(fitted.spread) else APART)
         )
         return cls(windows, whole, np.array(prior), growing, fitted.background, roots, grid, matrix)
 
@@ -201,7 +201,7 @@ class ColumnInformation:
         - `positions`: of the columns (Å).
         """
         n, size = self.windows.slopes.shape[:2]
-        blocks = _clusters(self.matrix, positions, size) + self._border.covariances()
+        blocks = cluster_covariances(self.matrix, positions, size) + self._border.covariances()
         by_shared, _, covariance = self._of_shared
         by_shared = by_shared.reshape(len(by_shared), n, size)
         return blocks + np.einsum("sni,st,tnj->nij", by_shared, covariance, by_shared)
@@ -305,7 +305,9 @@ def _own(
     )
 
 
-def _clusters(matrix: bsr_array, positions: Float[np.ndarray, "n 2"], p: int) -> Float[np.ndarray, "n p p"]:
+def cluster_covariances(
+    matrix: bsr_array, positions: Float[np.ndarray, "n 2"], p: int
+) -> Float[np.ndarray, "n p p"]:
     """Each column's block of the inverse of the information on itself and its nearest."""
     n = len(positions)
     m = min(_CLUSTER, n)

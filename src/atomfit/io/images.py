@@ -190,7 +190,7 @@ def _image(found: _Found, pixel_size: float | None, frame: Frame | None) -> Imag
             f"an image of {values.shape[1]} x {values.shape[0]} pixels shows no columns",
             "give a larger one",
         )
-    edge = _edge(found.pixel, pixel_size, notes)
+    edge = pixel_edge(found.pixel, pixel_size, notes)
     warnings += _of_digits(values)
     # Of a kind that marks what was not measured.
     held, offset = without_offset(values, np.nan)
@@ -230,7 +230,7 @@ def _chosen(values: np.ndarray, frame: Frame | None) -> tuple[np.ndarray, list[s
     return values[frame], [f"frame: {frame} of {count}"]
 
 
-def _edge(said: float | None, given: float | None, notes: list[str]) -> float:
+def pixel_edge(said: float | None, given: float | None, notes: list[str]) -> float:
     """Edge of a pixel (Å)."""
     if given is not None:
         low, high = _GIVEN

@@ -110,7 +110,7 @@ def changed_columns(
     - `changes`: what changes.
     """
     rng = np.random.default_rng(seed)
-    sites, atoms, spare = _particle(rng, columns)
+    sites, atoms, spare = particle_sites(rng, columns)
     n = len(sites)
     outer = nearest_to(sites, spare)
     gone = rng.choice(n, round(changes.lost * n), replace=False)
@@ -148,7 +148,7 @@ def law_of_atoms(n: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     return np.asarray(_ATOM * n**0.95)
 
 
-def _particle(
+def particle_sites(
     rng: np.random.Generator, columns: int
 ) -> tuple[Float[np.ndarray, "n 2"], Int[np.ndarray, " n"], Float[np.ndarray, "k 2"]]:
     """Sites, their atoms, and the empty sites around."""

@@ -119,9 +119,7 @@ class ColumnInformation:
         if growing is not None and fitted.growth:
             of_all, prior = [*of_all, growing], [*prior, USUAL_GROWTH**-2]
         whole = np.array(of_all).reshape(-1, *grid.shape)
-        matrix = windows.products(
-            positions, fitted.width * (WINGS_APART if len(fitted.spread) else APART)
-        )
+        matrix = windows.products(positions, fitted.width * (WINGS_APART if len(fitted.spread) else APART))
         return cls(windows, whole, np.array(prior), growing, fitted.background, roots, grid, matrix)
 
     def solve(self, right: Float[np.ndarray, "k b"]) -> Float[np.ndarray, "k b"]:

@@ -87,18 +87,17 @@ class Message:
     - `information`: Λ, of x, y (reference's frame) and amplitude.
     - `pull`: Λ (m - reference), with the reference that positions are counted from and amplitude from 0.
     - `lay`: how the frame lies.
-    - `brightness`, `level`: of the frame beside the reference.
+    - `brightness`, `brightness_esd`, `level`: of the frame beside the reference.
     - `misfit`: mean square of what is left, in noise's variance.
-    - `left`: what the frame has that columns have not (reference's units).
     """
 
     information: Float[np.ndarray, "n 3 3"]
     pull: Float[np.ndarray, "n 3"]
     lay: LinearMap
     brightness: float
+    brightness_esd: float
     level: float
     misfit: float
-    left: Float[np.ndarray, "rows columns"]
 
 
 #: The likeliest map of positions (second, with covariances) onto others (first).
@@ -195,7 +194,7 @@ class FrameFitter:
         columns = self.moved(at.positions, at.amplitudes, lay)
         model = beneath + columns.drawn(grid)
         weights = np.where(counted, 1 / self.law(model), 0.0)
-        bright, level = _brightness(values, model, weights, self.flicker)
+        bright, bright_esd, level = _brightness(values, model, weights, self.flicker)
         roots = np.where(counted, bright / np.sqrt(self.law(bright * model)), 0.0)
         left = np.where(counted, (values - level) / bright - model, 0.0)
         windows = _windows(columns, grid, roots.astype(np.float32))
@@ -218,8 +217,7 @@ class FrameFitter:
             expected.precisions,
             places,
             at.amplitudes,
-            (bright, level, float(np.sum((left * roots) ** 2) / max(counted.sum(), 1))),
-            left,
+            (bright, bright_esd, level, float(np.sum((left * roots) ** 2) / max(counted.sum(), 1))),
         )
 
     def _laid(self, told: "_Told", alone: tuple[Any, Any], lay: LinearMap, expected: Expected) -> LinearMap:
@@ -259,8 +257,7 @@ class _Told:
     - `from_here`: what is expected less where this is.
     - `precisions`: of the priors.
     - `places`, `amplitudes`: where this is.
-    - `frame`: brightness, level and misfit of the frame.
-    - `left`: what the frame has that columns have not.
+    - `frame`: brightness, its standard uncertainty, level and misfit of the frame.
     """
 
     matrix: bsr_array
@@ -271,8 +268,7 @@ class _Told:
     precisions: Float[np.ndarray, "n 3"]
     places: Float[np.ndarray, "n 2"]
     amplitudes: Float[np.ndarray, " n"]
-    frame: tuple[float, float, float]
-    left: Float[np.ndarray, "r c"]
+    frame: tuple[float, float, float, float]
 
     @cached_property
     def _whole(self) -> bsr_array:
@@ -321,7 +317,7 @@ class _Told:
         here = np.column_stack([self.places @ lay.matrix.T + lay.translation - reference, self.amplitudes])
         information = back.T @ information @ back
         pull = pull @ back + np.einsum("nij,nj->ni", information, here)
-        return Message(information, pull, lay, *self.frame, self.left)
+        return Message(information, pull, lay, *self.frame)
 
 
 def _in_frame(positions: Float[np.ndarray, "n 2"], lay: LinearMap) -> Float[np.ndarray, "n 2"]:
@@ -358,11 +354,11 @@ def _brightness(
     model: Float[np.ndarray, "r c"],
     weights: Float[np.ndarray, "r c"],
     flicker: float,
-) -> tuple[float, float]:
-    """Of a frame beside what is expected, and its level."""
+) -> tuple[float, float, float]:
+    """Of a frame beside what is expected, its standard uncertainty by noise, and the frame's level."""
     total = float(weights.sum()) or 1.0
     mean, level = float(np.vdot(weights, model)) / total, float(np.vdot(weights, values)) / total
     power = float(np.vdot(weights, (model - mean) ** 2))
     product = float(np.vdot(weights, (model - mean) * (values - level)))
     bright = max((product + flicker**-2) / (power + flicker**-2), _DIMMEST)
-    return bright, level - bright * mean
+    return bright, max(power, 1e-300) ** -0.5, level - bright * mean

@@ -34,7 +34,7 @@ _QUANTILES = (0.16, 0.5, 0.84)
 
 @final
 @dataclass(frozen=True)
-class Event:
+class ColumnEvent:
     """A change of a column's count.
 
     **Fields:**
@@ -66,7 +66,7 @@ class Event:
 
 def find_events(
     history: CountHistory, positions: Float[np.ndarray, "n 2"], fdr: float = 0.05
-) -> tuple[Event, ...]:
+) -> tuple[ColumnEvent, ...]:
     """What happened, in the order of time.
 
     **Arguments:**
@@ -85,7 +85,7 @@ def find_events(
     return tuple(sorted(_with_hops(found, positions, history), key=lambda e: (e.frame, e.column)))
 
 
-def _of_column(history: CountHistory, i: int) -> list[Event]:
+def _of_column(history: CountHistory, i: int) -> list[ColumnEvent]:
     path, drawn = history.likeliest[:, i], history.histories[:, :, i].astype(int)
     times = np.flatnonzero(np.diff(path)) + 1
     found = []
@@ -103,13 +103,13 @@ def _of_column(history: CountHistory, i: int) -> list[Event]:
         low, middle, high = (int(x) for x in np.rint(np.quantile(when, _QUANTILES)))
         kind: EventKind = "adsorption" if sign > 0 else "dissolution"
         before, after = int(path[time - 1]), int(path[time])
-        found.append(Event(kind, i, middle, low, high, before, after, probability))
+        found.append(ColumnEvent(kind, i, middle, low, high, before, after, probability))
     return found
 
 
 def _with_hops(
-    found: list[Event], positions: Float[np.ndarray, "n 2"], history: CountHistory
-) -> list[Event]:
+    found: list[ColumnEvent], positions: Float[np.ndarray, "n 2"], history: CountHistory
+) -> list[ColumnEvent]:
     """With losses and gains beside each other as one."""
     called = [k for k, event in enumerate(found) if event.called]
     gains = [k for k in called if found[k].atoms > 0]

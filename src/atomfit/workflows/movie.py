@@ -1,0 +1,408 @@
+"""A movie, top to bottom: lay frames -> columns of their mean -> fit each -> follow, count -> fit again.
+
+`movie` is what `atomfit series` runs on a stack of frames; it writes nothing. Frames are laid on each other
+and added up, and the columns of the mean are found as those of any image (`workflows.columns`); what is
+there for a while only is added. Then each frame is fitted to these columns, twice: first with priors that
+hardly say anything, then about what all frames together say of that time. Followed and counted is what
+frames tell without priors, so nothing is said twice.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from threadpoolctl import threadpool_limits
+
+from atomfit.detection.column_candidates import noise_variance
+from atomfit.detection.column_scale import find_scale
+from atomfit.detection.image_brightness import BrightnessLaw
+from atomfit.files.movie import write_movie
+from atomfit.fitting.column_fit import FittedColumns, columns_of, joined
+from atomfit.fitting.frame_fit import Expected, FrameFitter
+from atomfit.io.checkpoint import Checkpoint, Job
+from atomfit.io.movies import Movie, movie_of, read_movie
+from atomfit.options.columns import ColumnOptions
+from atomfit.options.declared import options_from
+from atomfit.options.movie import MovieOptions
+from atomfit.results.columns import ColumnsResult
+from atomfit.results.movie import FramesSeen, MovieResult
+from atomfit.statistics.column_events import find_events
+from atomfit.statistics.column_tracks import Tracks, follow_columns
+from atomfit.statistics.movie_counts import MovieCounts, count_movie
+from atomfit.statistics.plane_maps import PlaneMap, UsualDistortion, fit_plane_map
+from atomfit.statistics.running_average import choose_window
+from atomfit.structure.elements import elements_of
+from atomfit.structure.grid import DensityMap
+from atomfit.support.arrays import AnyArray
+from atomfit.support.errors import InputError
+from atomfit.support.memory import require_memory
+from atomfit.support.numerics import own_numerics
+from atomfit.support.timing import Stopwatch
+from atomfit.verdict.of_movie import judge_movie
+from atomfit.workflows.columns import columns
+from atomfit.workflows.columns_statistics import library_of
+from atomfit.workflows.movie_frames import (
+    Frames,
+    Told,
+    fit_frames,
+    lay_frames,
+    mean_frame,
+    noise_of_frames,
+    passing_columns,
+)
+
+log = logging.getLogger("atomfit")
+
+#: Bytes of memory for each pixel of a frame, for each column of each frame, and at least.
+_PER_PIXEL, _PER_COLUMN, _AT_LEAST = 700.0, 600.0, 500e6
+#: What is known of columns before frames are fitted for the first time: places (column widths).
+_PLACES = 0.33
+#: The same the second time, at least: places (column widths), and integrals (parts of a typical one).
+_PLACES_AFTER, _SIZES_AFTER = 0.1, 0.1
+#: Frames of one movie are distorted against each other by less than images of two sessions.
+_USUAL = UsualDistortion(0.01, 0.005)
+#: How many columns that are there for a while only may be chance.
+_FALSE = 0.05
+
+
+def movie(
+    source: str | Path | Sequence[str | Path] | Movie | AnyArray,
+    element: str | Sequence[str] | None = None,
+    options: MovieOptions | None = None,
+    *,
+    times: tuple[Float[np.ndarray, " t"], str] | None = None,
+    tell: Callable[[str], None] = lambda told: None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    **changes: Any,
+) -> MovieResult:
+    """Follow the columns of a movie.
+
+    **Arguments:**
+
+    - `source`: a file with a stack of frames, several files with one each, or an array [frame, row, column]
+        (also one that is mapped from the disk) together with `pixel_size`.
+    - `element`: chemical symbol, or several; none if it is not known.
+    - `options`: a `MovieOptions`; `changes`, further keyword arguments, replace single fields of it.
+    - `times`: of the frames, and their unit.
+    - `tell`: called with how far it has come, in words.
+    - `checkpoint`: a file that keeps what was found until the result is written.
+    - `resume`: go on from what an interrupted run left in it.
+
+    **Raises:** `InputError` if the movie, an option or the checkpoint cannot be used, or if there are no
+    columns in its mean.
+    """
+    options = options_from(MovieOptions, options, changes, "series")
+    elements = () if element is None or len(element) == 0 else elements_of(element)
+    of_columns = ColumnOptions(
+        contrast=options.contrast,
+        counts=options.counts,
+        library=options.library,
+        library_error=options.library_error,
+        insist=options.insist,
+    )
+    library = library_of(of_columns, elements)
+    clock = Stopwatch({})
+    with clock("read"):
+        found = _read(source, options.pixel_size)
+    when, unit = times or (np.arange(len(found), dtype=np.float64), "")
+    if len(when) != len(found):
+        raise InputError(
+            f"there are {len(when)} times of {len(found)} frames", "give one for each", "--times"
+        )
+    kept = Checkpoint(
+        checkpoint,
+        lambda: Job(
+            {"command": "series", "element": [e.symbol for e in elements], **_told(options)},
+            {"movie": found.sha256},
+        ),
+        resume,
+    )
+    with own_numerics(), kept.running(), threadpool_limits(1, user_api="blas"):
+        result = _followed(found, elements, (options, of_columns, library), (when, unit), clock, tell)
+    return replace(result, checkpoint=kept)
+
+
+def _told(options: MovieOptions) -> dict[str, Any]:
+    return {name: str(value) for name, value in vars(options).items() if name not in ("fdr", "insist")}
+
+
+def _read(source: Any, pixel_size: float | None) -> Movie:
+    if isinstance(source, Movie):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return read_movie([source], pixel_size)
+    if isinstance(source, Sequence) and source and isinstance(source[0], str | os.PathLike):
+        return read_movie(source, pixel_size)
+    try:
+        return movie_of(source, pixel_size)
+    except InputError as error:
+        raise error.at("movie") from None
+
+
+def _followed(
+    source: Movie,
+    elements: Any,
+    asked: tuple[MovieOptions, ColumnOptions, Any],
+    times: tuple[Float[np.ndarray, " t"], str],
+    clock: Stopwatch,
+    tell: Callable[[str], None],
+) -> MovieResult:
+    options, of_columns, library = asked
+    for note in source.notes:
+        log.info(note)
+    pixels = float(np.prod(source.shape[1:]))
+    require_memory(_AT_LEAST + _PER_PIXEL * pixels, f"following frames of {pixels:.0f} pixels", "cut them")
+    log.info("%d frames of %d x %d pixels", len(source), source.shape[2], source.shape[1])
+    with clock("lay frames"):
+        lays, used = lay_frames(source, _width(source, options), tell)
+        _require_frames(used)
+        mean, canvas = mean_frame(source, lays, used, tell)
+    with clock("columns of the mean"):
+        image = DensityMap(np.nan_to_num(mean, nan=float(np.nanmedian(mean))), canvas, np.isfinite(mean))
+        reference = columns(image, [e.symbol for e in elements] or None, of_columns)
+        if not len(reference):
+            raise InputError(
+                f"no column was found in the mean of {int(used.sum())} frames",
+                "look at it with atomfit columns --frame mean",
+                str(source.paths[0]) if source.paths else "movie",
+            )
+    with clock("fit frames"):
+        frames, fitter, passing, law = _prepared(source, reference, (lays, used), tell)
+        log.info("%d columns, %d of them for a while only", len(passing), int(passing.sum()))
+        first = _first_expected(fitter)
+        told = fit_frames(frames, fitter, lambda k: first, (lays, used), 2, tell)
+    law_of_counts = (library, _why_not_counted(options, elements, reference))
+    with clock("follow and count"):
+        tracks = _tracks(told)
+        counted = _count(told, tracks, fitter, reference, law_of_counts, ~passing)
+    with clock("fit frames again"):
+        fitter = replace(fitter, law=law, flicker=_flicker(told))
+        second = _second_expected(fitter, tracks, counted, reference)
+        told = fit_frames(frames, fitter, second, (told.lays, used), 1, tell)
+    with clock("follow and count"):
+        tracks = _tracks(told)
+        counted = _count(told, tracks, fitter, reference, law_of_counts, ~passing)
+    sites = np.asarray(fitter.reference.columns.positions, np.float64)
+    sizes, variances = _sizes(told, tracks, fitter, reference)
+    history = counted.history
+    with clock("events"):
+        events = find_events(history, sites, options.fdr)
+        window = _window(told, sizes, variances)
+    changes = float(np.mean(history.gained + history.lost)) if len(history.gained) else 0.0
+    heights = np.abs(sizes) / np.sqrt(variances)
+    height = float(np.nanmedian(np.where(np.isfinite(heights), heights, np.nan)))
+    verdict = judge_movie(used, told.misfits, tracks.walk.factor, changes, reference.verdict, [height])
+    warnings = [*source.warnings, *verdict.warnings]
+    if counted.counts is not None:
+        warnings += counted.counts.notes
+    for warning in warnings:
+        log.warning(warning)
+    log.info(verdict.describe())
+    scale = abs(reference.units.scale)
+    seen = FramesSeen(told.lays, used, told.brightness, told.levels / scale, told.misfits, fitter.flicker)
+    return MovieResult(
+        source,
+        elements,
+        options,
+        *times,
+        reference,
+        seen,
+        passing,
+        sites,
+        tracks,
+        sizes * np.sign(reference.units.scale),
+        np.sqrt(variances),
+        history,
+        counted.uncounted,
+        events,
+        window,
+        verdict,
+        tuple(warnings),
+        clock.seconds,
+        write_movie,
+    )
+
+
+def _width(source: Movie, options: MovieOptions) -> float:
+    """Standard deviation of a column (Å), by the frame in the middle that shows something."""
+    bright = None if options.contrast == "auto" else options.contrast == "bright"
+    order = np.argsort(np.abs(np.arange(len(source)) - len(source) // 2), kind="stable")
+    for k in order.tolist():
+        values, counted = source.frame(k)
+        if counted.any() and np.ptp(values[counted]) > 0:
+            values = np.where(counted, values, np.float32(np.median(values[counted])))
+            return find_scale(values, source.pixel, noise_variance(values, source.pixel), bright).width
+    raise InputError("no frame shows anything", "give the movie as it was recorded", "movie")
+
+
+def _require_frames(used: Bool[np.ndarray, " t"]) -> None:
+    if used.sum() < 2:
+        raise InputError(
+            f"{int(used.sum())} of {len(used)} frames show the same specimen",
+            "give frames that show one specimen, turned by no more than a few degrees",
+            "movie",
+        )
+
+
+def _prepared(
+    source: Movie,
+    reference: ColumnsResult,
+    laid: tuple[Sequence[PlaneMap], Bool[np.ndarray, " t"]],
+    tell: Callable[[str], None],
+) -> tuple[Frames, FrameFitter, Bool[np.ndarray, " n"], BrightnessLaw]:
+    """Frames in the units of the fit, what all have in common, and columns that come and go."""
+    fitted, canvas = replace(reference.fitted, rows=None), reference.fitted_image.grid
+    frames = Frames(source, reference.units, round(float(canvas.spacing[0]) / source.pixel))
+    beneath = np.asarray(fitted.background.on(canvas, canvas), np.float64)
+
+    def laying(to: Any, of: Any, covariances_to: Any, covariances_of: Any) -> PlaneMap:
+        return fit_plane_map(to, of, covariances_to, covariances_of, _USUAL).motion
+
+    fitter = FrameFitter(fitted, beneath, canvas, BrightnessLaw(1.0, 0.0), frames.grid, laying)
+    law = noise_of_frames(frames, fitter, _first_expected(fitter), *laid)
+    positions = np.asarray(fitted.columns.positions, np.float64)
+    model = beneath + fitted.drawn(canvas)
+    places = passing_columns(frames, (canvas, model, law), (positions, fitted.width), laid, _FALSE, tell)
+    more = [one.position for one in places]
+    require_memory(
+        _AT_LEAST + _PER_COLUMN * len(source) * (len(fitted) + len(more)),
+        f"following {len(fitted) + len(more)} columns through {len(source)} frames",
+        "give a part of the frames",
+    )
+    passing = np.arange(len(fitted) + len(more)) >= len(fitted)
+    return frames, replace(fitter, reference=_with(fitted, np.array(more)), law=law), passing, law
+
+
+def _with(fitted: FittedColumns, places: np.ndarray) -> FittedColumns:
+    """With columns that are there for a while only, as bright as faint ones."""
+    if not len(places):
+        return fitted
+    faint = float(np.quantile(np.asarray(fitted.columns.amplitudes), 0.1))
+    more = columns_of(places, np.full(len(places), faint), fitted.width)
+    widths = np.linalg.det(fitted.spreads) ** 0.25
+    own = columns_of(np.asarray(fitted.columns.positions), np.asarray(fitted.columns.amplitudes), widths)
+    return replace(fitted, columns=joined(own, more))
+
+
+def _first_expected(fitter: FrameFitter) -> Expected:
+    columns = fitter.reference.columns
+    sizes = np.asarray(columns.amplitudes, np.float64)
+    n, typical = len(sizes), float(np.median(np.abs(sizes)))
+    places = np.full(n, _PLACES * fitter.reference.width)
+    return Expected(np.asarray(columns.positions, np.float64), sizes, places, np.full(n, typical))
+
+
+def _second_expected(
+    fitter: FrameFitter, tracks: Tracks, counted: MovieCounts, reference: ColumnsResult
+) -> Callable[[int], Expected]:
+    """Where all frames say columns are at a time."""
+    sites = np.asarray(fitter.reference.columns.positions, np.float64)
+    least, scale = _PLACES_AFTER * fitter.reference.width, abs(reference.units.scale)
+    typical = float(np.median(np.abs(np.asarray(fitter.reference.columns.amplitudes))))
+
+    def expected(k: int) -> Expected:
+        esds = np.maximum(np.sqrt(tracks.variances[k].mean(axis=1)), least)
+        esds = np.minimum(esds, _PLACES * fitter.reference.width)
+        sizes = counted.expected[k] * scale
+        return Expected(
+            sites + tracks.offsets[k], sizes, esds, np.maximum(_SIZES_AFTER * sizes, _SIZES_AFTER * typical)
+        )
+
+    return expected
+
+
+def _tracks(told: Told) -> Tracks:
+    """Positions, whatever the cross-sections are."""
+    with_size = told.information[..., :2, 2]
+    of_size = told.information[..., 2, 2]
+    known = of_size > 0
+    share = np.where(known[..., None], with_size / np.where(known, of_size, 1.0)[..., None], 0.0)
+    information = told.information[..., :2, :2] - share[..., :, None] * with_size[..., None, :]
+    pull = told.pull[..., :2] - share * told.pull[..., 2:]
+    return follow_columns(information, pull)
+
+
+def _sizes(
+    told: Told, tracks: Tracks, fitter: FrameFitter, reference: ColumnsResult
+) -> tuple[Float[np.ndarray, "t n"], Float[np.ndarray, "t n"]]:
+    """Cross-sections of each frame (image units x Å²; positive of dark columns, too), and variances."""
+    width = _PLACES_AFTER * fitter.reference.width
+    prior = 1 / np.maximum(tracks.variances, width**2)
+    whole = told.information.copy()
+    whole[..., 0, 0] += prior[..., 0]
+    whole[..., 1, 1] += prior[..., 1]
+    pull = told.pull.copy()
+    pull[..., :2] += prior * tracks.offsets
+    seen = told.information[..., 2, 2] > 0
+    whole[~seen] = np.eye(3)
+    inverse = np.linalg.inv(whole)
+    sizes = np.einsum("tni,tni->tn", inverse[..., 2, :], pull)
+    scale = abs(reference.units.scale)
+    return np.where(seen, sizes / scale, np.nan), np.where(seen, inverse[..., 2, 2] / scale**2, np.inf)
+
+
+def _count(
+    told: Told,
+    tracks: Tracks,
+    fitter: FrameFitter,
+    reference: ColumnsResult,
+    law: tuple[Any, str],
+    steady: Bool[np.ndarray, " n"],
+) -> MovieCounts:
+    sizes, variances = _sizes(told, tracks, fitter, reference)
+    variances = variances * _excess(sizes, variances)
+    scale = abs(reference.units.scale)
+    expected = np.broadcast_to(np.asarray(fitter.reference.columns.amplitudes) / scale, sizes.shape)
+    sites = np.asarray(fitter.reference.columns.positions, np.float64)
+    return count_movie(sizes, variances, np.array(expected, np.float64), law, sites, steady)
+
+
+def _excess(sizes: Float[np.ndarray, "t n"], variances: Float[np.ndarray, "t n"]) -> float:
+    """By how much cross-sections vary from frame to frame more than noise makes them: of a typical one."""
+    if len(sizes) < 2:
+        return 1.0
+    whole = variances[1:] + variances[:-1]
+    known = np.isfinite(whole)
+    if known.sum() < 50:
+        return 1.0
+    squares = (np.diff(sizes, axis=0)[known]) ** 2 / whole[known]
+    # The median of chi-square of one.
+    return max(float(np.median(squares)) / 0.4549, 1.0)
+
+
+def _flicker(told: Told) -> float:
+    """Standard deviation of the frames' brightness, beyond noise."""
+    seen = np.isfinite(told.brightness)
+    b, v = told.brightness[seen], told.brightness_esds[seen] ** 2
+    beyond = float(np.var(b)) - float(np.mean(v))
+    # What three standard errors of a variance may be is none.
+    unsure = 3 * float(np.mean(v)) * (2 / max(len(b) - 1, 1)) ** 0.5
+    return max(beyond, 0.0) ** 0.5 if beyond > unsure else 1e-4
+
+
+def _why_not_counted(options: MovieOptions, elements: Any, reference: ColumnsResult) -> str:
+    if options.counts == "off":
+        return "not asked for (--counts off)"
+    if len(elements) > 1:
+        return "columns of several elements are not counted: those of one thickness differ"
+    if reference.units.scale < 0:
+        return "columns are dark: what they take from the beam is no measure of their atoms"
+    return ""
+
+
+def _window(told: Told, sizes: np.ndarray, variances: np.ndarray) -> Any:
+    information = told.information[..., :2, :2]
+    seen = np.linalg.det(information) > 0
+    inverse = np.linalg.inv(np.where(seen[..., None, None], information, np.eye(2)))
+    places = np.einsum("tnij,tnj->tni", inverse, told.pull[..., :2])
+    values, noise = [sizes], [variances]
+    for axis in range(2):
+        values.append(np.where(seen, places[..., axis], np.nan))
+        noise.append(np.where(seen, inverse[..., axis, axis], np.inf))
+    return choose_window(values, noise)

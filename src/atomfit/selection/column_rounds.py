@@ -136,7 +136,8 @@ class _Search:
             last = self.judged(state, 1 if state.widths == "fixed" else min(number - 1, 1))
             before, scale = scale.width, _broader(scale, last.fitted)
             state, faint = last.fitted, faint_columns(last, self.likely)
-            weak, added = faint | _odd(self.image, state), _lacking(self.image, last, self.likely)
+            weak = _not_entangled(faint, state) | _odd(self.image, state)
+            added = _lacking(self.image, last, self.likely)
             # What was too faint once, though the residual had asked for it, has had its trial.
             tried = cKDTree(np.concatenate(too_faint))
             added = added[tried.query(added.positions)[0] >= state.width]
@@ -335,6 +336,22 @@ def faint_columns(last: ColumnRounds, fdr: float) -> Bool[np.ndarray, " n"]:
     faint = np.ones(len(order), bool)
     faint[order[: good[-1] + 1 if len(good) else 0]] = False
     return faint
+
+
+def _not_entangled(faint: Bool[np.ndarray, " n"], state: FittedColumns) -> Bool[np.ndarray, " n"]:
+    """Faint columns but for those that may be faint only because of a fainter one beside them that goes.
+
+    Of two that stand in each other's place neither is known, though their sum is.
+    """
+    positions, amplitudes = np.asarray(state.columns.positions), np.asarray(state.columns.amplitudes)
+    pairs = cKDTree(positions).query_pairs(LIMITS.entangled * state.width, output_type="ndarray")
+    pairs = pairs[faint[pairs].all(axis=1)]
+    first = amplitudes[pairs[:, 0]] > amplitudes[pairs[:, 1]]
+    brighter, fainter = (np.where(x, pairs[:, 0], pairs[:, 1]) for x in (first, ~first))
+    stays = np.zeros(len(faint), bool)
+    stays[brighter] = True
+    stays[fainter] = False
+    return faint & ~stays
 
 
 def _odd(image: DensityMap, state: FittedColumns) -> Bool[np.ndarray, " n"]:

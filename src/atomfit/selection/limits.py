@@ -40,6 +40,8 @@ class SelectionLimits:
     - `same_noise`: noise has settled if variances have changed by less than this part.
     - `same_column`: two columns of a start that are nearer than this (in widths) are one, given twice.
     - `closest_columns`: of two columns nearer than this (in widths) one is none.
+    - `entangled`: of two faint columns nearer than this (in widths) the fainter one goes first: until then
+        neither is known.
     - `apart_from_columns`: what the residual shows nearer to a column than this (in widths) is its shape.
     - `seconds_at_least`, `seconds_a_column`: what the fits to an image take, as it is told beforehand; on
         two processors, measured.
@@ -101,6 +103,7 @@ class SelectionLimits:
     same_noise: float = 0.05
     same_column: float = 0.3
     closest_columns: float = 1.2
+    entangled: float = 3.0
     apart_from_columns: float = 1.6
     seconds_at_least: float = 10.0
     seconds_a_column: float = 0.06

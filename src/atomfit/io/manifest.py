@@ -38,6 +38,8 @@ FOLLOWED = (
     *("series.html", "series.json", "series.csv", "trends.csv", "events.csv", "trajectory.xyz"),
     "run.json",
 )
+#: And of a movie.
+MOVIE = ("columns.csv", "frames.csv", "averages.mrc")
 SIMULATION = ("map.mrc", "truth.csv", "simulation.json")
 #: And, with a tilt series.
 SERIES = ("images.mrc", "views.csv", "angles.tlt", "truth_views.csv")
@@ -98,7 +100,7 @@ def comparison_files(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def followed_files(names: tuple[str, ...]) -> tuple[str, ...]:
     """What `series` may write of inputs with these names."""
-    return (*FOLLOWED, *(f"{name}_atoms.csv" for name in names))
+    return (*FOLLOWED, *MOVIE, *(f"{name}_atoms.csv" for name in names))
 
 
 def files_of_result(directory: Path) -> set[str]:

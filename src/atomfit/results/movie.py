@@ -11,7 +11,7 @@ from atomfit.io.checkpoint import Checkpoint
 from atomfit.io.movies import Movie
 from atomfit.options.movie import MovieOptions
 from atomfit.results.columns import ColumnsResult
-from atomfit.statistics.column_events import ColumnEvent
+from atomfit.statistics.column_events import KINDS, ColumnEvent
 from atomfit.statistics.column_tracks import Tracks
 from atomfit.statistics.count_history import CountHistory
 from atomfit.statistics.plane_maps import PlaneMap
@@ -90,6 +90,28 @@ class MovieResult:
     def __len__(self) -> int:
         """Number of columns."""
         return len(self.sites)
+
+    @property
+    def symbol(self) -> str:
+        """Chemical symbol of the columns; X where it is not known, or one of several."""
+        return self.elements[0].symbol if len(self.elements) == 1 else "X"
+
+    def lines(self) -> list[str]:
+        """What was found, in sentences without their ends."""
+        used, called = self.frames.used, [one for one in self.events if one.called]
+        kinds = {kind: sum(one.kind == kind for one in called) for kind in KINDS}
+        told = [
+            f"{int(used.sum())} of {len(used)} frames, {len(self)} columns, {int(self.passing.sum())} of "
+            "them for a while only"
+        ]
+        if not self.uncounted:
+            totals, esds = self.history.totals
+            told.append(
+                f"atoms: {totals[0]:.1f} ± {esds[0]:.1f} in the first frame, "
+                f"{totals[-1]:.1f} ± {esds[-1]:.1f} in the last"
+            )
+        told.append("events: " + ", ".join(f"{number} {kind}" for kind, number in kinds.items()))
+        return told
 
     @property
     def positions(self) -> Float[np.ndarray, "t n 2"]:

@@ -22,6 +22,7 @@ from atomfit.statistics.count_history import CountHistory
 from atomfit.statistics.registration import typical_spacing
 
 EventKind = Literal["adsorption", "dissolution", "hop"]
+KINDS: tuple[EventKind, ...] = ("adsorption", "dissolution", "hop")
 #: Columns beside each other are not farther apart than this (distances of neighbours).
 _BESIDE = 1.6
 #: A loss and a gain that would meet by chance more often than this are no hop.

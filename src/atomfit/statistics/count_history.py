@@ -19,13 +19,13 @@ well (forward filtering, backward sampling), from which totals and events have t
 share; and one is the likeliest of all (Viterbi).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from atomfit.statistics.counting import LikelyLaws
+from atomfit.statistics.count_laws import CountLaws
 
 #: Points of an offset (Gauss & Hermite, in standard deviations).
 _POINTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
@@ -38,10 +38,35 @@ _BEGIN, _SETTLED, _ROUNDS = 0.02, 0.05, 12
 #: The most a rate can be; and how much likelier it has to be that something happens than that nothing does
 #: (logarithm): three is what two rates that mean nothing give by chance, once in twenty times.
 _MOST, _MEANS = 0.3, 3.0
-#: Histories that are drawn with each law.
-_DRAWN = 8
+#: How many laws stand for all that are possible, and histories that are drawn with each.
+_LAWS, _DRAWN = 12, 8
 #: Numbers of an array at once.
 _TOGETHER = 6_000_000
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LikelyLaws:
+    """Laws that are equally likely.
+
+    **Fields:**
+
+    - `means`: mean cross-sections of columns of 1 to k atoms (Å²).
+    - `scatter`: of columns among themselves (Å²).
+    """
+
+    means: Float[np.ndarray, "s k"]
+    scatter: Float[np.ndarray, " s"]
+
+    @classmethod
+    def of(cls, laws: CountLaws) -> "LikelyLaws":
+        """A few of all that explain some cross-sections, from small scales to large."""
+        order = np.argsort(laws.means[:, 0], kind="stable")
+        by_scale = replace(
+            laws, weights=laws.weights[order], means=laws.means[order], scatter=laws.scatter[order]
+        )
+        which = by_scale.chosen(_LAWS)
+        return cls(laws.unit * by_scale.means[which], laws.unit * by_scale.scatter[which])
 
 
 @final

@@ -26,6 +26,7 @@ class CountLaws:
     - `scatter`: of columns among themselves, in this unit.
     - `measured`: cross-sections, sorted.
     - `back`: where each of the columns is among them.
+    - `unit`: what it is (Å²).
     """
 
     weights: Float[np.ndarray, " s"]
@@ -33,6 +34,7 @@ class CountLaws:
     scatter: Float[np.ndarray, " s"]
     measured: Measured
     back: Int[np.ndarray, " n"]
+    unit: float = 1.0
 
     def chosen(self, number: int) -> Int[np.ndarray, " m"]:
         """Some laws, each as often as its weight asks for.

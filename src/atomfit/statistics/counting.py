@@ -33,9 +33,6 @@ from atomfit.statistics.count_samples import Samples, draw
 from atomfit.statistics.count_sets import CredibleSets
 from atomfit.statistics.limits import LIMITS
 
-#: How many laws stand for all that are possible.
-_LAWS = 12
-
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -58,7 +55,6 @@ class Counts:
     - `smoothness`: what was found of neighbours; None if they were not asked.
     - `laws`: those that were averaged over, with the likelihoods of counts.
     - `notes`: what is not determined or is to be doubted, in words.
-    - `laws`: laws that are equally likely.
     """
 
     probabilities: Float[np.ndarray, "n k"]
@@ -81,32 +77,6 @@ class Counts:
     smoothness: Smoothness | None
     laws: CountLaws
     notes: tuple[str, ...]
-    laws: "LikelyLaws"
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class LikelyLaws:
-    """Laws that are equally likely, drawn from all that explain some cross-sections.
-
-    **Fields:**
-
-    - `means`: mean cross-sections of columns of 1 to k atoms (Å²).
-    - `scatter`: of columns among themselves (Å²).
-    """
-
-    means: Float[np.ndarray, "s k"]
-    scatter: Float[np.ndarray, " s"]
-
-    @classmethod
-    def of(cls, samples: Samples, unit: float) -> "LikelyLaws":
-        """Of weighed ones, evenly through their order (systematic resampling)."""
-        places = (np.arange(_LAWS) + 0.5) / _LAWS
-        order = np.argsort(samples.means[:, 0], kind="stable")
-        which = order[
-            np.minimum(np.searchsorted(np.cumsum(samples.weights[order]), places), len(order) - 1)
-        ]
-        return cls(unit * samples.means[which], unit * samples.scatter[which])
 
 
 def count_atoms(
@@ -150,7 +120,7 @@ def count_atoms(
         else _fainter(cross_sections, esds, unit * samples.means[:, 0], samples.weights)
     )
     back = np.argsort(order)
-    laws = CountLaws(samples.weights, samples.means, samples.scatter, measured, back)
+    laws = CountLaws(samples.weights, samples.means, samples.scatter, measured, back, unit)
     return _counts(samples, laws, library, unit, faint)
 
 
@@ -202,7 +172,6 @@ def _counts(samples: Samples, laws: CountLaws, library: Library | None, unit: fl
         tuple(
             notes(ways, library, scale, unit * scatter, (faint, int(beyond.sum())), float(1 / np.sum(w**2)))
         ),
-        LikelyLaws.of(samples, unit),
     )
 
 

@@ -14,9 +14,9 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.statistics.count_history import CountHistory, MeasuredHistory, follow_counts
+from atomfit.statistics.count_history import CountHistory, LikelyLaws, MeasuredHistory, follow_counts
 from atomfit.statistics.count_law import Library
-from atomfit.statistics.counting import Counts, LikelyLaws, count_atoms
+from atomfit.statistics.counting import Counts, count_atoms
 from atomfit.support.errors import InputError
 
 #: How often law and history are found.
@@ -92,7 +92,7 @@ def _counted(
         counts = count_atoms(
             mean[some], told[some] ** -0.5, library=library, positions=np.ascontiguousarray(positions[some])
         )
-        history = follow_counts(measured, counts.laws)
+        history = follow_counts(measured, LikelyLaws.of(counts.laws))
         often = _most_often(history)
         mine = (history.most_likely == often) & (often > 0)
     assert history is not None

@@ -21,6 +21,8 @@ STATUSES = {"common": "#b3bcc4", "displaced": ORANGE, "lost": "#882255", "gained
 
 #: In which state an atom is that is followed in time, and where it lies.
 FOLLOWED_STATES = {"present": "#b3bcc4", "missing": "#882255", "doubtful": ORANGE}
+#: Whether a column of a movie is there, and whether its frame shows it.
+MOVIE_STATES = {"present": "#b3bcc4", "absent": "#e9e4c9", "interpolated": ORANGE}
 PLACES = {"surface": ORANGE, "inside": BLUE, "seldom": "#b3bcc4"}
 
 #: What became of a column of an image.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _EXPLAINED = (
     "Columns of all frames in the frame of their mean, at the time that is chosen. Move the slider, play, "
-    "or use the arrow keys; click a column to see its numbers against time. Positions and atoms are given all "
-    "frames, before and after; a cross-section is of its frame alone."
+    "or use the arrow keys; click a column to see its numbers against time. Positions and atoms are given "
+    "all frames, before and after; a cross-section is of its frame alone."
 )
 
 

@@ -34,12 +34,12 @@ _ODD, _ODD_WIDTH = 0.01, 1.0
 #: A variance is no smaller than this part of what was told.
 _LEAST = 0.25
 #: Where rates are begun, when they have settled, and rounds at most.
-_BEGIN, _SETTLED, _ROUNDS = 0.02, 0.05, 12
+_BEGIN, _SETTLED, _ROUNDS = 0.02, 0.1, 10
 #: The most a rate can be; and how much likelier it has to be that something happens than that nothing does
 #: (logarithm): three is what two rates that mean nothing give by chance, once in twenty times.
 _MOST, _MEANS = 0.3, 3.0
 #: How many laws stand for all that are possible, and histories that are drawn with each.
-_LAWS, _DRAWN = 12, 8
+LAWS, _DRAWN = 12, 8
 #: Numbers of an array at once.
 _TOGETHER = 6_000_000
 
@@ -59,13 +59,13 @@ class LikelyLaws:
     scatter: Float[np.ndarray, " s"]
 
     @classmethod
-    def of(cls, laws: CountLaws) -> "LikelyLaws":
-        """A few of all that explain some cross-sections, from small scales to large."""
+    def of(cls, laws: CountLaws, number: int = LAWS) -> "LikelyLaws":
+        """So many of all that explain some cross-sections, from small scales to large."""
         order = np.argsort(laws.means[:, 0], kind="stable")
         by_scale = replace(
             laws, weights=laws.weights[order], means=laws.means[order], scatter=laws.scatter[order]
         )
-        which = by_scale.chosen(_LAWS)
+        which = by_scale.chosen(number)
         return cls(laws.unit * by_scale.means[which], laws.unit * by_scale.scatter[which])
 
 
@@ -176,13 +176,16 @@ class CountHistory:
         return self.mean.sum(axis=1), drawn.std(axis=0)
 
 
-def follow_counts(measured: MeasuredHistory, laws: LikelyLaws, seed: int = 0) -> CountHistory:
+def follow_counts(
+    measured: MeasuredHistory, laws: LikelyLaws, near: Rates | None = None, seed: int = 0
+) -> CountHistory:
     """Count the atoms of columns at each time.
 
     **Arguments:**
 
     - `measured`: their cross-sections.
     - `laws`: of what columns of k atoms scatter.
+    - `near`: about what rates are, if that is known.
     - `seed`: of the histories that are drawn.
     """
     t, n = measured.values.shape
@@ -190,7 +193,7 @@ def follow_counts(measured: MeasuredHistory, laws: LikelyLaws, seed: int = 0) ->
     largest = float(finite.max(initial=0.0))
     middle = laws.means[len(laws.means) // 2]
     states = 1 + min(laws.means.shape[1], int(np.sum(np.median(laws.means, axis=0) < 1.2 * largest)) + 2)
-    rates, esds = _likeliest_rates(measured, middle[: states - 1], float(np.median(laws.scatter)))
+    rates, esds = _likeliest_rates(measured, middle[: states - 1], float(np.median(laws.scatter)), near)
     total = np.zeros((t, n, states))
     ups, downs = np.zeros((t - 1, n)), np.zeros((t - 1, n))
     rng, drawn = np.random.default_rng(seed), []
@@ -220,7 +223,7 @@ class _Found:
 
 
 def _likeliest_rates(
-    measured: MeasuredHistory, means: Float[np.ndarray, " k"], scatter: float
+    measured: MeasuredHistory, means: Float[np.ndarray, " k"], scatter: float, near: Rates | None
 ) -> tuple[Rates, Rates]:
     t, n = measured.values.shape
     steps = max((t - 1) * n, 1)
@@ -230,7 +233,7 @@ def _likeliest_rates(
         return Rates(*(float(x) for x in np.minimum((numbers + 0.5) / (steps + 1), _MOST)))
 
     none = np.zeros(3)
-    rates, numbers, found = Rates(_BEGIN, _BEGIN, 0.1 * _BEGIN), none, None
+    rates, numbers, found = near or Rates(_BEGIN, _BEGIN, 0.1 * _BEGIN), none, None
     for _ in range(_ROUNDS if t > 1 else 0):
         found = _one_law(measured, means, scatter, rates, None)
         numbers, new = found.numbers, with_events(found.numbers)

@@ -14,7 +14,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.statistics.count_history import CountHistory, LikelyLaws, MeasuredHistory, follow_counts
+from atomfit.statistics.count_history import LAWS, CountHistory, LikelyLaws, MeasuredHistory, follow_counts
 from atomfit.statistics.count_law import Library
 from atomfit.statistics.counting import Counts, count_atoms
 from atomfit.support.errors import InputError
@@ -52,6 +52,7 @@ def count_movie(
     law: tuple[Library | None, str],
     positions: Float[np.ndarray, "n 2"],
     steady: Bool[np.ndarray, " n"],
+    quick: bool = False,
 ) -> MovieCounts:
     """Count the atoms of columns in all frames.
 
@@ -62,12 +63,14 @@ def count_movie(
     - `law`: a library, if there is one, and why columns are not counted, if they are not.
     - `positions`: of the columns (Å).
     - `steady`: columns that were found in the mean of all frames.
+    - `quick`: whether one law is enough, as where only what to expect is asked for.
     """
     library, uncounted = law
     slope = _slope(variances, expected)
     if not uncounted:
         try:
-            return _counted(MeasuredHistory(values, variances, expected, slope), library, positions, steady)
+            measured = MeasuredHistory(values, variances, expected, slope)
+            return _counted(measured, library, positions, steady, quick)
         except InputError as error:
             uncounted = error.problem
     return _present(values, variances, expected, slope, uncounted)
@@ -78,11 +81,12 @@ def _counted(
     library: Library | None,
     positions: Float[np.ndarray, "n 2"],
     steady: Bool[np.ndarray, " n"],
+    quick: bool,
 ) -> MovieCounts:
     weights = np.where(np.isfinite(measured.variances), 1 / measured.variances, 0.0)
     mine = np.ones(measured.values.shape, bool)
     counts, history = None, None
-    for _ in range(_TWICE):
+    for number in range(_TWICE):
         used = weights * mine
         told = used.sum(axis=0)
         mean = np.sum(used * np.nan_to_num(measured.values), axis=0) / np.where(told > 0, told, 1.0)
@@ -92,7 +96,9 @@ def _counted(
         counts = count_atoms(
             mean[some], told[some] ** -0.5, library=library, positions=np.ascontiguousarray(positions[some])
         )
-        history = follow_counts(measured, LikelyLaws.of(counts.laws))
+        few = quick or number < _TWICE - 1
+        laws = LikelyLaws.of(counts.laws, 1 if few else LAWS)
+        history = follow_counts(measured, laws, history.rates if history is not None else None)
         often = _most_often(history)
         mine = (history.most_likely == often) & (often > 0)
     assert history is not None

@@ -26,6 +26,7 @@ from atomfit.fitting.column_fit import FittedColumns, columns_of, joined
 from atomfit.fitting.frame_fit import Expected, FrameFitter
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.movies import Movie, movie_of, read_movie
+from atomfit.io.times import read_times
 from atomfit.options.columns import ColumnOptions
 from atomfit.options.declared import options_from
 from atomfit.options.movie import MovieOptions
@@ -75,8 +76,8 @@ def movie(
     element: str | Sequence[str] | None = None,
     options: MovieOptions | None = None,
     *,
-    times: tuple[Float[np.ndarray, " t"], str] | None = None,
-    tell: Callable[[str], None] = lambda told: None,
+    times: str | Path | Sequence[float] | None = None,
+    progress: Callable[[str], None] = lambda told: None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     **changes: Any,
@@ -89,8 +90,8 @@ def movie(
         (also one that is mapped from the disk) together with `pixel_size`.
     - `element`: chemical symbol, or several; none if it is not known.
     - `options`: a `MovieOptions`; `changes`, further keyword arguments, replace single fields of it.
-    - `times`: of the frames, and their unit.
-    - `tell`: called with how far it has come, in words.
+    - `times`: of the frames, rising: numbers, words with commas, or a file; 0, 1, 2, ... if not given.
+    - `progress`: called with how far it has come, in words.
     - `checkpoint`: a file that keeps what was found until the result is written.
     - `resume`: go on from what an interrupted run left in it.
 
@@ -110,11 +111,7 @@ def movie(
     clock = Stopwatch({})
     with clock("read"):
         found = _read(source, options.pixel_size)
-    when, unit = times or (np.arange(len(found), dtype=np.float64), "")
-    if len(when) != len(found):
-        raise InputError(
-            f"there are {len(when)} times of {len(found)} frames", "give one for each", "--times"
-        )
+    when = read_times(times, len(found))
     kept = Checkpoint(
         checkpoint,
         lambda: Job(
@@ -124,7 +121,7 @@ def movie(
         resume,
     )
     with own_numerics(), kept.running(), threadpool_limits(1, user_api="blas"):
-        result = _followed(found, elements, (options, of_columns, library), (when, unit), clock, tell)
+        result = _followed(found, elements, (options, of_columns, library), (when, ""), clock, progress)
     return replace(result, checkpoint=kept)
 
 
@@ -180,7 +177,7 @@ def _followed(
     law_of_counts = (library, _why_not_counted(options, elements, reference))
     with clock("follow and count"):
         tracks = _tracks(told)
-        counted = _count(told, tracks, fitter, reference, law_of_counts, ~passing)
+        counted = _count(told, tracks, fitter, reference, law_of_counts, ~passing, quick=True)
     with clock("fit frames again"):
         fitter = replace(fitter, law=law, flicker=_flicker(told))
         second = _second_expected(fitter, tracks, counted, reference)
@@ -354,13 +351,14 @@ def _count(
     reference: ColumnsResult,
     law: tuple[Any, str],
     steady: Bool[np.ndarray, " n"],
+    quick: bool = False,
 ) -> MovieCounts:
     sizes, variances = _sizes(told, tracks, fitter, reference)
     variances = variances * _excess(sizes, variances)
     scale = abs(reference.units.scale)
     expected = np.broadcast_to(np.asarray(fitter.reference.columns.amplitudes) / scale, sizes.shape)
     sites = np.asarray(fitter.reference.columns.positions, np.float64)
-    return count_movie(sizes, variances, np.array(expected, np.float64), law, sites, steady)
+    return count_movie(sizes, variances, np.array(expected, np.float64), law, sites, steady, quick)
 
 
 def _excess(sizes: Float[np.ndarray, "t n"], variances: Float[np.ndarray, "t n"]) -> float:

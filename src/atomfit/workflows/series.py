@@ -12,8 +12,10 @@ from pathlib import Path
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.image_columns import holds_columns
 from atomfit.io.times import read_times
+from atomfit.options.movie import MovieOptions
 from atomfit.options.series import SeriesOptions
 from atomfit.results.followed import ModelSeries
+from atomfit.results.movie import MovieResult
 from atomfit.support.errors import InputError
 from atomfit.workflows.compare import is_map
 from atomfit.workflows.compare_columns import is_image
@@ -29,18 +31,23 @@ def series(
     times: str | Path | Sequence[float] | None = None,
     fdr: float = 0.05,
     move: bool = True,
+    movie: MovieOptions | None = None,
     progress: Callable[[str], None] = lambda words: None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
-) -> ModelSeries:
-    """Follow the atoms of one particle through models or maps of many times, and test what changes.
+) -> ModelSeries | MovieResult:
+    """Follow one particle through many times, and test what changes.
+
+    That is the atoms of models or maps, or the columns of a movie's frames.
 
     **Arguments:**
 
-    - `inputs`: directories of `atomfit build`, tables, structure files or maps, in the order of time.
-    - `element`: of the atoms, if there are maps among them.
+    - `inputs`: directories of `atomfit build`, tables, structure files or maps, in the order of time; or a
+        file with a stack of frames, or images.
+    - `element`: of the atoms, if there are maps or frames.
     - `times`: one for each input, rising: numbers, words with commas, or a file; 0, 1, 2, ... if not given.
-    - `fdr`: rate of false ones among the atoms said to change.
+    - `fdr`: rate of false ones among the atoms said to change, or events.
+    - `movie`: what else is asked of a movie.
     - `move`: whether models are laid on each other; their frames are one if not.
     - `progress`: is told how far it has come.
     - `checkpoint`: a file that keeps the fits of maps until the result is written.
@@ -51,7 +58,14 @@ def series(
     options = SeriesOptions(fdr, move)
     paths = _paths(inputs)
     if _is_movie(paths):
-        raise InputError("images are not followed in time yet", "give models or maps", _WHERE)
+        return _movie(paths, element, times, options, movie, progress, checkpoint, resume)
+    if movie is not None and movie != MovieOptions():
+        different = [name for name, value in vars(movie).items() if value != getattr(MovieOptions, name)]
+        raise InputError(
+            "this is for frames of a movie, and these are models or maps",
+            "leave it out",
+            f"--{different[0].replace('_', '-')}",
+        )
     if len(paths) < 2:
         raise InputError("one model is no series", "give two or more, in the order of time", _WHERE)
     known = read_times(times, len(paths))
@@ -63,6 +77,38 @@ def series(
     kept = Checkpoint(checkpoint, lambda: Job.of("series", element, None, {"maps": maps}), resume)
     with kept.running():
         return replace(follow_files(paths, known, element, options, progress), checkpoint=kept)
+
+
+def _movie(
+    paths: list[Path],
+    element: str | Sequence[str] | None,
+    times: str | Path | Sequence[float] | None,
+    options: SeriesOptions,
+    movie: MovieOptions | None,
+    progress: Callable[[str], None],
+    checkpoint: str | Path | None,
+    resume: bool,
+) -> MovieResult:
+    if not options.move:
+        raise InputError("frames are always laid on each other", "leave it out", "--no-register")
+    if any((path.is_dir() and holds_columns(path)) or path.suffix.lower() == ".csv" for path in paths):
+        raise InputError(
+            "columns of images are not followed by themselves: frames are fitted together",
+            "give the images, or a stack of them",
+            _WHERE,
+        )
+    # Imports JAX, which models do without.
+    from atomfit.workflows.movie import movie as follow
+
+    return follow(
+        paths,
+        element,
+        replace(movie or MovieOptions(), fdr=options.fdr),
+        times=times,
+        progress=progress,
+        checkpoint=checkpoint,
+        resume=resume,
+    )
 
 
 def _paths(inputs: Sequence[str | Path]) -> list[Path]:

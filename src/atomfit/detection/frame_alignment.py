@@ -213,7 +213,7 @@ def align_frames(
     first = read(0)
     template, found = Template.of(first, pixel, width), [STILL]
     # The first frame lies on itself.
-    laid, known, last = Laid(template), 1, STILL
+    laid, known, last = Laid(template), 1.0, STILL
     for k in range(1, frames):
         frame = read(k)
         one = laid.find(frame, last)

@@ -9,7 +9,12 @@ from jaxtyping import Float
 from atomfit.detection.frame_sums import FrameSum, added, places_on
 from atomfit.io.image_stacks import write_images
 from atomfit.io.json_files import write_json
-from atomfit.io.movie_files import (
+from atomfit.io.outputs import optional, staged
+from atomfit.io.record import LIBRARIES, made_by
+from atomfit.io.tables import write_columns
+from atomfit.io.tracked import write_events, write_frames, write_trajectory
+from atomfit.report.movie import movie_contents
+from atomfit.report.movie_tables import (
     COLUMN_COLUMNS,
     FRAME_COLUMNS,
     column_table,
@@ -17,11 +22,6 @@ from atomfit.io.movie_files import (
     movie_summary,
     tracked_of,
 )
-from atomfit.io.outputs import optional, staged
-from atomfit.io.record import LIBRARIES, made_by
-from atomfit.io.tables import write_columns
-from atomfit.io.tracked import write_events, write_frames, write_trajectory
-from atomfit.report.movie import movie_contents
 from atomfit.report.page import TIME_SLIDER, write_page
 from atomfit.structure.grid import Grid
 

@@ -36,6 +36,9 @@ ROUNDS = 3
 #: A frame is at least so bright beside the reference; how it lies is told by so many columns at least,
 #: which are not farther off than this (chi-square of two, of which the median is one's), in so many rounds.
 _DIMMEST, _FEWEST, _FAR, _TRIMS = 0.05, 4, 12.0, 3
+#: A pixel varies as if it had at least so many counts, and as if the model were wrong by this part of its
+#: brightest pixel.
+_COUNTS, _BENT = 0.05, 0.01
 #: Columns count as if they had at least this part of a typical one's brightness where positions are asked:
 #: the slope of nothing is none.
 _FAINT = 1e-3
@@ -142,6 +145,11 @@ class FrameFitter:
         columns = columns_of(_in_frame(positions, lay), np.maximum(amplitudes, least), widths)
         return replace(self.reference, columns=columns, widths="fixed", rows=None)
 
+    def variance(self, model: Float[np.ndarray, "r c"]) -> Float[np.ndarray, "r c"]:
+        """Of a frame's pixels, as bright as a model has them; nowhere nothing, or vacuum would rule all."""
+        least = _COUNTS * self.law.gain**2 + (_BENT * float(model.max())) ** 2
+        return np.asarray(self.law(model) + least)
+
     def background(self, lay: LinearMap) -> Float[np.ndarray, "r c"]:
         """What lies beneath them in a frame."""
         edge = float(self.grid.spacing[0])
@@ -193,9 +201,9 @@ class FrameFitter:
         (values, counted, beneath), grid = frame, self.frame_grid
         columns = self.moved(at.positions, at.amplitudes, lay)
         model = beneath + columns.drawn(grid)
-        weights = np.where(counted, 1 / self.law(model), 0.0)
+        weights = np.where(counted, 1 / self.variance(model), 0.0)
         bright, bright_esd, level = _brightness(values, model, weights, self.flicker)
-        roots = np.where(counted, bright / np.sqrt(self.law(bright * model)), 0.0)
+        roots = np.where(counted, bright / np.sqrt(self.variance(bright * model)), 0.0)
         left = np.where(counted, (values - level) / bright - model, 0.0)
         windows = _windows(columns, grid, roots.astype(np.float32))
         # Brightness and level are free.
@@ -217,8 +225,20 @@ class FrameFitter:
             expected.precisions,
             places,
             at.amplitudes,
-            (bright, bright_esd, level, float(np.sum((left * roots) ** 2) / max(counted.sum(), 1))),
+            (bright, bright_esd, level, self._misfit(left, bright * model, counted, bright)),
         )
+
+    def _misfit(
+        self,
+        left: Float[np.ndarray, "r c"],
+        model: Float[np.ndarray, "r c"],
+        counted: Bool[np.ndarray, "r c"],
+        bright: float,
+    ) -> float:
+        """Mean square of what is left, each pixel as it counts, beside what noise leaves."""
+        weights = np.where(counted, 1 / self.variance(model), 0.0)
+        expected = float(np.vdot(weights, self.law(model)))
+        return float(np.vdot(weights, (bright * left) ** 2)) / max(expected, 1e-300)
 
     def _laid(self, told: "_Told", alone: tuple[Any, Any], lay: LinearMap, expected: Expected) -> LinearMap:
         """How the frame lies, by columns that it shows well and that have not moved far."""

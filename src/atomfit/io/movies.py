@@ -178,7 +178,7 @@ def _judged(
     if values.dtype.kind not in "iuf":
         raise InputError(f"frames of {values.dtype} hold no real numbers", "convert them to 32-bit floats")
     if values.ndim != 3 or values.shape[0] < _FEWEST or min(values.shape[1:]) < _SMALLEST:
-        shape = " x ".join(map(str, values.shape))
-        raise InputError(f"an array of {shape} is no movie", _REMEDY)
+        edges = " x ".join(map(str, values.shape))
+        raise InputError(f"an array of {edges} is no movie", _REMEDY)
     shape = (int(values.shape[0]), int(values.shape[1]), int(values.shape[2]))
     return Movie(lambda k: values[k], shape, edge, paths, sha256, notes, warnings)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atomfit.io.movie_files import COLUMN_COLUMNS, column_table, frame_table
+from atomfit.report.movie_tables import COLUMN_COLUMNS, column_table, frame_table
 from atomfit.report.time_slider import FactTable, SliderWords, slider_contents
 from atomfit.statistics.column_events import expected_changes
 from atomfit.structure.tracked import Tracked

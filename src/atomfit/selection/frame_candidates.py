@@ -3,8 +3,9 @@
 What is left of frames is added up over 1, 2, 4, ... of them that follow each other, and looked at through a
 filter that is as wide as a column: one that is there for so many frames stands out most in a sum of about
 as many. Heights are in standard deviations of noise, as pixels' variances tell and as the sum itself shows
-where no column is. A place is taken if all sums together would show less than a given number of maxima as
-high by chance (`inference.selection.maxima_of_noise`), and if it is no part of a known column.
+where no column is; few counts are skewed, and less high than they look. A place is taken if all sums
+together would show less than a given number of maxima as high by chance
+(`inference.selection.maxima_of_noise`), and if it is no part of a known column.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from atomfit.detection.frame_sums import FrameSum
 from atomfit.inference.selection import maxima_of_noise
 from atomfit.structure.grid import Grid
 
+#: Of counts through a Gaussian filter: ∫G³ / (∫G²)^(3/2), for a width of one.
+_SKEWED = (4 * np.pi) ** 1.5 / (12 * np.pi**2)
 #: Normal deviates have this median of their sizes.
 _MAD = 0.6745
 
@@ -50,7 +53,7 @@ class Passing:
     **Fields:**
 
     - `canvas`: pixels of the specimen.
-    - `variance`: of a frame's pixel there.
+    - `variance`, `gain`: of a frame's pixel there, and the brightness of one count; zero if there are none.
     - `width`: standard deviation of a column (Å).
     - `free`: pixels that belong to no known column.
     - `frames`: how many there will be.
@@ -59,6 +62,7 @@ class Passing:
 
     canvas: Grid
     variance: Float[np.ndarray, "rows columns"]
+    gain: float
     width: float
     free: Bool[np.ndarray, "rows columns"]
     frames: int
@@ -105,10 +109,14 @@ class Passing:
         smooth = gaussian_filter(whole.total, pixels, mode="constant")
         # The square of a Gaussian is a narrower one.
         noise = gaussian_filter(whole.count * self.variance, pixels / np.sqrt(2), mode="constant")
-        heights = smooth / np.sqrt(np.maximum(noise / (4 * np.pi * pixels**2), 1e-300))
+        noise = np.maximum(noise, 1e-300)
+        heights = smooth / np.sqrt(noise / (4 * np.pi * pixels**2))
         among = heights[seen]
         middle = float(np.median(among))
         heights = (heights - middle) / max(float(np.median(np.abs(among - middle))) / _MAD, 1.0)
+        if self.gain > 0:
+            # The skewness of counts through the filter is that of one of so many.
+            heights = _of_counts(heights, (pixels / (_SKEWED * self.gain)) ** 2 * noise)
         resels = float(seen.sum()) / (2 * pixels**2)
         windows = 2 * self.frames
         top = (heights == maximum_filter(heights, 2 * int(np.ceil(pixels)) + 1)) & seen
@@ -118,3 +126,12 @@ class Passing:
             if false < self.false:
                 position = self.canvas.origin + self.canvas.spacing * (column, row)
                 self.places.append(Place(position, float(heights[row, column]), first, last, false))
+
+
+def _of_counts(
+    heights: Float[np.ndarray, "rows columns"], expected: Float[np.ndarray, "rows columns"]
+) -> Float[np.ndarray, "rows columns"]:
+    """Heights that are as rare in noise which is no count: signed roots of Poisson's deviance."""
+    n = np.maximum(expected + heights * np.sqrt(expected), 1e-12)
+    deviance = 2 * (n * np.log(n / expected) - (n - expected))
+    return np.where(heights > 0, np.minimum(heights, np.sqrt(np.maximum(deviance, 0))), heights)

@@ -27,8 +27,12 @@ from jaxtyping import Float, Int
 
 from atomfit.statistics.count_laws import CountLaws
 
-#: Points of an offset (Gauss & Hermite, in standard deviations).
+#: Points of an offset where frames hardly tell it (Gauss & Hermite, in standard deviations); where they do,
+#: points as dense as they tell it, out to so many standard deviations, at most so many of them.
 _POINTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+_COARSE, _FARTHEST, _MOST_POINTS = 0.9, 3.0, 25
+#: Standard deviation of a frame, in distances of points, at least.
+_SEEN_APART = 0.6
 #: Part of frames that are odd, and what they are off by (atoms).
 _ODD, _ODD_WIDTH = 0.01, 1.0
 #: A variance is no smaller than this part of what was told.
@@ -112,6 +116,26 @@ class MeasuredHistory:
     expected: Float[np.ndarray, "t n"]
     slope: float = 0.0
 
+    def offsets(
+        self, scatter: float
+    ) -> tuple[Float[np.ndarray, " o"], Float[np.ndarray, " o"], "MeasuredHistory"]:
+        """Points of the columns' offsets and their weights, and what frames tell on these.
+
+        **Arguments:**
+
+        - `scatter`: standard deviation of the offsets.
+        """
+        told = self.variances[np.isfinite(self.variances)]
+        error = float(np.quantile(told, 0.1)) ** 0.5 if len(told) else np.inf
+        if error > _COARSE * scatter:
+            return scatter * _POINTS, _WEIGHTS / _WEIGHTS.sum(), self
+        number = min(int(np.ceil(2 * _FARTHEST * scatter / error)) | 1, _MOST_POINTS)
+        points = np.linspace(-_FARTHEST, _FARTHEST, number)
+        weights = np.exp(-0.5 * points**2)
+        least = (_SEEN_APART * scatter * float(points[1] - points[0])) ** 2
+        seen = replace(self, variances=np.maximum(self.variances, least))
+        return scatter * points, weights / weights.sum(), seen
+
     def likelihoods(
         self, means: Float[np.ndarray, " k"], offsets: Float[np.ndarray, " o"], step: float, which: slice
     ) -> Float[np.ndarray, "t n o k"]:
@@ -124,7 +148,7 @@ class MeasuredHistory:
         square = (np.where(told, values, 0.0) - shifted) ** 2
         wide = spread + (_ODD_WIDTH * step) ** 2
         logs = -0.5 * (square / spread + np.log(spread))
-        top = logs.max(axis=3, keepdims=True)
+        top = logs.max(axis=(2, 3), keepdims=True)
         odd = _ODD * np.exp(-0.5 * (square / wide + np.log(wide)) - top)
         found = (1 - _ODD) * np.exp(logs - top) + odd
         return np.where(told, found, 1.0)
@@ -261,7 +285,7 @@ def _one_law(
     t, n = measured.values.shape
     means = np.concatenate([[0.0], means])
     step = float(np.diff(means).mean())
-    offsets, weights = scatter * _POINTS, _WEIGHTS / _WEIGHTS.sum()
+    offsets, weights, measured = measured.offsets(scatter)
     matrix = rates.matrix(len(means))
     many = max(1, _TOGETHER // (t * len(offsets) * len(means)))
     found = []
@@ -350,23 +374,33 @@ def _viterbi(
     t, n = measured.values.shape
     means = np.concatenate([[0.0], means])
     step, moves = float(np.diff(means).mean()), np.log(np.maximum(rates.matrix(len(means)), 1e-300))
-    offsets, weights = scatter * _POINTS, np.log(_WEIGHTS / _WEIGHTS.sum())
-    columns, found = np.arange(n), np.empty((t, n), int)
-    best, all_scores = np.empty((len(offsets), t, n), np.int16), np.empty((len(offsets), n))
-    for o, (offset, weight) in enumerate(zip(offsets, weights, strict=True)):
-        seen = np.empty((t, n, len(means)))
-        many = max(1, _TOGETHER // (t * len(means)))
-        for start in range(0, n, many):
-            some = slice(start, start + many)
-            seen[:, some] = measured.likelihoods(means, np.array([offset]), step, some)[:, :, 0]
-        score, back = np.log(np.maximum(seen[0], 1e-300)), np.empty((t, n, len(means)), np.int16)
-        for i in range(1, t):
-            whole = score[:, :, None] + moves
-            back[i] = np.argmax(whole, axis=1)
-            score = np.max(whole, axis=1) + np.log(np.maximum(seen[i], 1e-300))
-        best[o, -1] = np.argmax(score, axis=1)
-        for i in range(t - 1, 0, -1):
-            best[o, i - 1] = back[i][columns, best[o, i]]
-        all_scores[o] = score.max(axis=1) + weight
-    found[:] = best[np.argmax(all_scores, axis=0), :, columns].T
+    offsets, weights, measured = measured.offsets(scatter)
+    weights = np.log(weights)
+    found = np.empty((t, n), int)
+    many = max(1, _TOGETHER // (t * len(offsets) * len(means)))
+    for start in range(0, n, many):
+        seen = measured.likelihoods(means, offsets, step, slice(start, start + many))
+        logs = np.log(np.maximum(seen, 1e-300))
+        ways = [_best_path(logs[:, :, o], moves) for o in range(len(offsets))]
+        scores = np.stack([score for _, score in ways]) + weights[:, None]
+        best = np.argmax(scores, axis=0)
+        paths = np.stack([path for path, _ in ways])
+        found[:, start : start + many] = paths[best, :, np.arange(seen.shape[1])].T
     return found
+
+
+def _best_path(
+    logs: Float[np.ndarray, "t n k"], moves: Float[np.ndarray, "k k"]
+) -> tuple[Int[np.ndarray, "t n"], Float[np.ndarray, " n"]]:
+    """The likeliest path through states, and the logarithm of its likelihood."""
+    t, n, _ = logs.shape
+    score, back = logs[0], np.empty(logs.shape, np.int16)
+    for i in range(1, t):
+        whole = score[:, :, None] + moves
+        back[i] = np.argmax(whole, axis=1)
+        score = np.max(whole, axis=1) + logs[i]
+    path = np.empty((t, n), int)
+    path[-1] = np.argmax(score, axis=1)
+    for i in range(t - 1, 0, -1):
+        path[i - 1] = back[i][np.arange(n), path[i]]
+    return path, score.max(axis=1)

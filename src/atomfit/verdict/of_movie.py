@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.verdict.findings import Finding, Verdict
+from atomfit.verdict.findings import Finding, Level, Verdict
 
 #: Parts of the frames that do not show the specimen from which a result is doubtful, and bad.
 _LEFT_OUT = (0.1, 0.5)
@@ -38,7 +38,7 @@ def judge_movie(
     misfit = float(np.nanmedian(misfits)) if np.any(np.isfinite(misfits)) else float("nan")
     findings = [one for one in reference.findings if one.level == "bad"]
     if lost > _LEFT_OUT[0]:
-        level = "bad" if lost > _LEFT_OUT[1] else "doubtful"
+        level: Level = "bad" if lost > _LEFT_OUT[1] else "doubtful"
         findings.append(
             Finding(
                 "frames-left-out",

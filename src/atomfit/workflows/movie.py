@@ -133,7 +133,7 @@ def _read(source: Any, pixel_size: float | None) -> Movie:
     if isinstance(source, Movie):
         return source
     if isinstance(source, str | os.PathLike):
-        return read_movie([source], pixel_size)
+        return read_movie([Path(source)], pixel_size)
     if isinstance(source, Sequence) and source and isinstance(source[0], str | os.PathLike):
         return read_movie(source, pixel_size)
     try:

@@ -30,6 +30,8 @@ log = logging.getLogger("atomfit")
 Tell = Callable[[str], None]
 #: Frames of a step of the journal, frames from which the law of noise is found, and threads.
 _BLOCK, _SAMPLED, _THREADS = 32, 12, 2
+#: Pixels nearer to a column than this, in its widths, are its own; and counts that a pixel has at least.
+_OWN, _LEAST_COUNTS = 3.0, 0.02
 #: The reference is made of pixels that at least this part of the frames show.
 _COVERED = 0.5
 
@@ -221,7 +223,8 @@ def passing_columns(
             slice(max(int(place[1 - k] - far), 0), max(int(place[1 - k] + far) + 2, 0)) for k in range(2)
         )
         free[rows, columns] &= (x[:, columns] - place[0]) ** 2 + (y[rows] - place[1]) ** 2 > far**2
-    passing = Passing(canvas, law(model), width, free, int(used.sum()), false)
+    variance = law(model) + _LEAST_COUNTS * law.gain**2
+    passing = Passing(canvas, variance, law.gain, width, free, int(used.sum()), false)
     for k in np.flatnonzero(used).tolist():
         values, counted = frames.frame(k)
         places = places_on(canvas, frames.grid, lays[k].matrix, lays[k].translation)
@@ -233,10 +236,6 @@ def passing_columns(
         passing.add(FrameSum(left - model * here.count, here.count))
         tell(f"looking for what comes and goes: frame {k + 1} of {len(lays)}")
     return passing.end()
-
-
-#: Pixels nearer to a column than this, in its widths, are its own.
-_OWN = 3.0
 
 
 @final

@@ -23,7 +23,6 @@ class StackingLimits:
     - `unmixed`: and if no larger a part of the atoms is in columns whose R-hat is more.
     - `independent`: independent samples that means rest on, at least.
     - `listed`: sites that are less probably occupied are not listed.
-    - `open_site`: a site is open if its probability is this far from 0 and from 1.
     """
 
     scale: float = 0.06
@@ -38,7 +37,6 @@ class StackingLimits:
     unmixed: float = 0.05
     independent: float = 50.0
     listed: float = 0.01
-    open_site: float = 0.05
 
 
 LIMITS = StackingLimits()

@@ -13,6 +13,7 @@ from atomfit.simulation.changed_columns import ChangedColumns, ColumnChanges, ch
 from atomfit.statistics.column_changes import ColumnComparison, compare_columns
 from experiments.changes.map_series import built_series, planted_series
 from experiments.changes.model3d import model3d
+from experiments.changes.movies import long_movie, movies, twin
 from experiments.changes.multislice import multislice
 from experiments.recording import markdown, record
 
@@ -31,17 +32,25 @@ def main() -> None:
         "model3d": model3d,
         "trends": planted_series,
         "maps": built_series,
+        "movies": movies,
+        "long": long_movie,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", help="of " + ", ".join([*parts, "multislice"]) + "; all by default"
+        "parts", nargs="*", help="of " + ", ".join([*parts, "multislice", "twin"]) + "; all by default"
     )
     parser.add_argument(
         "--data", type=Path, help="folder of multislice images, without which these are left"
     )
+    parser.add_argument("--series", type=Path, help="folder of StatSTEM's series, of which a twin is made")
     given = parser.parse_args()
-    parts["multislice"] = lambda: multislice(given.data)
-    for name in given.parts or [one for one in parts if given.data or one != "multislice"]:
+    asked = given.parts or [
+        *parts,
+        *(["multislice"] if given.data else []),
+        *(["twin"] if given.series else []),
+    ]
+    parts |= {"multislice": lambda: multislice(given.data), "twin": lambda: twin(given.series)}
+    for name in asked:
         record(
             Path(__file__).parent / f"{name}.md", f"python -m experiments.changes {name}", *parts[name]()
         )

@@ -120,7 +120,7 @@ def matched(result: MovieResult, truth: MovieTruth) -> tuple[np.ndarray, np.ndar
 def positions(
     result: MovieResult, truth: MovieTruth, which: np.ndarray, found: np.ndarray
 ) -> tuple[float, float, float]:
-    """Errors in each frame's own coordinates: rms (Å), in standard uncertainties, and of one frame alone."""
+    """Errors in each frame's own coordinates: rms (Å), in their uncertainties; and of one frame alone."""
     always = found & (truth.counts[:, which] > 0).all(axis=0)
     errors, deviates = [], []
     for k, (lay, motion) in enumerate(zip(result.frames.lays, truth.motions, strict=True)):
@@ -131,7 +131,7 @@ def positions(
     sizes = np.where(
         truth.counts[:, which[always]] > 0, truth.library[truth.counts[:, which[always]] - 1], np.nan
     )
-    # The Cramér-Rao bound of a lone column of this brightness in one frame is about width times esd over size.
+    # A lone column's bound in one frame is its width times the part by which its size errs.
     esds = result.cross_section_esds[:, always]
     alone = float(np.sqrt(np.mean((0.45 * esds / sizes) ** 2)))
     return float(np.sqrt(np.mean(np.square(errors)))), float(np.std(deviates)), alone
@@ -191,7 +191,8 @@ def twin(data: Path) -> Iterator[str]:
             sure = result.history.probabilities[:, found].max(axis=2).mean()
             lines.append(
                 (seed, error, f"{int(found.sum())} of {len(places)}", int((~found).sum()),
-                 f"{100 * exact:.1f} %", f"{100 * sure:.1f} %", f"{100 * naive:.1f} %", f"{100 * changed:.0f} %", called)
+                 f"{100 * exact:.1f} %", f"{100 * sure:.1f} %", f"{100 * naive:.1f} %",
+                 f"{100 * changed:.0f} %", called)
             )  # fmt: skip
     head = (
         *("seed", "library's scale known to", "columns", "false", "counts exact", "as expected"),

@@ -33,10 +33,9 @@ from atomfit.options.movie import MovieOptions
 from atomfit.results.columns import ColumnsResult
 from atomfit.results.movie import FramesSeen, MovieResult
 from atomfit.statistics.column_events import find_events
-from atomfit.statistics.column_tracks import Tracks, follow_columns
+from atomfit.statistics.column_tracks import Tracks
 from atomfit.statistics.movie_counts import MovieCounts, count_movie
 from atomfit.statistics.plane_maps import PlaneMap, UsualDistortion, fit_plane_map
-from atomfit.statistics.running_average import choose_window
 from atomfit.structure.elements import elements_of
 from atomfit.structure.grid import DensityMap
 from atomfit.support.arrays import AnyArray
@@ -56,6 +55,7 @@ from atomfit.workflows.movie_frames import (
     noise_of_frames,
     passing_columns,
 )
+from atomfit.workflows.movie_told import excess_of, flicker_of, sizes_of, tracks_of, window_of
 
 log = logging.getLogger("atomfit")
 
@@ -176,21 +176,21 @@ def _followed(
         told = fit_frames(frames, fitter, lambda k: first, (lays, used), 2, tell)
     law_of_counts = (library, _why_not_counted(options, elements, reference))
     with clock("follow and count"):
-        tracks = _tracks(told)
+        tracks = tracks_of(told)
         counted = _count(told, tracks, fitter, reference, law_of_counts, ~passing, quick=True)
     with clock("fit frames again"):
-        fitter = replace(fitter, law=law, flicker=_flicker(told))
+        fitter = replace(fitter, law=law, flicker=flicker_of(told))
         second = _second_expected(fitter, tracks, counted, reference)
         told = fit_frames(frames, fitter, second, (told.lays, used), 1, tell)
     with clock("follow and count"):
-        tracks = _tracks(told)
+        tracks = tracks_of(told)
         counted = _count(told, tracks, fitter, reference, law_of_counts, ~passing)
     sites = np.asarray(fitter.reference.columns.positions, np.float64)
-    sizes, variances = _sizes(told, tracks, fitter, reference)
+    sizes, variances = sizes_of(told, tracks, fitter, reference)
     history = counted.history
     with clock("events"):
         events = find_events(history, sites, options.fdr)
-        window = _window(told, sizes, variances)
+        window = window_of(told, sizes, variances)
     changes = float(np.mean(history.gained + history.lost)) if len(history.gained) else 0.0
     heights = np.abs(sizes) / np.sqrt(variances)
     height = float(np.nanmedian(np.where(np.isfinite(heights), heights, np.nan)))
@@ -314,36 +314,6 @@ def _second_expected(
     return expected
 
 
-def _tracks(told: Told) -> Tracks:
-    """Positions, whatever the cross-sections are."""
-    with_size = told.information[..., :2, 2]
-    of_size = told.information[..., 2, 2]
-    known = of_size > 0
-    share = np.where(known[..., None], with_size / np.where(known, of_size, 1.0)[..., None], 0.0)
-    information = told.information[..., :2, :2] - share[..., :, None] * with_size[..., None, :]
-    pull = told.pull[..., :2] - share * told.pull[..., 2:]
-    return follow_columns(information, pull)
-
-
-def _sizes(
-    told: Told, tracks: Tracks, fitter: FrameFitter, reference: ColumnsResult
-) -> tuple[Float[np.ndarray, "t n"], Float[np.ndarray, "t n"]]:
-    """Cross-sections of each frame (image units x Å²; positive of dark columns, too), and variances."""
-    width = _PLACES_AFTER * fitter.reference.width
-    prior = 1 / np.maximum(tracks.variances, width**2)
-    whole = told.information.copy()
-    whole[..., 0, 0] += prior[..., 0]
-    whole[..., 1, 1] += prior[..., 1]
-    pull = told.pull.copy()
-    pull[..., :2] += prior * tracks.offsets
-    seen = told.information[..., 2, 2] > 0
-    whole[~seen] = np.eye(3)
-    inverse = np.linalg.inv(whole)
-    sizes = np.einsum("tni,tni->tn", inverse[..., 2, :], pull)
-    scale = abs(reference.units.scale)
-    return np.where(seen, sizes / scale, np.nan), np.where(seen, inverse[..., 2, 2] / scale**2, np.inf)
-
-
 def _count(
     told: Told,
     tracks: Tracks,
@@ -353,35 +323,12 @@ def _count(
     steady: Bool[np.ndarray, " n"],
     quick: bool = False,
 ) -> MovieCounts:
-    sizes, variances = _sizes(told, tracks, fitter, reference)
-    variances = variances * _excess(sizes, variances)
+    sizes, variances = sizes_of(told, tracks, fitter, reference)
+    variances = variances * excess_of(sizes, variances)
     scale = abs(reference.units.scale)
     expected = np.broadcast_to(np.asarray(fitter.reference.columns.amplitudes) / scale, sizes.shape)
     sites = np.asarray(fitter.reference.columns.positions, np.float64)
     return count_movie(sizes, variances, np.array(expected, np.float64), law, sites, steady, quick)
-
-
-def _excess(sizes: Float[np.ndarray, "t n"], variances: Float[np.ndarray, "t n"]) -> float:
-    """By how much cross-sections vary from frame to frame more than noise makes them: of a typical one."""
-    if len(sizes) < 2:
-        return 1.0
-    whole = variances[1:] + variances[:-1]
-    known = np.isfinite(whole)
-    if known.sum() < 50:
-        return 1.0
-    squares = (np.diff(sizes, axis=0)[known]) ** 2 / whole[known]
-    # The median of chi-square of one.
-    return max(float(np.median(squares)) / 0.4549, 1.0)
-
-
-def _flicker(told: Told) -> float:
-    """Standard deviation of the frames' brightness, beyond noise."""
-    seen = np.isfinite(told.brightness)
-    b, v = told.brightness[seen], told.brightness_esds[seen] ** 2
-    beyond = float(np.var(b)) - float(np.mean(v))
-    # What three standard errors of a variance may be is none.
-    unsure = 3 * float(np.mean(v)) * (2 / max(len(b) - 1, 1)) ** 0.5
-    return max(beyond, 0.0) ** 0.5 if beyond > unsure else 1e-4
 
 
 def _why_not_counted(options: MovieOptions, elements: Any, reference: ColumnsResult) -> str:
@@ -392,15 +339,3 @@ def _why_not_counted(options: MovieOptions, elements: Any, reference: ColumnsRes
     if reference.units.scale < 0:
         return "columns are dark: what they take from the beam is no measure of their atoms"
     return ""
-
-
-def _window(told: Told, sizes: np.ndarray, variances: np.ndarray) -> Any:
-    information = told.information[..., :2, :2]
-    seen = np.linalg.det(information) > 0
-    inverse = np.linalg.inv(np.where(seen[..., None, None], information, np.eye(2)))
-    places = np.einsum("tnij,tnj->tni", inverse, told.pull[..., :2])
-    values, noise = [sizes], [variances]
-    for axis in range(2):
-        values.append(np.where(seen, places[..., axis], np.nan))
-        noise.append(np.where(seen, inverse[..., axis, axis], np.inf))
-    return choose_window(values, noise)

@@ -156,7 +156,7 @@ async function imagesPanel() {
   const titles = { a: report.names.a, b: `${report.names.b}, laid on it`, difference: "Difference (B less A)" };
   for (const [name, title] of Object.entries(titles)) {
     const palette = [...paletteOf(name === "difference" ? blueToRed : inkToPaper, 255), unknown];
-    const shades = await shadesOf(told[name]);
+    const shades = await shadesOfPicture(told[name]);
     const canvas = painted(across, rows, (u, v) => palette[shades[v * across + u]]);
     Object.assign(canvas, { ariaLabel: title, role: "img" }).style.width = "100%";
     byId("image-pictures").append(titledPicture(title, canvas));

@@ -15,7 +15,7 @@ async function loadPictures() {
   for (const [name, title] of Object.entries(pictureNames)) {
     const told = report.pictures[name];
     const scale = name === "residual" ? blueToRed : inkToPaper;
-    field.pictures.set(name, { name, title, scale, range: [told.low, told.high], shades: await shadesOf(told) });
+    field.pictures.set(name, { name, title, scale, range: [told.low, told.high], shades: await shadesOfPicture(told) });
   }
   paintPictures();
 }

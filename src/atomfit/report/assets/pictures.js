@@ -8,7 +8,7 @@ function bytesOf(text) {
 }
 
 // Shades of a picture, from its PNG: each level is one byte.
-async function shadesOf({ png }) {
+async function shadesOfPicture({ png }) {
   const picture = new Image();
   picture.src = `data:image/png;base64,${png}`;
   await picture.decode();

@@ -228,7 +228,8 @@ def align_frames(
 
 def _smoothed(frame: Float[np.ndarray, "rows columns"], coarse: int, smooth: float) -> np.ndarray:
     image = binned(np.asarray(frame, np.float32), coarse) if coarse > 1 else np.asarray(frame, np.float32)
-    return np.asarray(gaussian_filter(image, smooth, mode="nearest"))
+    # Frames are added up by their brightness, which a level has no part in.
+    return np.asarray(gaussian_filter(image - np.median(image), smooth, mode="nearest"))
 
 
 def _places(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

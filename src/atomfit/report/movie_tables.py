@@ -25,7 +25,7 @@ COLUMN_COLUMNS: tuple[Column, ...] = (
     Column("first", "", "d", "number of the first frame in which it is there, from 1"),
     Column("last", "", "d", "number of the last one"),
     Column("found", "", "s", "mean: in the mean of all frames; passing: in a part of the frames only"),
-    Column("cross_section", "", ".6g", "mean over the frames in which it is there (image units x Å²)"),
+    Column("cross_section", "", ".6g", "weighted mean over the frames that show it (image units x Å²)"),
     Column("atoms", "", ".3f", "expected number of atoms, mean over all frames; empty if not counted"),
     Column("atoms_first", "", ".0f", "likeliest number in the first frame"),
     Column("atoms_last", "", ".0f", "likeliest number in the last frame"),
@@ -59,7 +59,8 @@ def tracked_of(result: "MovieResult") -> Tracked:
     """The columns as things followed in time."""
     history, used, counted = result.history, result.frames.used, not result.uncounted
     there = history.present > _THERE
-    state = np.where(there, np.where(used[:, None], 0, 2), 1).astype(np.int8)
+    told = used[:, None] & np.isfinite(result.cross_sections)
+    state = np.where(there, np.where(told, 0, 2), 1).astype(np.int8)
     quantities = [
         Quantity("presence", "", 4, "probability that the column is there", history.present),
         Quantity(
@@ -122,7 +123,9 @@ def column_table(result: "MovieResult") -> dict[str, np.ndarray]:
     history, counted = result.history, not result.uncounted
     there = history.present > _THERE
     seen = there & np.isfinite(result.cross_sections)
-    sizes = np.sum(np.where(seen, result.cross_sections, 0.0), axis=0) / np.maximum(seen.sum(axis=0), 1)
+    weights = np.where(seen, np.where(seen, result.cross_section_esds, 1.0) ** -2.0, 0.0)
+    sizes = np.sum(weights * np.nan_to_num(result.cross_sections), axis=0)
+    sizes = sizes / np.where(seen.any(axis=0), weights.sum(axis=0), 1.0)
     n, none = len(result), np.full(len(result), np.nan)
     beyond = np.mean(result.tracks.offsets**2 + result.tracks.variances, axis=(0, 2))
     likeliest = history.most_likely.astype(np.float64)

@@ -49,6 +49,7 @@ from atomfit.workflows.columns_statistics import library_of
 from atomfit.workflows.movie_frames import (
     Frames,
     Told,
+    copies,
     fit_frames,
     lay_frames,
     mean_frame,
@@ -194,7 +195,8 @@ def _followed(
     changes = float(np.mean(history.gained + history.lost)) if len(history.gained) else 0.0
     heights = np.abs(sizes) / np.sqrt(variances)
     height = float(np.nanmedian(np.where(np.isfinite(heights), heights, np.nan)))
-    verdict = judge_movie(used, told.misfits, tracks.walk.factor, changes, reference.verdict, [height])
+    seen_frames = (used, told.misfits, copies(source), fitter.flicker)
+    verdict = judge_movie(seen_frames, tracks.walk.factor, changes, reference.verdict, height)
     warnings = [*source.warnings, *verdict.warnings]
     if counted.counts is not None:
         warnings += counted.counts.notes

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import final
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -33,7 +34,7 @@ _BLOCK, _SAMPLED, _THREADS = 32, 12, 2
 #: Pixels nearer to a column than this, in its widths, are its own; and counts that a pixel has at least.
 _OWN, _LEAST_COUNTS = 3.0, 0.02
 #: The reference is made of pixels that at least this part of the frames show.
-_COVERED = 0.5
+_COVERED = 0.7
 
 
 @final
@@ -134,6 +135,17 @@ def _about_the_mean(
     back = np.linalg.inv(np.mean([one.matrix for one in some], axis=0))
     shift = middle - back @ np.median([one(middle[None])[0] for one in some], axis=0)
     return tuple(PlaneMap(back @ one.matrix, back @ one.translation + shift) for one in maps)
+
+
+def copies(movie: Movie) -> int:
+    """How many frames are copies of others, to the last bit.
+
+    **Arguments:**
+
+    - `movie`: the frames.
+    """
+    seen = [crc32(np.ascontiguousarray(np.ma.getdata(movie.raw(k))).tobytes()) for k in range(len(movie))]
+    return len(seen) - len(set(seen))
 
 
 def mean_frame(

@@ -15,6 +15,8 @@ from atomfit.workflows.movie_frames import Told
 
 #: What is known of a column's place when its cross-section is asked for, at least (column widths).
 _PLACES = 0.1
+#: A frame that tells less than this part of what others tell of a column hardly has it: it lies outside.
+_OUTSIDE = 0.2
 
 
 def tracks_of(told: Told) -> Tracks:
@@ -52,7 +54,9 @@ def sizes_of(
     whole[..., 1, 1] += prior[..., 1]
     pull = told.pull.copy()
     pull[..., :2] += prior * tracks.offsets
-    seen = told.information[..., 2, 2] > 0
+    of_size = told.information[..., 2, 2]
+    usual = np.quantile(of_size, 0.9, axis=0)
+    seen = (of_size > 0) & (of_size > _OUTSIDE * usual)
     whole[~seen] = np.eye(3)
     inverse = np.linalg.inv(whole)
     sizes = np.einsum("tni,tni->tn", inverse[..., 2, :], pull)

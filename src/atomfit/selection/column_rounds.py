@@ -136,7 +136,9 @@ class _Search:
             last = self.judged(state, 1 if state.widths == "fixed" else min(number - 1, 1))
             before, scale = scale.width, _broader(scale, last.fitted)
             state, faint = last.fitted, faint_columns(last, self.likely)
-            weak = _not_entangled(faint, state) | _odd(self.image, state)
+            # Later ones have had their trial.
+            first = number <= LIMITS.rounds_entangled
+            weak = (_not_entangled(faint, state) if first else faint) | _odd(self.image, state)
             added = _lacking(self.image, last, self.likely)
             # What was too faint once, though the residual had asked for it, has had its trial.
             tried = cKDTree(np.concatenate(too_faint))

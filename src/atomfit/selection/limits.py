@@ -42,6 +42,7 @@ class SelectionLimits:
     - `closest_columns`: of two columns nearer than this (in widths) one is none.
     - `entangled`: of two faint columns nearer than this (in widths) the fainter one goes first: until then
         neither is known.
+    - `rounds_entangled`: in which that is so.
     - `apart_from_columns`: what the residual shows nearer to a column than this (in widths) is its shape.
     - `seconds_at_least`, `seconds_a_column`: what the fits to an image take, as it is told beforehand; on
         two processors, measured.
@@ -104,6 +105,7 @@ class SelectionLimits:
     same_column: float = 0.3
     closest_columns: float = 1.2
     entangled: float = 3.0
+    rounds_entangled: int = 2
     apart_from_columns: float = 1.6
     seconds_at_least: float = 10.0
     seconds_a_column: float = 0.06

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.image_columns import holds_columns
+from atomfit.io.microscope_files import is_of_a_microscope
 from atomfit.io.times import read_times
 from atomfit.options.movie import MovieOptions
 from atomfit.options.series import SeriesOptions
@@ -133,7 +134,7 @@ def _is_movie(paths: list[Path]) -> bool:
     """
     flat = [is_image(path) or holds_columns(path) for path in paths]
     if len(paths) == 1:
-        return flat[0] or is_map(paths[0])
+        return flat[0] or is_map(paths[0]) or is_of_a_microscope(paths[0])
     if any(flat) and not all(flat):
         here, there = paths[flat.index(True)], paths[flat.index(False)]
         raise InputError(

@@ -10,7 +10,7 @@ from ase.io import read as read_ase
 from scipy.spatial import cKDTree
 
 import atomfit
-from atomfit.detection.frame_alignment import align_frames
+from atomfit.detection.frame_alignment import LEAST_SCORE, align_frames
 from atomfit.detection.frame_sums import FrameSum, added, canvas_for, places_on
 from atomfit.io.image_stacks import write_images
 from atomfit.io.movies import movie_of, read_movie
@@ -19,7 +19,10 @@ from atomfit.report.movie_tables import COLUMN_COLUMNS, FRAME_COLUMNS
 from atomfit.simulation.movies import MovieOptions, simulate_movie
 from atomfit.structure.grid import Grid
 from atomfit.support.errors import InputError
+from atomfit.verdict.findings import Verdict
+from atomfit.verdict.of_movie import judge_movie
 from atomfit.workflows.movie import movie
+from atomfit.workflows.movie_frames import copies
 
 OPTIONS = MovieOptions(
     frames=12,
@@ -190,6 +193,37 @@ def test_a_frame_of_nothing_is_left_out_and_bridged(filmed):
     assert np.isfinite(result.positions).all()
     assert result.counts is None
     assert "--counts off" in result.uncounted
+
+
+@pytest.mark.parametrize("blank", [np.nan, 0.02])
+def test_a_first_frame_of_nothing_and_a_level_lose_no_other(filmed, blank):
+    frames = np.load(filmed[0]) + np.float32(0.8)
+    rng = np.random.default_rng(3)
+    frames[0] = np.nan if np.isnan(blank) else 0.8 + rng.poisson(5, frames[0].shape) / 250
+    found = align_frames(len(frames), lambda k: np.nan_to_num(frames[k]), OPTIONS.pixel, 0.45)
+    assert [one.score > LEAST_SCORE for one in found] == [False] + [True] * 11
+    for one in found[1:]:
+        assert np.abs(one.matrix - np.eye(2)).max() < 0.02
+
+
+def test_frames_that_are_none_of_their_own_are_findings():
+    reference, used = Verdict.of([], {}), np.ones(10, bool)
+    fair = np.full(10, 1.0) + 0.01 * np.arange(10)
+
+    def codes(misfits=fair, copied=0, flicker=0.0):
+        return judge_movie((used, misfits, copied, flicker), 1.0, 0.0, reference, 9.0).codes
+
+    assert codes() == ()
+    assert codes(copied=3) == ("frames-alike",)
+    assert codes(flicker=0.2) == ("brightness",)
+    assert codes(misfits=np.where(np.arange(10) == 4, 2.0, fair)) == ("frames-unlike",)
+
+
+def test_copies_are_counted_to_the_last_bit(filmed):
+    frames = np.load(filmed[0])[[0, 1, 1, 2, 1]]
+    assert copies(movie_of(frames, 0.25)) == 2
+    frames[4, 0, 0] += 1
+    assert copies(movie_of(frames, 0.25)) == 1
 
 
 def test_the_command_takes_movies_and_refuses_what_does_not_go_together(filmed, tmp_path):

@@ -201,7 +201,7 @@ def align_frames(
     width: float,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[FrameMap, ...]:
-    """Lay all frames on the first that shows something.
+    """Lay all frames on one of them: the first, or another if most do not show what that one shows.
 
     **Arguments:**
 
@@ -210,20 +210,43 @@ def align_frames(
     - `pixel`, `width`: edge of a pixel, and standard deviation of a column (Å).
     - `progress`: called with the number of frames that were laid.
     """
-    first = read(0)
-    template, found = Template.of(first, pixel, width), [STILL]
-    # The first frame lies on itself.
-    laid, known, last = Laid(template), 1.0, STILL
-    for k in range(1, frames):
-        frame = read(k)
-        one = laid.find(frame, last)
-        found.append(one)
-        if one.score > LEAST_SCORE:
-            template, last = template.with_frame(frame, one), one
-            if template.seen.max() > _RENEWED * known:
-                laid, known = Laid(template), float(template.seen.max())
-        progress(k + 1)
-    return tuple(found)
+    best: tuple[FrameMap, ...] = ()
+    for start in dict.fromkeys((0, frames // 2, frames - 1)):
+        found = _from(start, frames, read, (pixel, width), progress)
+        if not best or _shown(found) > _shown(best):
+            best = found
+        if _shown(best) > 0.5 * frames:
+            break
+    return best
+
+
+def _shown(found: tuple[FrameMap, ...]) -> int:
+    return sum(bool(one.score > LEAST_SCORE) for one in found)
+
+
+def _from(
+    start: int,
+    frames: int,
+    read: Callable[[int], Float[np.ndarray, "rows columns"]],
+    scale: tuple[float, float],
+    progress: Callable[[int], None],
+) -> tuple[FrameMap, ...]:
+    """All frames laid on one, first those after it and then those before."""
+    template, found = Template.of(read(start), *scale), {start: STILL}
+    laid, known = Laid(template), 1.0
+    if not np.ptp(template.image) > 0:
+        return (replace(STILL, score=0.0),) * frames
+    for order in (range(start + 1, frames), range(start - 1, -1, -1)):
+        last = STILL
+        for k in order:
+            frame = read(k)
+            found[k] = one = laid.find(frame, last)
+            if one.score > LEAST_SCORE:
+                template, last = template.with_frame(frame, one), one
+                if template.seen.max() > _RENEWED * known:
+                    laid, known = Laid(template), float(template.seen.max())
+            progress(len(found))
+    return tuple(found[k] for k in range(frames))
 
 
 def _smoothed(frame: Float[np.ndarray, "rows columns"], coarse: int, smooth: float) -> np.ndarray:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import no_type_check
 
-from atomfit.options.build import FILE
-from atomfit.options.columns import PIXEL_SIZE, ColumnContrast, CountRule
-from atomfit.options.declared import Need, check, option, require_unset
+from atomfit.options.columns import ColumnContrast, ColumnOptions, CountRule
+from atomfit.options.declared import check, like, require_unset
+from atomfit.options.series import SeriesOptions
 
 
 @no_type_check
@@ -25,39 +25,13 @@ class MovieOptions:
     - `insist`: go on, with warnings, where frames are wrong as a rule.
     """
 
-    pixel_size: float | None = option(
-        None,
-        "Movies",
-        "Replaces the file's.",
-        metavar="ANGSTROM",
-        need=PIXEL_SIZE,
-    )
-    contrast: ColumnContrast = option("auto", "Movies", "Whether columns are bright or dark.")
-    fdr: float = option(
-        0.05,
-        "Movies",
-        "Part of the events called that may be false.",
-        metavar="RATE",
-        need=Need("rate", "a number between 0 and 1, as 0.05", 1e-12, 1 - 1e-12),
-    )
-    counts: CountRule = option(
-        "auto", "Movies", "Whether atoms are counted where columns are of one element."
-    )
-    library: str | Path | None = option(
-        None,
-        "Movies",
-        "Mean cross-sections of columns of 1, 2, 3, ... atoms (CSV: count, cross_section).",
-        metavar="FILE",
-        need=FILE,
-    )
-    library_error: float = option(
-        0.02,
-        "Movies",
-        "What the library's scale may be off by.",
-        metavar="FRACTION",
-        need=Need("error of a scale", "a part of it, as 0.03", 1e-4, 1),
-    )
-    insist: bool = option(False, "Movies", "Go on, with warnings, where frames are wrong as a rule.")
+    pixel_size: float | None = like(ColumnOptions, "pixel_size")
+    contrast: ColumnContrast = like(ColumnOptions, "contrast")
+    fdr: float = like(SeriesOptions, "fdr")
+    counts: CountRule = like(ColumnOptions, "counts")
+    library: str | Path | None = like(ColumnOptions, "library")
+    library_error: float = like(ColumnOptions, "library_error")
+    insist: bool = like(ColumnOptions, "insist")
 
     def __post_init__(self) -> None:
         check(self)

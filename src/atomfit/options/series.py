@@ -20,7 +20,7 @@ class SeriesOptions:
     fdr: float = option(
         0.05,
         "Series",
-        "Part of the atoms said to change that may not.",
+        "Part of the atoms said to change (of a movie: events called) that may not.",
         metavar="RATE",
         need=Need("rate", "a number between 0 and 1, as 0.05", 1e-12, 1 - 1e-12),
     )

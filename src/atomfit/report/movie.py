@@ -47,14 +47,13 @@ def movie_contents(result: "MovieResult", tracked: Tracked, record: dict[str, An
 
 def _headline(result: "MovieResult") -> dict[str, Any]:
     used, walk = result.frames.used, result.tracks.walk
-    called = [one for one in result.events if one.called]
-    kinds = {kind: sum(one.kind == kind for one in called) for kind in ("adsorption", "dissolution", "hop")}
-    told = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+    happened = result.happened
+    told = ", ".join(f"{number} {kind}" for kind, number in happened.items())
     seen = f"{int(used.sum())} of {len(used)} frames show the specimen."
     events = (
         f"Events called at the rate of false ones that was asked for: {told}."
-        if called
-        else ("No column has changed by more than chance would make it seem.")
+        if any(happened.values())
+        else "No column has changed by more than chance would make it seem."
     )
     moves = (
         f"Columns wander by {100 * walk.wander:.1f} pm along each axis, and keep it for "
@@ -62,20 +61,18 @@ def _headline(result: "MovieResult") -> dict[str, Any]:
         if walk.step
         else "No column moves by more than noise explains."
     )
-    atoms = []
+    atoms = f"Atoms were not counted: {result.uncounted}."
     if not result.uncounted:
         totals, esds = result.history.totals
-        atoms = [
+        atoms = (
             f"Atoms: {totals[0]:.1f} ± {esds[0]:.1f} in the first frame, "
             f"{totals[-1]:.1f} ± {esds[-1]:.1f} in the last."
-        ]
-    else:
-        atoms = [f"Atoms were not counted: {result.uncounted}."]
+        )
     names = [path.name for path in result.source.paths]
     return {
         "title": f"{len(result):,} columns in {len(used):,} frames",
         "source": ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") or "an array",
-        "verdict": [seen, *atoms, events, moves],
+        "verdict": [seen, atoms, events, moves],
         "warnings": list(result.warnings),
         "judged": result.verdict.told(),
     }

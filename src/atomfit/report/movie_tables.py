@@ -107,7 +107,6 @@ def tracked_of(result: "MovieResult") -> Tracked:
         {"found in the mean": ~result.passing, "for a while": result.passing}
         if result.passing.any()
         else {},
-        result.time_unit,
     )
 
 

@@ -49,7 +49,7 @@ class MovieResult:
 
     - `source`: the movie, with notes on how it was read.
     - `elements`, `options`: what was asked for.
-    - `times`, `time_unit`: of the frames; their numbers from 0, and "", if nothing is known.
+    - `times`: of the frames, in any unit; their numbers from 0 if nothing is known.
     - `reference`: columns of the mean of all frames.
     - `frames`: how they lie.
     - `passing`: which of the columns were found in a part of the frames only.
@@ -69,7 +69,6 @@ class MovieResult:
     elements: tuple[Element, ...]
     options: MovieOptions
     times: Float[np.ndarray, " t"]
-    time_unit: str
     reference: ColumnsResult
     frames: FramesSeen
     passing: Bool[np.ndarray, " n"]
@@ -96,10 +95,14 @@ class MovieResult:
         """Chemical symbol of the columns; X where it is not known, or one of several."""
         return self.elements[0].symbol if len(self.elements) == 1 else "X"
 
+    @property
+    def happened(self) -> dict[str, int]:
+        """How many events of each kind are called."""
+        return {kind: sum(one.called and one.kind == kind for one in self.events) for kind in KINDS}
+
     def lines(self) -> list[str]:
         """What was found, in sentences without their ends."""
-        used, called = self.frames.used, [one for one in self.events if one.called]
-        kinds = {kind: sum(one.kind == kind for one in called) for kind in KINDS}
+        used = self.frames.used
         told = [
             f"{int(used.sum())} of {len(used)} frames, {len(self)} columns, {int(self.passing.sum())} of "
             "them for a while only"
@@ -110,7 +113,7 @@ class MovieResult:
                 f"atoms: {totals[0]:.1f} ± {esds[0]:.1f} in the first frame, "
                 f"{totals[-1]:.1f} ± {esds[-1]:.1f} in the last"
             )
-        told.append("events: " + ", ".join(f"{number} {kind}" for kind, number in kinds.items()))
+        told.append("events: " + ", ".join(f"{number} {kind}" for kind, number in self.happened.items()))
         return told
 
     @property

@@ -122,7 +122,7 @@ def movie(
         resume,
     )
     with own_numerics(), kept.running(), threadpool_limits(1, user_api="blas"):
-        result = _followed(found, elements, (options, of_columns, library), (when, ""), clock, progress)
+        result = _followed(found, elements, (options, of_columns, library), when, clock, progress)
     return replace(result, checkpoint=kept)
 
 
@@ -147,7 +147,7 @@ def _followed(
     source: Movie,
     elements: Any,
     asked: tuple[MovieOptions, ColumnOptions, Any],
-    times: tuple[Float[np.ndarray, " t"], str],
+    times: Float[np.ndarray, " t"],
     clock: Stopwatch,
     tell: Callable[[str], None],
 ) -> MovieResult:
@@ -171,21 +171,21 @@ def _followed(
                 str(source.paths[0]) if source.paths else "movie",
             )
     with clock("fit frames"):
-        frames, fitter, passing, law = _prepared(source, reference, (lays, used), tell)
+        frames, fitter, passing = _prepared(source, reference, (lays, used), tell)
         log.info("%d columns, %d of them for a while only", len(passing), int(passing.sum()))
         first = _first_expected(fitter)
         told = fit_frames(frames, fitter, lambda k: first, (lays, used), 2, tell)
     law_of_counts = (library, _why_not_counted(options, elements, reference))
     with clock("follow and count"):
         tracks = tracks_of(told)
-        counted = _count(told, tracks, fitter, reference, law_of_counts, ~passing, quick=True)
+        counted = _count(told, tracks, fitter, reference, (*law_of_counts, None), ~passing)
     with clock("fit frames again"):
-        fitter = replace(fitter, law=law, flicker=flicker_of(told))
+        fitter = replace(fitter, flicker=flicker_of(told))
         second = _second_expected(fitter, tracks, counted, reference)
         told = fit_frames(frames, fitter, second, (told.lays, used), 1, tell)
     with clock("follow and count"):
         tracks = tracks_of(told)
-        counted = _count(told, tracks, fitter, reference, law_of_counts, ~passing)
+        counted = _count(told, tracks, fitter, reference, (*law_of_counts, counted), ~passing)
     sites = np.asarray(fitter.reference.columns.positions, np.float64)
     sizes, variances = sizes_of(told, tracks, fitter, reference)
     history = counted.history
@@ -209,7 +209,7 @@ def _followed(
         source,
         elements,
         options,
-        *times,
+        times,
         reference,
         seen,
         passing,
@@ -254,7 +254,7 @@ def _prepared(
     reference: ColumnsResult,
     laid: tuple[Sequence[PlaneMap], Bool[np.ndarray, " t"]],
     tell: Callable[[str], None],
-) -> tuple[Frames, FrameFitter, Bool[np.ndarray, " n"], BrightnessLaw]:
+) -> tuple[Frames, FrameFitter, Bool[np.ndarray, " n"]]:
     """Frames in the units of the fit, what all have in common, and columns that come and go."""
     fitted, canvas = replace(reference.fitted, rows=None), reference.fitted_image.grid
     frames = Frames(source, reference.units, round(float(canvas.spacing[0]) / source.pixel))
@@ -275,7 +275,7 @@ def _prepared(
         "give a part of the frames",
     )
     passing = np.arange(len(fitted) + len(more)) >= len(fitted)
-    return frames, replace(fitter, reference=_with(fitted, np.array(more)), law=law), passing, law
+    return frames, replace(fitter, reference=_with(fitted, np.array(more)), law=law), passing
 
 
 def _with(fitted: FittedColumns, places: np.ndarray) -> FittedColumns:
@@ -321,16 +321,18 @@ def _count(
     tracks: Tracks,
     fitter: FrameFitter,
     reference: ColumnsResult,
-    law: tuple[Any, str],
+    known: tuple[Any, str, MovieCounts | None],
     steady: Bool[np.ndarray, " n"],
-    quick: bool = False,
 ) -> MovieCounts:
+    """Counts, by a library or not; about those that frames were fitted to, if there are any."""
+    library, uncounted, before = known
     sizes, variances = sizes_of(told, tracks, fitter, reference)
     variances = variances * excess_of(sizes, variances)
-    scale = abs(reference.units.scale)
-    expected = np.broadcast_to(np.asarray(fitter.reference.columns.amplitudes) / scale, sizes.shape)
+    first = np.asarray(fitter.reference.columns.amplitudes, np.float64) / abs(reference.units.scale)
+    expected = np.tile(first, (len(sizes), 1)) if before is None else before.expected
     sites = np.asarray(fitter.reference.columns.positions, np.float64)
-    return count_movie(sizes, variances, np.array(expected, np.float64), law, sites, steady, quick)
+    quick = before is None
+    return count_movie(sizes, variances, expected, (library, uncounted), sites, steady, quick)
 
 
 def _why_not_counted(options: MovieOptions, elements: Any, reference: ColumnsResult) -> str:

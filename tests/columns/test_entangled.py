@@ -12,7 +12,7 @@ GRID = Grid((40, 40), np.full(2, 0.25), np.zeros(2))
 
 def columns(places, amplitudes):
     return FittedColumns(
-        columns_of(np.array(places), np.array(amplitudes), 0.45),
+        columns_of(np.array(places, float), np.array(amplitudes), 0.45),
         SplineBackground.over(GRID, 10.0, 0.0),
         np.ones(GRID.shape),
         np.ones(GRID.shape, bool),

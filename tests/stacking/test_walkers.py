@@ -9,18 +9,11 @@ import pytest
 from ase import Atoms
 
 from atomfit.simulation.effective_medium import PairwiseEMT
+from atomfit.stacking.board import Board, Walkers, begin, board_of
+from atomfit.stacking.board_energy import energies_of
 from atomfit.stacking.lattice_energy import LatticeEnergy, energy_of_calculator, energy_of_medium
 from atomfit.stacking.sampling import _groups, laid_together
-from atomfit.stacking.walkers import (
-    Board,
-    Target,
-    Walkers,
-    begin,
-    board_of,
-    change_groups,
-    energies_of,
-    walk,
-)
+from atomfit.stacking.walkers import Target, change_groups, walk
 from atomfit.stacking.zones import Stacking, stacking_of, zone_lattice
 from atomfit.structure.effective_medium import EffectiveMedium
 from atomfit.structure.elements import element

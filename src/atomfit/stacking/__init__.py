@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.stacking.board import Board as Board
     from atomfit.stacking.ensemble import Shells as Shells
     from atomfit.stacking.ensemble import Sites as Sites
     from atomfit.stacking.lattice_energy import LatticeEnergy as LatticeEnergy
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from atomfit.stacking.relaxation import Relaxed as Relaxed
     from atomfit.stacking.sampling import Drawn as Drawn
     from atomfit.stacking.sampling import Effort as Effort
-    from atomfit.stacking.walkers import Board as Board
     from atomfit.stacking.zones import Stacking as Stacking
     from atomfit.stacking.zones import stacking_of as stacking_of
 else:
@@ -35,6 +35,6 @@ else:
             "ensemble": ["Sites", "Shells"],
             "mixing": ["Mixing"],
             "relaxation": ["Relaxed"],
-            "walkers": ["Board"],
+            "board": ["Board"],
         },
     )

@@ -11,9 +11,9 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from atomfit.stacking.board import Board
 from atomfit.stacking.limits import LIMITS
 from atomfit.stacking.sampling import occupation
-from atomfit.stacking.walkers import Board
 
 
 @final

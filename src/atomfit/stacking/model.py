@@ -19,13 +19,13 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Float, Int
 
+from atomfit.stacking.board import Board, board_of
 from atomfit.stacking.ensemble import Shells, Sites, disagreement, sites_of
 from atomfit.stacking.lattice_energy import LatticeEnergy, energy_of_calculator, energy_of_medium
 from atomfit.stacking.limits import LIMITS
 from atomfit.stacking.mixing import Mixing, measure_mixing
 from atomfit.stacking.relaxation import CalculatorForces, Forces, MediumForces, Relaxed, relax
 from atomfit.stacking.sampling import BOLTZMANN, EFFORT, Drawn, Effort, draw_particles
-from atomfit.stacking.walkers import Board, board_of
 from atomfit.stacking.zones import Stacking, stacking_of
 from atomfit.statistics.image_columns import ColumnStatistics
 from atomfit.structure.effective_medium import EffectiveMedium

@@ -22,16 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from atomfit.stacking.walkers import (
-    Board,
-    Groups,
-    Target,
-    Walkers,
-    begin,
-    change_groups,
-    energies_of,
-    walk,
-)
+from atomfit.stacking.board import Board, Walkers, begin
+from atomfit.stacking.board_energy import energies_of
+from atomfit.stacking.walkers import Groups, Target, change_groups, walk
 
 #: Of eV and K.
 BOLTZMANN = 8.617333262e-5

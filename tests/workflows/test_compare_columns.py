@@ -9,17 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial import ConvexHull
+from scipy.spatial import ConvexHull, cKDTree
 from typer.testing import CliRunner
 
 import atomfit
 from atomfit.cli import app
 from atomfit.io.column_comparisons import COLUMN_COMPARE_COLUMNS
 from atomfit.io.image_columns import read_image_columns
+from atomfit.io.mrc import write_image
 from atomfit.results.compare import ImageComparison
 from atomfit.simulation.changed_columns import ChangedColumns, ColumnChanges, changed_columns
+from atomfit.simulation.movies import MovieOptions, simulate_movie
 from atomfit.statistics.column_changes import compare_columns
 from atomfit.statistics.column_totals import Totals
+from atomfit.structure.grid import Grid
+from atomfit.support.errors import InputError
 from planted_columns import write_columns_result
 
 FILES = Path(__file__).parents[2] / "docs" / "files.md"
@@ -184,6 +188,30 @@ def test_refusals(
     assert expected in sentence
     assert "; " in sentence
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_images_are_counted_with_a_library(tmp_path: Path) -> None:
+    options = MovieOptions(frames=2, size=112, pixel=0.2, columns=30, dose=2e4)
+    truth = simulate_movie(tmp_path / "movie.npy", 3, options)
+    grid = Grid((112, 112), np.full(2, 0.2), np.zeros(2))
+    paths = [tmp_path / f"{name}.mrc" for name in ("fresh", "used")]
+    for path, frame in zip(paths, np.load(tmp_path / "movie.npy"), strict=True):
+        write_image(path, frame, grid)
+    # It calls n + 1 atoms n: such counts can only have come from it.
+    values = "\n".join(f"{value:.9f}" for value in truth.library[1:])
+    (tmp_path / "library.csv").write_text(f"cross_section\n{values}\n")
+    found = atomfit.compare(
+        paths, element="Pt", library=tmp_path / "library.csv", library_error=0.001, move=False
+    )
+    assert isinstance(found, ImageComparison)
+    for image in (found.comparison.a, found.comparison.b):
+        assert image.probabilities is not None
+        distance, which = cKDTree(truth.positions[0]).query(image.positions)
+        assert distance.max() < 0.5
+        counts = truth.counts[0][which]
+        assert np.mean((image.probabilities.argmax(axis=1) + 2 == counts)[counts > 1]) > 0.9
+    with pytest.raises(InputError, match="no image is among these"):
+        atomfit.compare([tmp_path / "movie.npy"] * 2, library=tmp_path / "library.csv")
 
 
 def test_the_documentation_tells_of_every_column() -> None:

@@ -16,6 +16,7 @@ atomfit compare before after
 atomfit compare before/atoms.csv after.cif --calibrate --figures
 atomfit compare t0.mrc t1.mrc t2.mrc -e Pt -o series
 atomfit compare fresh_columns used_columns --fdr 0.01 -o reaction
+atomfit compare fresh.tif used.tif -e Pt --library cross_sections.csv
 """
 
 
@@ -72,7 +73,7 @@ def run(
     directory = out if out is not None else Path("_vs_".join(names) + "_compare")
     job = FittingJob(directory, overwrite, resume, strict, quiet, figures)
     with job.running((*comparison_files(names), *(FIGURES if figures else ())), models):
-        result = compare(models, element=element, **vars(options), checkpoint=job.checkpoint, resume=resume)
+        result = compare(models, element=element, options=options, checkpoint=job.checkpoint, resume=resume)
         result.write(directory, job.replacing, figures)
     for line in result.lines():
         say(line)

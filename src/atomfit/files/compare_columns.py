@@ -87,6 +87,8 @@ def _record(result: "ImageComparison") -> dict[str, Any]:
             "calibrate": options.calibrate,
             "register": options.move,
             "mirror": options.mirror,
+            "library": options.library,
+            "library_error": options.library_error,
         },
         "files": [
             {"name": image.name, "path": str(path.absolute()), "sha256": hash_of(path)}

@@ -1,9 +1,11 @@
 """What a user may choose about a comparison, with the defaults. Imports nothing heavy."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import no_type_check
 
-from atomfit.options.declared import Need, check, option
+from atomfit.options.columns import ColumnOptions
+from atomfit.options.declared import Need, check, like, option, require_unset
 
 #: Largest distance of a common pair in the published program (Å).
 PAPER_DISTANCE = 1.76
@@ -21,6 +23,8 @@ class CompareOptions:
     - `calibrate`: whether error bars are multiplied by their scale before atoms are called moved.
     - `move`: whether models are laid on each other; their frames are one if not.
     - `mirror`: whether an image may be turned over to lie on another.
+    - `library`: file of mean cross-sections of columns of 1, 2, 3, ... atoms, of inputs that are images.
+    - `library_error`: what the library's scale may be off by.
     """
 
     distance: float = option(
@@ -42,6 +46,10 @@ class CompareOptions:
     )
     move: bool = option(True, "Comparison", "Lay B on A, or leave the frames as they are.", flag="register")
     mirror: bool = option(False, "Comparison", "Of images: B may be turned over to lie on A.")
+    library: str | Path | None = like(ColumnOptions, "library")
+    library_error: float = like(ColumnOptions, "library_error")
 
     def __post_init__(self) -> None:
         check(self)
+        if self.library is None:
+            require_unset(self, ("library_error",), "there is no library", "give --library")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from atomfit.files.compare import write_series
 from atomfit.io.checkpoint import Checkpoint, Job
 from atomfit.io.models import ending_of, model_of_columns, read_model
 from atomfit.optimisation.ended import Ended
-from atomfit.options.compare import PAPER_DISTANCE, CompareOptions
+from atomfit.options.compare import CompareOptions
+from atomfit.options.declared import options_from
 from atomfit.results.compare import ImageComparison, SeriesComparison
 from atomfit.statistics.comparison import Comparison
 from atomfit.statistics.comparison import compare as compare_two
@@ -34,13 +36,10 @@ def compare(
     inputs: Sequence[str | Path],
     *,
     element: str | Sequence[str] | None = None,
-    distance: float = PAPER_DISTANCE,
-    fdr: float = 0.05,
-    calibrate: bool = False,
-    move: bool = True,
-    mirror: bool = False,
+    options: CompareOptions | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    **changes: Any,
 ) -> SeriesComparison | ImageComparison:
     """Compare two models of one particle, or a series, or the columns of two images of it.
 
@@ -49,17 +48,13 @@ def compare(
     - `inputs`: directories of `atomfit build`, tables, structure files or maps; or two directories of
         `atomfit columns`, their tables, or images.
     - `element`: of the atoms, if there are maps or images among them.
-    - `distance`: largest distance of a common pair (Å).
-    - `fdr`: rate of false ones among the atoms called moved.
-    - `calibrate`: whether error bars are multiplied by their scale before atoms are called moved.
-    - `move`: whether models are laid on each other; their frames are one if not.
-    - `mirror`: whether an image may be turned over to lie on the other.
+    - `options`: a `CompareOptions`; `changes`, further keyword arguments, replace single fields of it.
     - `checkpoint`: a file that keeps the fits of maps until the result is written.
     - `resume`: go on from what an interrupted run left in it.
 
     **Raises:** `InputError` for what cannot be used.
     """
-    options = CompareOptions(distance, fdr, calibrate, move, mirror)
+    options = options_from(CompareOptions, options, changes, "compare")
     alone = isinstance(inputs, str | os.PathLike) or not isinstance(inputs, Iterable)
     given = [inputs] if alone else [*inputs]
     wrong = [one for one in given if not isinstance(one, str | os.PathLike)]
@@ -74,7 +69,7 @@ def compare(
     paths = [Path(one) for one in given if isinstance(one, str | os.PathLike)]
     flat = of_images(paths)
     maps = tuple(path for path in paths if (is_image(path) if flat else is_map(path)))
-    if mirror and not flat:
+    if options.mirror and not flat:
         raise InputError("models are never turned over", "leave it out", "--mirror")
     if element is not None and not maps:
         raise InputError(
@@ -82,6 +77,10 @@ def compare(
             "element would be of",
             "leave it out",
             "--element",
+        )
+    if options.library is not None and not (flat and maps):
+        raise InputError(
+            "no image is among these, whose atoms a library would count", "leave it out", "--library"
         )
     kept = Checkpoint(checkpoint, lambda: Job.of("compare", element, None, {"maps": maps}), resume)
     with kept.running():

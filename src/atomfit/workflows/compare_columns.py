@@ -124,11 +124,19 @@ def compare_images(
         if name in read:
             images[name] = source_image(path)
         else:
-            read[name], tables[name], image = _found(path, name, element)
+            read[name], tables[name], image = _found(path, name, element, options)
             images[name] = image, ""
     a, b = (read[name] for name in names)
     try:
-        c = compare_columns(a, b, **vars(options))
+        c = compare_columns(
+            a,
+            b,
+            distance=options.distance,
+            fdr=options.fdr,
+            calibrate=options.calibrate,
+            move=options.move,
+            mirror=options.mirror,
+        )
     except InputError as error:
         raise error.at(f"{paths[0]} and {paths[1]}") from None
     log.info("%s on %s: %s", c.b.name, c.a.name, laid(c))
@@ -154,7 +162,7 @@ def _difference(
 
 
 def _found(
-    path: Path, name: str, element: str | Sequence[str] | None
+    path: Path, name: str, element: str | Sequence[str] | None, options: CompareOptions
 ) -> tuple[ImageColumns, dict[str, np.ndarray], DensityMap]:
     """Columns of an image, their table, and the image."""
     from atomfit.files.image_columns import columns_table, particle, summary
@@ -162,7 +170,7 @@ def _found(
     from atomfit.workflows.columns import columns
 
     try:
-        result = columns(path, element)
+        result = columns(path, element, library=options.library, library_error=options.library_error)
     except InputError as error:
         # Here are no options of images.
         other = "find its columns (atomfit columns), and compare the result"

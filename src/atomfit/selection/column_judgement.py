@@ -69,6 +69,7 @@ def judge(
     progress: Progress,
     quietest: Excess | None = None,
     shapes: int = 0,
+    lacking: bool = False,
 ) -> ColumnRounds:
     """Columns refined, with what is known of them and of noise.
 
@@ -80,12 +81,13 @@ def judge(
     - `quietest`: excess of noise of fits to other columns. What a fit lacks is no noise: columns that have
         gone must not make others go.
     - `shapes`: how often the shape that columns share may change, and be fitted again.
+    - `lacking`: whether columns may be, so that what the fit leaves is not all noise.
     """
     narrower = None
     for number in range(shapes + 1):
         state, model, law = _refined(image, grown(state, state.growth), max_iterations, progress)
         information = ColumnInformation.of(state, image.grid)
-        excess = measure_excess(image, state, information, model)
+        excess = measure_excess(image, state, information, model, lacking)
         errs = float(np.median(excess.everywhere(model)[state.counted]))
         if narrower is not None and errs > narrower[0]:
             # What asked for a broader width was no column but what lies beneath.

@@ -8,7 +8,9 @@ absorbs most of what looks like columns, and the simulated one absorbs as much.
 
 Numbers of columns err by what is as fine as they are. Whether there is a column at all is asked of a mean
 over its area, to which a film of many atoms adds much more: bumps and hollows as wide as columns or wider.
-How strong the texture is, bumps and hollows between columns tell; a film goes on beneath them.
+How strong the texture is, bumps and hollows between columns tell; a film goes on beneath them. Columns of a
+crystal that are lacking are no texture, though they look like one: their power is in a few spatial
+frequencies, a film's in all of one wavelength, whose median says how much.
 
 What it is about a column follows from two averages, over pixels as bright and over a neighbourhood of many
 columns, of which the smaller one counts: columns at the rim of a bright particle are dark, and a thin
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, median
 
 from atomfit.detection.column_filter import BROADER, BlobFilter
 from atomfit.fitting.column_fit import FittedColumns
@@ -29,6 +31,9 @@ from atomfit.structure.grid import DensityMap, Grid
 
 #: Width of the neighbourhood (Å).
 _AROUND = 5.0
+#: Over which edges of a region are smoothed before waves in it are looked at (Å), and the width of rings of
+#: spatial frequencies, in those that a period of the image's side has.
+_TAPER, _RINGS = 4.0, 2.0
 #: Classes of brightness, and pixels of a class at least.
 _CLASSES, _FEWEST = 6, 400
 #: Seed of the simulated noise.
@@ -96,6 +101,7 @@ def measure_excess(
     fitted: FittedColumns,
     information: ColumnInformation,
     model: Float[np.ndarray, "rows columns"],
+    lacking: bool = False,
 ) -> Excess:
     """What a fit leaves, beside what it leaves of white noise.
 
@@ -104,6 +110,7 @@ def measure_excess(
     - `image`: the region that was fitted.
     - `fitted`, `information`: the fit.
     - `model`: what it predicts.
+    - `lacking`: whether columns are; then what has the order of a lattice in all of the residual is no noise.
     """
     pixel, counted, width = float(image.grid.spacing[0]), fitted.counted, fitted.width
     left = np.where(counted, (image.values - model) / np.sqrt(fitted.variance), 0.0)
@@ -112,7 +119,12 @@ def measure_excess(
     filters = [BlobFilter(field, pixel) for field in (left, simulated)]
     fields = [each.blobs(width) for each in filters]
     seen, expected = (np.where(counted, np.abs(field), 0.0) for field in fields)
-    ratio = _ratio(seen, expected, pixel)
+    # The part of the residual that is noise.
+    noisy, most = 1.0, np.inf
+    if lacking:
+        most = _without_order(*fields, counted, pixel)
+        noisy = min(most * np.sum(expected**2) / np.sum(seen**2), 1.0)
+    ratio = np.maximum(noisy * _ratio(seen, expected, pixel), 1.0)
     brightness = model[counted]
     classes = max(min(_CLASSES, len(brightness) // _FEWEST), 1)
     edges = np.quantile(brightness, np.linspace(0, 1, classes + 1))
@@ -123,10 +135,10 @@ def measure_excess(
         middles.append(float(np.mean(brightness[inside])))
         # Medians: what the fit lacks is to be found, not to count as noise.
         of_class = [float(np.median(np.abs(field[counted][inside]))) for field in fields]
-        factors.append(max(of_class[0] / max(of_class[1], 1e-30), 1.0) ** 2)
+        factors.append(max(noisy * (of_class[0] / max(of_class[1], 1e-30)) ** 2, 1.0))
     between = counted & (model - fitted.background.on(image.grid, image.grid) < np.sqrt(fitted.variance))
     seen, expected = (each.spots(width, BROADER) for each in filters)
-    texture = _texture(seen, expected, between, pixel, width, fitted.variance)
+    texture = np.clip(_texture(seen, expected, between, pixel, width, fitted.variance), 1.0, max(most, 1.0))
     return Excess(ratio, np.array(middles), np.array(factors), image.grid, texture)
 
 
@@ -152,12 +164,37 @@ def _texture(
     spots = between.sum() * pixel**2 / (4 * np.pi * width**2)
     more = max(depth / beside - 1, 1e-30)
     surely = (1 + more * max(1 - (1.65 / np.sqrt(spots) / more) ** 2, 0.0)) ** 2
+    surely = min(surely, _without_order(seen, expected, between, pixel))
     most = BlobFilter(between.astype(np.float32), pixel).smooth(_AROUND) > LIMITS.mostly_empty
     if not most.any():
         return one
     there = np.minimum(_ratio(rough, noise, pixel), surely)
     nearest = tuple(distance_transform_edt(~most, return_distances=False, return_indices=True))
     return 1 + (there[nearest] - 1) * variance[nearest] / np.maximum(variance, variance[nearest])
+
+
+def _without_order(
+    seen: Float[np.ndarray, "rows columns"],
+    expected: Float[np.ndarray, "rows columns"],
+    there: Bool[np.ndarray, "rows columns"],
+    pixel: float,
+) -> float:
+    """Power of what is seen beside what is expected, without that of lattices: medians at each wavelength."""
+    # Edges would have power in all directions.
+    inside = BlobFilter(np.pad(there.astype(np.float32), 1), pixel).smooth(_TAPER)[1:-1, 1:-1]
+    weights = np.clip(2 * inside - 1, 0.0, 1.0) * there
+    if not weights.any():
+        return np.inf
+    step = _RINGS / (min(there.shape) * pixel)
+    frequencies = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n, pixel) for n in there.shape), indexing="ij"))
+    rings = (frequencies / step).astype(int)
+    sizes = np.bincount(rings.ravel())
+    found = []
+    for field in (seen, expected):
+        tapered = weights * (field - np.sum(weights * field) / np.sum(weights))
+        power = np.abs(np.fft.fft2(tapered)) ** 2
+        found.append(float(sizes @ median(power, rings, np.arange(len(sizes)))))
+    return found[0] / max(found[1], 1e-300)
 
 
 def _ratio(

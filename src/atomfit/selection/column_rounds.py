@@ -114,11 +114,15 @@ class _Search:
         few = counting_law(self.image.values) is not None
         return max(self.settings.fdr, LIMITS.likely) if few else self.settings.fdr
 
-    def judged(self, state: FittedColumns, shapes: int = LIMITS.rounds_of_shape) -> ColumnRounds:
+    def judged(
+        self, state: FittedColumns, shapes: int = LIMITS.rounds_of_shape, lacking: bool = False
+    ) -> ColumnRounds:
         settings = self.settings
         # Gaussians may be broader, too.
         shapes = shapes if settings.profile or state.widths == "fixed" else 0
-        last = judge(self.image, state, settings.max_iterations, settings.progress, self.quietest, shapes)
+        last = judge(
+            self.image, state, settings.max_iterations, settings.progress, self.quietest, shapes, lacking
+        )
         self.quietest = last.quietest
         return last
 
@@ -133,7 +137,12 @@ class _Search:
             if not len(state):
                 return replace(no_columns(state), rounds=number - 1)
             # At first columns are lacking, which look like wings of others.
-            last = self.judged(state, 1 if state.widths == "fixed" else min(number - 1, 1))
+            lacking = number <= LIMITS.rounds_lacking
+            last = self.judged(state, 1 if state.widths == "fixed" else min(number - 1, 1), lacking)
+            flat = _flattened(self.image, last) if number == 1 and self.settings.step is None else None
+            if flat is not None:
+                self.quietest = None
+                last = self.judged(flat, 1, lacking)
             before, scale = scale.width, _broader(scale, last.fitted)
             state, faint = last.fitted, faint_columns(last, self.likely)
             # Later ones have had their trial.
@@ -231,19 +240,35 @@ def _dense(state: FittedColumns) -> bool:
     return float(np.median(distances)) < LIMITS.dense_columns * state.width
 
 
+def _flattened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None:
+    """The same on a smoother background, if columns are dense and that leaves hardly more; else None.
+
+    Between dense columns a fine background is known badly, and takes from what is known of them.
+    """
+    state = last.fitted
+    if not _dense(state) or state.background.step[0] >= LIMITS.flat_background * state.width:
+        return None
+    flat, more = _on_background(image, last, LIMITS.flat_background * state.width)
+    return flat if more < LIMITS.flat_leaves else None
+
+
 def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None:
     """Columns on a straight background; None if that leaves much more (a body of depth, out of focus)."""
+    straight, more = _on_background(image, last, LIMITS.coarse_background)
+    return replace(straight, widths="shared") if more < LIMITS.straight_leaves else None
+
+
+def _on_background(image: DensityMap, last: ColumnRounds, step: float) -> tuple[FittedColumns, float]:
+    """The same on a background with such a step (Å), and how much more that leaves: squares, in columns'."""
     state = last.fitted
     level = float(np.quantile(state.background.heights, 0.1))
-    straight = SplineBackground.over(image.grid, LIMITS.coarse_background, level)
-    state = replace(state, background=straight, widths="shared")
+    other = replace(state, background=SplineBackground.over(image.grid, step, level))
     roots = np.where(state.counted, 1 / np.sqrt(state.variance), 0.0).ravel()
-    information = ColumnInformation.of(state, image.grid)
-    left = information.left_of(roots * (last.fitted.aligned(image) - level).ravel())
+    information = ColumnInformation.of(other, image.grid)
+    left = information.left_of(roots * (state.aligned(image) - level).ravel())
     now = roots * (image.values - last.model).ravel()
-    seen = roots * (last.model - last.fitted.background.on(image.grid, image.grid)).ravel()
-    more = np.sum(left**2) - np.sum(now**2)
-    return state if more < LIMITS.straight_leaves * np.sum(seen**2) else None
+    seen = roots * (last.model - state.background.on(image.grid, image.grid)).ravel()
+    return other, float((np.sum(left**2) - np.sum(now**2)) / max(np.sum(seen**2), 1e-300))
 
 
 def _broader(scale: ColumnScale, state: FittedColumns) -> ColumnScale:

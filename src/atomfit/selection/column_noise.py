@@ -110,7 +110,7 @@ def measure_excess(
     - `image`: the region that was fitted.
     - `fitted`, `information`: the fit.
     - `model`: what it predicts.
-    - `lacking`: whether columns are; then what has the order of a lattice in all of the residual is no noise.
+    - `lacking`: whether columns are; then what has the order of a lattice in the residual is no noise.
     """
     pixel, counted, width = float(image.grid.spacing[0]), fitted.counted, fitted.width
     left = np.where(counted, (image.values - model) / np.sqrt(fitted.variance), 0.0)
@@ -122,7 +122,7 @@ def measure_excess(
     # The part of the residual that is noise.
     noisy, most = 1.0, np.inf
     if lacking:
-        most = _without_order(*fields, counted, pixel)
+        most = _without_order(fields[0], fields[1], counted, pixel)
         noisy = min(most * np.sum(expected**2) / np.sum(seen**2), 1.0)
     ratio = np.maximum(noisy * _ratio(seen, expected, pixel), 1.0)
     brightness = model[counted]
@@ -179,7 +179,7 @@ def _without_order(
     there: Bool[np.ndarray, "rows columns"],
     pixel: float,
 ) -> float:
-    """Power of what is seen beside what is expected, without that of lattices: medians at each wavelength."""
+    """Power of what is seen in what is expected, without that of lattices: medians at each wavelength."""
     # Edges would have power in all directions.
     inside = BlobFilter(np.pad(there.astype(np.float32), 1), pixel).smooth(_TAPER)[1:-1, 1:-1]
     weights = np.clip(2 * inside - 1, 0.0, 1.0) * there

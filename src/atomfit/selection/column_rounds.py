@@ -259,7 +259,7 @@ def _straightened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None
 
 
 def _on_background(image: DensityMap, last: ColumnRounds, step: float) -> tuple[FittedColumns, float]:
-    """The same on a background with such a step (Å), and how much more that leaves: squares, in columns'."""
+    """The same on a background with such a step (Å), and what that leaves more, in what columns are."""
     state = last.fitted
     level = float(np.quantile(state.background.heights, 0.1))
     other = replace(state, background=SplineBackground.over(image.grid, step, level))

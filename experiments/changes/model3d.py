@@ -1,9 +1,12 @@
 """Particles whose every atom is known, from columns as one image has them: which sites are right."""
 
+import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -20,11 +23,14 @@ from atomfit.support.numerics import own_numerics
 from experiments.recording import markdown
 
 #: Seeds below 100 were for choosing, the tables are of these.
-SEEDS = range(1000, 1002)
-SIZES = (300, 500)
+SEEDS = range(1000, 1020)
+#: Small and large ones take turns.
+SIZES = tuple(int(n) for n in np.geomspace(300, 2000, 20).round()[7 * np.arange(20) % 20])
+#: What was found is kept here (no part of the repository), until it is removed; a run goes on from there.
+KEPT = Path(__file__).parents[2] / "local" / "model3d"
 DOSES = (1e4, 5e4)
-#: At which shapes are drawn and models sampled, and at which atoms move (K).
-SHAPE, MOTION = 600.0, 300.0
+#: At which shapes are drawn, and at which atoms move (K), and steps of each atom while a shape is cooled.
+SHAPE, MOTION, STEPS = 600.0, 300.0, 4000
 #: Standard deviation of a column (Å).
 WIDTH = 0.48
 BOLTZMANN = 8.617333262e-5
@@ -100,7 +106,7 @@ def shape(atoms: int, seed: int, temperature: float = SHAPE) -> np.ndarray:
         for other in near(site):
             number[other] = number.get(other, 0) + sign
 
-    total = 400 * atoms
+    total = STEPS * atoms
     draws = rng.random((total, 4))
     for step in range(total):
         kt = BOLTZMANN * max(temperature, 2200 * (1 - step / (0.8 * total)))
@@ -125,6 +131,7 @@ def shape(atoms: int, seed: int, temperature: float = SHAPE) -> np.ndarray:
     return np.array(where)
 
 
+@lru_cache(1)
 def truth(atoms: int, seed: int) -> Truth:
     """A particle as it moves, and its columns along [110]."""
     sites = shape(atoms, seed)
@@ -168,10 +175,30 @@ def found(case: Truth, dose: float, seed: int, effort: Effort) -> tuple[Model3D,
     begun = time.perf_counter()
     with own_numerics():
         statistics = measure_columns(places, covariances, sizes, esds, Counting(Library(law)))
-        asked = Asked("Pt", (1, 1, 0), SHAPE, effort=effort)
+        asked = Asked("Pt", (1, 1, 0), effort=effort)
         model = model_of_columns(places, covariances, statistics, asked)
     right = float(np.mean(statistics.counts.most_likely == counts[statistics.counted]))
     return model, right, time.perf_counter() - begun
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A model beside the truth.
+
+    **Fields:**
+
+    - `row`: of the table.
+    - `p`, `filled`: probabilities of sites, and whether they are filled; those that no sample fills have 0.
+    - `right`, `expected`, `cn`: parts of the atoms on the right site, as counted and as the model expects
+        it, and the mean absolute error of coordination numbers.
+    """
+
+    row: list[object]
+    p: list[float]
+    filled: list[bool]
+    right: float
+    expected: float
+    cn: float
 
 
 def compared(case: Truth, model: Model3D) -> dict[str, np.ndarray | float]:
@@ -197,71 +224,103 @@ def compared(case: Truth, model: Model3D) -> dict[str, np.ndarray | float]:
     surface = chosen & (right >= 0)
     cn = case.neighbours[right[surface]]
     outer = cn < 12
-    off = sites.coordination[surface][outer] - cn[outer]
-    counts = np.bincount(sites.columns[chosen], minlength=len(column))
-    wanted = np.bincount(case.columns)[column]
+    off = [each[surface][outer] - cn[outer] for each in (sites.coordination, sites.median)]
+    sampled = np.array(
+        [np.bincount(each).argmax() for each in model.drawn.counts.reshape(-1, len(column)).T]
+    )
     missed = len(case.sites) - len(np.unique(right[right >= 0]))
     return {
-        "atoms": len(case.sites),
         "right": most / max(len(case.sites), int(chosen.sum())),
-        "counts": float(np.mean(counts == wanted)),
-        "cn": float(np.abs(off).mean()),
-        "p": sites.probabilities,
-        "filled": right >= 0,
-        "missed": missed,
-        "columns": len(np.unique(case.columns)),
+        "counts": float(np.mean(sampled == np.bincount(case.columns)[column])),
+        "cn": float(np.abs(off[0]).mean()),
+        "median": float(np.abs(off[1]).mean()),
+        "p": np.concatenate([sites.probabilities, np.zeros(missed)]),
+        "filled": np.concatenate([right >= 0, np.ones(missed, bool)]),
     }
+
+
+def scored(atoms: int, seed: int, dose: float) -> Scored:
+    """One model, from what an earlier run kept of it if there is that."""
+    path = KEPT / f"{seed}_{atoms}_{dose:.0e}.json"
+    if path.exists():
+        return Scored(**json.loads(path.read_text(encoding="utf-8")))
+    case = truth(atoms, seed)
+    model, counted, seconds = found(case, dose, seed, Effort(relaxed=0))
+    told, mixing = compared(case, model), model.mixing
+    expected = 1 - model.open_atoms / model.sites.chosen.sum()
+    row = [
+        f"{atoms}, {dose:.0e}",
+        len(np.unique(case.columns)),
+        f"{model.drawn.temperature:.0f}",
+        f"{100 * counted:.1f} / {100 * told['counts']:.1f}",
+        f"{100 * told['right']:.1f} ({100 * expected:.1f})",
+        f"{told['median']:.2f} / {told['cn']:.2f}",
+        f"{mixing.energy:.2f} / {mixing.unmixed:.2f} / {mixing.independent:.0f}",
+        f"{seconds:.0f}",
+    ]
+    kept = Scored(
+        row, told["p"].tolist(), told["filled"].tolist(), told["right"], float(expected), told["median"]
+    )
+    KEPT.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(asdict(kept)), encoding="utf-8")
+    part.replace(path)
+    return kept
 
 
 def model3d() -> Iterator[str]:
     """Sites, neighbours and probabilities of particles of known atoms."""
-    rows, every = [], {dose: ([], []) for dose in DOSES}
+    every: dict[float, list[Scored]] = {dose: [] for dose in DOSES}
     for seed, atoms in zip(SEEDS, SIZES, strict=True):
-        case = truth(atoms, seed)
         for dose in DOSES:
-            model, counted, seconds = found(case, dose, seed, Effort())
-            told = compared(case, model)
-            every[dose][0].append(told["p"])
-            every[dose][1].append(told["filled"])
-            mixing = model.mixing
-            row = [
-                f"{atoms}, {dose:.0e}",
-                told["columns"],
-                f"{100 * counted:.1f} / {100 * told['counts']:.1f}",
-                f"{100 * told['right']:.1f}",
-                f"{100 * (1 - model.open_atoms / model.sites.chosen.sum()):.1f}",
-                f"{told['cn']:.2f}",
-                told["missed"],
-                f"{mixing.energy:.2f} / {mixing.unmixed:.2f} / {mixing.independent:.0f}",
-                f"{seconds:.0f}",
-            ]
-            print(row, flush=True)
-            rows.append(row)
-    header = (
-        "atoms, e/Å²",
-        "columns",
-        "counts right, %: counted / model",
-        "atoms on the right site, %",
-        "as expected, %",
-        "surface CN, mean absolute error",
-        "sites never filled",
-        "R-hat / unmixed / independent",
-        "seconds",
-    )
+            every[dose].append(scored(atoms, seed, dose))
+            print(every[dose][-1].row, flush=True)
     yield (
         f"Particles of Pt whose shape was cooled to {SHAPE:g} K, as they move at {MOTION:g} K, along "
-        f"[110]; models at {SHAPE:g} K."
+        "[110]; models at the temperature that their counts say."
     )
-    yield markdown(header, rows)
-    told = []
+    header = (
+        *("atoms, e/Å²", "columns", "K", "counts right, %: counted / model"),
+        *("atoms on the right site, % (as expected)", "surface CN, mean absolute error: median / mean"),
+        *("R-hat / unmixed / independent", "seconds"),
+    )
+    by_size = np.argsort(SIZES, kind="stable")
+    yield markdown(header, [every[dose][k].row for k in by_size for dose in DOSES])
+    rows = []
+    for dose, cases in every.items():
+        values = [np.array([getattr(case, name) for case in cases]) for name in ("right", "expected", "cn")]
+        means = [f"{x.mean():.4f} ± {x.std(ddof=1) / len(x) ** 0.5:.4f}" for x in values]
+        passed = [int(np.sum(values[0] >= least)) for least in (0.97, 0.99)] + [
+            int(np.sum(values[2] <= 0.3))
+        ]
+        rows.append([f"{dose:.0e}", *means, *(f"{n} of {len(cases)}" for n in passed)])
+    yield "All particles together, with standard errors; CN by the median:"
+    names = ("e/Å²", "right", "as expected", "surface CN", "97 % right", "99 % right", "CN within 0.3")
+    yield markdown(names, rows)
+    yield (
+        "Probabilities of sites beside how often they are filled, all particles together. Terraces are "
+        "right or wrong as a whole: standard errors are of particles drawn anew (bootstrap)."
+    )
+    yield markdown(*calibration(every))
+
+
+def calibration(every: dict[float, list[Scored]]) -> tuple[list[str], list[list[object]]]:
+    """Sites of each tenth of probabilities: mean, part that is filled, and the difference's error."""
+    rng = np.random.default_rng(0)
+    told: list[list[object]] = []
     for low, high in pairwise(DECILES):
         row: list[object] = [f"{low:.1f} to {high:.1f}"]
-        for dose in DOSES:
-            p, hit = (np.concatenate(x) for x in every[dose])
-            within = (p > low) & (p <= high)
-            means = [f"{x[within].mean():.3f}" if within.any() else "" for x in (p, hit)]
-            row += [int(within.sum()), *means]
+        for cases in every.values():
+            p, hit = ([np.array(getattr(case, name), float) for case in cases] for name in ("p", "filled"))
+            # Sites that no sample fills are in the first tenth.
+            inside = [(x > low) & (x <= high) | (x == low == 0) for x in p]
+            sums = np.array(
+                [[i.sum(), x[i].sum(), h[i].sum()] for x, h, i in zip(p, hit, inside, strict=True)]
+            )
+            drawn = sums[rng.integers(0, len(sums), (4000, len(sums)))].sum(axis=1)
+            n, mean, filled = sums.sum(axis=0)
+            error = np.std((drawn[:, 2] - drawn[:, 1]) / np.maximum(drawn[:, 0], 1))
+            row += [int(n), f"{mean / max(n, 1):.3f}", f"{filled / max(n, 1):.3f} ± {error:.3f}"]
         told.append(row)
-    yield "Probabilities of sites beside how often they are filled, all particles together:"
-    names = (f"{what}, {dose:.0e}" for dose in DOSES for what in ("sites", "mean", "filled"))
-    yield markdown(("probability", *names), told)
+    names = (f"{what}, {dose:.0e}" for dose in every for what in ("sites", "mean", "filled"))
+    return ["probability", *names], told

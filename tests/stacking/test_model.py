@@ -24,7 +24,7 @@ from atomfit.workflows.columns_model import model_asked
 from atomfit.workflows.columns_statistics import library_of
 
 EFFORT = Effort(chains=4, levels=3, hottest=1500.0, blocks=60, kept=20)
-ASKED = Asked("Pt", (1, 1, 0), 600.0, effort=EFFORT)
+ASKED = Asked("Pt", (1, 1, 0), effort=EFFORT)
 ONE = 0.025
 
 
@@ -142,4 +142,4 @@ def test_options_that_make_no_sense_together() -> None:
         model_asked(options, elements_of("Co"), object())
     asked = model_asked(options, elements_of("Pt"), None)
     assert asked is not None
-    assert (asked.symbol, asked.zone, asked.temperature) == ("Pt", (1, 1, 0), 600.0)
+    assert (asked.symbol, asked.zone, asked.temperature) == ("Pt", (1, 1, 0), None)

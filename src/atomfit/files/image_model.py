@@ -35,6 +35,7 @@ SITES: tuple[Column, ...] = (
     Column("z_esd", "Å", ".5f", "spread of these samples"),
     Column("cn", "", ".3f", "coordination number on sites, if it is filled: mean over samples"),
     Column("cn_esd", "", ".3f", "its standard deviation"),
+    Column("cn_median", "", "d", "its median"),
     Column("gcn", "", ".3f", "generalised coordination number in the model, by the bulk's"),
     Column("structure", "", "s", "local structure in the model"),
 )
@@ -63,6 +64,7 @@ def model_table(model: Model3D) -> dict[str, np.ndarray]:
         "in_model": sites.chosen.astype(int),
         "cn": sites.coordination,
         "cn_esd": sites.coordination_esd,
+        "cn_median": sites.median,
         "gcn": gcn,
         "structure": structure,
     }
@@ -78,7 +80,8 @@ def model_told(model: Model3D) -> dict[str, Any]:
     return {
         "zone": list(stacking.zone),
         "structure": stacking.structure,
-        "temperature": model.asked.temperature,
+        "temperature": model.drawn.temperature,
+        "temperature_given": model.asked.temperature is not None,
         "potential": "EMT" if model.asked.calculator is None else type(model.asked.calculator).__name__,
         "columns": len(model.columns),
         "left_out": model.left_out,

@@ -22,8 +22,6 @@ STATISTICS = (
     *("counts", "library", "library_error", "neighbours", "order", "reference"),
     *("model3d", "zone", "temperature"),
 )
-#: Kelvin at which the shapes of particles are thought to have come about.
-_TEMPERATURE = 600.0
 
 PIXEL_SIZE = Need("pixel size", "its edge in Å, as 0.1", 1e-6, 1e3)
 
@@ -56,7 +54,7 @@ class ColumnOptions:
     - `reference`: strain is counted from the lattice "fitted" to all columns, or to inner ones ("bulk").
     - `model3d`: whether columns are stacked to a model in three dimensions, with a potential.
     - `zone`: indices of the crystal's direction along the beam, of such a model.
-    - `temperature`: at which the potential weighs particles (K).
+    - `temperature`: at which the potential weighs particles (K); None if counts are to tell.
     - `max_iterations`: the most iterations of a joint fit.
     - `insist`: go on, with warnings, where an image is wrong as a rule.
     """
@@ -137,10 +135,10 @@ class ColumnOptions:
         metavar="H,K,L",
         need=Need("zone axis", "three whole numbers, as 1,1,0 or 1,-1,2", -20, 20),
     )
-    temperature: float = option(
-        _TEMPERATURE,
+    temperature: float | None = option(
+        None,
         "Three dimensions",
-        "At which the potential weighs particles.",
+        "At which the potential weighs particles, if counts are not to tell.",
         metavar="KELVIN",
         need=Need("temperature", "it in K, as 600", 10, 5000),
     )

@@ -65,7 +65,11 @@ def model_rows(told: dict[str, Any]) -> list[Row]:
         row_of("atoms of the model", atoms["model"]),
         row_of("sites of it that are expected to be wrong", round(told["expected_wrong_sites"], 1)),
         row_of("atoms with fewer neighbours than in the bulk", round(outer, 1)),
-        row_of("temperature", told["temperature"], unit="K"),
+        row_of(
+            "temperature" if told["temperature_given"] else "temperature that counts look like",
+            round(told["temperature"]),
+            unit="K",
+        ),
         row_of("lengths in the image, by the bulk's", round(told["lattice"]["scale"], 4)),
         row_of("R-hat of the energy", round(sampling["r_hat_energy"], 3)),
         row_of("independent samples", round(sampling["independent_samples"])),

@@ -7,6 +7,7 @@ numbers.
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -33,6 +34,7 @@ def look_up(values: Float[Array, "w s"], which: Int[Array, "w ..."]) -> Float[Ar
     return values.reshape(-1).at[flat].get(mode="promise_in_bounds")
 
 
+@eqx.filter_jit
 def energies_of(board: Board, walkers: Walkers) -> Float[Array, " w"]:
     """Energies of walkers, counted anew (eV)."""
     return _counted(board, walkers)[2]

@@ -38,6 +38,11 @@ class Sites:
     shares: Float[np.ndarray, "k c"]
     chosen: Bool[np.ndarray, " k"]
 
+    @property
+    def median(self) -> Int[np.ndarray, " k"]:
+        """Median number of neighbours if it is filled: the number of least mean absolute error."""
+        return np.argmax(np.cumsum(self.shares, axis=1) >= 0.5, axis=1)
+
 
 @final
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,9 @@ class StackingLimits:
     - `mixed`: chains agree if R-hat (Gelman & Rubin) of heights and of the energy is less.
     - `unmixed`: and if no larger a part of the atoms is in columns whose R-hat is more.
     - `independent`: independent samples that means rest on, at least.
+    - `coldest`, `warmest`: between these is a temperature that counts say (K). Below about a third of their
+        melting point atoms hardly move on surfaces, and no shape is in equilibrium.
+    - `strange`: counts that look hotter are not what the potential makes of this lattice (K).
     - `listed`: sites that are less probably occupied are not listed.
     """
 
@@ -36,6 +39,9 @@ class StackingLimits:
     mixed: float = 1.2
     unmixed: float = 0.05
     independent: float = 50.0
+    coldest: float = 600.0
+    warmest: float = 4000.0
+    strange: float = 2500.0
     listed: float = 0.01
 
 

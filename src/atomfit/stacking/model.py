@@ -25,7 +25,8 @@ from atomfit.stacking.lattice_energy import LatticeEnergy, energy_of_calculator,
 from atomfit.stacking.limits import LIMITS
 from atomfit.stacking.mixing import Mixing, measure_mixing
 from atomfit.stacking.relaxation import CalculatorForces, Forces, MediumForces, Relaxed, relax
-from atomfit.stacking.sampling import BOLTZMANN, EFFORT, Drawn, Effort, draw_particles
+from atomfit.stacking.sampling import EFFORT, Drawn, Effort, draw_particles
+from atomfit.stacking.temperature import BOLTZMANN
 from atomfit.stacking.zones import Stacking, stacking_of
 from atomfit.statistics.image_columns import ColumnStatistics
 from atomfit.structure.effective_medium import EffectiveMedium
@@ -34,8 +35,8 @@ from atomfit.support.errors import InputError
 #: Places above and below the thickest column, counts beyond the likeliest that are allowed for, and how
 #: improbable a count is that is left out (logarithm).
 _MARGIN, _MORE, _NEVER = 4, 1, -30.0
-#: Samples that are relaxed, of small particles and of one with so many atoms.
-_RELAXED, _LARGE = 16, 16_000
+#: Atoms of all samples that are relaxed, and the fewest samples.
+_LARGE, _FEWEST = 16_000, 4
 
 
 @final
@@ -47,7 +48,7 @@ class Asked:
 
     - `symbol`: the element.
     - `zone`: indices of the beam's direction.
-    - `temperature`: in K.
+    - `temperature`: in K; None if counts are to tell.
     - `calculator`: one of ase's, instead of the effective-medium potential.
     - `seed`: of everything random.
     - `effort`: how much is sampled.
@@ -55,7 +56,7 @@ class Asked:
 
     symbol: str
     zone: tuple[int, int, int]
-    temperature: float
+    temperature: float | None = None
     calculator: Any = None
     seed: int = 0
     effort: Effort = EFFORT
@@ -173,6 +174,11 @@ class Model3D:
                 f"the potential changes {self.overruled:.0%} of the counts that are at least "
                 f"{LIMITS.sure:.0%} sure; give a higher temperature (--temperature)"
             )
+        if self.asked.temperature is None and self.drawn.temperature > LIMITS.strange:
+            told.append(
+                f"counts look like those of a shape at {self.drawn.temperature:.0f} K: the potential and "
+                "the counts disagree; check counts (--library), element and zone axis"
+            )
         if self.left_out > LIMITS.left_out:
             told.append(
                 f"{self.left_out:.0%} of the counted atoms are in columns off the largest domain's "
@@ -244,9 +250,9 @@ def model_of_columns(
 
     def relaxed(of: Int[np.ndarray, " m"], places: Int[np.ndarray, " m"]) -> Relaxed:
         at = wide[0][of] + np.outer(places, [0, 0, wide[1]])
-        return relax(at, of, *seen, forces, BOLTZMANN * asked.temperature)
+        return relax(at, of, *seen, forces, BOLTZMANN * drawn.temperature)
 
-    number = int(np.clip(_LARGE // most, 4, _RELAXED))
+    number = min(max(_LARGE // most, _FEWEST), asked.effort.relaxed)
     which = np.unique(np.linspace(0, len(flat[0]) - 1, number).astype(int))
     own = [_atoms(flat[0][s], flat[1][s]) for s in which]
     members = []

@@ -3,7 +3,8 @@
 Chains run side by side. Each is given one of the laws of cross-sections that counting found likely
 (`count_samples`), two chains the same one, so that what the common scale leaves open is in the samples and
 chains of one law can be compared. Within a chain walkers of rising temperature exchange what they found
-(parallel tempering): terraces turn over when it is hot.
+(parallel tempering): terraces turn over when it is hot. The coldest temperature is given, or found from the
+counts (`temperature`) before samples are kept.
 
 A potential would like more atoms than there are, or fewer. How many there are in all is what the image
 says: the chemical potential of each temperature is set, before samples are kept, so that the mean number
@@ -24,15 +25,15 @@ from jaxtyping import Array, Float, Int
 
 from atomfit.stacking.board import Board, Walkers, begin
 from atomfit.stacking.board_energy import energies_of
-from atomfit.stacking.walkers import Groups, Target, change_groups, walk
+from atomfit.stacking.temperature import BOLTZMANN, Trust
+from atomfit.stacking.walkers import TOGETHER, Groups, Target, change_groups, walk
 
-#: Of eV and K.
-BOLTZMANN = 8.617333262e-5
 #: Steps of a column between exchanges, groups that are changed then, and parts of them that are turned
 #: over, and about the middle itself.
 _STEPS, _GROUPS, _OVER, _MIDDLE = 8, 12, 0.8, 0.6
-#: Part of all blocks before samples are kept, and how fast chemical potentials follow.
-_BEFORE, _GAIN = 0.35, 0.5
+#: Parts of all blocks before the temperature is known and before samples are kept, and how fast chemical
+#: potentials follow.
+_KNOWN, _BEFORE, _GAIN = 0.25, 0.35, 0.5
 #: What counts are worth that are left out (logarithm), and 0 atoms.
 _NO_COUNT = -60.0
 #: Rounds of laying samples on each other, at most.
@@ -50,13 +51,24 @@ class Effort:
     - `hottest`: of these (K).
     - `blocks`: exchanges of each chain.
     - `kept`: samples of each.
+    - `relaxed`: of all samples; fewer of large particles.
     """
 
     chains: int = 4
     levels: int = 5
     hottest: float = 2000.0
-    blocks: int = 240
-    kept: int = 60
+    blocks: int = 400
+    kept: int = 100
+    relaxed: int = 16
+
+    def ladder(self, coldest: float) -> Float[np.ndarray, " l"]:
+        """Temperatures (K).
+
+        **Arguments:**
+
+        - `coldest`: of them (K).
+        """
+        return np.geomspace(coldest, max(self.hottest, 1.5 * coldest), self.levels)
 
 
 EFFORT = Effort()
@@ -70,6 +82,7 @@ class Drawn:
 
     - `bottoms`, `counts`: lowest place and number of atoms of each column, as laid on each other.
     - `energies`: of the particles on their sites (eV).
+    - `temperature`: of the samples (K).
     - `laws`: number of each chain's.
     - `mirrored`: which samples are mirror images of what was drawn.
     - `trace`: energies after every block that counts (eV).
@@ -80,6 +93,7 @@ class Drawn:
     bottoms: Int[np.ndarray, "c s n"]
     counts: Int[np.ndarray, "c s n"]
     energies: Float[np.ndarray, "c s"]
+    temperature: float
     laws: Int[np.ndarray, " c"]
     mirrored: np.ndarray
     trace: Float[np.ndarray, "c b"]
@@ -91,7 +105,7 @@ def draw_particles(
     board: Board,
     log_likelihood: Float[np.ndarray, "m n k"],
     positions: Float[np.ndarray, "n 2"],
-    temperature: float,
+    temperature: float | None,
     twice: Int[np.ndarray, " n"] | None,
     effort: Effort = EFFORT,
     seed: int = 0,
@@ -104,7 +118,7 @@ def draw_particles(
     - `board`: sites.
     - `log_likelihood`: of counts from 1 on, of each of some laws, one for two chains.
     - `positions`: of the columns (Å).
-    - `temperature`: in K.
+    - `temperature`: in K; None if counts are to tell.
     - `twice`: by how many half places each column's lie off the board's; None if the lattice is not its own
         mirror image.
     - `effort`: how much is sampled.
@@ -116,7 +130,8 @@ def draw_particles(
     laws = np.arange(chains) * m // chains
     logs = np.maximum(log_likelihood - log_likelihood.max(axis=2, keepdims=True), _NO_COUNT)
     whole = jnp.asarray(np.pad(logs, ((0, 0), (0, 0), (1, 0)), constant_values=-1e6), jnp.float32)
-    ladder = np.geomspace(temperature, max(effort.hottest, 1.5 * temperature), levels)
+    trust = Trust(temperature, int(_KNOWN * effort.blocks))
+    ladder = effort.ladder(trust.temperature)
     mu, wanted = np.full((chains, levels), 0.3), _expected(logs)[laws]
     level = np.tile(np.arange(levels), (chains, 1))
     walkers = _beginning(board, logs[laws], levels, rng)
@@ -151,17 +166,21 @@ def draw_particles(
             mu += rate * BOLTZMANN * ladder * np.clip(off, -4, 4)
             steps = tally.lengths(len(positions))
         level = _exchanged(level, energies, atoms, ladder, mu, tally, block, rng)
+        cold = np.argmin(level, axis=1)
+        coldest = jax.tree.map(lambda x, at=cold + levels * row[:, 0]: x[at], walkers)
+        if trust.after(block, board, coldest, rng):
+            ladder = effort.ladder(trust.temperature)
         if block >= before:
-            cold = np.argmin(level, axis=1)
-            trace.append(energies[np.arange(chains), cold])
+            trace.append(energies[row[:, 0], cold])
         if block in at:
-            cold = np.argmin(level, axis=1) + levels * np.arange(chains)
-            kept.append((np.asarray(walkers.bottoms)[cold], np.asarray(walkers.counts)[cold]))
+            kept.append((np.asarray(coldest.bottoms), np.asarray(coldest.counts)))
         progress((block + 1) / effort.blocks)
     bottoms, counts = (np.stack(each, axis=1) for each in zip(*kept, strict=True))
     values = _energies(board, bottoms, counts)
     bottoms, mirrored = laid_together(board, bottoms, counts, twice)
-    return Drawn(bottoms, counts, values, laws, mirrored, np.stack(trace, axis=1), *tally.told())
+    return Drawn(
+        bottoms, counts, values, trust.temperature, laws, mirrored, np.stack(trace, axis=1), *tally.told()
+    )
 
 
 class _Tally:
@@ -180,7 +199,7 @@ class _Tally:
     def lengths(self, n: int) -> Int[np.ndarray, " l"]:
         """Steps of each temperature that take the same time."""
         p = np.clip(self.parts, 1e-4, 1)
-        together = (1 - (1 - p) ** 48) / p
+        together = (1 - (1 - p) ** TOGETHER) / p
         return np.maximum(_STEPS * n * together / together[0], 1).astype(int)
 
     def told(self) -> tuple[float, float]:

@@ -52,8 +52,10 @@ def propose(board: Board, walkers: Walkers, random: Float[Array, "4 w p"]) -> St
     # Two ends, from one number.
     ends = jnp.minimum((end * 4).astype(jnp.int32), 3)
     first, second = ends % 2, ends // 2
-    anywhere = jnp.minimum((where * n * 2).astype(jnp.int32), 2 * n - 1)
-    other = jnp.where(anywhere < n, anywhere, board.nearby[column, anywhere % slots])
+    # Half of the transfers go anywhere, half to a slot beside the column: all as likely.
+    anywhere = jnp.minimum((2 * where * n).astype(jnp.int32), n - 1)
+    slot = jnp.clip(((2 * where - 1) * slots).astype(jnp.int32), 0, slots - 1)
+    other = jnp.where(where < 0.5, anywhere, board.nearby[column, slot])
     target = jnp.minimum(jnp.where(shift | count, column, other), n - 1)
     good = shift | count | ((other != column) & (other < n))
     taken, given = ~count | (second == 0), ~count | (second == 1)

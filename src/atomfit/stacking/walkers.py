@@ -30,7 +30,7 @@ from atomfit.stacking.steps import Steps, apart_of, places_around, propose, rise
 #: What a count is worth that no column can have (logarithm).
 _NEVER = -1e9
 #: Steps that are looked at together, and how many of them are counted out.
-_TOGETHER, _OUT = 56, 8
+TOGETHER, _OUT = 8, 2
 
 
 class Target(NamedTuple):
@@ -108,7 +108,7 @@ def walk(
     ) -> tuple[Walkers, Filled, Array, Array, KeyArray[Array, ""]]:
         walkers, state, made, accepted, key = carried
         key, now = jax.random.split(key)
-        random = jax.random.uniform(now, (5, w, _TOGETHER))
+        random = jax.random.uniform(now, (5, w, TOGETHER))
         proposed = propose(board, walkers, random[:4])
         few = jax.tree.map(lambda x: x[:, :_OUT], proposed)
         many = jax.tree.map(lambda x: x[:, _OUT:], proposed)
@@ -118,9 +118,9 @@ def walk(
         rises = jax.lax.optimization_barrier(rises)
         work = rises - target.potentials[:, None] * (proposed.given - proposed.taken)
         gain = _gains(target, walkers, proposed) - work / target.temperatures[:, None]
-        in_time = made[:, None] + jnp.arange(_TOGETHER) < steps[:, None]
+        in_time = made[:, None] + jnp.arange(TOGETHER) < steps[:, None]
         apart = jnp.sum(apart_of(board, proposed) ** 2, axis=-1) > 4 * board.reach**2
-        apart |= (proposed.taken * proposed.given == 0) | (jnp.arange(_TOGETHER) < _OUT)
+        apart |= (proposed.taken * proposed.given == 0) | (jnp.arange(TOGETHER) < _OUT)
         good = proposed.fits & in_time & apart & (jnp.log(random[4]) < gain)
         any_good, first = good.any(axis=1), jnp.argmax(good, axis=1)[:, None]
         step = jax.tree.map(lambda x: jnp.take_along_axis(x, first, axis=1), proposed)
@@ -128,7 +128,7 @@ def walk(
         state, walkers = _made(board, state, walkers, step)
         rise = jnp.take_along_axis(rises, first, axis=1)[:, 0]
         walkers = walkers._replace(energies=walkers.energies + jnp.where(any_good, rise, 0))
-        made += jnp.where(any_good, first[:, 0] + 1, _TOGETHER)
+        made += jnp.where(any_good, first[:, 0] + 1, TOGETHER)
         return walkers, state, made, accepted + any_good, key
 
     zero = jnp.zeros(w, jnp.int32)

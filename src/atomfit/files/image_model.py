@@ -118,14 +118,28 @@ def model_told(model: Model3D) -> dict[str, Any]:
             "columns_misfit": model.model.misfit,
             "stretch": model.model.stretch,
         },
+        "refined": _refined(model),
         "notes": model.notes(),
+    }
+
+
+def _refined(model: Model3D) -> dict[str, Any] | None:
+    """Against the image's pixels; None if it was not."""
+    found = model.refined
+    if found is None:
+        return None
+    return {
+        "moved": found.moved,
+        "chi_square": found.chi_square,
+        "chi_square_before": found.before,
+        "ended": found.reason.value,
     }
 
 
 def model_particle(model: Model3D) -> dict[str, Any]:
     """What `particle.json` has of the model: statistics of its atoms, as of a model from a map."""
     geometry, columns = _geometry(model)
-    return particle_report(geometry, columns, model.model.positions, _cutoff(model))
+    return particle_report(geometry, columns, model.atoms[0], _cutoff(model))
 
 
 def write_model(stage: Path, model: Model3D) -> None:
@@ -140,17 +154,19 @@ def write_model(stage: Path, model: Model3D) -> None:
     write_columns(stage / "model3d.csv", model_columns(model), table)
     chosen = model.sites.chosen
     n = int(chosen.sum())
+    positions, esds = model.atoms
     unknown = np.full((n, 3, 3), np.nan)
     structure = Structure(
         [model.asked.symbol] * n,
-        model.model.positions,
+        positions,
         unknown,
         np.full(n, np.nan),
         {
             name: np.asarray(table[name][chosen], float)
-            for name in ("site", "column", "probability", "cn", "cn_esd", "x_esd", "y_esd", "z_esd")
-        },
-        model.esds[chosen],
+            for name in ("site", "column", "probability", "cn", "cn_esd")
+        }
+        | {f"{axis}_esd": esd for axis, esd in zip("xyz", esds.T, strict=True)},
+        esds,
     )
     write_mmcif(stage / "model3d.cif", structure)
     write_xyz(stage / "model3d.xyz", structure)
@@ -178,9 +194,8 @@ def _cutoff(model: Model3D) -> float:
 
 def _geometry(model: Model3D) -> tuple[Geometry, dict[str, Float[np.ndarray, " n"]]]:
     """Of the atoms of the model, and what is known of each without it."""
-    positions, cutoff = model.model.positions, _cutoff(model)
+    (positions, errors), cutoff = model.atoms, _cutoff(model)
     around = find_neighbours(positions, cutoff)
-    errors = model.esds[model.sites.chosen]
     geometry = measure_geometry(positions, errors, cutoff, element(model.asked.symbol))
     return geometry, {
         "cn": around.coordination_numbers.astype(float),

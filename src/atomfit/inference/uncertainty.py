@@ -91,7 +91,7 @@ class Uncertainty:
         The size of a particle, say, is `of(lambda structure, nuisances: jnp.std(structure.positions))`.
         """
         value, of_numbers = _value_and_slopes(self.objective, self.free, function)
-        slopes = np.asarray(of_numbers, np.float64).reshape(value.size, -1)
+        slopes = np.asarray(of_numbers, np.float64).reshape(value.size, len(self.covariance))
         # What does not depend on a number does not mind that it is undetermined.
         reached = np.where(np.any(slopes != 0, axis=0)[:, None], np.nan_to_num(self.covariance), 0.0)
         variances = np.einsum("mk,km->m", slopes, reached @ slopes.T)
@@ -151,7 +151,7 @@ class Uncertainty:
     def _esd(self, function: Function) -> Float[np.ndarray, "..."]:
         """Of numbers that are refined; NaN of those that do not depend on any."""
         value, of_numbers = _value_and_slopes(self.objective, self.free, function)
-        slopes = np.asarray(of_numbers, np.float64).reshape(value.size, -1)
+        slopes = np.asarray(of_numbers, np.float64).reshape(value.size, len(self.covariance))
         variances = np.empty(len(slopes))
         for m, row in enumerate(slopes):
             which = np.flatnonzero(row)

@@ -50,6 +50,18 @@ def model_shown(model: Model3D, told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _refined_rows(told: dict[str, Any] | None) -> list[Row]:
+    """What the image's pixels did to the model; nothing if they did not."""
+    if told is None:
+        return []
+    across = float(np.hypot(*told["moved"][:2]))
+    return [
+        row_of("atoms moved by the pixels, in the image", round(across, 3), unit="Å"),
+        row_of("atoms moved by the pixels, along the beam", round(float(told["moved"][2]), 3), unit="Å"),
+        row_of("chi-square of a pixel", round(told["chi_square"], 3)),
+    ]
+
+
 def model_rows(told: dict[str, Any]) -> list[Row]:
     """The model's figures.
 
@@ -70,6 +82,7 @@ def model_rows(told: dict[str, Any]) -> list[Row]:
             round(told["temperature"]),
             unit="K",
         ),
+        *_refined_rows(told["refined"]),
         row_of("lengths in the image, by the bulk's", round(told["lattice"]["scale"], 4)),
         row_of("R-hat of the energy", round(sampling["r_hat_energy"], 3)),
         row_of("independent samples", round(sampling["independent_samples"])),

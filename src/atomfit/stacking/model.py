@@ -6,7 +6,8 @@ the potential on sites (`lattice_energy`, `sampling`), and some of the samples, 
 stands for all, are let off their sites by the potential (`relaxation`). There the image enters as what its
 fit made of it: places of columns with their covariances, and cross-sections in the likelihoods of counts.
 For columns that are fitted jointly this is the image's own likelihood up to its third derivatives (a
-Gaussian about the fit, without the correlations between columns); pixels are not looked at again.
+Gaussian about the fit, without the correlations between columns). The particle that stands for all is also
+refined against the pixels themselves (`image_refinement`).
 
 What one projection cannot tell is said in words: the mirror image along the beam, sites above or below
 each other that are as good, and whatever the potential does not know (a support, adsorbates).
@@ -19,8 +20,10 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Float, Int
 
+from atomfit.fitting.column_fit import FittedColumns
 from atomfit.stacking.board import Board, board_of
 from atomfit.stacking.ensemble import Shells, Sites, disagreement, sites_of
+from atomfit.stacking.image_refinement import Refined, refine_against_image
 from atomfit.stacking.lattice_energy import LatticeEnergy, energy_of_calculator, energy_of_medium
 from atomfit.stacking.limits import LIMITS
 from atomfit.stacking.mixing import Mixing, measure_mixing
@@ -30,6 +33,7 @@ from atomfit.stacking.temperature import BOLTZMANN
 from atomfit.stacking.zones import Stacking, stacking_of
 from atomfit.statistics.image_columns import ColumnStatistics
 from atomfit.structure.effective_medium import EffectiveMedium
+from atomfit.structure.grid import DensityMap
 from atomfit.support.errors import InputError
 
 #: Places above and below the thickest column, counts beyond the likeliest that are allowed for, and how
@@ -81,7 +85,8 @@ class Model3D:
     - `mixing`: whether chains agree; `apart`: part of the atoms that they have elsewhere.
     - `model`: the particle that stands for all, relaxed; its atoms are the chosen sites in their order.
     - `members`, `samples`: relaxed samples, and which they are (chain, sample).
-    - `positions`, `esds`: of the sites (Å), means and standard deviations; see `Model3D.places`.
+    - `positions`, `esds`: of the sites (Å), means and standard deviations over relaxed samples.
+    - `refined`: the particle that stands for all against the image's pixels; None without these.
     """
 
     asked: Asked
@@ -102,6 +107,15 @@ class Model3D:
     samples: tuple[tuple[int, int], ...]
     positions: Float[np.ndarray, "k 3"]
     esds: Float[np.ndarray, "k 3"]
+    refined: Refined | None = None
+
+    @property
+    def atoms(self) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, "m 3"]]:
+        """Positions and uncertainties (Å) of the model's atoms: against the pixels, if so refined."""
+        esds = self.esds[self.sites.chosen]
+        if self.refined is None:
+            return self.model.positions, esds
+        return self.refined.positions, np.where(np.isfinite(self.refined.esds), self.refined.esds, esds)
 
     @property
     def total(self) -> tuple[float, float]:
@@ -142,9 +156,10 @@ class Model3D:
             )
         if self.stacking.ambiguous:
             told.append("several stackings of the columns fit the lattice, of which one is given")
+        pixels = ", not by its pixels" if self.refined is None else "; its pixels only refine the model"
         told.append(
-            "the image enters by the places and cross-sections of its columns with their uncertainties, "
-            "not by its pixels"
+            "the image enters by the places and cross-sections of its columns with their uncertainties"
+            f"{pixels}"
         )
         if self.energy.error:
             told.append(
@@ -187,12 +202,28 @@ class Model3D:
         return told
 
 
+@dataclass(frozen=True, eq=False)
+class _Laid:
+    """Columns on a lattice, with what is known of each; `rows` are theirs among the counts."""
+
+    columns: Int[np.ndarray, " n"]
+    rows: Int[np.ndarray, " n"]
+    left_out: float
+    cells: Int[np.ndarray, "n 2"]
+    stacking: Stacking
+    energy: LatticeEnergy
+    board: Board
+    logs: Float[np.ndarray, "m n k"]
+    twice: Int[np.ndarray, " n"] | None
+
+
 def model_of_columns(
     positions: Float[np.ndarray, "n 2"],
     covariances: Float[np.ndarray, "n 2 2"],
     statistics: ColumnStatistics,
     asked: Asked,
     progress: Callable[[float], None] = lambda part: None,
+    image: tuple[DensityMap, FittedColumns] | None = None,
 ) -> Model3D:
     """Find the particles that explain the columns of an image.
 
@@ -202,9 +233,65 @@ def model_of_columns(
     - `statistics`: their counts and lattices.
     - `asked`: what model.
     - `progress`: called with the part that is done.
+    - `image`: that was fitted, and its columns: the model is then refined against its pixels as well, if
+        the potential is our own.
 
     **Raises:** `InputError` if columns were not counted, are no lattice, or not that of the zone.
     """
+    laid = _laid(statistics, asked)
+    drawn = draw_particles(
+        laid.board,
+        laid.logs,
+        laid.cells @ laid.stacking.vectors[:2, :2],
+        asked.temperature,
+        laid.twice,
+        asked.effort,
+        asked.seed,
+        lambda part: progress(0.9 * part),
+    )
+    n = len(laid.columns)
+    flat = drawn.bottoms.reshape(-1, n), drawn.counts.reshape(-1, n)
+    sites, shells = sites_of(laid.board, laid.energy.first, *flat)
+    middles, atoms = drawn.bottoms + 0.5 * drawn.counts, flat[1].mean(axis=0)
+    mixing = measure_mixing(middles, atoms, drawn.trace, drawn.laws, drawn.exchanged, drawn.accepted)
+    seen = positions[laid.columns], _known(covariances[laid.columns])
+    model, members, which = _relaxed(laid, drawn, sites, seen, asked, lambda x: progress(0.9 + 0.1 * x))
+    own = [_atoms(flat[0][s], flat[1][s]) for s in which]
+    kept = drawn.counts.shape[1]
+    refined = None
+    if image is not None and asked.calculator is None:
+        refined = refine_against_image(
+            model.positions,
+            laid.columns[sites.columns[sites.chosen]],
+            model.stretch,
+            image,
+            EffectiveMedium.of(asked.symbol),
+            BOLTZMANN * drawn.temperature,
+        )
+    return Model3D(
+        asked,
+        laid.stacking,
+        laid.energy,
+        laid.board,
+        laid.columns,
+        laid.cells,
+        laid.left_out,
+        _overruled(statistics, laid.rows, flat[1]),
+        drawn,
+        sites,
+        shells,
+        mixing,
+        disagreement(laid.board, drawn.bottoms, drawn.counts),
+        model,
+        tuple(members),
+        tuple((int(s) // kept, int(s) % kept) for s in which),
+        *_averaged(sites, own, members, model, seen),
+        refined,
+    )
+
+
+def _laid(statistics: ColumnStatistics, asked: Asked) -> _Laid:
+    """Columns of the largest domain on the zone's lattice, and places for their atoms."""
     columns, rows, left_out = _stacked(statistics)
     counts = statistics.counts
     assert counts is not None
@@ -216,72 +303,54 @@ def model_of_columns(
             "--model3d",
         )
     stacking = stacking_of(asked.symbol, asked.zone, lattice.basis)
-    energy, forces_of = _potential(asked, stacking)
+    energy = _energy(asked, stacking)
     cells = statistics.domains.sites[columns]
     laws = counts.laws.chosen(max(asked.effort.chains // 2, 1))
     logs = counts.laws.log_likelihood(laws)[:, rows]
     logs = logs[:, :, : _most(logs)]
     board, base = board_of(energy, cells, stacking, logs.shape[2], _MARGIN)
     twice = np.rint(2 * (cells @ stacking.heights + base)).astype(int) if stacking.mirrored else None
-    drawn = draw_particles(
-        board,
-        logs,
-        cells @ stacking.vectors[:2, :2],
-        asked.temperature,
-        twice,
-        asked.effort,
-        asked.seed,
-        lambda part: progress(0.9 * part),
-    )
-    n, kept = len(columns), drawn.counts.shape[1]
-    flat = drawn.bottoms.reshape(-1, n), drawn.counts.reshape(-1, n)
-    sites, shells = sites_of(board, energy.first, *flat)
-    sure = counts.probability[rows] > LIMITS.sure
-    kept_counts = np.mean(flat[1] == counts.most_likely[rows], axis=0) >= 0.5
-    overruled = float(np.mean(~kept_counts[sure])) if sure.any() else 0.0
-    middles = drawn.bottoms + 0.5 * drawn.counts
-    mixing = measure_mixing(
-        middles, flat[1].mean(axis=0), drawn.trace, drawn.laws, drawn.exchanged, drawn.accepted
-    )
-    seen = positions[columns], _known(covariances[columns])
-    most = int(flat[1].sum(axis=1).max())
-    forces = forces_of(max(most, int(sites.chosen.sum())))
-    wide = energy.scale * np.asarray(board.columns, np.float64), energy.scale * board.period
+    return _Laid(columns, rows, left_out, cells, stacking, energy, board, logs, twice)
 
-    def relaxed(of: Int[np.ndarray, " m"], places: Int[np.ndarray, " m"]) -> Relaxed:
+
+def _relaxed(
+    laid: _Laid,
+    drawn: Drawn,
+    sites: Sites,
+    seen: tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2 2"]],
+    asked: Asked,
+    progress: Callable[[float], None],
+) -> tuple[Relaxed, list[Relaxed], Int[np.ndarray, " s"]]:
+    """The particle that stands for all, and some samples, off their sites; and which samples."""
+    n = len(laid.columns)
+    bottoms, counts = drawn.bottoms.reshape(-1, n), drawn.counts.reshape(-1, n)
+    most = max(int(counts.sum(axis=1).max()), int(sites.chosen.sum()))
+    forces = _forces(asked, most)
+    board, scale = laid.board, laid.energy.scale
+    wide = scale * np.asarray(board.columns, np.float64), scale * board.period
+
+    def off_sites(of: Int[np.ndarray, " m"], places: Int[np.ndarray, " m"]) -> Relaxed:
         at = wide[0][of] + np.outer(places, [0, 0, wide[1]])
         return relax(at, of, *seen, forces, BOLTZMANN * drawn.temperature)
 
     number = min(max(_LARGE // most, _FEWEST), asked.effort.relaxed)
-    which = np.unique(np.linspace(0, len(flat[0]) - 1, number).astype(int))
-    own = [_atoms(flat[0][s], flat[1][s]) for s in which]
+    which = np.unique(np.linspace(0, len(counts) - 1, number).astype(int))
     members = []
-    for k, one in enumerate(own):
-        members.append(relaxed(*one))
-        progress(0.9 + 0.1 * (k + 1) / len(own))
-    chosen = sites.columns[sites.chosen], sites.places[sites.chosen]
-    model = relaxed(*chosen)
-    places, esds = _averaged(sites, own, members, model, seen)
-    return Model3D(
-        asked,
-        stacking,
-        energy,
-        board,
-        columns,
-        cells,
-        left_out,
-        overruled,
-        drawn,
-        sites,
-        shells,
-        mixing,
-        disagreement(board, drawn.bottoms, drawn.counts),
-        model,
-        tuple(members),
-        tuple((int(s) // kept, int(s) % kept) for s in which),
-        places,
-        esds,
-    )
+    for k, s in enumerate(which):
+        members.append(off_sites(*_atoms(bottoms[s], counts[s])))
+        progress((k + 1) / len(which))
+    return off_sites(sites.columns[sites.chosen], sites.places[sites.chosen]), members, which
+
+
+def _overruled(
+    statistics: ColumnStatistics, rows: Int[np.ndarray, " n"], drawn: Int[np.ndarray, "s n"]
+) -> float:
+    """Part of the sure counts that most samples have otherwise."""
+    counts = statistics.counts
+    assert counts is not None
+    sure = counts.probability[rows] > LIMITS.sure
+    kept = np.mean(drawn == counts.most_likely[rows], axis=0) >= 0.5
+    return float(np.mean(~kept[sure])) if sure.any() else 0.0
 
 
 def _stacked(
@@ -317,12 +386,17 @@ def _stacked(
     return statistics.counted[rows], rows, 1 - part
 
 
-def _potential(asked: Asked, stacking: Stacking) -> tuple[LatticeEnergy, Callable[[int], Forces]]:
+def _energy(asked: Asked, stacking: Stacking) -> LatticeEnergy:
     if asked.calculator is None:
-        medium = EffectiveMedium.of(asked.symbol)
-        return energy_of_medium(stacking, medium), lambda atoms: MediumForces(medium, atoms)
-    energy = energy_of_calculator(stacking, asked.symbol, asked.calculator, asked.seed)
-    return energy, lambda atoms: CalculatorForces(asked.symbol, asked.calculator)
+        return energy_of_medium(stacking, EffectiveMedium.of(asked.symbol))
+    return energy_of_calculator(stacking, asked.symbol, asked.calculator, asked.seed)
+
+
+def _forces(asked: Asked, atoms: int) -> Forces:
+    """Of free particles of up to so many atoms."""
+    if asked.calculator is None:
+        return MediumForces(EffectiveMedium.of(asked.symbol), atoms)
+    return CalculatorForces(asked.symbol, asked.calculator)
 
 
 def _most(logs: Float[np.ndarray, "m n k"]) -> int:

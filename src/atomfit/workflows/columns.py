@@ -206,7 +206,7 @@ def _found(
     if len(fitted):
         log.info(statistics.describe())
     with clock("model"):
-        model, why_none = column_model(selection, statistics, wanted[1])
+        model, why_none = column_model(image, selection, statistics, wanted[1])
     against = 0 if options.selecting else int(faint_columns(selection, options.fdr).sum())
     rejected = len(selection.rejected)
     verdict = judge_columns(fitted, selection.factors, selection.settled, elements, against, rejected)

@@ -18,6 +18,7 @@ from atomfit.stacking.zones import zone_lattice
 from atomfit.statistics.image_columns import ColumnStatistics
 from atomfit.structure.effective_medium import METALS
 from atomfit.structure.elements import Element, bulk_structure
+from atomfit.structure.grid import DensityMap
 from atomfit.support.errors import InputError
 
 log = logging.getLogger("atomfit")
@@ -51,6 +52,7 @@ def model_asked(options: ColumnOptions, elements: Sequence[Element], calculator:
 
 
 def column_model(
+    image: DensityMap,
     selection: ColumnRounds,
     statistics: ColumnStatistics,
     asked: Asked | None,
@@ -60,6 +62,7 @@ def column_model(
 
     **Arguments:**
 
+    - `image`: that was fitted.
     - `selection`: the columns.
     - `statistics`: their counts and lattices.
     - `asked`: what model.
@@ -69,7 +72,8 @@ def column_model(
         return None, ""
     positions = np.asarray(selection.fitted.columns.positions, np.float64)
     try:
-        model = model_of_columns(positions, selection.uncertainty.positions, statistics, asked, progress)
+        errors, seen = selection.uncertainty.positions, (image, selection.fitted)
+        model = model_of_columns(positions, errors, statistics, asked, progress, seen)
     except InputError as error:
         return None, f"{error.problem}; {error.remedy}"
     atoms, esd = model.total

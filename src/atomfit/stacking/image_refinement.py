@@ -1,0 +1,187 @@
+"""A particle refined against an image's pixels: atoms about where they are in, as the image shows them out.
+
+The image is one view of atoms in three dimensions, along z. Each atom is a Gaussian of its column's width
+and an even share of its column's integral, beneath which lies the background of the columns' fit; the prior
+is
+
+    E(r) / kT,
+
+with E the effective-medium potential of the atoms without the image's scale and distortion. So x and y
+follow the pixels, an atom in a column as its neighbours let it, and z is what the potential makes of that.
+The problem is any other's (`inference`): atoms of a column have positions of their own in it, which
+relaxation with the columns' places (`relaxation`) knows by their mean only.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from scipy.spatial import cKDTree
+
+from atomfit.fitting.column_fit import FittedColumns, without
+from atomfit.inference.fit import Fit, refine
+from atomfit.inference.noise import KnownPrecision
+from atomfit.inference.parameters import frozen
+from atomfit.inference.priors import AbstractPrior, Known
+from atomfit.inference.problem import Problem, predicted
+from atomfit.observation.map import MapObservation
+from atomfit.observation.point_spread import PointSpread
+from atomfit.optimisation.ended import Ended
+from atomfit.structure.canvas import AbstractCanvas, AbstractStructure, Leaf
+from atomfit.structure.effective_medium import EffectiveMedium
+from atomfit.structure.grid import DensityMap
+
+#: Pairs are kept that are farther apart than the potential reaches by this (Å).
+_SKIN = 1.0
+#: What the particle's height is known to, that nothing tells (Å).
+_HEIGHT = 1e-3
+#: Atoms whose uncertainties are measured together, at most, and iterations.
+_MOST, _ITERATIONS = 700, 60
+
+
+@final
+class SeenAtoms(AbstractStructure):
+    """Atoms in three dimensions, as an image along z shows them.
+
+    **Fields:**
+
+    - `positions`: x and y (Å).
+    - `amplitudes`: integral of each.
+    - `heights`: z (Å), which the image does not see.
+    - `variances`: of each in the image (Å²).
+    - `spread`: what the image is convolved with.
+    """
+
+    positions: Float[Leaf, "n 2"]
+    amplitudes: Float[Leaf, " n"]
+    heights: Float[Leaf, " n"]
+    variances: Float[Leaf, " n"]
+    spread: PointSpread
+
+    def draw(self, canvas: AbstractCanvas) -> Float[Array, "..."]:
+        terms = [
+            canvas.gaussians(self.positions, self.variances + variance, part * self.amplitudes)
+            for part, variance in self.spread.terms
+        ]
+        return sum(terms[1:], terms[0])
+
+
+class Potential(AbstractPrior):
+    """Energy over kT of atoms that an image shows.
+
+    **Fields:**
+
+    - `medium`: the potential.
+    - `pairs`: of atoms that may interact.
+    - `straight`: from the image's lengths to the potential's.
+    - `thermal`: kT (eV).
+    """
+
+    medium: EffectiveMedium
+    pairs: Int[Leaf, "p 2"]
+    straight: Float[Leaf, "3 3"]
+    thermal: Float[Leaf, ""]
+
+    def __call__(self, structure: Any) -> Float[Array, ""]:
+        x = _places(structure)
+        energies = self.medium.energies(x @ jnp.asarray(self.straight).T, jnp.asarray(self.pairs))
+        return jnp.sum(energies) / self.thermal
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """A particle as the image shows it.
+
+    **Fields:**
+
+    - `positions`: in the image's frame (Å).
+    - `esds`: standard uncertainties; NaN if there are too many atoms to measure them together.
+    - `moved`: root mean square of how far atoms went, along x, y and z (Å).
+    - `chi_square`: of the pixels near atoms, for each; `before` as well.
+    - `reason`: how the fit has ended.
+    """
+
+    positions: Float[np.ndarray, "n 3"]
+    esds: Float[np.ndarray, "n 3"]
+    moved: Float[np.ndarray, "3"]
+    chi_square: float
+    before: float
+    reason: Ended
+
+
+def refine_against_image(
+    positions: Float[np.ndarray, "n 3"],
+    columns: Int[np.ndarray, " n"],
+    stretch: Float[np.ndarray, "2 2"],
+    seen: tuple[DensityMap, FittedColumns],
+    medium: EffectiveMedium,
+    thermal: float,
+) -> Refined:
+    """Refine atoms against the pixels, with a potential as prior.
+
+    **Arguments:**
+
+    - `positions`: to start from (Å), in the image's frame.
+    - `columns`: of the fit, that each atom is in.
+    - `stretch`: from the potential's lengths to the image's, x and y.
+    - `seen`: the image that was fitted, and its columns.
+    - `medium`: the potential.
+    - `thermal`: kT (eV).
+    """
+    image, fitted = seen
+    n = len(positions)
+    integrals = np.asarray(fitted.columns.amplitudes, np.float64)
+    number = np.bincount(columns, minlength=len(integrals))
+    # What is not the model's is known well enough from the columns' fit.
+    grid = image.grid
+    rest = without(replace(fitted, rows=None), number > 0).drawn(grid)
+    values = fitted.aligned(image) - rest - np.asarray(fitted.background.density(grid.shape, grid.spacing))
+    structure = SeenAtoms(
+        positions[:, :2],
+        integrals[columns] / number[columns],
+        positions[:, 2],
+        np.linalg.det(fitted.spreads)[columns] ** 0.5,
+        fitted.spread,
+    )
+    straight = np.zeros((3, 3))
+    straight[:2, :2], straight[2, 2] = np.linalg.inv(stretch), abs(np.linalg.det(stretch)) ** -0.5
+    near = cKDTree(positions @ straight.T).query_pairs(medium.reach + _SKIN, output_type="ndarray")
+    numbers = straight.astype(np.float32), np.asarray(thermal, np.float32)
+    priors = Potential(medium, near, *numbers), Known(_height, positions[:, 2].mean(), _HEIGHT)
+    observed = MapObservation.of(
+        DensityMap(values.astype(np.float32), grid, fitted.counted),
+        structure,
+        noise=KnownPrecision(np.where(fitted.counted, 1 / fitted.variance, 0.0).astype(np.float32)),
+        background="none",
+    )
+    known = frozen(structure, lambda s: (s.amplitudes, s.variances, s.spread))
+    fit = refine(Problem(known, (observed,), priors), max_iterations=_ITERATIONS)
+    found: Any = fit.structure
+    refined = np.column_stack([found.positions, found.heights])
+    esds = np.full((n, 3), np.nan)
+    if n <= _MOST:
+        told: Any = fit.uncertainty.structure
+        esds = np.column_stack([told.positions, told.heights])
+    moved = np.sqrt(np.mean((refined - positions) ** 2, axis=0))
+    begun: Any = fit.objective.parametrisation.zeros()
+    return Refined(refined, esds, moved, _chi_square(fit, fit.free), _chi_square(fit, begun), fit.reason)
+
+
+def _places(structure: Any) -> Float[Array, "n 3"]:
+    return jnp.concatenate([structure.positions, structure.heights[:, None]], axis=1)
+
+
+def _height(structure: Any) -> Float[Array, ""]:
+    return jnp.mean(structure.heights)
+
+
+def _chi_square(fit: Fit, free: Any) -> float:
+    """Of a pixel that counts."""
+    observed = fit.objective.observations[0]
+    off = np.asarray(observed.data) - np.asarray(predicted(fit.objective, free)[0])
+    counted = np.asarray(observed.counted)
+    noise: Any = observed.noise
+    return float(np.sum(counted * np.asarray(noise.precision) * off**2) / max(counted.sum(), 1))

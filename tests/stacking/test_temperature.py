@@ -56,9 +56,9 @@ def test_what_is_known_stays(board: Board) -> None:
     rng = np.random.default_rng(0)
     with own_numerics():
         walkers = begin(board, np.full((2, 3), 2), np.zeros((2, 3), int))
-        given, found = Trust(700.0, 12), Trust(None, 12)
+        given, found = Trust(700.0, 14), Trust(None, 14)
         changed = [found.after(block, board, walkers, rng) for block in range(20)]
         assert not any(given.after(block, board, walkers, rng) for block in range(20))
     assert given.temperature == 700
-    assert np.flatnonzero(changed).tolist() == [1, 3, 5, 7, 9, 11]
+    assert np.flatnonzero(changed).tolist() == [3, 5, 7, 9, 11, 13]
     assert LIMITS.coldest <= found.temperature <= LIMITS.warmest

@@ -36,9 +36,9 @@ from atomfit.structure.effective_medium import EffectiveMedium
 from atomfit.structure.grid import DensityMap
 from atomfit.support.errors import InputError
 
-#: Places above and below the thickest column, counts beyond the likeliest that are allowed for, and how
-#: improbable a count is that is left out (logarithm).
-_MARGIN, _MORE, _NEVER = 4, 1, -30.0
+#: Places above and below the thickest column, counts beyond the likeliest that are allowed for, what the
+#: most is a multiple of, and how improbable a count is that is left out (logarithm).
+_MARGIN, _MORE, _STEP, _NEVER = 4, 1, 4, -30.0
 #: Atoms of all samples that are relaxed, and the fewest samples.
 _LARGE, _FEWEST = 16_000, 4
 
@@ -400,9 +400,10 @@ def _forces(asked: Asked, atoms: int) -> Forces:
 
 
 def _most(logs: Float[np.ndarray, "m n k"]) -> int:
-    """The largest count that some column may have, and a few more."""
+    """The largest count that some column may have, and a few more; few values, to share compiled code."""
     likely = logs > logs.max(axis=2, keepdims=True) + _NEVER
-    return min(1 + int(np.flatnonzero(likely.any(axis=(0, 1)))[-1]) + _MORE, logs.shape[2])
+    most = 1 + int(np.flatnonzero(likely.any(axis=(0, 1)))[-1]) + _MORE
+    return min(-(-most // _STEP) * _STEP, logs.shape[2])
 
 
 def _known(covariances: Float[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "n 2 2"]:

@@ -34,8 +34,9 @@ _STEPS, _GROUPS, _OVER, _MIDDLE = 8, 12, 0.8, 0.6
 #: Parts of all blocks before the temperature is known and before samples are kept, and how fast chemical
 #: potentials follow.
 _KNOWN, _BEFORE, _GAIN = 0.25, 0.35, 0.5
-#: What counts are worth that are left out (logarithm), and 0 atoms.
-_NO_COUNT = -60.0
+#: What counts are worth that are left out (logarithm), and less for each atom farther off the likeliest:
+#: otherwise columns that are too thick already would grow for ever.
+_NO_COUNT, _FARTHER = -60.0, 10.0
 #: Rounds of laying samples on each other, at most.
 _ROUNDS = 6
 
@@ -57,7 +58,7 @@ class Effort:
     chains: int = 4
     levels: int = 5
     hottest: float = 2000.0
-    blocks: int = 400
+    blocks: int = 300
     kept: int = 100
     relaxed: int = 16
 
@@ -128,7 +129,7 @@ def draw_particles(
     rng, m = np.random.default_rng(seed), len(log_likelihood)
     chains, levels = effort.chains, effort.levels
     laws = np.arange(chains) * m // chains
-    logs = np.maximum(log_likelihood - log_likelihood.max(axis=2, keepdims=True), _NO_COUNT)
+    logs = _bounded(log_likelihood)
     whole = jnp.asarray(np.pad(logs, ((0, 0), (0, 0), (1, 0)), constant_values=-1e6), jnp.float32)
     trust = Trust(temperature, int(_KNOWN * effort.blocks))
     ladder = effort.ladder(trust.temperature)
@@ -205,6 +206,12 @@ class _Tally:
     def told(self) -> tuple[float, float]:
         """The least part of exchanges, and the part of the coldest steps."""
         return float((self.exchanged / self.tried).min()), float(self.parts[0])
+
+
+def _bounded(logs: Float[np.ndarray, "m n k"]) -> Float[np.ndarray, "m n k"]:
+    """Logarithms below the likeliest count's, none without a slope back to it."""
+    off = np.abs(np.arange(logs.shape[2]) - logs.argmax(axis=2)[..., None])
+    return np.maximum(logs - logs.max(axis=2, keepdims=True), _NO_COUNT - _FARTHER * off)
 
 
 def _expected(logs: Float[np.ndarray, "m n k"]) -> Float[np.ndarray, " m"]:

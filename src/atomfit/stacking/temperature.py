@@ -30,7 +30,9 @@ BOLTZMANN = 8.617333262e-5
 #: Where a temperature begins that is not known (K).
 _FIRST = 1000.0
 #: Steps of each walker that are looked at, and how often the temperature is set anew.
-_STEPS, _TIMES = 512, 6
+_STEPS, _TIMES = 512, 7
+#: By how much it changes at most.
+_FACTOR = 1.5
 
 
 class Trust:
@@ -68,9 +70,13 @@ class Trust:
             return False
         # Particles of the last temperature count as well: less noise, and nearly as right.
         seen = np.concatenate(self.old + self.new)
-        self.temperature = temperature_of(seen) if len(seen) else self.temperature
-        self.old, self.new = self.new, []
-        return True
+        # The first ones have not settled, and would make it hot.
+        settled = block + 1 > self.ends[0]
+        if settled and len(seen):
+            low, high = self.temperature / _FACTOR, self.temperature * _FACTOR
+            self.temperature = float(np.clip(temperature_of(seen), low, high))
+        self.old, self.new = (self.new if settled else []), []
+        return settled
 
 
 def temperature_of(rises: Float[np.ndarray, " p"]) -> float:

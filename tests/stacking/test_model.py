@@ -23,7 +23,7 @@ from atomfit.support.numerics import own_numerics
 from atomfit.workflows.columns_model import model_asked
 from atomfit.workflows.columns_statistics import library_of
 
-EFFORT = Effort(chains=4, levels=3, hottest=1500.0, blocks=60, kept=20)
+EFFORT = Effort(chains=4, levels=3, hottest=1500.0, blocks=60, kept=20, relaxed=5)
 ASKED = Asked("Pt", (1, 1, 0), effort=EFFORT)
 ONE = 0.025
 

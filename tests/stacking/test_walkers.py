@@ -12,7 +12,7 @@ from atomfit.simulation.effective_medium import PairwiseEMT
 from atomfit.stacking.board import Board, Walkers, begin, board_of
 from atomfit.stacking.board_energy import energies_of
 from atomfit.stacking.lattice_energy import LatticeEnergy, energy_of_calculator, energy_of_medium
-from atomfit.stacking.sampling import _groups, laid_together
+from atomfit.stacking.sampling import _bounded, _groups, laid_together
 from atomfit.stacking.walkers import Target, change_groups, walk
 from atomfit.stacking.zones import Stacking, stacking_of, zone_lattice
 from atomfit.structure.effective_medium import EffectiveMedium
@@ -146,6 +146,16 @@ def test_steps_are_counted_not_accepted_ones() -> None:
     # Nothing that is likelier is left, and counts that cannot be were not taken.
     np.testing.assert_array_equal(after.counts, 2)
     assert float(after.energies[1:].max()) <= float(energies_of(board, walkers).max()) + 1e-4
+
+
+def test_counts_that_are_left_out_pull_back() -> None:
+    likely = -0.5 * (np.arange(1, 31) - np.array([[[4.2]], [[20.1]]])) ** 2 / 0.05
+    bounded = _bounded(likely)
+    for law, best in ((0, 3), (1, 19)):
+        towards = np.diff(bounded[law, 0]) * np.where(np.arange(29) < best, 1, -1)
+        assert towards.min() > 5
+    near = np.abs(likely) < 60
+    np.testing.assert_allclose(bounded[near] - bounded.max(), likely[near] - likely.max(), atol=1)
 
 
 def test_mirror_images_and_shifts_are_laid_on_each_other() -> None:

@@ -31,9 +31,9 @@ from atomfit.stacking.walkers import TOGETHER, Groups, Target, change_groups, wa
 #: Steps of a column between exchanges, groups that are changed then, and parts of them that are turned
 #: over, and about the middle itself.
 _STEPS, _GROUPS, _OVER, _MIDDLE = 8, 12, 0.8, 0.6
-#: Parts of all blocks before the temperature is known and before samples are kept, and how fast chemical
-#: potentials follow.
-_KNOWN, _BEFORE, _GAIN = 0.25, 0.35, 0.5
+#: Parts of all blocks before the temperature is known and before samples are kept, how far off chemical
+#: potentials follow numbers of atoms, in standard deviations, and the least variance of these.
+_KNOWN, _BEFORE, _OFF, _LEAST = 0.25, 0.35, 3.0, 4.0
 #: What counts are worth that are left out (logarithm), and less for each atom farther off the likeliest:
 #: otherwise columns that are too thick already would grow for ever.
 _NO_COUNT, _FARTHER = -60.0, 10.0
@@ -133,7 +133,7 @@ def draw_particles(
     whole = jnp.asarray(np.pad(logs, ((0, 0), (0, 0), (1, 0)), constant_values=-1e6), jnp.float32)
     trust = Trust(temperature, int(_KNOWN * effort.blocks))
     ladder = effort.ladder(trust.temperature)
-    mu, wanted = np.full((chains, levels), 0.3), _expected(logs)[laws]
+    mu, (wanted, variance) = np.full((chains, levels), 0.3), _expected(logs, laws)
     level = np.tile(np.arange(levels), (chains, 1))
     walkers = _beginning(board, logs[laws], levels, rng)
     steps, tally = np.full(levels, _STEPS * len(positions)), _Tally(levels)
@@ -162,9 +162,10 @@ def draw_particles(
         tally.steps(level, parts)
         if block < before:
             off = np.zeros((chains, levels))
-            off[row, level] = wanted[:, None] - atoms
-            rate = _GAIN / (1 + 4 * block / before)
-            mu += rate * BOLTZMANN * ladder * np.clip(off, -4, 4)
+            off[row, level] = (wanted[:, None] - atoms) / variance[:, None] ** 0.5
+            # As Newton would, if counts were independent: kT dN/dμ is the variance of N.
+            rate = BOLTZMANN * ladder / (1 + 4 * block / before) / variance[:, None] ** 0.5
+            mu += rate * np.clip(off, -_OFF, _OFF)
             steps = tally.lengths(len(positions))
         level = _exchanged(level, energies, atoms, ladder, mu, tally, block, rng)
         cold = np.argmin(level, axis=1)
@@ -214,11 +215,16 @@ def _bounded(logs: Float[np.ndarray, "m n k"]) -> Float[np.ndarray, "m n k"]:
     return np.maximum(logs - logs.max(axis=2, keepdims=True), _NO_COUNT - _FARTHER * off)
 
 
-def _expected(logs: Float[np.ndarray, "m n k"]) -> Float[np.ndarray, " m"]:
-    """Atoms in all, by counts' likelihoods alone."""
+def _expected(
+    logs: Float[np.ndarray, "m n k"], laws: Int[np.ndarray, " c"]
+) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
+    """Atoms in all, by counts' likelihoods alone, of each chain's law, and a variance, not too small."""
     parts = np.exp(logs)
     parts /= parts.sum(axis=2, keepdims=True)
-    return np.asarray((parts @ np.arange(1, logs.shape[2] + 1)).sum(axis=1))
+    counts = np.arange(1, logs.shape[2] + 1)
+    means = parts @ counts
+    variances = parts @ counts**2 - means**2
+    return means.sum(axis=1)[laws], variances.sum(axis=1)[laws] + _LEAST
 
 
 def _beginning(

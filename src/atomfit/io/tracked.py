@@ -39,7 +39,7 @@ def frame_columns(tracked: Tracked) -> tuple[Column, ...]:
     errors = [Column(f"{axis}_esd", "Å", ".5f", f"standard uncertainty of {axis}") for axis in axes]
     return (
         Column("frame", "", "d", "number of the model or frame, from 1"),
-        Column("time", tracked.time_unit, ".6g", "its time, as given; its number less one otherwise"),
+        Column("time", tracked.time_unit, ".6g", "its time, as given; else its number, from 0"),
         Column("id", "", "d", f"number of each of the {tracked.things} in the series"),
         Column("element", "", "s", "chemical symbol"),
         Column("status", "", "s", "one of " + ", ".join(tracked.states)),

@@ -36,7 +36,7 @@ COLUMN_COLUMNS: tuple[Column, ...] = (
 )
 FRAME_COLUMNS: tuple[Column, ...] = (
     Column("frame", "", "d", "number of the frame, from 1"),
-    Column("time", "", ".6g", "its time, as given; its number less one otherwise"),
+    Column("time", "", ".6g", "its time, as given; else its number, from 0"),
     Column("used", "", "d", "1 if it shows the specimen"),
     *(
         Column(f"shift_{axis}", "Å", ".4f", "by which its middle is moved in the mean's frame")

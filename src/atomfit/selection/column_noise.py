@@ -122,8 +122,7 @@ def measure_excess(
     # The part of the residual that is noise.
     noisy, most = 1.0, np.inf
     if lacking:
-        most = _without_order(fields[0], fields[1], counted, pixel)
-        noisy = min(most * np.sum(expected**2) / np.sum(seen**2), 1.0)
+        noisy, most = _disordered(fields[0], fields[1], counted, pixel)
     ratio = np.maximum(noisy * _ratio(seen, expected, pixel), 1.0)
     brightness = model[counted]
     classes = max(min(_CLASSES, len(brightness) // _FEWEST), 1)
@@ -164,13 +163,41 @@ def _texture(
     spots = between.sum() * pixel**2 / (4 * np.pi * width**2)
     more = max(depth / beside - 1, 1e-30)
     surely = (1 + more * max(1 - (1.65 / np.sqrt(spots) / more) ** 2, 0.0)) ** 2
-    surely = min(surely, _without_order(seen, expected, between, pixel))
     most = BlobFilter(between.astype(np.float32), pixel).smooth(_AROUND) > LIMITS.mostly_empty
     if not most.any():
         return one
     there = np.minimum(_ratio(rough, noise, pixel), surely)
     nearest = tuple(distance_transform_edt(~most, return_distances=False, return_indices=True))
     return 1 + (there[nearest] - 1) * variance[nearest] / np.maximum(variance, variance[nearest])
+
+
+def disordered_part(
+    image: DensityMap, fitted: FittedColumns, model: Float[np.ndarray, "rows columns"], width: float
+) -> float:
+    """The part of what a fit leaves, seen through a column's own filter, that has no order of a lattice.
+
+    **Arguments:**
+
+    - `image`, `fitted`, `model`: as for `measure_excess`; there may be no column.
+    - `width`: of columns (Å).
+    """
+    pixel, counted = float(image.grid.spacing[0]), fitted.counted
+    left = np.where(counted, (image.values - model) / np.sqrt(fitted.variance), 0.0)
+    white = np.where(counted, np.random.default_rng(_SEED).standard_normal(counted.shape), 0.0)
+    seen, expected = (BlobFilter(field, pixel).blobs(width) for field in (left, white))
+    return _disordered(seen, expected, counted, pixel)[0]
+
+
+def _disordered(
+    seen: Float[np.ndarray, "rows columns"],
+    expected: Float[np.ndarray, "rows columns"],
+    there: Bool[np.ndarray, "rows columns"],
+    pixel: float,
+) -> tuple[float, float]:
+    """The part of what is seen that has no order, and how much that is of what is expected."""
+    power = _without_order(seen, expected, there, pixel)
+    whole = float(np.sum(seen[there] ** 2) / max(np.sum(expected[there] ** 2), 1e-300))
+    return min(power / max(whole, 1e-300), 1.0), power
 
 
 def _without_order(

@@ -42,7 +42,7 @@ from atomfit.observation.spline import SplineBackground
 from atomfit.optimisation.ended import Ended
 from atomfit.selection.column_evidence import heights_of_spots
 from atomfit.selection.column_judgement import ColumnRounds, judge, no_columns
-from atomfit.selection.column_noise import Excess
+from atomfit.selection.column_noise import Excess, disordered_part
 from atomfit.selection.column_settings import ColumnSettings
 from atomfit.selection.limits import LIMITS
 from atomfit.structure.atoms import Atoms
@@ -79,6 +79,12 @@ def select_columns(image: DensityMap, scale: ColumnScale, settings: ColumnSettin
     )
     if settings.selecting:
         last = search.chosen(search.rounds(state, scale))
+        if len(last.fitted) < LIMITS.kept * len(state) and last.fitted.reason != Ended.INTERRUPTED:
+            part = disordered_part(image, last.fitted, last.model, scale.width)
+            if part < LIMITS.disordered:
+                log.info("what is left has the order of a lattice: its columns are looked for once more")
+                search = _Search(image, settings, lacking=True)
+                last = search.chosen(search.rounds(state, scale))
     else:
         last = search.refined(state, scale)
     if len(last.fitted) and last.fitted.reason != Ended.INTERRUPTED:
@@ -96,12 +102,15 @@ class _Search:
     **Fields:**
 
     - `image`, `settings`: as for `select_columns`.
+    - `lacking`: whether most columns may be lacking at first: then what has the order of a lattice is no
+        noise in the first rounds, and a background that is flat is smooth.
     - `gone`: places of columns that were taken away, and their scores then.
     - `quietest`: the least excess of noise of all fits.
     """
 
     image: DensityMap
     settings: ColumnSettings
+    lacking: bool = False
     gone: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     quietest: Excess | None = None
 
@@ -137,9 +146,9 @@ class _Search:
             if not len(state):
                 return replace(no_columns(state), rounds=number - 1)
             # At first columns are lacking, which look like wings of others.
-            lacking = number <= LIMITS.rounds_lacking
+            lacking = self.lacking and number <= LIMITS.rounds_lacking
             last = self.judged(state, 1 if state.widths == "fixed" else min(number - 1, 1), lacking)
-            flat = _flattened(self.image, last) if number == 1 and self.settings.step is None else None
+            flat = _flattened(self.image, last) if lacking and number == 1 else None
             if flat is not None:
                 self.quietest = None
                 last = self.judged(flat, 1, lacking)
@@ -241,12 +250,12 @@ def _dense(state: FittedColumns) -> bool:
 
 
 def _flattened(image: DensityMap, last: ColumnRounds) -> FittedColumns | None:
-    """The same on a smoother background, if columns are dense and that leaves hardly more; else None.
+    """The same on a smoother background, if that leaves hardly more; else None.
 
-    Between dense columns a fine background is known badly, and takes from what is known of them.
+    Between columns that fill an image a fine background is known badly, and takes what is known of them.
     """
     state = last.fitted
-    if not _dense(state) or state.background.step[0] >= LIMITS.flat_background * state.width:
+    if state.background.step[0] >= LIMITS.flat_background * state.width:
         return None
     flat, more = _on_background(image, last, LIMITS.flat_background * state.width)
     return flat if more < LIMITS.flat_leaves else None

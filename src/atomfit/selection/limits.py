@@ -43,16 +43,19 @@ class SelectionLimits:
     - `entangled`: of two faint columns nearer than this (in widths) the fainter one goes first: until then
         neither is known.
     - `rounds_entangled`: in which that is so.
-    - `rounds_lacking`: in which so many columns may be lacking that a lattice of them is no noise.
+    - `kept`, `disordered`: columns are looked for once more if fewer than this part of the candidates has
+        stayed, and less than this part of what is left has no order: 0.11 to 0.15 of two measured images
+        whose columns were lost, 0.5 to 0.7 of simulated ones whose faint columns were, 1 of noise.
+    - `rounds_lacking`: in which a lattice is then no noise.
     - `apart_from_columns`: what the residual shows nearer to a column than this (in widths) is its shape.
     - `seconds_at_least`, `seconds_a_column`: what the fits to an image take, as it is told beforehand; on
         two processors, measured.
     - `dense_columns`: columns whose nearest is nearer than so many widths have no support between them.
     - `coarse_background`: from knot to knot of the background (Å) where they are dense, in the end.
     - `fine_background`: the same while columns are selected, in widths of a column.
-    - `flat_background`: the same where columns are dense and all of it is flat, and `flat_leaves`: what
-        that leaves beyond a fine one, as for `straight_leaves`: below 0.004 of five images of crystals,
-        0.05 of a particle of Pt-Ir, 0.5 of one of gold.
+    - `flat_background`: the same where all of it is flat, and `flat_leaves`: what that leaves beyond a fine
+        one, as for `straight_leaves`: below 0.004 of five images of crystals, 0.05 of a particle of Pt-Ir,
+        0.5 of one of gold.
     - `background_of_counts`: the same step where single counts are seen: a background of half the step
         takes a quarter of the scores, which loses many columns that have little.
     - `even_beneath`: what lies beneath columns is even if squared scores of hollows add up to less than
@@ -110,6 +113,8 @@ class SelectionLimits:
     closest_columns: float = 1.2
     entangled: float = 3.0
     rounds_entangled: int = 2
+    kept: float = 0.7
+    disordered: float = 0.8
     rounds_lacking: int = 3
     apart_from_columns: float = 1.6
     seconds_at_least: float = 10.0

@@ -1,6 +1,6 @@
 // The panels of things followed in time; and all panels, drawn.
 
-const timeLabel = course.unit ? `time (${course.unit})` : course.times.every((time, i) => time === i) ? "number less one" : "time";
+const timeLabel = course.unit ? `time (${course.unit})` : course.times.every((time, i) => time === i) ? "number, from 0" : "time";
 const timeRange = timeCount > 1 ? rangeOf(course.times, 0.02) : [course.times[0] - 0.5, course.times[0] + 0.5];
 const groupColours = report.line_colours;
 

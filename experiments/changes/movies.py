@@ -133,14 +133,16 @@ def matched(result: MovieResult, truth: MovieTruth) -> tuple[np.ndarray, np.ndar
 def positions(
     result: MovieResult, truth: MovieTruth, which: np.ndarray, found: np.ndarray
 ) -> tuple[float, float, float]:
-    """Errors in each frame's own coordinates: rms (Å), in their uncertainties; and of one frame alone."""
+    """Errors of columns that are always there: rms (Å), in their uncertainties; and of one frame alone.
+
+    Positions are those of one frame of reference, which one affine map takes the specimen to.
+    """
     always = found & (truth.counts[:, which] > 0).all(axis=0)
-    errors, deviates = [], []
-    for k, (lay, motion) in enumerate(zip(result.frames.lays, truth.motions, strict=True)):
-        seen = (result.positions[k] - lay.translation) @ np.linalg.inv(lay.matrix).T
-        was = (truth.positions[k, which] - motion.translation) @ np.linalg.inv(motion.matrix).T
-        errors.append((seen - was)[always])
-        deviates.append(((seen - was) / result.tracks.esds[k])[always])
+    seen, was = result.positions[:, always], truth.positions[:, which[always]]
+    places = np.append(was, np.ones((*was.shape[:2], 1)), axis=2).reshape(-1, 3)
+    into = np.linalg.lstsq(places, seen.reshape(-1, 2), rcond=None)[0]
+    errors = seen - (places @ into).reshape(seen.shape)
+    deviates = errors / result.tracks.esds[:, always]
     sizes = np.where(
         truth.counts[:, which[always]] > 0, truth.library[truth.counts[:, which[always]] - 1], np.nan
     )

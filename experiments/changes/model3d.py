@@ -313,7 +313,7 @@ def calibration(every: dict[float, list[Scored]]) -> tuple[list[str], list[list[
         for cases in every.values():
             p, hit = ([np.array(getattr(case, name), float) for case in cases] for name in ("p", "filled"))
             # Sites that no sample fills are in the first tenth.
-            inside = [(x > low) & (x <= high) | (x == low == 0) for x in p]
+            inside = [((x > low) | ((x == 0) & (low == 0))) & (x <= high) for x in p]
             sums = np.array(
                 [[i.sum(), x[i].sum(), h[i].sum()] for x, h, i in zip(p, hit, inside, strict=True)]
             )

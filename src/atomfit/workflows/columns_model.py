@@ -7,6 +7,7 @@ leaves the model out, and speaks against the result.
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,10 @@ def column_model(
         return None, ""
     positions = np.asarray(selection.fitted.columns.positions, np.float64)
     try:
-        errors, seen = selection.uncertainty.positions, (image, selection.fitted)
+        errors = selection.uncertainty.positions
+        # Pixels err together, as the columns' uncertainties say.
+        variance = selection.fitted.variance * float(np.median(selection.factors))
+        seen = image, replace(selection.fitted, variance=variance)
         model = model_of_columns(positions, errors, statistics, asked, progress, seen)
     except InputError as error:
         return None, f"{error.problem}; {error.remedy}"

@@ -56,7 +56,7 @@ from atomfit.workflows.movie_frames import (
     noise_of_frames,
     passing_columns,
 )
-from atomfit.workflows.movie_told import excess_of, flicker_of, sizes_of, tracks_of, window_of
+from atomfit.workflows.movie_told import flicker_of, sizes_of, tracks_of, window_of
 
 log = logging.getLogger("atomfit")
 
@@ -327,7 +327,6 @@ def _count(
     """Counts, by a library or not; about those that frames were fitted to, if there are any."""
     library, uncounted, before = known
     sizes, variances = sizes_of(told, tracks, fitter, reference)
-    variances = variances * excess_of(sizes, variances)
     first = np.asarray(fitter.reference.columns.amplitudes, np.float64) / abs(reference.units.scale)
     expected = np.tile(first, (len(sizes), 1)) if before is None else before.expected
     sites = np.asarray(fitter.reference.columns.positions, np.float64)

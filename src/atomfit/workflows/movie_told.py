@@ -40,6 +40,8 @@ def sizes_of(
 ) -> tuple[Float[np.ndarray, "t n"], Float[np.ndarray, "t n"]]:
     """Cross-sections of each frame (image units x Å²; positive of dark columns, too), and variances.
 
+    Variances are larger than noise makes them by what a typical one scatters more between frames.
+
     **Arguments:**
 
     - `told`: of all frames.
@@ -61,7 +63,9 @@ def sizes_of(
     inverse = np.linalg.inv(whole)
     sizes = np.einsum("tni,tni->tn", inverse[..., 2, :], pull)
     scale = abs(reference.units.scale)
-    return np.where(seen, sizes / scale, np.nan), np.where(seen, inverse[..., 2, 2] / scale**2, np.inf)
+    sizes = np.where(seen, sizes / scale, np.nan)
+    variances = np.where(seen, inverse[..., 2, 2] / scale**2, np.inf)
+    return sizes, variances * excess_of(sizes, variances)
 
 
 def excess_of(sizes: Float[np.ndarray, "t n"], variances: Float[np.ndarray, "t n"]) -> float:

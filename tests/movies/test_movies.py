@@ -57,7 +57,9 @@ def test_frames_are_read_one_by_one_from_every_kind_of_file(tmp_path):
     for k, frame in enumerate(frames):
         names.append(tmp_path / f"{k}.npy")
         np.save(names[-1], frame)
-    for given in ([tmp_path / "a.npy"], [tmp_path / "a.mrc"], names):
+    np.save(tmp_path / "columns_first.npy", np.asfortranarray(frames))
+    of_one = [[tmp_path / name] for name in ("a.npy", "columns_first.npy", "a.mrc")]
+    for given in (*of_one, names):
         found = read_movie(given, 0.2)
         assert found.shape == (5, 20, 24)
         assert found.pixel == 0.2

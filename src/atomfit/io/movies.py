@@ -7,8 +7,9 @@ images. Of packed files, TIFF and those of microscopes, which are read as a whol
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -116,7 +117,18 @@ def _of_file(path: Path, pixel_size: float | None) -> Movie:
     else:
         values, said, notes, warnings = _of_mrc(path, pixel_size)
     edge = pixel_edge(said, pixel_size, notes)
-    return _judged(values, edge, (path,), hash_of(path), notes, warnings)
+    found = _judged(values, edge, (path,), hash_of(path), notes, warnings)
+    return replace(found, raw=_of_map(values)) if isinstance(values, np.memmap) else found
+
+
+def _of_map(values: np.memmap) -> Callable[[int], np.ndarray]:
+    """A reader of frames of a whole file that is mapped, each by a mapping of its own.
+
+    Of a mapping that stays all that was looked at is in memory until it is needed for something else.
+    """
+    path, kind, begin, shape = str(values.filename), values.dtype, values.offset, values.shape
+    order: Literal["C", "F"] = "F" if values.flags.f_contiguous and not values.flags.c_contiguous else "C"
+    return lambda k: np.array(np.memmap(path, kind, "r", begin, shape, order)[k])
 
 
 def _of_mrc(path: Path, pixel_size: float | None) -> tuple[np.ndarray, float, list[str], list[str]]:

@@ -215,6 +215,7 @@ class _Search:
         if straight is not None and widths != "elliptical":
             added = _lacking(self.image, last, self.settings.fdr)
         if weak.any() or len(added):
+            log.info("in the end %d columns go and %d come", int(weak.sum()), len(added))
             rest = self.without(last, weak)
             if not len(rest):
                 return replace(no_columns(rest), rounds=before.rounds)

@@ -13,7 +13,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import binary_erosion, gaussian_filter, maximum_filter
 
 from atomfit.detection.frame_sums import FrameSum
 from atomfit.inference.selection import maxima_of_noise
@@ -120,6 +120,8 @@ class Passing:
         resels = float(seen.sum()) / (2 * pixels**2)
         windows = 2 * self.frames
         top = (heights == maximum_filter(heights, 2 * int(np.ceil(pixels)) + 1)) & seen
+        # A column outside the field is highest at its edge.
+        top &= binary_erosion(whole.count > 0, iterations=int(np.ceil(pixels)))
         rows, columns = np.nonzero(top)
         chance = windows * maxima_of_noise(heights[top], 2, resels)
         for row, column, false in zip(rows.tolist(), columns.tolist(), chance.tolist(), strict=True):

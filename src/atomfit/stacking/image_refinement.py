@@ -98,7 +98,8 @@ class Refined:
     **Fields:**
 
     - `positions`: in the image's frame (Å).
-    - `esds`: standard uncertainties; NaN if there are too many atoms to measure them together.
+    - `esds`: standard uncertainties; NaN where image and potential do not tell one, and of all if there are
+        too many atoms to measure them together.
     - `moved`: root mean square of how far atoms went, along x, y and z (Å).
     - `chi_square`: of the pixels near atoms, for each; `before` as well.
     - `reason`: how the fit has ended.
@@ -110,6 +111,11 @@ class Refined:
     chi_square: float
     before: float
     reason: Ended
+
+    @property
+    def untold(self) -> int:
+        """Atoms without a standard uncertainty along some axis."""
+        return int(np.sum(~np.isfinite(self.esds).all(axis=1)))
 
 
 def refine_against_image(

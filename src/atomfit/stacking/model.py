@@ -112,10 +112,9 @@ class Model3D:
     @property
     def atoms(self) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, "m 3"]]:
         """Positions and uncertainties (Å) of the model's atoms: against the pixels, if so refined."""
-        esds = self.esds[self.sites.chosen]
         if self.refined is None:
-            return self.model.positions, esds
-        return self.refined.positions, np.where(np.isfinite(self.refined.esds), self.refined.esds, esds)
+            return self.model.positions, self.esds[self.sites.chosen]
+        return self.refined.positions, self.refined.esds
 
     @property
     def total(self) -> tuple[float, float]:
@@ -161,6 +160,11 @@ class Model3D:
             "the image enters by the places and cross-sections of its columns with their uncertainties"
             f"{pixels}"
         )
+        if self.refined is not None and self.refined.untold:
+            told.append(
+                f"{self.refined.untold} of the {len(self.refined.esds)} atoms of the model have no "
+                "standard uncertainty along some axis: image and potential do not tell one"
+            )
         if self.energy.error:
             told.append(
                 "the energy on sites was fitted to the calculator's, and is off by "

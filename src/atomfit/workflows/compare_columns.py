@@ -5,6 +5,7 @@ options; only then is JAX imported.
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,8 @@ log = logging.getLogger("atomfit")
 _WIDTH = 0.2
 _PICTURES = (".tif", ".tiff", ".png", ".dm3", ".dm4", ".emd", ".ser")
 _MRC = (".mrc", ".map", ".ccp4", ".rec")
+#: Of those of `columns` that are here, too.
+_OPTIONS = {"--library", "--library-error", "--element"}
 #: Where the header of an MRC file has the number of its sections.
 _SECTIONS = slice(8, 12)
 
@@ -172,9 +175,10 @@ def _found(
     try:
         result = columns(path, element, library=options.library, library_error=options.library_error)
     except InputError as error:
-        # Here are no options of images.
+        # Here are few options of images.
         other = "find its columns (atomfit columns), and compare the result"
-        remedy = other if "--" in error.remedy or INSIST in error.remedy else error.remedy
+        unknown = set(re.findall("--[a-z-]+", error.remedy)) - _OPTIONS
+        remedy = other if unknown or INSIST in error.remedy else error.remedy
         raise InputError(error.problem, remedy, error.where) from None
     if result.reason == Ended.INTERRUPTED:
         raise KeyboardInterrupt

@@ -53,9 +53,9 @@ class SelectionLimits:
     - `dense_columns`: columns whose nearest is nearer than so many widths have no support between them.
     - `coarse_background`: from knot to knot of the background (Å) where they are dense, in the end.
     - `fine_background`: the same while columns are selected, in widths of a column.
-    - `flat_background`: the same where all of it is flat, and `flat_leaves`: what that leaves beyond a fine
-        one, as for `straight_leaves`: below 0.004 of five images of crystals, 0.05 of a particle of Pt-Ir,
-        0.5 of one of gold.
+    - `flat_background`, `flat_leaves`: the same where all of it is flat, and what that then leaves beyond a
+        fine one, as for `straight_leaves`: below 0.004 of five images of crystals, 0.05 of a particle of
+        Pt-Ir, 0.5 of one of gold.
     - `background_of_counts`: the same step where single counts are seen: a background of half the step
         takes a quarter of the scores, which loses many columns that have little.
     - `even_beneath`: what lies beneath columns is even if squared scores of hollows add up to less than

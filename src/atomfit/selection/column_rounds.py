@@ -83,8 +83,11 @@ def select_columns(image: DensityMap, scale: ColumnScale, settings: ColumnSettin
             part = disordered_part(image, last.fitted, last.model, scale.width)
             if part < LIMITS.disordered:
                 log.info("what is left has the order of a lattice: its columns are looked for once more")
-                search = _Search(image, settings, lacking=True)
-                last = search.chosen(search.rounds(state, scale))
+                again = _Search(image, settings, lacking=True)
+                found = again.chosen(again.rounds(state, scale))
+                # What is asked less strictly has to find more.
+                if len(found.fitted) > len(last.fitted) or found.fitted.reason == Ended.INTERRUPTED:
+                    search, last = again, found
     else:
         last = search.refined(state, scale)
     if len(last.fitted) and last.fitted.reason != Ended.INTERRUPTED:

@@ -133,6 +133,8 @@ def _refined(model: Model3D) -> dict[str, Any] | None:
         "chi_square": found.chi_square,
         "chi_square_before": found.before,
         "ended": found.reason.value,
+        "without_esd": found.untold,
+        "off_their_sites": found.gone,
     }
 
 

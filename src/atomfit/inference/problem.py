@@ -198,27 +198,29 @@ class Objective(AbstractPosterior):
         """Products with what observations and priors tell of the free numbers, in the objective's unit."""
         return self._products(free, lambda o: o.information)
 
+    def known(self, free: Free) -> Callable[[Float[Array, " k"]], Float[Array, " k"]]:
+        """The same of what priors of the structure and other terms tell."""
+        return self._products(free, None)
+
     def _products(
-        self, free: Free, matrix: Callable[[AbstractObservation], Callable[[Any, Any], Product]]
+        self, free: Free, matrix: Callable[[AbstractObservation], Callable[[Any, Any], Product]] | None
     ) -> Callable[[Float[Array, " k"]], Float[Array, " k"]]:
         at = self.parametrisation.flat(free)
         moving, push = jax.linearize(self._moving, at)
         pull = jax.linear_transpose(push, at)
         structure, nuisances = self._whole(moving, at)
-        pairs = list(zip(self.observations, nuisances, strict=True))
-        data = [matrix(o)(structure, own) for o, own in pairs]
+        seen = zip(self.observations, nuisances, strict=True)
+        told = [(matrix(o)(structure, own), AboutOwn(o).curvature(own)) for o, own in seen if matrix]
         known = [prior.curvature(structure) for prior in self.priors]
-        of_own = [AboutOwn(o).curvature(own) for o, own in pairs]
 
         def product(vector: Float[Array, " k"]) -> Float[Array, " k"]:
             change, changes = push(vector)
-            total = jax.tree.map(jnp.zeros_like, change)
-            totals = [of(own) for of, own in zip(of_own, changes, strict=True)]
+            total, *totals = (jax.tree.map(jnp.zeros_like, x) for x in (change, *changes))
             for of in known:
                 total = _sum(total, of(change))
-            for i, (of, own) in enumerate(zip(data, changes, strict=True)):
-                by_structure, by_own = of((change, own))
-                total, totals[i] = _sum(total, by_structure), _sum(totals[i], by_own)
+            for i, (data, beforehand) in enumerate(told):
+                by_structure, by_own = data((change, changes[i]))
+                total, totals[i] = _sum(total, by_structure), _sum(beforehand(changes[i]), by_own)
             found = pull((total, tuple(totals)))[0] / self.unit
             return sum((term.curvature(self.parametrisation, free)(vector) for term in self.others), found)
 
@@ -360,24 +362,26 @@ def _diagonal(objective: Objective) -> Float[np.ndarray, " k"]:
 
 
 def products(
-    objective: Objective, free: Free, vectors: Float[np.ndarray, "p k"]
+    objective: Objective, free: Free, vectors: Float[np.ndarray, "p k"], seen: bool = True
 ) -> Float[np.ndarray, "p k"]:
-    """What is known of the free numbers, as a matrix, times vectors."""
+    """What is known of the free numbers, as a matrix, times vectors; if not `seen`, that without data."""
     images = [np.zeros((0, vectors.shape[1]), np.float32)]
     for first in range(0, len(vectors), _AT_A_TIME):
         some = np.zeros((_AT_A_TIME, vectors.shape[1]), np.float32)
         count = len(vectors[first : first + _AT_A_TIME])
         some[:count] = vectors[first : first + count]
-        images.append(np.asarray(_products(objective, free, some, np.asarray(count, np.int32)))[:count])
+        number = np.asarray(count, np.int32)
+        images.append(np.asarray(_products(objective, free, some, number, seen))[:count])
     return np.concatenate(images)
 
 
 @kept
 def _products(
-    objective: Objective, free: Free, vectors: Float[Leaf, "p k"], count: Int[Leaf, ""]
+    objective: Objective, free: Free, vectors: Float[Leaf, "p k"], count: Int[Leaf, ""], seen: bool
 ) -> Float[Array, "p k"]:
     """Of the first of them: one program for any number."""
-    product, given = objective.information(free), jnp.asarray(vectors)
+    product = objective.information(free) if seen else objective.known(free)
+    given = jnp.asarray(vectors)
 
     def with_one(i: Int[Array, ""], images: Float[Array, "p k"]) -> Float[Array, "p k"]:
         return images.at[i].set(product(given[i]))

@@ -21,11 +21,11 @@ from jaxtyping import Array, Float, Int
 from scipy.spatial import cKDTree
 
 from atomfit.fitting.column_fit import FittedColumns, without
-from atomfit.inference.fit import Fit, refine
+from atomfit.inference.fit import refine
 from atomfit.inference.noise import KnownPrecision
 from atomfit.inference.parameters import frozen
-from atomfit.inference.priors import AbstractPrior, Known
-from atomfit.inference.problem import Problem, predicted
+from atomfit.inference.priors import AbstractGaussianPrior, AbstractPrior
+from atomfit.inference.problem import Objective, Problem, predicted
 from atomfit.observation.map import MapObservation
 from atomfit.observation.point_spread import PointSpread
 from atomfit.optimisation.ended import Ended
@@ -35,10 +35,12 @@ from atomfit.structure.grid import DensityMap
 
 #: Pairs are kept that are farther apart than the potential reaches by this (Å).
 _SKIN = 1.0
-#: What the particle's height is known to, that nothing tells (Å).
-_HEIGHT = 1e-3
-#: Atoms whose uncertainties are measured together, at most, and iterations.
-_MOST, _ITERATIONS = 700, 60
+#: What the particle's height is known to, that nothing tells (Å), and how far the zone may be off the beam.
+_HEIGHT, _TILT = 1e-3, 0.02
+#: By what an iteration promises to lower chi-square in the end, for each atom: modes of many are soft.
+_ENDED = 1e-4
+#: Atoms whose uncertainties are measured together, at most (a minute), and iterations of each round.
+_MOST, _ITERATIONS = 2000, 200
 
 
 @final
@@ -90,6 +92,30 @@ class Potential(AbstractPrior):
         return jnp.sum(energies) / self.thermal
 
 
+class Lay(AbstractGaussianPrior):
+    """Height and tilt of the particle: of a plane through its atoms' heights, less that at the start.
+
+    To first order an image of columns along the beam does not know how the crystal is tilted, nor does a
+    potential.
+
+    **Fields:**
+
+    - `plane`: what heights are multiplied with for height and slopes of the plane.
+    - `start`: heights at the start (Å).
+    - `deviations`: of height (Å) and slopes.
+    """
+
+    plane: Float[Leaf, "3 n"]
+    start: Float[Leaf, " n"]
+    deviations: Float[Leaf, "3"]
+
+    def away(self, structure: Any) -> Float[Array, "3"]:
+        return jnp.asarray(self.plane) @ (structure.heights - self.start)
+
+    def weighted(self, away: Float[Array, "3"]) -> Float[Array, "3"]:
+        return away / jnp.asarray(self.deviations) ** 2
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Refined:
@@ -103,6 +129,7 @@ class Refined:
     - `moved`: root mean square of how far atoms went, along x, y and z (Å).
     - `chi_square`: of the pixels near atoms, for each; `before` as well.
     - `reason`: how the fit has ended.
+    - `gone`: atoms that ended nearer to other sites than to their own.
     """
 
     positions: Float[np.ndarray, "n 3"]
@@ -111,6 +138,7 @@ class Refined:
     chi_square: float
     before: float
     reason: Ended
+    gone: int
 
     @property
     def untold(self) -> int:
@@ -156,38 +184,51 @@ def refine_against_image(
     straight[:2, :2], straight[2, 2] = np.linalg.inv(stretch), abs(np.linalg.det(stretch)) ** -0.5
     near = cKDTree(positions @ straight.T).query_pairs(medium.reach + _SKIN, output_type="ndarray")
     numbers = straight.astype(np.float32), np.asarray(thermal, np.float32)
-    priors = Potential(medium, near, *numbers), Known(_height, positions[:, 2].mean(), _HEIGHT)
-    observed = MapObservation.of(
-        DensityMap(values.astype(np.float32), grid, fitted.counted),
-        structure,
-        noise=KnownPrecision(np.where(fitted.counted, 1 / fitted.variance, 0.0).astype(np.float32)),
-        background="none",
-    )
-    known = frozen(structure, lambda s: (s.amplitudes, s.variances, s.spread))
-    fit = refine(Problem(known, (observed,), priors), max_iterations=_ITERATIONS)
-    found: Any = fit.structure
+    lay = np.array([_HEIGHT, _TILT, _TILT], np.float32)
+    priors = Potential(medium, near, *numbers), Lay(_plane(positions[:, :2]), positions[:, 2], lay)
+    precision = np.where(fitted.counted, 1 / fitted.variance, 0.0)
+
+    def problem(at: SeenAtoms, trusted: float) -> Problem:
+        observed = MapObservation.of(
+            DensityMap(values.astype(np.float32), grid, fitted.counted),
+            at,
+            noise=KnownPrecision((trusted * precision).astype(np.float32)),
+            background="none",
+        )
+        return Problem(frozen(at, lambda s: (s.amplitudes, s.variances, s.spread)), (observed,), priors)
+
+    begun = problem(structure, 1.0).objective()
+    before = _chi_square(begun, begun.parametrisation.zeros())
+    # Pixels that atoms are far from would throw them over the potential's barriers if trusted at once.
+    steps = int(np.ceil(np.log10(max(before, 1.0))))
+    found: Any = structure
+    for trusted in 10.0 ** np.arange(-steps, 1):
+        fit = refine(problem(found, trusted), max_iterations=_ITERATIONS, tolerance=_ENDED)
+        found = fit.structure
     refined = np.column_stack([found.positions, found.heights])
     esds = np.full((n, 3), np.nan)
     if n <= _MOST:
         told: Any = fit.uncertainty.structure
         esds = np.column_stack([told.positions, told.heights])
     moved = np.sqrt(np.mean((refined - positions) ** 2, axis=0))
-    begun: Any = fit.objective.parametrisation.zeros()
-    return Refined(refined, esds, moved, _chi_square(fit, fit.free), _chi_square(fit, begun), fit.reason)
+    gone = int(np.sum(np.linalg.norm(refined - positions, axis=1) > 0.5 * medium.neighbour_distance))
+    return Refined(refined, esds, moved, _chi_square(fit.objective, fit.free), before, fit.reason, gone)
 
 
 def _places(structure: Any) -> Float[Array, "n 3"]:
     return jnp.concatenate([structure.positions, structure.heights[:, None]], axis=1)
 
 
-def _height(structure: Any) -> Float[Array, ""]:
-    return jnp.mean(structure.heights)
+def _plane(across: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "3 n"]:
+    """What finds height and slopes of a plane, by least squares."""
+    design = np.column_stack([np.ones(len(across)), across - across.mean(axis=0)])
+    return np.linalg.pinv(design).astype(np.float32)
 
 
-def _chi_square(fit: Fit, free: Any) -> float:
+def _chi_square(objective: Objective, free: Any) -> float:
     """Of a pixel that counts."""
-    observed = fit.objective.observations[0]
-    off = np.asarray(observed.data) - np.asarray(predicted(fit.objective, free)[0])
+    observed = objective.observations[0]
+    off = np.asarray(observed.data) - np.asarray(predicted(objective, free)[0])
     counted = np.asarray(observed.counted)
     noise: Any = observed.noise
     return float(np.sum(counted * np.asarray(noise.precision) * off**2) / max(counted.sum(), 1))

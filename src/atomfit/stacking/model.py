@@ -111,8 +111,8 @@ class Model3D:
 
     @property
     def atoms(self) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, "m 3"]]:
-        """Positions and uncertainties (Å) of the model's atoms: against the pixels, if so refined."""
-        if self.refined is None:
+        """Positions and uncertainties (Å) of the model's atoms: against the pixels, if that went well."""
+        if self.refined is None or self.refined.gone:
             return self.model.positions, self.esds[self.sites.chosen]
         return self.refined.positions, self.refined.esds
 
@@ -160,7 +160,7 @@ class Model3D:
             "the image enters by the places and cross-sections of its columns with their uncertainties"
             f"{pixels}"
         )
-        if self.refined is not None and self.refined.untold:
+        if self.refined is not None and self.refined.untold and not self.refined.gone:
             told.append(
                 f"{self.refined.untold} of the {len(self.refined.esds)} atoms of the model have no "
                 "standard uncertainty along some axis: image and potential do not tell one"
@@ -182,6 +182,11 @@ class Model3D:
                 f"{LIMITS.mixed:g}, and "
                 f"{self.mixing.independent:.0f} samples are independent; probabilities are rough, and "
                 "a higher temperature may help"
+            )
+        if self.refined is not None and self.refined.gone:
+            told.append(
+                f"the image's pixels take {self.refined.gone} atoms of the model off their sites, so that its "
+                "atoms are as the potential relaxed them; look at the columns' positions in the image"
             )
         if abs(np.log(self.stacking.scale)) > LIMITS.scale_told:
             told.append(

@@ -1,4 +1,4 @@
-"""Priors that couple atoms which share no data: standard uncertainties know of them, however weak they are."""
+"""Priors that couple atoms which share no data: standard uncertainties know of them, weak as they are."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -22,7 +22,7 @@ WINGS = PointSpread.wings(0.1, 0.5)
 
 
 def pulled(size: int, noise: float, force: float) -> tuple[Refined, np.ndarray, np.ndarray, np.ndarray]:
-    """A particle that something pulls at, refined against its image; start, truth and columns of its atoms."""
+    """A particle that something pulls at, refined against its image; start, truth and columns of atoms."""
     medium, thermal = EffectiveMedium.of("Pt"), BOLTZMANN * 600
     sites = particle("octahedron", "Pt", size) @ ALONG_110.T
     sites[:, :2] -= sites[:, :2].min(axis=0) - 5
@@ -90,6 +90,8 @@ def test_atoms_follow_the_image(size: int, noise: float) -> None:
 def test_pixels_do_not_throw_atoms_over_barriers() -> None:
     # Columns are off by several times their width's precision: trusted at once, atoms leave their sites.
     found, start, atoms, _ = pulled(6, 0.01, 0.3)
-    assert found.reason == Ended.CONVERGED and found.gone == 0
-    assert found.before > 500 and found.chi_square < 1.2
+    assert found.reason == Ended.CONVERGED
+    assert found.gone == 0
+    assert found.before > 500
+    assert found.chi_square < 1.2
     assert np.std(found.positions - atoms) < np.std(start - atoms) / 5

@@ -185,8 +185,8 @@ class Model3D:
             )
         if self.refined is not None and self.refined.gone:
             told.append(
-                f"the image's pixels take {self.refined.gone} atoms of the model off their sites, so that its "
-                "atoms are as the potential relaxed them; look at the columns' positions in the image"
+                f"the image's pixels take {self.refined.gone} atoms of the model off their sites, so that "
+                "it is as the potential relaxed it; look at the columns' positions in the image"
             )
         if abs(np.log(self.stacking.scale)) > LIMITS.scale_told:
             told.append(

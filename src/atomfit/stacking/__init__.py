@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from atomfit.stacking.mixing import Mixing as Mixing
     from atomfit.stacking.model import Asked as Asked
     from atomfit.stacking.model import Model3D as Model3D
-    from atomfit.stacking.model import model_of_columns as model_of_columns
+    from atomfit.stacking.modelling import model_of_columns as model_of_columns
     from atomfit.stacking.relaxation import Relaxed as Relaxed
     from atomfit.stacking.sampling import Drawn as Drawn
     from atomfit.stacking.sampling import Effort as Effort
@@ -28,7 +28,8 @@ else:
     export(
         __name__,
         {
-            "model": ["Asked", "Model3D", "model_of_columns"],
+            "model": ["Asked", "Model3D"],
+            "modelling": ["model_of_columns"],
             "zones": ["Stacking", "stacking_of"],
             "lattice_energy": ["LatticeEnergy", "energy_of_medium", "energy_of_calculator"],
             "sampling": ["Drawn", "Effort"],

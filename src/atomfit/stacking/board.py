@@ -134,3 +134,17 @@ def begin(board: Board, counts: Int[np.ndarray, "w n"], off: Int[np.ndarray, "w 
         jnp.asarray(counts, jnp.int32),
         jnp.zeros(len(counts), jnp.float32),
     )
+
+
+def atoms_of(
+    bottoms: Int[np.ndarray, " n"], counts: Int[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Columns and places of the atoms of a particle.
+
+    **Arguments:**
+
+    - `bottoms`, `counts`: lowest place and number of atoms of each column.
+    """
+    columns = np.repeat(np.arange(len(counts)), counts)
+    first = np.cumsum(counts) - counts
+    return columns, np.arange(len(columns)) - first[columns] + bottoms[columns]

@@ -14,7 +14,8 @@ import numpy as np
 
 from atomfit.options.columns import ColumnOptions
 from atomfit.selection.column_judgement import ColumnRounds
-from atomfit.stacking.model import Asked, Model3D, model_of_columns
+from atomfit.stacking.model import Asked, Model3D
+from atomfit.stacking.modelling import model_of_columns
 from atomfit.stacking.zones import zone_lattice
 from atomfit.statistics.image_columns import ColumnStatistics
 from atomfit.structure.effective_medium import METALS

@@ -10,7 +10,7 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from atomfit.rendering.windows import WindowPlan, add_windows, in_blocks
 from atomfit.structure.canvas import Leaf
@@ -39,9 +39,10 @@ def render_discs(
     widths = jnp.sqrt(variances)[:, None] / spacing[::-1]
     peaks = weights / (2 * np.pi * variances)
     starts = jnp.asarray(plan.starts)
-    # Zero, but not known to be: `linear_call` cannot take a derivative that vanishes for certain.
-    empty = jnp.zeros(plan.shape, jnp.float32) + 0 * peaks[0]
     numbers = (places, widths, peaks, starts)
+    first = _windows(plan.window, *(x[:1] for x in numbers))
+    # Zero, but not known to be: `linear_call` cannot take a derivative that vanishes for certain.
+    empty = jnp.zeros(plan.shape, jnp.float32) + 0 * first[0, 0, 0]
     draw = partial(_draw, plan.window)
     if len(plan.starts) <= plan.block:
         return draw(empty, numbers)[0]
@@ -55,12 +56,21 @@ def _draw(
     window: tuple[int, ...], image: Float[Array, "rows columns"], numbers: tuple[Array, ...]
 ) -> tuple[Float[Array, "rows columns"], None]:
     """An image with a block of Gaussians added."""
-    places, widths, peaks, starts = numbers
+    return add_windows(image, _windows(window, *numbers), numbers[-1]), None
+
+
+def _windows(
+    window: tuple[int, ...],
+    places: Float[Array, "n 2"],
+    widths: Float[Array, "n 2"],
+    peaks: Float[Array, " n"],
+    starts: Int[Array, "n 2"],
+) -> Float[Array, "n rows columns"]:
+    """Densities in the windows' pixels."""
     first = starts.astype(places.dtype) - places
     down, across = (_profile(window[k], first[:, k], widths[:, k]) for k in range(2))
     # As a product of matrices, of which the transpose is a product too.
-    values = jnp.einsum("ni,nj->nij", peaks[:, None] * down, across, precision=lax.Precision.HIGHEST)
-    return add_windows(image, values, starts), None
+    return jnp.einsum("ni,nj->nij", peaks[:, None] * down, across, precision=lax.Precision.HIGHEST)
 
 
 def _profile(size: int, first: Float[Array, " n"], widths: Float[Array, " n"]) -> Float[Array, "n pixels"]:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.io.models import ending_of, table_columns
+from atomfit.io.own_verdict import findings_of
 from atomfit.io.text import read_text, table_rows
 from atomfit.statistics.column_crystals import CRYSTAL_DIFFERENCES, LocalCrystal
 from atomfit.statistics.image_columns_seen import ImageColumns
@@ -131,6 +132,7 @@ def image_columns_of(
         _corners(summary.get("image") or {}),
         tuple(None if one.get("indices") is None else tuple(one["indices"]) for one in facets),
         _crystal({name: numbers(name) for name in _CRYSTAL if name in columns}, n),
+        findings_of(summary),
     )
 
 

@@ -8,12 +8,14 @@ What is refused is refused by row and column, so that it can be found in the fil
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from atomfit.io.cif import from_cif
+from atomfit.io.own_verdict import findings_beside
 from atomfit.io.structure_files import from_pdb, from_xyz
 from atomfit.io.text import not_a_number, number, read_text, table_rows
 from atomfit.statistics.comparison import Model
@@ -64,7 +66,9 @@ def read_model(path: Path, name: str) -> Model:
         raise InputError(f"files ending in {ending or 'nothing'!r} are no models", _KINDS, path)
     text = read_text(path, _KINDS)
     try:
-        return _sound(_from_table(path, text, name) if ending == ".csv" else _READERS[ending](text, name))
+        model = _from_table(path, text, name) if ending == ".csv" else _READERS[ending](text, name)
+        own = findings_beside(path) if path.name == "atoms.csv" else ()
+        return replace(_sound(model), own_findings=own)
     except InputError as error:
         raise error.at(path) from None
 

@@ -31,6 +31,7 @@ from atomfit.options.compare import PAPER_DISTANCE
 from atomfit.statistics.chance import Chance, by_chance
 from atomfit.statistics.limits import LIMITS
 from atomfit.statistics.magnification import Magnification, magnification
+from atomfit.statistics.own_findings import OwnFinding
 from atomfit.statistics.registration import Registration, mahalanobis, register, typical_spacing
 from atomfit.statistics.rigid import Motion, along, residual_covariances
 from atomfit.statistics.significance import (
@@ -65,6 +66,7 @@ class Model:
     - `positions`: (Å).
     - `esds`: standard uncertainties of the positions along x, y, z (Å); NaN where unknown.
     - `numbers`: other numbers of the atoms by name, standard uncertainties as `..._esd`; NaN where unknown.
+    - `own_findings`: what speaks against the model by itself.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Model:
     positions: Float[np.ndarray, "n 3"]
     esds: Float[np.ndarray, "n 3"]
     numbers: dict[str, np.ndarray]
+    own_findings: tuple[OwnFinding, ...] = ()
 
     def __len__(self) -> int:
         return len(self.positions)

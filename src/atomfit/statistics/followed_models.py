@@ -156,14 +156,15 @@ def _register(a: Model, b: Model, move: bool) -> Registration[Motion]:
 
 def _kept(model: Model, registration: Registration[Motion] | None, target: Model, tracker: Tracker) -> Kept:
     positions, esds = model.positions, model.esds
-    laid = Laid(model.name, len(model), "reference", 0.0, 0, Chance(np.nan, -np.inf))
+    how = "reference", 0.0, 0, Chance(np.nan, -np.inf)
     if registration is not None:
         motion = registration.motion
         positions = motion(positions)
         esds = np.sqrt((esds**2) @ (motion.rotation**2).T)
         near = LIMITS.atom_stays * _spacing(target)
         chance = by_chance(target.positions, positions, registration.how, near)
-        laid = Laid(model.name, len(model), registration.how, motion.angle, registration.equals, chance)
+        how = registration.how, motion.angle, registration.equals, chance
+    laid = Laid(model.name, len(model), *how, own_findings=model.own_findings)
     track = tracker.follow(positions)
     numbers = {
         name: np.asarray(model.numbers[name], np.float32)

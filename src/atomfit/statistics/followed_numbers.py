@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from atomfit.statistics.chance import Chance
 from atomfit.statistics.limits import LIMITS
+from atomfit.statistics.own_findings import OwnFinding
 from atomfit.structure.elements import UNKNOWN
 from atomfit.structure.tracked import Quantity
 
@@ -40,6 +41,7 @@ class Laid:
     - `common`: part of the atoms that most models have which this one has.
     - `misfit`: root mean square distance of its atoms from the mean ones (Å).
     - `size`: of the model, in that of the mean.
+    - `own_findings`: what speaks against the model by itself.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Laid:
     common: float = np.nan
     misfit: float = np.nan
     size: float = 1.0
+    own_findings: tuple[OwnFinding, ...] = ()
 
 
 @dataclass(eq=False)

@@ -27,6 +27,7 @@ from scipy.stats import norm
 from atomfit.detection.column_filter import BROADER, roughness_of_spots
 from atomfit.statistics.column_crystals import LocalCrystal
 from atomfit.statistics.limits import LIMITS
+from atomfit.statistics.own_findings import OwnFinding
 from atomfit.structure.neighbours import nearest_distances
 
 
@@ -51,6 +52,7 @@ class ImageColumns:
     - `corners`: of the image, lowest and highest x and y of its pixels' borders (Å); None if not known.
     - `indices`: (h, k) of each facet, or none.
     - `crystal`: strain and order around each column; None without.
+    - `own_findings`: what speaks against them by themselves.
     """
 
     name: str
@@ -70,6 +72,7 @@ class ImageColumns:
     corners: Float[np.ndarray, "2 2"] | None = None
     indices: tuple[tuple[int, int] | None, ...] = ()
     crystal: LocalCrystal | None = None
+    own_findings: tuple[OwnFinding, ...] = ()
 
     def __len__(self) -> int:
         return len(self.positions)

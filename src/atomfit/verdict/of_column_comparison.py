@@ -17,6 +17,7 @@ from atomfit.structure.elements import UNKNOWN
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import LIMITS, level_above, part
 from atomfit.verdict.of_column_pairs import pair_findings
+from atomfit.verdict.of_inputs import input_findings
 
 #: So many ways to lay images on each other are told.
 _TOLD = 3
@@ -48,6 +49,7 @@ def judge_column_comparison(c: ColumnComparison) -> Verdict:
     findings = [*_few(c, share), *_frame(c), *_distorted(c, far), *_untested(c), *_elements(c)]
     if not any(finding.level == "bad" for finding in findings):
         findings += [*_positions(c), *_brightness(c), *pair_findings(c)]
+    findings += input_findings((image.name, image.own_findings) for image in (c.a, c.b))
     return Verdict.of(findings, measures)
 
 

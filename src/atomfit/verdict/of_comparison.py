@@ -18,6 +18,7 @@ from atomfit.structure.elements import UNKNOWN, element
 from atomfit.support.units import odd_unit
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import LIMITS, level_above, part
+from atomfit.verdict.of_inputs import input_findings
 
 #: Lengths of two models that are so nearly in the ratio of two elements' may be those of these.
 _OF_ELEMENTS = 0.015
@@ -43,6 +44,7 @@ def judge_comparison(c: Comparison) -> Verdict:
     size = _size(c)
     at_random = [] if size else _chance(c)
     findings = [*size, *_few(c, bool(size)), *_elements(c), *at_random, *_frame(c)]
+    findings += input_findings((model.name, model.own_findings) for model in (c.a, c.b))
     # Displacements of models that do not belong together tell nothing of error bars.
     astray = at_random or any(finding.level == "bad" for finding in size)
     cause = cause_of_excess(c)
@@ -233,10 +235,12 @@ def judge_series(comparisons: tuple[Comparison, ...]) -> Verdict:
     """What is to be thought of a series: all that speaks against one of its comparisons."""
     if len(comparisons) == 1:
         return judge_comparison(comparisons[0])
-    findings: list[Finding] = []
+    models = {model.name: model.own_findings for c in comparisons for model in (c.a, c.b)}
+    findings = input_findings(models.items())
     measures: dict[str, float] = {}
     for c in comparisons:
         verdict, name = judge_comparison(c), f"{c.a.name} and {c.b.name}"
-        findings += [Finding(f.code, f.level, f"{name}: {f.problem}", f.remedy) for f in verdict.findings]
+        told = (f for f in verdict.findings if f.code != "input")
+        findings += [Finding(f.code, f.level, f"{name}: {f.problem}", f.remedy) for f in told]
         measures |= {f"{name}: {figure}": value for figure, value in verdict.measures.items()}
     return Verdict.of(findings, measures)

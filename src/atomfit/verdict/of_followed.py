@@ -12,6 +12,7 @@ from atomfit.statistics.followed_models import FollowedModels
 from atomfit.statistics.followed_numbers import Laid
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import LIMITS, level_above, part
+from atomfit.verdict.of_inputs import input_findings
 
 #: Models named in a finding, at most.
 _NAMED = 3
@@ -35,7 +36,7 @@ def judge_followed(followed: FollowedModels) -> Verdict:
         "doubtful": part(int(np.sum(tracked.state == 2)), int(there.sum())),
     }
     findings = [*_chance(models), *_few(models), *_sizes(models), *_frames(models)]
-    findings += [*_followed(share, len(models)), *_elements(unlike, pairs)]
+    findings += [*_followed(share, len(models)), *_elements(unlike, pairs), *_inputs(models)]
     return Verdict.of(findings, measures)
 
 
@@ -60,6 +61,16 @@ def _chance(models: Sequence[Laid]) -> list[Finding]:
             "nothing shows that they are models of one particle: check them, or leave them out",
         )
     ]
+
+
+def _inputs(models: Sequence[Laid]) -> list[Finding]:
+    """Models that something speaks against by itself."""
+    by_model = input_findings((one.name, one.own_findings) for one in models)
+    if not by_model:
+        return []
+    worst = Verdict.of(by_model, {}).findings[0]
+    more = f", and so are {len(by_model) - 1} more" if len(by_model) > 1 else ""
+    return [Finding(worst.code, worst.level, f"{worst.problem}{more}", worst.remedy)]
 
 
 def _few(models: Sequence[Laid]) -> list[Finding]:

@@ -21,8 +21,9 @@ from atomfit.optimisation.ended import Ended
 from atomfit.options.compare import CompareOptions
 from atomfit.options.declared import options_from
 from atomfit.results.compare import ImageComparison, SeriesComparison
-from atomfit.statistics.comparison import Comparison
+from atomfit.statistics.comparison import Comparison, Model
 from atomfit.statistics.comparison import compare as compare_two
+from atomfit.statistics.own_findings import OwnFinding
 from atomfit.support.errors import INSIST, InputError
 from atomfit.support.text import name_of_file
 from atomfit.verdict.comparison_words import registered, warnings
@@ -100,8 +101,7 @@ def _compared(
     }
     for path, name in zip(paths, names, strict=True):
         if name not in read:
-            tables[name] = columns_of_map(path, element)
-            read[name] = model_of_columns(name, tables[name])
+            read[name], tables[name] = model_of_map(path, name, element)
     models = [read[name] for name in names]
 
     def two(i: int, j: int) -> Comparison:
@@ -164,8 +164,10 @@ def is_map(path: Path) -> bool:
     return not os.path.isdir(path) and (ending in MAP_ENDINGS or (not ending and path.suffix != ""))
 
 
-def columns_of_map(path: Path, element: str | Sequence[str] | None) -> dict[str, np.ndarray]:
-    """The columns of `atoms.csv` of a map, built with default options.
+def model_of_map(
+    path: Path, name: str, element: str | Sequence[str] | None
+) -> tuple[Model, dict[str, np.ndarray]]:
+    """A model of a map, built with default options, and the columns of its `atoms.csv`.
 
     **Raises:** `InputError` if it cannot be built.
     """
@@ -185,7 +187,8 @@ def columns_of_map(path: Path, element: str | Sequence[str] | None) -> dict[str,
     columns = table(built)
     if not len(columns["x"]):
         raise InputError("no atom was found in this map", "see atomfit check", path)
-    return columns
+    own = tuple(OwnFinding(one.level, one.problem) for one in built.verdict.findings)
+    return replace(model_of_columns(name, columns), own_findings=own), columns
 
 
 def _say(c: Comparison) -> None:

@@ -13,13 +13,13 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.files.followed import write_followed
-from atomfit.io.models import model_of_columns, read_model
+from atomfit.io.models import read_model
 from atomfit.options.series import SeriesOptions
 from atomfit.results.followed import ModelSeries
 from atomfit.statistics.comparison import Model
 from atomfit.statistics.followed_models import follow_models
 from atomfit.support.errors import InputError
-from atomfit.workflows.compare import columns_of_map, is_map, names_of
+from atomfit.workflows.compare import is_map, model_of_map, names_of
 
 log = logging.getLogger("atomfit")
 
@@ -33,6 +33,7 @@ class _Files:
         self.paths, self.names = paths, names_of(paths)
         self.tables: dict[str, dict[str, np.ndarray]] = {}
         self._element, self._tell = element, tell
+        self._built: dict[str, Model] = {}
 
     def require(self) -> None:
         """**Raises:** `InputError` if an input is not there or, where maps are built, is no model."""
@@ -57,10 +58,10 @@ class _Files:
         path, name = self.paths[k], self.names[k]
         if not is_map(path):
             return read_model(path, name)
-        if name not in self.tables:
+        if name not in self._built:
             self._tell(f"building {name} ({k + 1} of {len(self.paths)})")
-            self.tables[name] = columns_of_map(path, self._element)
-        return model_of_columns(name, self.tables[name])
+            self._built[name], self.tables[name] = model_of_map(path, name, self._element)
+        return self._built[name]
 
 
 def follow_files(

@@ -151,6 +151,23 @@ def test_a_movie_is_followed_with_its_truth(filmed, followed):
     assert 0.8 < np.std(deviates) < 1.3
 
 
+def test_how_frames_lie_errs_as_told(filmed, followed):
+    _, truth = filmed
+    lays, esds = followed.frames.lays, followed.frames.lay_esds
+    middle = 0.5 * OPTIONS.pixel * (OPTIONS.size - 1)
+    # From each frame to the specimen and back to the mean: the same of all, but for errors.
+    through = [lay.matrix @ np.linalg.inv(m.matrix) for lay, m in zip(lays, truth.motions, strict=True)]
+    mean = np.mean(through, axis=0)
+    middles = np.array([m.matrix @ np.full(2, middle) + m.translation for m in truth.motions])
+    there = np.array([lay(np.full((1, 2), middle))[0] for lay in lays]) - middles @ mean.T
+    shifts = there - there.mean(axis=0)
+    changes = np.array([one @ np.linalg.inv(mean) - np.eye(2) for one in through])
+    xx, xy, yx, yy = changes.reshape(-1, 4).T
+    apart = np.column_stack([shifts, (yx - xy) / 2, (xx + yy) / 2, (xx - yy) / 2, (xy + yx) / 2])
+    z = np.sqrt(np.mean((apart / esds) ** 2, axis=0))
+    assert np.all((z > 0.6) & (z < 1.6)), z
+
+
 def test_files_of_a_movie_are_read_by_others(tmp_path, followed):
     followed.write(tmp_path / "out")
     out = tmp_path / "out"

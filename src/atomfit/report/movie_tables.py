@@ -46,6 +46,17 @@ FRAME_COLUMNS: tuple[Column, ...] = (
     Column("magnification", "", ".6f", "by which its lengths are multiplied"),
     Column("distortion_xx", "", ".6f", "half the difference of the strains along x and y"),
     Column("distortion_xy", "", ".6f", "its shear"),
+    *(
+        Column(f"{name}_esd", unit, digits, f"standard uncertainty of {name}, beside the other frames")
+        for name, unit, digits in (
+            ("shift_x", "Å", ".4f"),
+            ("shift_y", "Å", ".4f"),
+            ("rotation", "degree", ".4f"),
+            ("magnification", "", ".6f"),
+            ("distortion_xx", "", ".6f"),
+            ("distortion_xy", "", ".6f"),
+        )
+    ),
     Column("brightness", "", ".5f", "of its columns beside the mean's"),
     Column("level", "", ".6g", "of its background beside the mean's (image units)"),
     Column("misfit", "", ".4f", "mean square of what is left, in noise's variance"),
@@ -165,6 +176,7 @@ def frame_table(result: "MovieResult") -> dict[str, np.ndarray]:
         "magnification": np.array([one.magnification for one in frames.lays]),
         "distortion_xx": np.array([one.distortion.real for one in frames.lays]),
         "distortion_xy": np.array([one.distortion.imag for one in frames.lays]),
+        **_of_lays(frames.lay_esds),
         "brightness": frames.brightness,
         "level": frames.levels,
         "misfit": frames.misfits,
@@ -172,6 +184,12 @@ def frame_table(result: "MovieResult") -> dict[str, np.ndarray]:
         "atoms": totals[0],
         "atoms_esd": totals[1],
     }
+
+
+def _of_lays(esds: np.ndarray) -> dict[str, np.ndarray]:
+    names = ("shift_x", "shift_y", "rotation", "magnification", "distortion_xx", "distortion_xy")
+    factors = (1, 1, np.degrees(1), 1, 1, 1)
+    return {f"{name}_esd": f * esds[:, k] for k, (name, f) in enumerate(zip(names, factors, strict=True))}
 
 
 def movie_summary(result: "MovieResult") -> dict[str, Any]:

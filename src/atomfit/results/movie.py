@@ -27,6 +27,8 @@ class FramesSeen:
     **Fields:**
 
     - `lays`: each takes positions of its frame to the reference's.
+    - `lay_esds`: standard uncertainties of the frame's shift (x, y; Å), rotation (radians), magnification
+        and distortion (two components), among the frames; NaN where they are not told.
     - `used`: frames that show the specimen; of the others nothing is known.
     - `brightness`, `levels`: beside the reference's; levels in image units.
     - `misfits`: mean square of what is left of each frame, in noise's variance.
@@ -34,6 +36,7 @@ class FramesSeen:
     """
 
     lays: tuple[PlaneMap, ...]
+    lay_esds: Float[np.ndarray, "t 6"]
     used: Bool[np.ndarray, " t"]
     brightness: Float[np.ndarray, " t"]
     levels: Float[np.ndarray, " t"]

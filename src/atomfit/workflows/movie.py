@@ -56,7 +56,7 @@ from atomfit.workflows.movie_frames import (
     noise_of_frames,
     passing_columns,
 )
-from atomfit.workflows.movie_told import flicker_of, sizes_of, tracks_of, window_of
+from atomfit.workflows.movie_told import flicker_of, lay_errors, sizes_of, tracks_of, window_of
 
 log = logging.getLogger("atomfit")
 
@@ -204,7 +204,10 @@ def _followed(
         log.warning(warning)
     log.info(verdict.describe())
     scale = abs(reference.units.scale)
-    seen = FramesSeen(told.lays, used, told.brightness, told.levels / scale, told.misfits, fitter.flicker)
+    middle = 0.5 * source.pixel * (np.array(source.shape[:0:-1]) - 1)
+    of_lays = lay_errors(told, tracks, sites, middle)
+    levels = told.levels / scale
+    seen = FramesSeen(told.lays, of_lays, used, told.brightness, levels, told.misfits, fitter.flicker)
     return MovieResult(
         source,
         elements,

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from atomfit.fitting.frame_fit import FrameFitter
 from atomfit.results.columns import ColumnsResult
 from atomfit.statistics.column_tracks import Tracks, follow_columns
+from atomfit.statistics.frame_lays import lay_esds
 from atomfit.statistics.running_average import AverageWindow, choose_window
 from atomfit.workflows.movie_frames import Told
 
@@ -26,13 +27,35 @@ def tracks_of(told: Told) -> Tracks:
 
     - `told`: of all frames.
     """
+    information, share = _of_positions(told)
+    pull = told.pull[..., :2] - share * told.pull[..., 2:]
+    return follow_columns(information, pull)
+
+
+def lay_errors(
+    told: Told, tracks: Tracks, sites: Float[np.ndarray, "n 2"], middle: Float[np.ndarray, " 2"]
+) -> Float[np.ndarray, "t 6"]:
+    """How well it is known how frames lie, in the order of `statistics.frame_lays`.
+
+    **Arguments:**
+
+    - `told`: of all frames.
+    - `tracks`: where columns are.
+    - `sites`: of the columns, from which their offsets are (Å).
+    - `middle`: of a frame (Å).
+    """
+    middles = np.array([lay(middle[None])[0] for lay in told.lays])
+    places = sites + tracks.offsets - middles[:, None]
+    return lay_esds(_of_positions(told)[0], tracks.steps, places, tracks.walk.factor)
+
+
+def _of_positions(told: Told) -> tuple[Float[np.ndarray, "t n 2 2"], Float[np.ndarray, "t n 2"]]:
+    """Information on positions, whatever cross-sections are, and what these share with them."""
     with_size = told.information[..., :2, 2]
     of_size = told.information[..., 2, 2]
     known = of_size > 0
     share = np.where(known[..., None], with_size / np.where(known, of_size, 1.0)[..., None], 0.0)
-    information = told.information[..., :2, :2] - share[..., :, None] * with_size[..., None, :]
-    pull = told.pull[..., :2] - share * told.pull[..., 2:]
-    return follow_columns(information, pull)
+    return told.information[..., :2, :2] - share[..., :, None] * with_size[..., None, :], share
 
 
 def sizes_of(

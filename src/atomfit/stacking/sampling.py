@@ -58,7 +58,7 @@ class Effort:
     chains: int = 4
     levels: int = 5
     hottest: float = 2000.0
-    blocks: int = 300
+    blocks: int = 900
     kept: int = 100
     relaxed: int = 16
 

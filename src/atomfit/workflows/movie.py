@@ -10,7 +10,7 @@ frames tell without priors, so nothing is said twice.
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from atomfit.support.errors import InputError
 from atomfit.support.memory import require_memory
 from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
+from atomfit.verdict.findings import Verdict
 from atomfit.verdict.of_movie import judge_movie
 from atomfit.workflows.columns import columns
 from atomfit.workflows.columns_statistics import library_of
@@ -143,6 +144,19 @@ def _read(source: Any, pixel_size: float | None) -> Movie:
         raise error.at("movie") from None
 
 
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """Frames that were fitted to columns; the same names as in `fit_frames` and `MovieResult`."""
+
+    reference: ColumnsResult
+    used: Bool[np.ndarray, " t"]
+    fitter: FrameFitter
+    passing: Bool[np.ndarray, " n"]
+    told: Told
+    tracks: Tracks
+    counted: MovieCounts
+
+
 def _followed(
     source: Movie,
     elements: Any,
@@ -151,12 +165,57 @@ def _followed(
     clock: Stopwatch,
     tell: Callable[[str], None],
 ) -> MovieResult:
-    options, of_columns, library = asked
     for note in source.notes:
         log.info(note)
     pixels = float(np.prod(source.shape[1:]))
     require_memory(_AT_LEAST + _PER_PIXEL * pixels, f"following frames of {pixels:.0f} pixels", "cut them")
     log.info("%d frames of %d x %d pixels", len(source), source.shape[2], source.shape[1])
+    one = _fitted(source, elements, asked, clock, tell)
+    reference, told, tracks, history = one.reference, one.told, one.tracks, one.counted.history
+    sites = np.asarray(one.fitter.reference.columns.positions, np.float64)
+    sizes, variances = sizes_of(told, tracks, one.fitter, reference)
+    with clock("events"):
+        events = find_events(history, sites, asked[0].fdr)
+        window = window_of(told, sizes, variances)
+    verdict = _judged(source, one, np.abs(sizes) / np.sqrt(variances))
+    warnings = [*source.warnings, *verdict.warnings]
+    if one.counted.counts is not None:
+        warnings += one.counted.counts.notes
+    for warning in warnings:
+        log.warning(warning)
+    log.info(verdict.describe())
+    return MovieResult(
+        source,
+        elements,
+        asked[0],
+        times,
+        reference,
+        _seen(source, one, sites),
+        one.passing,
+        sites,
+        tracks,
+        sizes * np.sign(reference.units.scale),
+        np.sqrt(variances),
+        history,
+        one.counted.uncounted,
+        events,
+        window,
+        verdict,
+        tuple(warnings),
+        clock.seconds,
+        write_movie,
+    )
+
+
+def _fitted(
+    source: Movie,
+    elements: Any,
+    asked: tuple[MovieOptions, ColumnOptions, Any],
+    clock: Stopwatch,
+    tell: Callable[[str], None],
+) -> _Fitted:
+    """Columns of the mean, and all frames fitted to these, twice."""
+    options, of_columns, library = asked
     with clock("lay frames"):
         lays, used = lay_frames(source, _width(source, options), tell)
         _require_frames(used)
@@ -186,48 +245,27 @@ def _followed(
     with clock("follow and count"):
         tracks = tracks_of(told)
         counted = _count(told, tracks, fitter, reference, (*law_of_counts, counted), ~passing)
-    sites = np.asarray(fitter.reference.columns.positions, np.float64)
-    sizes, variances = sizes_of(told, tracks, fitter, reference)
-    history = counted.history
-    with clock("events"):
-        events = find_events(history, sites, options.fdr)
-        window = window_of(told, sizes, variances)
+    return _Fitted(reference, used, fitter, passing, told, tracks, counted)
+
+
+def _judged(source: Movie, one: _Fitted, heights: Float[np.ndarray, "t n"]) -> Verdict:
+    history = one.counted.history
     changes = float(np.mean(history.gained + history.lost)) if len(history.gained) else 0.0
-    heights = np.abs(sizes) / np.sqrt(variances)
     height = float(np.nanmedian(np.where(np.isfinite(heights), heights, np.nan)))
-    seen_frames = (used, told.misfits, copies(source), fitter.flicker)
-    verdict = judge_movie(seen_frames, tracks.walk.factor, changes, reference.verdict, height)
-    warnings = [*source.warnings, *verdict.warnings]
-    if counted.counts is not None:
-        warnings += counted.counts.notes
-    for warning in warnings:
-        log.warning(warning)
-    log.info(verdict.describe())
-    scale = abs(reference.units.scale)
-    middle = 0.5 * source.pixel * (np.array(source.shape[:0:-1]) - 1)
-    of_lays = lay_errors(told, tracks, sites, middle)
-    levels = told.levels / scale
-    seen = FramesSeen(told.lays, of_lays, used, told.brightness, levels, told.misfits, fitter.flicker)
-    return MovieResult(
-        source,
-        elements,
-        options,
-        times,
-        reference,
-        seen,
-        passing,
-        sites,
-        tracks,
-        sizes * np.sign(reference.units.scale),
-        np.sqrt(variances),
-        history,
-        counted.uncounted,
-        events,
-        window,
-        verdict,
-        tuple(warnings),
-        clock.seconds,
-        write_movie,
+    frames = (one.used, one.told.misfits, copies(source), one.fitter.flicker)
+    return judge_movie(frames, one.tracks.walk.factor, changes, one.reference.verdict, height)
+
+
+def _seen(source: Movie, one: _Fitted, sites: Float[np.ndarray, "n 2"]) -> FramesSeen:
+    told, middle = one.told, 0.5 * source.pixel * (np.array(source.shape[:0:-1]) - 1)
+    return FramesSeen(
+        told.lays,
+        lay_errors(told, one.tracks, sites, middle),
+        one.used,
+        told.brightness,
+        told.levels / abs(one.reference.units.scale),
+        told.misfits,
+        one.fitter.flicker,
     )
 
 

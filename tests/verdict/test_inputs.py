@@ -60,3 +60,12 @@ def test_columns_have_those_of_their_summary() -> None:
     table = {"id": np.array([1]), "element": np.array(["Pt"]), "x": np.zeros(1), "y": np.zeros(1)}
     seen = image_columns_of("a", table, None, {"verdict": {"findings": [SCALE]}})
     assert seen.own_findings == (OwnFinding("doubtful", "the scale is open"),)
+
+
+@pytest.mark.parametrize("digits", [5, 15])
+def test_two_results_of_one_image_are_told_from_two_that_agree(digits: int) -> None:
+    case = changed_columns(3, 200, 1e4)
+    same = replace(case.a, name="again", positions=np.round(case.a.positions, digits))
+    verdict = judge_column_comparison(compare_columns(case.a, same))
+    assert verdict.codes == ("copy",)
+    assert "copy" not in judge_column_comparison(compare_columns(case.a, case.b)).codes

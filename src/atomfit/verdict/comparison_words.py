@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from atomfit.statistics.comparison import Comparison
-from atomfit.verdict.limits import LIMITS
 from atomfit.verdict.of_comparison import cause_of_excess, changes_of_element, judge_comparison
+from atomfit.verdict.of_inputs import is_copy
 
 #: What it means that displacements are as large as they are.
 _CAUSES = {
@@ -101,7 +101,7 @@ def _registration(c: Comparison) -> str:
 def _error_bars(c: Comparison) -> str:
     if not np.isfinite(c.scale.value):
         return "How large error bars should be is not known."
-    if c.scale.value < LIMITS.copy:
+    if is_copy(c.displacements):
         return "Common atoms lie at the same places: these are copies of one model."
     return (
         f"Common atoms lie {c.scale.value:.2f} ± {c.scale.esd:.2f} times as far apart as their error bars "

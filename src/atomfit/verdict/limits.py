@@ -66,7 +66,7 @@ class VerdictLimits:
         any piece of a crystal lies on another one.
     - `chance`: models that chance lays on each other as well with this probability are any two models.
     - `chance_atoms`: fewer atoms may be those of one particle, and cannot show it.
-    - `copy`: displacements so much smaller than their error bars are those of a copy, by rounding.
+    - `copy`: displacements of no pair larger than this are those of a copy, by rounding in files (Å).
     - `excess`, `excess_errors`: the logarithm of what error bars are wrong by exceeds the first, and so
         many standard uncertainties.
     - `together`, `errors`: neighbours share this part of their displacements, and so many standard
@@ -129,7 +129,7 @@ class VerdictLimits:
     common_hardly_any: float = 0.2
     chance: float = 0.01
     chance_atoms: int = 4
-    copy: float = 1e-6
+    copy: float = 5e-5
     excess: float = 0.1
     excess_errors: float = 3.0
     together: float = 0.2

@@ -17,7 +17,7 @@ from atomfit.structure.elements import UNKNOWN
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import LIMITS, level_above, part
 from atomfit.verdict.of_column_pairs import pair_findings
-from atomfit.verdict.of_inputs import input_findings
+from atomfit.verdict.of_inputs import copy_finding, input_findings, is_copy
 
 #: So many ways to lay images on each other are told.
 _TOLD = 3
@@ -47,7 +47,9 @@ def judge_column_comparison(c: ColumnComparison) -> Verdict:
         "one_factor": c.one_factor,
     }
     findings = [*_few(c, share), *_frame(c), *_distorted(c, far), *_untested(c), *_elements(c)]
-    if not any(finding.level == "bad" for finding in findings):
+    if is_copy(c.paired.displacements):
+        findings.append(copy_finding("columns"))
+    elif not any(finding.level == "bad" for finding in findings):
         findings += [*_positions(c), *_brightness(c), *pair_findings(c)]
     findings += input_findings((image.name, image.own_findings) for image in (c.a, c.b))
     return Verdict.of(findings, measures)
@@ -301,6 +303,6 @@ def _brightness(c: ColumnComparison) -> list[Finding]:
 
 
 def _off(value: float, esd: float) -> bool:
-    if not value >= LIMITS.copy:
+    if not value > 0:
         return False
     return bool(abs(np.log(value)) > LIMITS.excess_errors * esd / value + LIMITS.excess)

@@ -18,7 +18,7 @@ from atomfit.structure.elements import UNKNOWN, element
 from atomfit.support.units import odd_unit
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import LIMITS, level_above, part
-from atomfit.verdict.of_inputs import input_findings
+from atomfit.verdict.of_inputs import copy_finding, input_findings, is_copy
 
 #: Lengths of two models that are so nearly in the ratio of two elements' may be those of these.
 _OF_ELEMENTS = 0.015
@@ -47,6 +47,8 @@ def judge_comparison(c: Comparison) -> Verdict:
     findings += input_findings((model.name, model.own_findings) for model in (c.a, c.b))
     # Displacements of models that do not belong together tell nothing of error bars.
     astray = at_random or any(finding.level == "bad" for finding in size)
+    if is_copy(c.displacements):
+        findings.append(copy_finding("atoms"))
     cause = cause_of_excess(c)
     if cause is not None and not astray:
         findings.append(_error_bars(c, cause))
@@ -188,7 +190,9 @@ def changes_of_element(c: Comparison, most: int = 3) -> str:
 def cause_of_excess(c: Comparison) -> Cause | None:
     """Why displacements are not as large as error bars say; None if they are, or nothing was tested."""
     value, esd = c.scale.value, c.scale.esd
-    if not value >= LIMITS.copy or abs(np.log(value)) <= LIMITS.excess_errors * esd / value + LIMITS.excess:
+    if is_copy(c.displacements) or not value > 0:
+        return None
+    if abs(np.log(value)) <= LIMITS.excess_errors * esd / value + LIMITS.excess:
         return None
     if value < 1:
         return "too large"

@@ -50,6 +50,8 @@ LIBRARY = 18
 #: Those in view when anything was chosen, and those that are reported.
 VIEW = (("perfect", 1), ("relaxed", 2))
 REPORT = (("perfect", 101), ("perfect", 102), ("relaxed", 103), ("relaxed", 104))
+#: And those of which pairs of images are compared (`experiments.changes.multislice`).
+PAIRS = tuple(("relaxed" if seed % 2 else "perfect", seed) for seed in range(201, 241))
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,6 +365,7 @@ def main() -> None:
     parser.add_argument(
         "--view", action="store_true", help="those that were in view, not those that are reported"
     )
+    parser.add_argument("--pairs", action="store_true", help="those of pairs (20 s each)")
     given = parser.parse_args()
     try:
         import abtem  # noqa: F401
@@ -375,7 +378,7 @@ def main() -> None:
         parser.error("give the folder of the images with --data")
     given.data.mkdir(parents=True, exist_ok=True)
     make_library(given.data)
-    for kind, seed in VIEW if given.view else REPORT:
+    for kind, seed in VIEW if given.view else PAIRS if given.pairs else REPORT:
         make(given.data, kind, seed)
 
 

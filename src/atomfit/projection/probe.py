@@ -28,13 +28,11 @@ from jaxtyping import Array, Float
 
 from atomfit.options.tilt import ProbeKind
 from atomfit.structure.atoms import Leaf
+from atomfit.waves.electrons import wavelength
 
 #: Variances of the Gaussians (Å²). Seen by an atom of 0.03 Å² they reproduce probes of 20 to 40 mrad at
 #: 300 kV within 1.5 % of their peak over 40 Å of depth.
 VARIANCES = (0.01, 0.05, 0.15, 0.4, 1.0)
-#: Rest energy of an electron (keV) and the product of Planck's constant and the speed of light (keV Å).
-_REST_ENERGY = 510.99895
-_HC = 12.39841984
 #: Distance between knots of the table (Å): a probe of 40 mrad changes over 20 Å.
 _KNOTS = 2.5
 #: How much the integral counts beside the shape.
@@ -112,16 +110,6 @@ def make_probe(
         np.zeros(len(variances), as_leaf),
         np.asarray(reach, as_leaf),
     )
-
-
-def wavelength(voltage: float) -> float:
-    """Wavelength of electrons (Å), relativistic, by their acceleration voltage (kV).
-
-    **Arguments:**
-
-    - `voltage`: in kV.
-    """
-    return float(_HC / np.sqrt(voltage * (2 * _REST_ENERGY + voltage)))
 
 
 def propagated_intensity(

@@ -1,0 +1,98 @@
+"""Atoms along the beam in, slices of them out: which atoms of each element are in which slice.
+
+The wave passes slices one after the other, and what they have must be of one shape to be compiled once: a
+table of atoms' numbers, slices by the most atoms of an element that a slice has, with a mask of those that
+are there. It is made on the host and stays as it is while positions, occupancies and displacement factors
+change, which is what a fit changes.
+
+Slices should end between planes of atoms: one repeat of the crystal along the beam is a good thickness, up
+to about 4 Å at 300 kV (`experiments/heights` has the errors of thicker ones).
+"""
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+Leaf = Array | np.ndarray
+
+
+class Slices(eqx.Module):
+    """Which atoms are in which slice.
+
+    **Fields:**
+
+    - `elements`: chemical symbols.
+    - `atoms`: for each element, numbers of the atoms in each slice; filled up with atom 0.
+    - `present`: for each element, 1 where there is an atom and 0 where it is filled up.
+    - `thickness`: of a slice (Å).
+    """
+
+    elements: tuple[str, ...] = eqx.field(static=True)
+    atoms: tuple[Int[Leaf, "slices _"], ...]
+    present: tuple[Float[Leaf, "slices _"], ...]
+    thickness: Float[Leaf, ""] | float
+
+    @property
+    def count(self) -> int:
+        """Number of slices."""
+        return int(self.atoms[0].shape[0])
+
+
+class SlicedAtoms(eqx.Module):
+    """Atoms that a wave passes, all differentiable.
+
+    **Fields:**
+
+    - `positions`: x, y (Å), from the centre of the image's first pixel.
+    - `occupancies`: 1 for an atom that is there.
+    - `b_factors`: of each element of the slices, in their order: B = 8π² U (Å²).
+    - `absorption`: imaginary part of the potential, as a part of the real one.
+    - `slices`: which atoms are in which slice.
+    """
+
+    positions: Float[Leaf, "n 2"]
+    occupancies: Float[Leaf, " n"]
+    b_factors: Float[Leaf, " elements"]
+    absorption: Float[Leaf, ""] | float
+    slices: Slices
+
+
+def slice_atoms(
+    heights: Float[np.ndarray, " n"],
+    symbols: np.ndarray,
+    thickness: float,
+    count: int | None = None,
+    most: int | None = None,
+) -> Slices:
+    """Sort atoms into slices.
+
+    **Arguments:**
+
+    - `heights`: z of the atoms along the beam (Å), from the surface that it enters by.
+    - `symbols`: of their elements.
+    - `thickness`: of a slice (Å).
+    - `count`: of slices; as many as there are atoms in by default. Atoms beyond are in the last, or first.
+    - `most`: atoms of one element that a slice may have, for tables of one shape; as many as there are.
+
+    **Raises:** `ValueError` if a slice has more atoms than `most`.
+    """
+    symbols = np.asarray(symbols).astype(str)
+    where = np.floor(np.asarray(heights, np.float64) / thickness).astype(int)
+    if count is None:
+        count = int(where.max(initial=0)) + 1
+    where = np.clip(where, 0, count - 1)
+    elements = tuple(sorted(set(symbols.tolist()))) or ("C",)
+    atoms, present = [], []
+    for symbol in elements:
+        which = np.flatnonzero(symbols == symbol)
+        which = which[np.argsort(where[which], kind="stable")]
+        sizes = np.bincount(where[which], minlength=count)
+        wide = max(int(sizes.max(initial=0)), 1) if most is None else most
+        if wide < sizes.max(initial=0):
+            raise ValueError(f"a slice has {sizes.max()} atoms of {symbol}, more than {most}")
+        rank = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        table, mask = np.zeros((count, wide), np.int32), np.zeros((count, wide), np.float32)
+        table[where[which], rank], mask[where[which], rank] = which, 1.0
+        atoms.append(table)
+        present.append(mask)
+    return Slices(elements, tuple(atoms), tuple(present), float(thickness))

@@ -155,7 +155,10 @@ class CoherentSum(AbstractCoherence):
     def intensity(
         self, spectrum: Complex[Array, "rows columns"], grid: Sampling, lens: Aberrations, wavelength: float
     ) -> Float[Array, "rows columns"]:
-        """See `AbstractCoherence`."""
+        """Intensity of the image, in parts of the beam's.
+
+        **Arguments:** those of `AbstractCoherence`.
+        """
         kx, ky = _frequencies(grid)
         focus, of_focus = gaussian_nodes(self.focuses)
         turn, of_turn = gaussian_nodes(self.directions)
@@ -202,7 +205,10 @@ class Envelopes(AbstractCoherence):
     def intensity(
         self, spectrum: Complex[Array, "rows columns"], grid: Sampling, lens: Aberrations, wavelength: float
     ) -> Float[Array, "rows columns"]:
-        """See `AbstractCoherence`."""
+        """Intensity of the image, in parts of the beam's.
+
+        **Arguments:** those of `AbstractCoherence`.
+        """
         kx, ky = _frequencies(grid)
         slope_x, slope_y = lens.slope(kx, ky, wavelength)
         temporal = np.pi * wavelength * self.focal_spread * (kx**2 + ky**2)

@@ -186,24 +186,16 @@ def refine_against_image(
     numbers = straight.astype(np.float32), np.asarray(thermal, np.float32)
     lay = np.array([_HEIGHT, _TILT, _TILT], np.float32)
     priors = Potential(medium, near, *numbers), Lay(_plane(positions[:, :2]), positions[:, 2], lay)
+    pixels = DensityMap(values.astype(np.float32), grid, fitted.counted)
     precision = np.where(fitted.counted, 1 / fitted.variance, 0.0)
-
-    def problem(at: SeenAtoms, trusted: float) -> Problem:
-        observed = MapObservation.of(
-            DensityMap(values.astype(np.float32), grid, fitted.counted),
-            at,
-            noise=KnownPrecision((trusted * precision).astype(np.float32)),
-            background="none",
-        )
-        return Problem(frozen(at, lambda s: (s.amplitudes, s.variances, s.spread)), (observed,), priors)
-
-    begun = problem(structure, 1.0).objective()
+    begun = _problem(structure, pixels, precision, priors).objective()
     before = _chi_square(begun, begun.parametrisation.zeros())
     # Pixels that atoms are far from would throw them over the potential's barriers if trusted at once.
     steps = int(np.ceil(np.log10(max(before, 1.0))))
     found: Any = structure
     for trusted in 10.0 ** np.arange(-steps, 1):
-        fit = refine(problem(found, trusted), max_iterations=_ITERATIONS, tolerance=_ENDED)
+        problem = _problem(found, pixels, trusted * precision, priors)
+        fit = refine(problem, max_iterations=_ITERATIONS, tolerance=_ENDED)
         found = fit.structure
     refined = np.column_stack([found.positions, found.heights])
     esds = np.full((n, 3), np.nan)
@@ -213,6 +205,17 @@ def refine_against_image(
     moved = np.sqrt(np.mean((refined - positions) ** 2, axis=0))
     gone = int(np.sum(np.linalg.norm(refined - positions, axis=1) > 0.5 * medium.neighbour_distance))
     return Refined(refined, esds, moved, _chi_square(fit.objective, fit.free), before, fit.reason, gone)
+
+
+def _problem(
+    atoms: SeenAtoms,
+    pixels: DensityMap,
+    precision: Float[np.ndarray, "rows columns"],
+    priors: tuple[AbstractPrior, ...],
+) -> Problem:
+    noise = KnownPrecision(precision.astype(np.float32))
+    observed = MapObservation.of(pixels, atoms, noise=noise, background="none")
+    return Problem(frozen(atoms, lambda s: (s.amplitudes, s.variances, s.spread)), (observed,), priors)
 
 
 def _places(structure: Any) -> Float[Array, "n 3"]:

@@ -252,13 +252,25 @@ class ImageOptions:
 
         **Raises:** `InputError` if it is none.
         """
-        text = self.zone.strip("[]() ")
-        try:
-            found = tuple(int(part) for part in (text.split(",") if "," in text else text))
-        except ValueError:
-            found = ()
-        if len(found) != 3 or not any(found):
-            raise InputError(
-                f"{self.zone!r} is no zone axis", "give three whole numbers, as 110 or 1,-1,2", "--zone"
-            )
-        return found
+        return zone_axis(self.zone)
+
+
+def zone_axis(zone: str) -> tuple[int, int, int]:
+    """The indices that a zone axis is written with.
+
+    **Arguments:**
+
+    - `zone`: as "110" or "1,-1,2".
+
+    **Raises:** `InputError` if it is none.
+    """
+    text = zone.strip("[]() ")
+    try:
+        found = tuple(int(part) for part in (text.split(",") if "," in text else text))
+    except ValueError:
+        found = ()
+    if len(found) != 3 or not any(found):
+        raise InputError(
+            f"{zone!r} is no zone axis", "give three whole numbers, as 110 or 1,-1,2", "--zone"
+        )
+    return found

@@ -1,7 +1,8 @@
 """Particles whose truth is known, to try atomfit on and to measure it by.
 
-`simulate` makes a map and `simulate_series` images of it, `simulate_image` an image of atomic columns; the
-parts are there as well. It imports `atomfit.files` and what lies below.
+`simulate` makes a map and `simulate_series` images of it, `simulate_image` an image of atomic columns and
+`simulate_hrtem` one that a wave makes; the parts are there as well. It imports `atomfit.files` and what
+lies below.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from atomfit.simulation.disturbances import without_wedge as without_wedge
     from atomfit.simulation.dynamics import Trajectory as Trajectory
     from atomfit.simulation.dynamics import molecular_dynamics as molecular_dynamics
+    from atomfit.simulation.hrtem import HrtemOptions as HrtemOptions
+    from atomfit.simulation.hrtem import SimulatedHrtem as SimulatedHrtem
+    from atomfit.simulation.hrtem import simulate_hrtem as simulate_hrtem
+    from atomfit.simulation.hrtem_specimens import HrtemColumns as HrtemColumns
+    from atomfit.simulation.hrtem_specimens import HrtemSpecimen as HrtemSpecimen
     from atomfit.simulation.image_columns import ProjectedColumns as ProjectedColumns
     from atomfit.simulation.images import ImageOptions as ImageOptions
     from atomfit.simulation.images import SimulatedImage as SimulatedImage
@@ -36,6 +42,8 @@ else:
             "series": ["SeriesOptions", "SimulatedSeries", "simulate_series"],
             "images": ["ImageOptions", "SimulatedImage", "simulate_image"],
             "image_columns": ["ProjectedColumns"],
+            "hrtem": ["HrtemOptions", "SimulatedHrtem", "simulate_hrtem"],
+            "hrtem_specimens": ["HrtemColumns", "HrtemSpecimen"],
             "particles": ["particle", "rotated", "orientation"],
             "disturbances": ["noise", "without_wedge"],
             "changes": ["Change", "changed"],

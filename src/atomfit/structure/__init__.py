@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from atomfit.structure.atoms import matrices_of_elements as matrices_of_elements
     from atomfit.structure.canvas import AbstractCanvas as AbstractCanvas
     from atomfit.structure.canvas import AbstractStructure as AbstractStructure
+    from atomfit.structure.crystals import Crystal as Crystal
+    from atomfit.structure.crystals import ZoneColumns as ZoneColumns
+    from atomfit.structure.crystals import crystal as crystal
+    from atomfit.structure.crystals import zone_columns as zone_columns
     from atomfit.structure.effective_medium import EffectiveMedium as EffectiveMedium
     from atomfit.structure.elements import Element as Element
     from atomfit.structure.elements import bulk_structure as bulk_structure
@@ -67,5 +71,6 @@ else:
             "scattering": ["GaussianMixture", "form_factor"],
             "tracked": ["Tracked", "Quantity", "Event"],
             "effective_medium": ["EffectiveMedium"],
+            "crystals": ["Crystal", "ZoneColumns", "crystal", "zone_columns"],
         },
     )

@@ -5,7 +5,8 @@ the dataclass, whose refusal is the same sentence on both sides.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from types import NoneType
@@ -15,14 +16,26 @@ import typer
 
 from atomfit.cli.terminal import refusals
 from atomfit.options.declared import Declared, alternatives, declared, flag_of
+from atomfit.support.errors import InputError
+
+#: Of parameters that are not used: the problem with an option of theirs, and the remedy.
+Unused = Mapping[str, tuple[str, str]]
 
 
-def takes(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes(
+    unused: Callable[[Mapping[str, Any]], Unused] = lambda given: {}, /, **kinds: type
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator of a command: parameters of these names are made of an option for each field.
 
     A field that several dataclasses have is one option, of which all of them are made, each with its own
     default if these differ; one that the command has as a parameter of its own is left to it. What cannot
     be used is refused before the command begins.
+
+    **Arguments:**
+
+    - `unused`: of what was given of the command's own parameters, which others have no use for their
+        options: they have their defaults, and options that are theirs alone are refused.
+    - `kinds`: the dataclasses.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -37,14 +50,19 @@ def takes(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]
             for name, about in fields[parameter].items():
                 default = getattr(kind, name)
                 alike = all(getattr(other, name, default) == default for other in kinds.values())
-                made.setdefault(name, _parameter(name, default if alike else None, *about))
+                if name not in made:
+                    told = _together([each[name] for each in fields.values() if name in each])
+                    made[name] = _parameter(name, default if alike else None, about[0], told)
 
         @wraps(command)
         def run(**given: Any) -> None:
             words = {name: given.pop(name) for name in made}
             with refusals():
+                idle = unused(given)
+                used = {name for one in kinds if one not in idle for name in fields[one]}
+                _require_use(words, {kinds[one]: told for one, told in idle.items()}, used)
                 options = {
-                    parameter: kind(**_values(words, fields[parameter]))
+                    parameter: kind() if parameter in idle else kind(**_values(words, fields[parameter]))
                     for parameter, kind in kinds.items()
                 }
             command(**given, **options)
@@ -61,6 +79,29 @@ def takes(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]
         return run
 
     return decorate
+
+
+def _require_use(words: dict[str, Any], idle: Mapping[type, tuple[str, str]], used: set[str]) -> None:
+    """What was given must be of a dataclass that is used, or be a default."""
+    for kind in idle:
+        for name, (annotation, about) in declared(kind).items():
+            given = words.get(name)
+            if name in used or given is None or read(given, annotation) == getattr(kind, name):
+                continue
+            theirs = [told for other, told in idle.items() if name in declared(other)]
+            # "add --image or --hrtem", of two that add something.
+            verb, first = theirs[0][1].split(" ", 1)
+            remedies = dict.fromkeys([first, *(remedy.removeprefix(f"{verb} ") for _, remedy in theirs)])
+            flag = flag_of(name, about)
+            raise InputError(theirs[0][0], f"{verb} {' or '.join(remedies)}, or leave out {flag}", flag)
+
+
+def _together(declarations: list[tuple[Any, Declared]]) -> Declared:
+    """What several dataclasses say of one option."""
+    all_of_them = [about for _, about in declarations]
+    helps = dict.fromkeys(about.help for about in all_of_them)
+    units = dict.fromkeys(about.metavar for about in all_of_them if about.metavar)
+    return replace(all_of_them[0], help=" / ".join(helps), metavar="|".join(units) or None)
 
 
 def _values(words: dict[str, Any], fields: dict[str, tuple[Any, Declared]]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ MOVIE = ("columns.csv", "frames.csv", "averages.mrc")
 SIMULATION = ("map.mrc", "truth.csv", "simulation.json")
 #: And, with a tilt series.
 SERIES = ("images.mrc", "views.csv", "angles.tlt", "truth_views.csv")
+HRTEM_SIMULATION = ("image.*", "truth_columns.csv", "simulation.json")
 IMAGE_SIMULATION = ("image.*", "truth_columns.csv", "truth_frames.csv", "simulation.json")
 _COMPARISON = ("compare.csv", "compare.json", "compare.html", "a.xyz", "b.xyz", "series.csv")
 #: And of two images.

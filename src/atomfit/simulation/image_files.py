@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from atomfit.io.outputs import staged
 from atomfit.io.tables import Column, write_columns
@@ -46,7 +47,9 @@ def write_image_simulation(image: SimulatedImage, directory: Path, overwrite: bo
         "width": columns.widths,
     }
     with staged(directory, overwrite) as stage:
-        _write_image(stage / f"image.{options.image_format}", image)
+        frames = image.frames[0] if len(image.frames) == 1 else image.frames
+        name = f"image.{options.image_format}"
+        write_frames(stage / name, frames, options.pixel_size, options.file_origin)
         write_columns(stage / "truth_columns.csv", TRUTH_COLUMNS, truth)
         if options.frames > 1:
             shifts = {"frame": np.arange(options.frames), "shift_x": image.shifts[:, 0]}
@@ -60,11 +63,19 @@ def write_image_simulation(image: SimulatedImage, directory: Path, overwrite: bo
     return directory
 
 
-def _write_image(path: Path, image: SimulatedImage) -> None:
-    """One frame as an image, several as a stack."""
-    frames = image.frames[0] if len(image.frames) == 1 else image.frames
-    pixel, origin = image.options.pixel_size, image.options.file_origin
-    match image.options.image_format:
+def write_frames(
+    path: Path, frames: Float[np.ndarray, "*frames"], pixel: float, origin: tuple[float, float] = (0.0, 0.0)
+) -> None:
+    """One frame as an image, several as a stack.
+
+    **Arguments:**
+
+    - `path`: that ends in .mrc, .npy or .tif.
+    - `frames`: rows and columns, or a stack of them.
+    - `pixel`: its edge (Å).
+    - `origin`: of the first pixel's centre, x and y (Å).
+    """
+    match path.suffix[1:]:
         case "npy":
             np.save(path, frames)
         case "tif":

@@ -1,8 +1,8 @@
 """An exit wave in, the counts of an image out: lenses, coherence and a detector, one after the other.
 
 Intensities have twice the wave's frequencies, and are made on a grid finer than the pixels: by 1.5, an
-image of ten atoms of CeO2 [110] on pixels of 0.2 Å is right to 0.3 % of its contrast (by 1.25 to 1 %, on the
-pixels themselves to 6 %), and by the wave's own refinement nothing is lost.
+image of ten atoms of CeO2 [110] on pixels of 0.2 Å is right to 0.3 % of its contrast (by 1.25 to 1 %, on
+the pixels themselves to 6 %), and by the wave's own refinement nothing is lost.
 """
 
 import equinox as eqx

@@ -2,25 +2,25 @@
 
 An atom at r adds `λ γ f(k) exp(-2πi k r) / A` to the transform of the phase, with f its electron form
 factor (International Tables C, table 4.3.2.2) blurred by exp(-B k²/4), and A the grid's area. So atoms lie
-on no grid, and the phase is differentiable in their positions. The sum over atoms is a product of two
-matrices, exp(-2πi ky y) by exp(-2πi kx x), of half the frequencies as the phase is real, and of those alone
-that the band limit lets pass.
+on no grid, and the phase is differentiable in their positions. The sum over atoms is that of `gridding`;
+half of the frequencies are made, as the phase is real, and of those what the band limit lets pass.
 """
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Float
 
 from atomfit.structure.scattering import form_factor, is_tabulated
 from atomfit.support.errors import InputError
 from atomfit.support.units import EIGHT_PI_SQUARED
 from atomfit.waves.electrons import relativistic_mass, wavelength
 from atomfit.waves.field import Field
+from atomfit.waves.gridding import kernel_transform, laid_out
 from atomfit.waves.slices import Leaf
 
 
 class PhasePlan:
-    """What the phases of all slices have in common: frequencies within the band, and form factors there.
+    """What the phases of all slices have in common: form factors on the frequencies of a grid.
 
     **Arguments:**
 
@@ -33,33 +33,18 @@ class PhasePlan:
 
     def __init__(self, field: Field, elements: tuple[str, ...], voltage: float) -> None:
         grid = field.wave
-        self.shape = grid.shape
         rows, columns = grid.shape
-        # Whole frequencies: of y both signs, of x those that a real transform keeps.
-        most_y, most_x = (int(np.floor(grid.limit * n * grid.spacing)) for n in (rows, columns))
-        self.rows = np.concatenate([np.arange(most_y + 1), np.arange(-most_y, 0)])
-        self.columns = np.arange(most_x + 1)
-        self.ky = (self.rows / (rows * grid.spacing)).astype(np.float32)
-        self.kx = (self.columns / (columns * grid.spacing)).astype(np.float32)
-        self.squared = self.ky[:, None] ** 2 + self.kx**2
+        self.shape, self.spacing = grid.shape, np.float32(grid.spacing)
         self.start = np.float32(-field.margin * field.pixel)
-        strength = (
-            wavelength(voltage) * relativistic_mass(voltage) * grid.shape[0] * grid.shape[1] / grid.area
-        )
+        ky, kx = np.fft.fftfreq(rows), np.fft.rfftfreq(columns)
+        self.squared = ((ky[:, None] ** 2 + kx**2) / grid.spacing**2).astype(np.float32)
         band = self.squared <= grid.limit**2
+        kernel = np.outer(kernel_transform(ky), kernel_transform(kx))
+        strength = wavelength(voltage) * relativistic_mass(voltage) / grid.spacing**2
+        scale = np.divide(strength, kernel, out=np.zeros_like(kernel), where=band)
         self.factors = [
-            (strength * band * electron_form_factor(symbol, self.squared)).astype(np.float32)
-            for symbol in elements
+            (scale * electron_form_factor(symbol, self.squared)).astype(np.float32) for symbol in elements
         ]
-
-    def structure_factor(
-        self, positions: Float[Leaf, "n 2"], weights: Float[Leaf, " n"]
-    ) -> Complex[Array, "ky kx"]:
-        """Sum over atoms of `weights` exp(-2πi k r)."""
-        x, y = (positions[:, k] - self.start for k in (0, 1))
-        along_y = jnp.exp(-2j * np.pi * self.ky[:, None] * y).astype(jnp.complex64)
-        along_x = weights[:, None] * jnp.exp(-2j * np.pi * x[:, None] * self.kx).astype(jnp.complex64)
-        return jnp.matmul(along_y, along_x, precision="highest")
 
     def phase(
         self,
@@ -74,12 +59,12 @@ class PhasePlan:
         - `positions`, `weights`: of the atoms of each element (Å).
         - `b_factors`: of each element (Å²).
         """
-        total: Array | float = 0.0
+        total = jnp.zeros((self.shape[0], self.shape[1] // 2 + 1), jnp.complex64)
         for k, factor in enumerate(self.factors):
-            blurred = factor * jnp.exp(-0.25 * b_factors[k] * self.squared)
-            total = total + blurred * self.structure_factor(positions[k], weights[k])
-        half = jnp.zeros((self.shape[0], self.shape[1] // 2 + 1), jnp.complex64)
-        return jnp.fft.irfft2(half.at[self.rows[:, None], self.columns].set(total), self.shape)
+            places = (positions[k] - self.start) / self.spacing
+            spectrum = jnp.fft.rfft2(laid_out(places, weights[k], self.shape))
+            total = total + factor * jnp.exp(-0.25 * b_factors[k] * self.squared) * spectrum
+        return jnp.fft.irfft2(total, self.shape)
 
 
 def electron_form_factor(

@@ -1,7 +1,7 @@
 """Atoms on no grid in, their structure factor out: a non-uniform Fourier transform.
 
-The sum over atoms of exp(-2πi k r) is a product of two matrices, whose work goes with atoms times points. It
-is had by the work of one FFT: each atom is laid on 8 x 8 points around it by a smooth kernel, and the
+The sum over atoms of exp(-2πi k r) is a product of two matrices, whose work goes with atoms times points.
+It is had by the work of one FFT: each atom is laid on 8 x 8 points around it by a smooth kernel, and the
 kernel's transform is divided out afterwards (Barnett et al. 2019, "exponential of semicircle"). As only
 2/3 of a grid's frequencies are wanted, what is folded back from beyond is 1e-5 of an atom. All of it is
 differentiable in places and weights.

@@ -1,5 +1,8 @@
 """Partial coherence against explicit images of many focuses and directions; slopes against differences."""
 
+from dataclasses import fields
+
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -120,3 +123,43 @@ def test_a_coarser_grid_of_intensities_costs_little() -> None:
     assert intensity_grid(FIELD, 2.0).shape == GRID.shape
     exact = found[2.0]
     assert rms(found[1.5] - exact) < 0.005 * exact.std() < rms(found[1.0] - exact)
+
+
+@pytest.mark.parametrize("name", ["coherence", "lens", "detector"])
+def test_what_a_microscope_has_can_be_fitted(name: str) -> None:
+    """Derivatives in all of its numbers are those of finite differences."""
+    number = jnp.float32
+    pairs = {one: jnp.asarray(getattr(LENS, one)) for one in ("a1", "b2", "a2")}
+    lens = Aberrations(number(40), c3=number(-9e4), c5=number(5e7), **pairs)
+    steps = {
+        "coherence": CoherentSum(number(0.5), number(1e-4)),
+        "lens": Aberrations(
+            number(1), *(jnp.full(2, x) for x in (2.0, 20.0, 20.0)), number(500), number(5e5)
+        ),
+        "detector": Detector(number(0.5), number(0.05), number(0.5), number(0.02), number(0.02), number(0)),
+    }
+    detector = Detector(*(number(x) for x in (20, 2, 1.5, 0.2, 0.6, 0.8)))
+    start = Microscope(lens, CoherentSum(number(25), number(5e-4), focuses=25), detector, 2.0)
+    weights = np.random.default_rng(0).normal(size=FIELD.padded).astype(np.float32)
+
+    @eqx.filter_jit
+    def value(microscope: Microscope) -> jnp.ndarray:
+        return jnp.sum(microscope.image(WAVE, FIELD, BEAM) * weights)
+
+    slopes = getattr(eqx.filter_grad(value)(start), name)
+    for field in fields(steps[name]):
+        step, slope = getattr(steps[name], field.name), getattr(slopes, field.name)
+        if not isinstance(step, jnp.ndarray) or field.name == "noise_mtf":
+            continue
+        for which in np.ndindex(step.shape):
+            size = float(step[which])
+            ends = [
+                eqx.tree_at(
+                    lambda one, key=field.name: getattr(getattr(one, name), key),
+                    start,
+                    getattr(getattr(start, name), field.name).at[which].add(sign * size),
+                )
+                for sign in (1, -1)
+            ]
+            finite = float(value(ends[0]) - value(ends[1])) / 2
+            assert float(slope[which]) * size == pytest.approx(finite, rel=0.03, abs=2e-3), field.name

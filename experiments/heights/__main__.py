@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from atomfit.simulation import HrtemOptions
-from atomfit.simulation.hrtem_cuts import clear_of
 from atomfit.simulation.hrtem_specimens import HrtemSpecimen, hrtem_specimen
 from atomfit.waves import (
     Aberrations,
@@ -23,6 +22,7 @@ from atomfit.waves import (
     Field,
     Microscope,
     SlicedAtoms,
+    clear_of,
     coherent_sum,
     exit_wave,
     slice_atoms,

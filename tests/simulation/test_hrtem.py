@@ -9,17 +9,30 @@ import pytest
 from scipy.spatial import cKDTree
 
 from atomfit.simulation import HrtemOptions, simulate_hrtem
-from atomfit.simulation.hrtem import hrtem_field, sliced
-from atomfit.simulation.hrtem_cuts import clear_of
+from atomfit.simulation.hrtem import sliced
 from atomfit.simulation.hrtem_specimens import HrtemSpecimen, hrtem_specimen
 from atomfit.structure.crystals import crystal, zone_columns
 from atomfit.support.errors import InputError
-from atomfit.waves import Aberrations, Beam, CoherentSum, Detector, Microscope, exit_wave, slice_atoms
+from atomfit.waves import (
+    Aberrations,
+    Beam,
+    CoherentSum,
+    Detector,
+    Field,
+    Microscope,
+    clear_of,
+    exit_wave,
+    slice_atoms,
+)
 
 
 def made(**options: object) -> tuple[HrtemOptions, HrtemSpecimen]:
     chosen = HrtemOptions(**options)
-    return chosen, hrtem_specimen(chosen, hrtem_field(chosen), np.random.default_rng(chosen.seed))
+    return chosen, hrtem_specimen(
+        chosen,
+        Field.suited((chosen.image_size,) * 2, chosen.pixel_size),
+        np.random.default_rng(chosen.seed),
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -6,10 +6,12 @@ import pytest
 from atomfit.support.errors import InputError
 from atomfit.waves import (
     Field,
+    clear_of,
     electron_form_factor,
     interaction_constant,
     projected_potential,
     slice_atoms,
+    slice_thickness,
     wavelength,
 )
 from atomfit.waves.potentials import PhasePlan
@@ -74,3 +76,20 @@ def test_what_cannot_be_is_refused() -> None:
         slice_atoms(np.zeros(3), np.array(["O"] * 3), 4.0, 1, 1)
     with pytest.raises(InputError, match="no electron form factor"):
         electron_form_factor("Es", np.zeros(1))
+
+
+@pytest.mark.parametrize(("shape", "pixel"), [((128, 128), 0.2), ((1999, 997), 0.05), ((127, 97), 0.125)])
+def test_a_field_has_room_and_fine_points(shape: tuple[int, int], pixel: float) -> None:
+    field = Field.suited(shape, pixel)
+    assert 6 <= field.margin * pixel <= 6 + 0.15 * max(shape) * pixel
+    assert field.wave.spacing <= 0.1
+    assert field.wave.shape[0] * field.wave.spacing == pytest.approx((shape[0] + 2 * field.margin) * pixel)
+
+
+def test_no_atom_is_where_slices_end() -> None:
+    heights = np.array([0.0, 1.9, 3.8, 5.7, 0.3])
+    moved = (heights + clear_of(heights, 3.8)) % 3.8
+    # Of 0, 0.3 and 1.9 the last gap is the widest: its middle is where slices end.
+    np.testing.assert_allclose(np.sort(moved), [0.95, 0.95, 1.25, 2.85, 2.85], atol=2e-3)
+    assert slice_thickness(3.826) == 3.826
+    assert slice_thickness(9.372) == pytest.approx(3.124)

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.fft import next_fast_len
 
 from atomfit.options.declared import options_from
 from atomfit.options.hrtem import HrtemOptions
-from atomfit.simulation.hrtem_cuts import clear_of
 from atomfit.simulation.hrtem_specimens import HrtemColumns, HrtemSpecimen, hrtem_specimen
 from atomfit.support.numerics import own_numerics
 from atomfit.waves import (
@@ -26,13 +24,14 @@ from atomfit.waves import (
     Field,
     Microscope,
     SlicedAtoms,
+    clear_of,
     coherent_sum,
     exit_wave,
     slice_atoms,
+    slice_thickness,
 )
 
-#: Room around the field (Å), distance of points of the wave, and thickness of slices (Å), at most.
-_MARGIN, _FINEST, _SLICE = 6.0, 0.1, 4.0
+#: Å in the units of options.
 _NM, _UM, _MM = 10.0, 1e4, 1e7
 
 
@@ -71,7 +70,7 @@ def simulate_hrtem(options: HrtemOptions | None = None, **changes: object) -> Si
     **Raises:** `InputError` if an option makes no sense, or the crystal is none that can be used.
     """
     options = options_from(HrtemOptions, options, changes, "simulate_hrtem")
-    field = hrtem_field(options)
+    field = Field.suited((options.image_size,) * 2, options.pixel_size)
     specimen = hrtem_specimen(options, field, np.random.default_rng([options.seed, 5]))
     with own_numerics():
         beam = Beam(options.voltage)
@@ -98,20 +97,6 @@ def _frame(
     return np.asarray(field.shown(detector.sample(expected, field.pixels, key)))
 
 
-def hrtem_field(options: HrtemOptions) -> Field:
-    """Pixels, and margins such that the wave's transforms are quick.
-
-    **Arguments:**
-
-    - `options`: of the image.
-    """
-    edge, margin = options.image_size, int(np.ceil(_MARGIN / options.pixel_size))
-    while next_fast_len(edge + 2 * margin) != edge + 2 * margin:
-        margin += 1
-    refinement = int(np.ceil(options.pixel_size / _FINEST - 1e-9))
-    return Field((edge, edge), options.pixel_size, margin, refinement)
-
-
 def sliced(specimen: HrtemSpecimen, options: HrtemOptions) -> tuple[SlicedAtoms, float]:
     """A specimen in slices, none of which ends where atoms of the crystal are.
 
@@ -122,7 +107,7 @@ def sliced(specimen: HrtemSpecimen, options: HrtemOptions) -> tuple[SlicedAtoms,
     - `specimen`: the atoms.
     - `options`: of displacement factors and absorption.
     """
-    thick = specimen.repeat / np.ceil(specimen.repeat / _SLICE)
+    thick = slice_thickness(specimen.repeat)
     of_crystal = specimen.positions[specimen.symbols != "C", 2]
     lower = clear_of(of_crystal, thick)
     heights = specimen.positions[:, 2] + lower

@@ -13,6 +13,7 @@ from atomfit.options.hrtem import HrtemOptions
 from atomfit.simulation.hrtem_profiles import edge, thickness
 from atomfit.structure.crystals import ZoneColumns
 from atomfit.support.errors import InputError
+from atomfit.waves import clear_of
 
 #: Of a slab, and of a support.
 MOST_ATOMS = 2_000_000
@@ -79,22 +80,6 @@ def slab_of(zone: ZoneColumns, reach: float, depth: float, rng: np.random.Genera
         symbols[inside],
         np.ones(int(inside.sum()), bool),
     )
-
-
-def clear_of(heights: Float[np.ndarray, " n"], period: float) -> float:
-    """By how much to move atoms along the beam, so that multiples of a period are between them.
-
-    **Arguments:**
-
-    - `heights`: of the atoms (Å).
-    - `period`: of the planes that none is to be on (Å).
-    """
-    at = np.unique(np.round(np.asarray(heights) % period, 3) % period)
-    if len(at) == 0:
-        return 0.0
-    gaps = np.diff(np.append(at, at[0] + period))
-    k = int(np.argmax(gaps))
-    return float(-(at[k] + 0.5 * gaps[k]) % period)
 
 
 def cut(

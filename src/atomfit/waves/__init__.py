@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from atomfit.waves.potentials import projected_potential as projected_potential
     from atomfit.waves.slices import SlicedAtoms as SlicedAtoms
     from atomfit.waves.slices import Slices as Slices
+    from atomfit.waves.slices import clear_of as clear_of
     from atomfit.waves.slices import slice_atoms as slice_atoms
+    from atomfit.waves.slices import slice_thickness as slice_thickness
 else:
     export(
         __name__,
         {
             "electrons": ["wavelength", "interaction_constant"],
             "field": ["Field", "Sampling"],
-            "slices": ["Slices", "SlicedAtoms", "slice_atoms"],
+            "slices": ["Slices", "SlicedAtoms", "slice_atoms", "slice_thickness", "clear_of"],
             "potentials": ["electron_form_factor", "projected_potential"],
             "multislice": ["Beam", "exit_wave"],
             "optics": ["Aberrations", "AbstractCoherence", "CoherentSum", "Envelopes"],

@@ -5,13 +5,18 @@ as waves on a grid are periodic and what leaves it on one side comes in on the o
 centre is a point of both grids, so that cropping in Fourier space moves nothing.
 """
 
+import math
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
+from scipy.fft import next_fast_len
 
 #: Of the highest frequency that a grid has, the part up to which products of two waves are not aliased.
 BAND_LIMIT = 2 / 3
+#: Room around an image, and distance of a wave's points, at most (Å).
+_MARGIN, _FINEST = 6.0, 0.1
 
 
 class Field(eqx.Module):
@@ -29,6 +34,23 @@ class Field(eqx.Module):
     pixel: float = eqx.field(static=True)
     margin: int = eqx.field(static=True, default=0)
     refinement: int = eqx.field(static=True, default=2)
+
+    @classmethod
+    def suited(cls, shape: tuple[int, int], pixel: float) -> "Field":
+        """A wave of points of 0.1 Å or nearer, with 6 Å of margin or more, whose transforms are quick.
+
+        **Arguments:**
+
+        - `shape`: rows and columns of pixels.
+        - `pixel`: edge of a pixel (Å).
+        """
+        least = math.ceil(_MARGIN / pixel)
+        # Lengths that have small factors alone, if both edges have such before it is too much.
+        tried = range(least, least + max(shape) // 8 + 8)
+        lengths = ([edge + 2 * margin for edge in shape] for margin in tried)
+        quick = [all(next_fast_len(n) == n for n in both) for both in lengths]
+        margin = tried[quick.index(True)] if any(quick) else least
+        return cls(shape, pixel, margin, math.ceil(pixel / _FINEST - 1e-9))
 
     @property
     def padded(self) -> tuple[int, int]:

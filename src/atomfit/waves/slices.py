@@ -5,15 +5,20 @@ table of atoms' numbers, slices by the most atoms of an element that a slice has
 are there. It is made on the host and stays as it is while positions, occupancies and displacement factors
 change, which is what a fit changes.
 
-Slices should end between planes of atoms: one repeat of the crystal along the beam is a good thickness, up
-to about 4 Å at 300 kV (`experiments/heights` has the errors of thicker ones).
+Slices should end between planes of atoms (`clear_of`): one repeat of the crystal along the beam is a good
+thickness, up to about 4 Å at 300 kV (`slice_thickness`; `experiments/heights` has thicker ones' errors).
 """
+
+import math
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 Leaf = Array | np.ndarray
+
+#: The thickest slice (Å).
+THICKEST = 4.0
 
 
 class Slices(eqx.Module):
@@ -96,3 +101,32 @@ def slice_atoms(
         atoms.append(table)
         present.append(mask)
     return Slices(elements, tuple(atoms), tuple(present), float(thickness))
+
+
+def slice_thickness(repeat: float) -> float:
+    """Thickness of slices (Å): a crystal's repeat along the beam, or the largest part of it up to 4 Å.
+
+    **Arguments:**
+
+    - `repeat`: in Å.
+
+        >>> slice_thickness(3.8), slice_thickness(9.0)
+        (3.8, 3.0)
+    """
+    return repeat / math.ceil(repeat / THICKEST)
+
+
+def clear_of(heights: Float[np.ndarray, " n"], period: float) -> float:
+    """By how much to move atoms along the beam, so that multiples of a period are between them.
+
+    **Arguments:**
+
+    - `heights`: of the atoms (Å).
+    - `period`: of the planes that none is to be on (Å).
+    """
+    at = np.unique(np.round(np.asarray(heights) % period, 3) % period)
+    if len(at) == 0:
+        return 0.0
+    gaps = np.diff(np.append(at, at[0] + period))
+    k = int(np.argmax(gaps))
+    return float(-(at[k] + 0.5 * gaps[k]) % period)

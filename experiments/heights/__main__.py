@@ -30,6 +30,7 @@ from atomfit.waves import (
 from atomfit.waves.field import resampled
 from atomfit.waves.multislice import propagator
 from atomfit.waves.optics import focuses_needed
+from experiments.heights import network
 from experiments.recording import markdown, record
 
 #: As in `abtem_reference.py`, which is another environment's.
@@ -237,4 +238,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] and sys.argv[1] in network.PARTS:
+        network.main()
+    else:
+        main()

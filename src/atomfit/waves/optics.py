@@ -23,6 +23,7 @@ import math
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -187,7 +188,8 @@ class CoherentSum(AbstractCoherence):
             return total + weight * _intensity(wave), None
 
         each = jnp.asarray(nodes, jnp.float32), jnp.asarray(weights, jnp.float32)
-        return lax.scan(add, jnp.zeros(grid.shape, jnp.float32), each)[0]
+        # Waves are made again for the derivative, which is quicker than to keep them.
+        return lax.scan(jax.checkpoint(add), jnp.zeros(grid.shape, jnp.float32), each)[0]
 
 
 class Envelopes(AbstractCoherence):

@@ -31,7 +31,7 @@ PEAK_RATE, WARM_UP, DECAY, MEAN = 2e-3, 150, 1e-4, 0.998
 #: Standard deviation of a column's mark in the map of presence (pixels).
 MARK = 2.0
 #: Patches that are drawn of each patch's area that is made, and specimens to begin with.
-REUSE, FIRST = 5, 12
+REUSE, FIRST = 3, 12
 #: Seconds between savings, and between measures of progress.
 SAVE, TELL = 60.0, 240.0
 _PATCHES_OF_A_SPECIMEN = 8 * 4
@@ -179,13 +179,13 @@ def train(folder: Path, crystal: str, hours: float, seed: int, alone: bool = Tru
         pool.add() if alone else (time.sleep(5), pool.look())
     state = load_state(folder / "state.npz", seed)
     validation = Validation(folder / "validation", crystal)
-    number, spent, made = int(state.step), float(state.seconds), pool.made
+    number, spent = int(state.step), float(state.seconds)
     began, saved, told = time.monotonic() - spent, time.monotonic(), time.monotonic()
     sums: dict[str, float] = {}
     counted = 0
     with stopping() as stopped:
         while spent < 3600 * hours and not stopped:
-            if alone and number * BATCH > REUSE * _PATCHES_OF_A_SPECIMEN * (pool.made - made + FIRST):
+            if alone and number * BATCH > REUSE * _PATCHES_OF_A_SPECIMEN * pool.made:
                 pool.add()
             elif number % 50 == 0:
                 pool.look()

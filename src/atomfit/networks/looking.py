@@ -19,7 +19,7 @@ from atomfit.networks.weights import TrainedNetwork
 from atomfit.support.errors import InputError
 
 #: Edge of a tile, and how far its middle is from its edges (pixels).
-TILE, OVERLAP = 384, 88
+TILE, OVERLAP = 1024, 88
 
 
 @dataclass(frozen=True, eq=False)

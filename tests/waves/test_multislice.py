@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from atomfit.waves import Aberrations, Beam, CoherentSum, Field, SlicedAtoms, exit_wave
+from atomfit.waves import Aberrations, Beam, CoherentSum, Field, SlicedAtoms, exit_wave, with_room
 from atomfit.waves.field import resampled
 from atomfit.waves.multislice import propagator
 from atomfit.waves.potentials import PhasePlan
@@ -130,3 +130,13 @@ def test_a_cropped_spectrum_is_of_the_same_function(shape: tuple[int, int]) -> N
     spectrum = jnp.fft.fft2(jnp.asarray(wave(rows, columns_), jnp.complex64))
     found = np.fft.ifft2(np.asarray(resampled(spectrum, shape)))
     np.testing.assert_allclose(found, wave(*shape), atol=1e-4)
+
+
+def test_room_for_more_atoms_changes_nothing() -> None:
+    atoms = columns(5)
+    roomy = with_room(atoms)
+    assert len(roomy.positions) == 32 > len(atoms.positions)
+    assert {table.shape for table in roomy.slices.atoms} == {(5, 32)}
+    found, expected = (np.asarray(exit_wave(one, FIELD, BEAM)) for one in (roomy, atoms))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert np.abs(expected).max() > 1000

@@ -29,6 +29,7 @@ from atomfit.waves import (
     exit_wave,
     slice_atoms,
     slice_thickness,
+    with_room,
 )
 
 #: Å in the units of options.
@@ -76,7 +77,7 @@ def simulate_hrtem(options: HrtemOptions | None = None, **changes: object) -> Si
         beam = Beam(options.voltage)
         atoms, below = sliced(specimen, options)
         microscope = hrtem_microscope(options, field, beam, below)
-        spectrum = jax.jit(exit_wave)(atoms, field, beam)
+        spectrum = jax.jit(exit_wave)(with_room(atoms), field, beam)
         expected = jax.jit(Microscope.image)(microscope, spectrum, field, beam)
         frames = [np.asarray(field.shown(expected))]
         if options.dose > 0:
@@ -94,7 +95,8 @@ def simulate_hrtem(options: HrtemOptions | None = None, **changes: object) -> Si
 def _frame(
     detector: Detector, expected: Float[Array, "rows columns"], field: Field, key: Array
 ) -> Float[np.ndarray, "shown_rows shown_columns"]:
-    return np.asarray(field.shown(detector.sample(expected, field.pixels, key)))
+    counts = jax.jit(Detector.sample)(detector, expected, field.pixels, key)
+    return np.asarray(field.shown(counts))
 
 
 def sliced(specimen: HrtemSpecimen, options: HrtemOptions) -> tuple[SlicedAtoms, float]:

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from atomfit.waves.slices import clear_of as clear_of
     from atomfit.waves.slices import slice_atoms as slice_atoms
     from atomfit.waves.slices import slice_thickness as slice_thickness
+    from atomfit.waves.slices import with_room as with_room
 else:
     export(
         __name__,
         {
             "electrons": ["wavelength", "interaction_constant"],
             "field": ["Field", "Sampling"],
-            "slices": ["Slices", "SlicedAtoms", "slice_atoms", "slice_thickness", "clear_of"],
+            "slices": ["Slices", "SlicedAtoms", "slice_atoms", "slice_thickness", "clear_of", "with_room"],
             "potentials": ["electron_form_factor", "projected_potential"],
             "multislice": ["Beam", "exit_wave"],
             "optics": ["Aberrations", "AbstractCoherence", "CoherentSum", "Envelopes"],

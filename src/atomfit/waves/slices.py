@@ -19,6 +19,8 @@ Leaf = Array | np.ndarray
 
 #: The thickest slice (Å).
 THICKEST = 4.0
+#: Atoms by which tables grow.
+_SMALLEST_STEP = 32
 
 
 class Slices(eqx.Module):
@@ -101,6 +103,35 @@ def slice_atoms(
         atoms.append(table)
         present.append(mask)
     return Slices(elements, tuple(atoms), tuple(present), float(thickness))
+
+
+def with_room(atoms: SlicedAtoms) -> SlicedAtoms:
+    """The same with room for a few more atoms, so that similar specimens share compiled code.
+
+    **Arguments:**
+
+    - `atoms`: on the host; those that are added have an occupancy of 0.
+    """
+    slices, more = atoms.slices, _next_size(len(atoms.occupancies)) - len(atoms.occupancies)
+    wider = [(0, 0), (0, 0)]
+    tables = []
+    for table in (*slices.atoms, *slices.present):
+        wider[1] = (0, _next_size(table.shape[1]) - table.shape[1])
+        tables.append(np.pad(np.asarray(table), wider))
+    half = len(slices.atoms)
+    return SlicedAtoms(
+        np.pad(np.asarray(atoms.positions), [(0, more), (0, 0)]),
+        np.pad(np.asarray(atoms.occupancies), [(0, more)]),
+        atoms.b_factors,
+        atoms.absorption,
+        Slices(slices.elements, tuple(tables[:half]), tuple(tables[half:]), slices.thickness),
+    )
+
+
+def _next_size(n: int) -> int:
+    """At most a quarter larger where that matters."""
+    step = max(_SMALLEST_STEP, 2 ** (max(n, 1).bit_length() - 3))
+    return -(-n // step) * step
 
 
 def slice_thickness(repeat: float) -> float:

@@ -1,6 +1,6 @@
 """What a network finds in images of held-out shapes: exact heights, missed and false ones, calibration."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,64 +61,57 @@ class Scored:
     defocus: Float[np.ndarray, "images 2"]
 
 
-def rows(
-    trained: TrainedNetwork, folder: Path, crystal: str, kinds: Sequence[Kind]
-) -> Iterator[list[object]]:
-    """Lines of the table, of all columns of images of a dose.
+def row(kind: Kind, dose: float, s: Scored) -> list[object]:
+    """A line of the table, of all columns of images of a dose.
 
     **Arguments:**
 
-    - `trained`: the network.
-    - `folder`: where scored specimens are kept.
-    - `crystal`: CeO2, Pt, Au or a CIF file.
-    - `kinds`: of images.
+    - `kind`, `dose`: of the images.
+    - `s`: what is found in them.
     """
-    for kind in kinds:
-        for dose in DOSES:
-            s = scored(trained, specimens(folder, crystal, kind), dose)
-            seen = s.found >= 0
-            right = s.found == s.truth
-            yield [
-                kind,
-                f"{dose:g}",
-                len(s.truth),
-                f"{right.mean():.3f}",
-                f"{(np.abs(s.found - s.truth)[seen] <= 1).sum() / len(s.truth):.3f}",
-                f"{100 * (1 - seen.mean()):.1f} %",
-                f"{100 * s.false / len(s.truth):.1f} %",
-                f"{calibration_error(s.held[seen], right[seen]):.3f}",
-                f"{100 * s.in_set.mean():.1f} %",
-                f"{s.size.mean():.2f}",
-                f"{np.sqrt(np.mean(s.errors**2)):.3f}",
-                f"{np.sqrt(np.mean(s.defocus[:, 0] ** 2)):.2f}",
-                f"{np.sqrt(np.mean(s.defocus[:, 1] ** 2)):.2f}",
-            ]
+    seen = s.found >= 0
+    right = s.found == s.truth
+    near = np.abs(s.found - s.truth)[seen] <= 1
+    return [
+        kind,
+        f"{dose:g}",
+        len(s.truth),
+        f"{right.mean():.3f}",
+        f"{near.sum() / len(s.truth):.3f}",
+        f"{100 * (1 - seen.mean()):.1f} %",
+        f"{100 * s.false / len(s.truth):.1f} %",
+        f"{calibration_error(s.held[seen], right[seen]):.3f}",
+        f"{100 * s.in_set.mean():.1f} %",
+        f"{s.size.mean():.2f}",
+        f"{np.sqrt(np.mean(s.errors**2)):.3f}",
+        f"{np.sqrt(np.mean(s.defocus[:, 0] ** 2)):.2f}",
+        f"{np.sqrt(np.mean(s.defocus[:, 1] ** 2)):.2f}",
+    ]
 
 
-def by_height(
-    trained: TrainedNetwork, folder: Path, crystal: str, most: int
-) -> tuple[list[str], list[list[object]]]:
-    """A table of exact heights, of images as the bars ask.
+def by_height(dose: float, s: Scored, most: int) -> list[object]:
+    """How many of the columns of each height are exact.
 
-    **Arguments:** those of `rows`, and
+    **Arguments:**
 
+    - `dose`, `s`: as above.
     - `most`: the greatest height.
     """
-    lines: list[list[object]] = []
-    for dose in DOSES:
-        s = scored(trained, specimens(folder, crystal, "bar"), dose)
-        line: list[object] = [f"{dose:g}"]
-        for height in range(1, most + 1):
-            of = s.truth == height
-            line.append(f"{(s.found[of] == height).mean():.2f} ({of.sum()})" if of.any() else "none")
-        lines.append(line)
-    return ["e/Å²", *map(str, range(1, most + 1))], lines
+    line: list[object] = [f"{dose:g}"]
+    for height in range(1, most + 1):
+        of = s.truth == height
+        line.append(f"{(s.found[of] == height).mean():.2f} ({of.sum()})" if of.any() else "none")
+    return line
 
 
 def specimens(folder: Path, crystal: str, kind: Kind) -> list[Imaged]:
     """Those that are scored, made when they are first asked for.
 
-    **Arguments:** those of `rows`.
+    **Arguments:**
+
+    - `folder`: where they are kept.
+    - `crystal`: CeO2, Pt, Au or a CIF file.
+    - `kind`: of images.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = []

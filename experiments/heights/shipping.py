@@ -77,8 +77,15 @@ def score(path: Path, folder: Path, crystal: str) -> None:
     """
     trained = load_weights(shipped_weights(Path(crystal).stem, ZONE))
     of = trained.recipe
-    lines = list(scoring.rows(trained, folder / "scored", crystal, ("bar", "wide")))
-    header, heights = scoring.by_height(trained, folder / "scored", crystal, specimens.MOST)
+    lines, heights = [], []
+    for kind in ("bar", "wide"):
+        made = scoring.specimens(folder / "scored", crystal, kind)
+        for dose in scoring.DOSES:
+            found = scoring.scored(trained, made, dose)
+            lines.append(scoring.row(kind, dose, found))
+            if kind == "bar":
+                heights.append(scoring.by_height(dose, found, specimens.MOST))
+    header = ["e/Å²", *map(str, range(1, specimens.MOST + 1))]
     first, last = specimens.SCORED, specimens.SCORED + scoring.SPECIMENS - 1
     record(
         path,

@@ -238,10 +238,10 @@ def spread_out(x: Float[Array, "rows columns four_c"]) -> Float[Array, "twice_ro
 
 
 def normalised(x: Float[Array, "rows columns c"]) -> Float[Array, "rows columns c"]:
-    """Channels of each place over their root mean square.
+    """Channels of each place over their root mean square where that is large: weak ones stay weak.
 
     **Arguments:**
 
     - `x`: an image with channels.
     """
-    return x * lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-3)
+    return x * lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1.0)

@@ -100,6 +100,8 @@ def test_all_particles_are_as_probable_as_they_should_be() -> None:
         target = Target(
             jnp.full(WALKERS, kt, jnp.float32),
             jnp.full(WALKERS, mu, jnp.float32),
+            jnp.zeros(WALKERS, jnp.float32),
+            jnp.full(WALKERS, 99.0, jnp.float32),
             jnp.zeros(WALKERS, jnp.int32),
             jnp.asarray(likelihood[None], jnp.float32),
         )
@@ -135,6 +137,8 @@ def test_steps_are_counted_not_accepted_ones() -> None:
         cold = Target(
             jnp.full(4, 1e-4, jnp.float32),
             jnp.zeros(4, jnp.float32),
+            jnp.zeros(4, jnp.float32),
+            jnp.full(4, 99.0, jnp.float32),
             jnp.zeros(4, jnp.int32),
             jnp.asarray(likelihood[None], jnp.float32),
         )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from atomfit.stacking.board import Board, Walkers
@@ -32,6 +33,20 @@ def look_up(values: Float[Array, "w s"], which: Int[Array, "w ..."]) -> Float[Ar
     start = values.shape[1] * jnp.arange(len(values), dtype=jnp.int32)
     flat = which + start.reshape((-1,) + (1,) * (which.ndim - 1))
     return values.reshape(-1).at[flat].get(mode="promise_in_bounds")
+
+
+def energies_of_one(board: Board) -> tuple[float, float]:
+    """Of an atom inside of the crystal, and of one by itself (eV).
+
+    **Arguments:**
+
+    - `board`: sites.
+    """
+    shells = np.asarray(board.shell)
+    density = np.asarray(board.densities, np.float64)[shells].sum()
+    table = np.asarray(board.table, np.float64)
+    inside = np.interp(density * float(board.per_step), np.arange(len(table)), table)
+    return float(inside + 0.5 * np.asarray(board.pairs, np.float64)[shells].sum()), float(table[0])
 
 
 @eqx.filter_jit

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from atomfit.stacking.board import Board, Walkers, begin
-from atomfit.stacking.board_energy import energies_of
+from atomfit.stacking.board_energy import energies_of, energies_of_one
 from atomfit.stacking.temperature import BOLTZMANN, Trust
 from atomfit.stacking.walkers import TOGETHER, Groups, Target, change_groups, walk
 
@@ -32,8 +32,11 @@ from atomfit.stacking.walkers import TOGETHER, Groups, Target, change_groups, wa
 #: over, and about the middle itself.
 _STEPS, _GROUPS, _OVER, _MIDDLE = 8, 12, 0.8, 0.6
 #: Parts of all blocks before the temperature is known and before samples are kept, how far off chemical
-#: potentials follow numbers of atoms, in standard deviations, and the least variance of these.
-_KNOWN, _BEFORE, _OFF, _LEAST = 0.25, 0.35, 3.0, 4.0
+#: potentials follow numbers of atoms, in standard deviations, and within how many these are let be, the
+#: least variance of numbers, and within how many standard deviations of what counts say they stay.
+_KNOWN, _BEFORE, _OFF, _LET_BE, _LEAST, _WIDE = 0.25, 0.35, 3.0, 1.0, 4.0, 4.0
+#: Chemical potentials to begin with, least and highest, between that of an atom inside (0) and alone (1).
+_POTENTIALS = 0.05, -0.1, 0.25
 #: What counts are worth that are left out (logarithm), and less for each atom farther off the likeliest:
 #: otherwise columns that are too thick already would grow for ever.
 _NO_COUNT, _FARTHER = -60.0, 10.0
@@ -133,7 +136,8 @@ def draw_particles(
     whole = jnp.asarray(np.pad(logs, ((0, 0), (0, 0), (1, 0)), constant_values=-1e6), jnp.float32)
     trust = Trust(temperature, int(_KNOWN * effort.blocks))
     ladder = effort.ladder(trust.temperature)
-    mu, (wanted, variance) = np.full((chains, levels), 0.3), _expected(logs, laws)
+    first, least, highest = _potentials(board)
+    mu, (wanted, variance) = np.full((chains, levels), first), _expected(logs, laws)
     level = np.tile(np.arange(levels), (chains, 1))
     walkers = _beginning(board, logs[laws], levels, rng)
     steps, tally = np.full(levels, _STEPS * len(positions)), _Tally(levels)
@@ -148,6 +152,8 @@ def draw_particles(
         target = Target(
             jnp.asarray((BOLTZMANN * ladder)[level].ravel(), jnp.float32),
             jnp.asarray(mu[row, level].ravel(), jnp.float32),
+            jnp.asarray(np.repeat(wanted - _WIDE * variance**0.5, levels), jnp.float32),
+            jnp.asarray(np.repeat(wanted + _WIDE * variance**0.5, levels), jnp.float32),
             jnp.asarray(np.repeat(laws, levels), jnp.int32),
             whole,
         )
@@ -165,7 +171,10 @@ def draw_particles(
             off[row, level] = (wanted[:, None] - atoms) / variance[:, None] ** 0.5
             # As Newton would, if counts were independent: kT dN/dμ is the variance of N.
             rate = BOLTZMANN * ladder / (1 + 4 * block / before) / variance[:, None] ** 0.5
-            mu += rate * np.clip(off, -_OFF, _OFF)
+            # Numbers that are likely are let be: shapes like some of them, and to force another one between
+            # two of these makes half of the samples too large.
+            push = np.sign(off) * np.clip(np.abs(off) - _LET_BE, 0, _OFF)
+            mu = np.clip(mu + rate * push, least, highest)
             steps = tally.lengths(len(positions))
         level = _exchanged(level, energies, atoms, ladder, mu, tally, block, rng)
         cold = np.argmin(level, axis=1)
@@ -213,6 +222,16 @@ def _bounded(logs: Float[np.ndarray, "m n k"]) -> Float[np.ndarray, "m n k"]:
     """Logarithms below the likeliest count's, none without a slope back to it."""
     off = np.abs(np.arange(logs.shape[2]) - logs.argmax(axis=2)[..., None])
     return np.maximum(logs - logs.max(axis=2, keepdims=True), _NO_COUNT - _FARTHER * off)
+
+
+def _potentials(board: Board) -> tuple[float, float, float]:
+    """Chemical potential to begin with, the least and the highest (eV).
+
+    Large crystals have that of an atom inside, small ones more: one by itself on a face would cost so much.
+    """
+    inside, alone = energies_of_one(board)
+    first, least, highest = (inside + part * (alone - inside) for part in _POTENTIALS)
+    return first, least, highest
 
 
 def _expected(

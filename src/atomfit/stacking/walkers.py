@@ -6,7 +6,8 @@ once: a terrace may lie above or below. What is sampled is
     log p = Σ log L_c(n_c) - (E - μ N) / kT,
 
 with L the likelihood of counts. Walkers have temperatures of their own, and μ for each. Columns keep at
-least one atom.
+least one atom, and the number of all atoms stays within bounds, or comes nearer to them: before μ is right
+it could otherwise make all columns thicker by a layer, from where nothing leads back.
 
 Most steps are not accepted, when it is cold. So some that would follow each other are looked at together:
 all up to the first that is accepted have been made, and those after it are forgotten. Each walker makes a
@@ -34,10 +35,13 @@ TOGETHER, _OUT = 8, 2
 
 
 class Target(NamedTuple):
-    """What walkers sample: kT (eV), μ (eV), which likelihood each has, and their logarithms from 0 on."""
+    """What walkers sample: kT (eV), μ (eV), fewest and most atoms of each, which likelihood each has, and
+    their logarithms from 0 on."""
 
     temperatures: Float[Array, " w"]
     potentials: Float[Array, " w"]
+    fewest: Float[Array, " w"]
+    most: Float[Array, " w"]
     laws: Int[Array, " w"]
     log_likelihood: Float[Array, "m n k"]
 
@@ -56,6 +60,13 @@ def _gains(target: Target, walkers: Walkers, steps: Steps) -> Float[Array, "w p"
     both = gain(steps.source, -steps.taken) + gain(steps.target, steps.given)
     shift = (steps.source == steps.target) & (steps.taken * steps.given > 0)
     return jnp.where(shift, 0.0, both)
+
+
+def _within(target: Target, walkers: Walkers, steps: Steps) -> Bool[Array, "w p"]:
+    """Whether steps leave the number of atoms within its bounds, or bring it nearer to them."""
+    now, change = walkers.counts.sum(axis=1)[:, None], steps.given - steps.taken
+    too_many, too_few = now + change > target.most[:, None], now + change < target.fewest[:, None]
+    return ~(too_many & (change > 0)) & ~(too_few & (change < 0))
 
 
 def _made(board: Board, state: Filled, walkers: Walkers, step: Steps) -> tuple[Filled, Walkers]:
@@ -121,7 +132,8 @@ def walk(
         in_time = made[:, None] + jnp.arange(TOGETHER) < steps[:, None]
         apart = jnp.sum(apart_of(board, proposed) ** 2, axis=-1) > 4 * board.reach**2
         apart |= (proposed.taken * proposed.given == 0) | (jnp.arange(TOGETHER) < _OUT)
-        good = proposed.fits & in_time & apart & (jnp.log(random[4]) < gain)
+        fits = proposed.fits & _within(target, walkers, proposed)
+        good = fits & in_time & apart & (jnp.log(random[4]) < gain)
         any_good, first = good.any(axis=1), jnp.argmax(good, axis=1)[:, None]
         step = jax.tree.map(lambda x: jnp.take_along_axis(x, first, axis=1), proposed)
         step = step._replace(fits=any_good[:, None])

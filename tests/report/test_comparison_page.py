@@ -98,7 +98,7 @@ def test_warnings_are_sentences(models: list[Model]) -> None:
     )
     assert "either these are too small (--calibrate allows for that), or the atoms moved" in either[0]
     rng = np.random.default_rng(0)
-    noisy = compare(model("a", sites, 5.0), model("b", sites + rng.normal(0, 0.05, sites.shape), 5.0))
+    noisy = compare(model("a", sites, 1.0), model("b", sites + rng.normal(0, 0.05, sites.shape), 1.0))
     assert "too large" in warnings(noisy)[0]
     elsewhere = compare(model("a", sites), model("b", sites + 40), move=False)
     assert "are they one particle?" in warnings(elsewhere)[0]

@@ -10,7 +10,7 @@ from ase import Atoms
 
 from atomfit.simulation.effective_medium import PairwiseEMT
 from atomfit.stacking.board import Board, Walkers, begin, board_of
-from atomfit.stacking.board_energy import energies_of
+from atomfit.stacking.board_energy import energies_of, energies_of_one
 from atomfit.stacking.lattice_energy import LatticeEnergy, energy_of_calculator, energy_of_medium
 from atomfit.stacking.sampling import _bounded, _groups, laid_together
 from atomfit.stacking.walkers import Target, change_groups, walk
@@ -176,3 +176,33 @@ def test_mirror_images_and_shifts_are_laid_on_each_other() -> None:
     laid, mirrored = laid_together(board, samples, np.tile(counts, (1, 4, 1)), twice)
     assert np.all(laid == laid[:, :1])
     assert mirrored[0, 0] == mirrored[0, 1] != mirrored[0, 2] == mirrored[0, 3]
+
+
+@pytest.mark.parametrize("fewest", [5.0, 7.0])
+def test_numbers_of_atoms_stay_within_bounds_whatever_the_chemical_potential(fewest: float) -> None:
+    with own_numerics():
+        board, *_ = patch()
+        likelihood = jnp.zeros((1, 3, 5), jnp.float32)
+        for mu, expected in ((50.0, 8), (-50.0, fewest)):
+            target = Target(
+                jnp.full(4, 0.1, jnp.float32),
+                jnp.full(4, mu, jnp.float32),
+                jnp.full(4, fewest, jnp.float32),
+                jnp.full(4, 8.0, jnp.float32),
+                jnp.zeros(4, jnp.int32),
+                likelihood,
+            )
+            # Begun below the bounds or within them.
+            walkers = begin(board, np.full((4, 3), 2), np.zeros((4, 3), int))
+            after, _ = walk(board, target, walkers, jnp.full(4, 400, jnp.int32), jax.random.key(1))
+            total = np.asarray(after.counts).sum(axis=1)
+            np.testing.assert_array_equal(total, expected if mu > 0 or fewest < 6 else 6)
+
+
+def test_an_atom_inside_and_one_alone() -> None:
+    with own_numerics():
+        board, *_ = patch()
+        inside, alone = energies_of_one(board)
+    # The effective-medium potential is zero in the crystal, and one alone lacks the energy of cohesion.
+    assert inside == pytest.approx(0, abs=0.05)
+    assert 3 < alone < 8

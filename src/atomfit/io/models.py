@@ -67,7 +67,7 @@ def read_model(path: Path, name: str) -> Model:
     text = read_text(path, _KINDS)
     try:
         model = _from_table(path, text, name) if ending == ".csv" else _READERS[ending](text, name)
-        own = findings_beside(path) if path.name == "atoms.csv" else ()
+        own = findings_beside(path) if path.name.split(".")[0] == "atoms" else ()
         return replace(_sound(model), own_findings=own)
     except InputError as error:
         raise error.at(path) from None

@@ -6,6 +6,9 @@ from typing import Any
 
 from atomfit.statistics.own_findings import OwnFinding
 
+#: Findings on a model in three dimensions of an image's columns.
+_OF_MODELS = ("model", "no-model")
+
 
 def findings_beside(table: Path) -> tuple[OwnFinding, ...]:
     """Those of the `summary.json` beside a table of a result; none where there is no such file.
@@ -22,13 +25,18 @@ def findings_beside(table: Path) -> tuple[OwnFinding, ...]:
 
 
 def findings_of(summary: dict[str, Any]) -> tuple[OwnFinding, ...]:
-    """Those of a summary, the worst first.
+    """Those of a summary, the worst first; but for those of a model, with which nothing is compared.
 
     **Arguments:**
 
     - `summary`: of `summary.json`.
     """
     verdict = summary.get("verdict")
-    listed = verdict.get("findings") if isinstance(verdict, dict) else None
-    told = [one for one in listed or [] if isinstance(one, dict)]
+    if not isinstance(verdict, dict):
+        return ()
+    listed = verdict.get("findings")
+    if not isinstance(listed, list):
+        level = verdict.get("level")
+        return () if level in (None, "good") else (OwnFinding(str(level), "its verdict does not say why"),)
+    told = [one for one in listed if isinstance(one, dict) and one.get("code") not in _OF_MODELS]
     return tuple(OwnFinding(str(one.get("level")), str(one.get("problem"))) for one in told)

@@ -37,7 +37,12 @@ COLUMN_COLUMNS: tuple[Column, ...] = (
 FRAME_COLUMNS: tuple[Column, ...] = (
     Column("frame", "", "d", "number of the frame, from 1"),
     Column("time", "", ".6g", "its time, as given; else its number, from 0"),
-    Column("used", "", "d", "1 if it shows the specimen"),
+    Column(
+        "used",
+        "",
+        "d",
+        "1 if it shows the specimen; of others how they lie and how many atoms they show is empty",
+    ),
     *(
         Column(f"shift_{axis}", "Å", ".4f", "by which its middle is moved in the mean's frame")
         for axis in "xy"
@@ -166,23 +171,28 @@ def frame_table(result: "MovieResult") -> dict[str, np.ndarray]:
     shifts = np.array([one(middle[None])[0] - middle for one in frames.lays])
     t = len(frames.lays)
     totals = history.totals if not result.uncounted else (np.full(t, np.nan), np.full(t, np.nan))
+
+    def known(values: Any) -> np.ndarray:
+        # What other frames say of one that is not used is in series.csv, as interpolated.
+        return np.where(frames.used, np.asarray(values, np.float64), np.nan)
+
     return {
         "frame": np.arange(1, t + 1),
         "time": result.times,
         "used": frames.used.astype(int),
-        "shift_x": shifts[:, 0],
-        "shift_y": shifts[:, 1],
-        "rotation": np.array([one.rotation for one in frames.lays]),
-        "magnification": np.array([one.magnification for one in frames.lays]),
-        "distortion_xx": np.array([one.distortion.real for one in frames.lays]),
-        "distortion_xy": np.array([one.distortion.imag for one in frames.lays]),
+        "shift_x": known(shifts[:, 0]),
+        "shift_y": known(shifts[:, 1]),
+        "rotation": known([one.rotation for one in frames.lays]),
+        "magnification": known([one.magnification for one in frames.lays]),
+        "distortion_xx": known([one.distortion.real for one in frames.lays]),
+        "distortion_xy": known([one.distortion.imag for one in frames.lays]),
         **_of_lays(frames.lay_esds),
         "brightness": frames.brightness,
         "level": frames.levels,
         "misfit": frames.misfits,
         "columns": np.sum(history.present > _THERE, axis=1),
-        "atoms": totals[0],
-        "atoms_esd": totals[1],
+        "atoms": known(totals[0]),
+        "atoms_esd": known(totals[1]),
     }
 
 

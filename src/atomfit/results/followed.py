@@ -55,7 +55,10 @@ class ModelSeries:
             f"{events.get('moved', 0)} moved to another site"
         ]
         for name, trends in self.followed.trends.items():
-            groups = "; ".join(f"{group}: z {line.z:+.1f}" for group, line in trends.groups.items())
+            groups = "; ".join(
+                f"{group}: z {line.z:+.1f}" if np.isfinite(line.z) else f"{group}: not known"
+                for group, line in trends.groups.items()
+            )
             told.append(
                 f"{name}: {int(np.sum(trends.q < self.options.fdr))} atoms with a trend"
                 f"{f' ({groups})' if groups else ''}"

@@ -63,7 +63,8 @@ class Model3D:
     - `mixing`: whether chains agree; `apart`: part of the atoms that they have elsewhere.
     - `model`: the particle that stands for all, relaxed; its atoms are the chosen sites in their order.
     - `members`, `samples`: relaxed samples, and which they are (chain, sample).
-    - `positions`, `esds`: of the sites (Å), means and standard deviations over relaxed samples.
+    - `positions`, `esds`: of the sites (Å), means over relaxed samples, and standard uncertainties: their
+        standard deviations, and what an atom's own place is known to.
     - `refined`: the particle that stands for all against the image's pixels; None without these.
     """
 

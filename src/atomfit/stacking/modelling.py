@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from atomfit.fitting.column_fit import FittedColumns
 from atomfit.stacking.board import Board, atoms_of, board_of
 from atomfit.stacking.ensemble import Sites, disagreement, sites_of
-from atomfit.stacking.image_refinement import refine_against_image
+from atomfit.stacking.image_refinement import Refined, refine_against_image
 from atomfit.stacking.lattice_energy import LatticeEnergy, energy_of_calculator, energy_of_medium
 from atomfit.stacking.limits import LIMITS
 from atomfit.stacking.mixing import measure_mixing
@@ -123,7 +123,7 @@ def model_of_columns(
         model,
         tuple(members),
         tuple((int(s) // kept, int(s) % kept) for s in which),
-        *_averaged(sites, own, members, model, seen),
+        *_widened(sites, _averaged(sites, own, members, model, seen), refined),
         refined,
     )
 
@@ -248,6 +248,24 @@ def _known(covariances: Float[np.ndarray, "n 2 2"]) -> Float[np.ndarray, "n 2 2"
     """Covariances; those that are not known are wide."""
     good = np.isfinite(covariances).all(axis=(1, 2)) & (np.linalg.det(covariances) > 0)
     return np.where(good[:, None, None], covariances, 0.25 * np.eye(2))
+
+
+def _widened(
+    sites: Sites,
+    averaged: tuple[Float[np.ndarray, "k 3"], Float[np.ndarray, "k 3"]],
+    refined: Refined | None,
+) -> tuple[Float[np.ndarray, "k 3"], Float[np.ndarray, "k 3"]]:
+    """Places of sites, and standard uncertainties with what an atom's own place is known to.
+
+    Relaxed samples differ by which sites are filled; each is the likeliest of its kind, about which atoms
+    are as image and potential let them. Of sites that the model leaves empty that is a typical atom's.
+    """
+    places, spreads = averaged
+    if refined is None or refined.gone or not np.isfinite(refined.esds).any():
+        return averaged
+    own = np.tile(np.nanmedian(refined.esds, axis=0), (len(spreads), 1))
+    own[sites.chosen] = refined.esds
+    return places, np.hypot(spreads, own)
 
 
 def _averaged(

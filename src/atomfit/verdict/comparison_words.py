@@ -101,7 +101,7 @@ def _registration(c: Comparison) -> str:
 def _error_bars(c: Comparison) -> str:
     if not np.isfinite(c.scale.value):
         return "How large error bars should be is not known."
-    if is_copy(c.displacements):
+    if is_copy(c.displacements, c.scale.value):
         return "Common atoms lie at the same places: these are copies of one model."
     return (
         f"Common atoms lie {c.scale.value:.2f} ± {c.scale.esd:.2f} times as far apart as their error bars "

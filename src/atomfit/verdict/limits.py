@@ -67,6 +67,8 @@ class VerdictLimits:
     - `chance`: models that chance lays on each other as well with this probability are any two models.
     - `chance_atoms`: fewer atoms may be those of one particle, and cannot show it.
     - `copy`: displacements of no pair larger than this are those of a copy, by rounding in files (Å).
+    - `same_data`: and so are those that are a smaller part of their error bars: two measurements have one,
+        error bars that are wrong by a factor of ten have 0.1.
     - `excess`, `excess_errors`: the logarithm of what error bars are wrong by exceeds the first, and so
         many standard uncertainties.
     - `together`, `errors`: neighbours share this part of their displacements, and so many standard
@@ -130,6 +132,7 @@ class VerdictLimits:
     chance: float = 0.01
     chance_atoms: int = 4
     copy: float = 5e-5
+    same_data: float = 0.02
     excess: float = 0.1
     excess_errors: float = 3.0
     together: float = 0.2

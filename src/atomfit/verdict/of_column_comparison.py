@@ -47,7 +47,7 @@ def judge_column_comparison(c: ColumnComparison) -> Verdict:
         "one_factor": c.one_factor,
     }
     findings = [*_few(c, share), *_frame(c), *_distorted(c, far), *_untested(c), *_elements(c)]
-    if is_copy(c.paired.displacements):
+    if is_copy(c.paired.displacements, c.paired.scale.value):
         findings.append(copy_finding("columns"))
     elif not any(finding.level == "bad" for finding in findings):
         findings += [*_positions(c), *_brightness(c), *pair_findings(c)]

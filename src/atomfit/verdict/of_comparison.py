@@ -47,7 +47,7 @@ def judge_comparison(c: Comparison) -> Verdict:
     findings += input_findings((model.name, model.own_findings) for model in (c.a, c.b))
     # Displacements of models that do not belong together tell nothing of error bars.
     astray = at_random or any(finding.level == "bad" for finding in size)
-    if is_copy(c.displacements):
+    if is_copy(c.displacements, c.scale.value):
         findings.append(copy_finding("atoms"))
     cause = cause_of_excess(c)
     if cause is not None and not astray:
@@ -190,7 +190,7 @@ def changes_of_element(c: Comparison, most: int = 3) -> str:
 def cause_of_excess(c: Comparison) -> Cause | None:
     """Why displacements are not as large as error bars say; None if they are, or nothing was tested."""
     value, esd = c.scale.value, c.scale.esd
-    if is_copy(c.displacements) or not value > 0:
+    if is_copy(c.displacements, c.scale.value) or not value > 0:
         return None
     if abs(np.log(value)) <= LIMITS.excess_errors * esd / value + LIMITS.excess:
         return None

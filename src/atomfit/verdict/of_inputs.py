@@ -10,15 +10,16 @@ from atomfit.verdict.findings import Finding, Level
 from atomfit.verdict.limits import LIMITS
 
 
-def is_copy(displacements: Float[np.ndarray, "n d"]) -> bool:
-    """Whether pairs lie at the same places but for rounding.
+def is_copy(displacements: Float[np.ndarray, "n d"], scale: float) -> bool:
+    """Whether pairs lie at the same places but for rounding, or far nearer than two measurements do.
 
     **Arguments:**
 
     - `displacements`: of pairs; NaN of what has no partner (Å).
+    - `scale`: how large they are beside their error bars; NaN if that is not known.
     """
-    largest = np.abs(displacements[np.isfinite(displacements)]).max(initial=0.0)
-    return bool(np.isfinite(displacements).any() and largest < LIMITS.copy)
+    known = displacements[np.isfinite(displacements)]
+    return bool(len(known) and (np.abs(known).max() < LIMITS.copy or scale < LIMITS.same_data))
 
 
 def copy_finding(what: str) -> Finding:
@@ -31,7 +32,8 @@ def copy_finding(what: str) -> Finding:
     return Finding(
         "copy",
         "doubtful",
-        f"{what} of both lie at the same places to the last digit: they are results of the same data",
+        f"{what} of both lie at the same places, far nearer than error bars say: they are results of the "
+        "same data",
         "give results of two measurements; error bars cannot be tested, and nothing can have changed",
     )
 

@@ -75,6 +75,10 @@ def options_of(crystal: str, seed: int, kind: Kind) -> HrtemOptions:
     outline, profile = of[rng.integers(len(of))]
     low = int(rng.integers(1, 5))
     high = int(rng.integers(max(low, 4), MOST + 1)) if rng.uniform() < 0.7 else MOST
+    if kind == "training":
+        # Thin columns and those of one less than the most are rare otherwise.
+        low, high = int(rng.choice((1, 1, 1, 2, 3))), min(int(rng.integers(3, 15)), MOST)
+        low = min(low, high)
     made = HrtemOptions(
         crystal=crystal,
         outline=outline,

@@ -18,6 +18,7 @@ class StackingLimits:
     - `on_lattice`: the largest domain holds so large a part of all atoms, or there is no one lattice.
     - `left_out`: a larger part of the atoms outside of the model makes it doubtful.
     - `sure`: counts that are more probable are sure.
+    - `unsure`: the number of all atoms is hardly known if its standard deviation is a larger part of it.
     - `overruled`: the potential is trusted too much if it changes a larger part of the sure counts.
     - `mixed`: chains agree if R-hat (Gelman & Rubin) of heights and of the energy is less.
     - `unmixed`: and if no larger a part of the atoms is in columns whose R-hat is more.
@@ -35,6 +36,7 @@ class StackingLimits:
     on_lattice: float = 0.8
     left_out: float = 0.05
     sure: float = 0.95
+    unsure: float = 0.1
     overruled: float = 0.05
     mixed: float = 1.2
     unmixed: float = 0.05

@@ -172,6 +172,12 @@ class Model3D:
                 f"lengths in the image are {self.stacking.scale:.3f} of the bulk's; give the right "
                 "pixel size (--pixel-size), if that is not strain"
             )
+        atoms, spread = self.total
+        if spread > LIMITS.unsure * atoms:
+            told.append(
+                f"there are {atoms:.0f} ± {spread:.0f} atoms, so that the model is one of many sizes; "
+                "count with a library (--library), or at a higher dose"
+            )
         if self.overruled > LIMITS.overruled:
             told.append(
                 f"the potential changes {self.overruled:.0%} of the counts that are at least "

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -20,6 +21,7 @@ from atomfit.report.followed import notes_of
 from atomfit.simulation.followed import FollowedTruth, Planted, planted_models
 from atomfit.simulation.particles import particle
 from atomfit.statistics.comparison import Model
+from atomfit.statistics.own_findings import OwnFinding
 from atomfit.support.errors import InputError
 
 FILES = Path(__file__).parents[2] / "docs" / "files.md"
@@ -181,16 +183,19 @@ def test_maps_are_built_once_and_their_atoms_kept(
     """What building itself gives, and going on with it, is told by tests of `build` and of checkpoints."""
     built: list[str] = []
 
-    def columns_of_map(path: Path, element: str | list[str] | None) -> dict[str, np.ndarray]:
+    def model_of_map(
+        path: Path, name: str, element: str | list[str] | None
+    ) -> tuple[Model, dict[str, np.ndarray]]:
         built.append(path.name)
         model = truth.models[int(path.stem[1:])]
         known = {"id": model.ids, "element": np.array(model.symbols, object), **model.numbers}
         places = {axis: model.positions[:, k] for k, axis in enumerate("xyz")}
         empty = {one.name: np.full(len(model), np.nan) for one in COLUMNS if one.format != "s"}
         words = {one.name: np.full(len(model), "", object) for one in COLUMNS if one.format == "s"}
-        return {**words, **empty, **known, **places}
+        own = (OwnFinding("doubtful", "its noise is odd"),) if name == "m2" else ()
+        return replace(model, name=name, own_findings=own), {**words, **empty, **known, **places}
 
-    monkeypatch.setattr("atomfit.workflows.model_series.columns_of_map", columns_of_map)
+    monkeypatch.setattr("atomfit.workflows.model_series.model_of_map", model_of_map)
     maps = [tmp_path / f"m{k}.mrc" for k in range(4)]
     for path in maps:
         path.write_bytes(path.name.encode())
@@ -204,6 +209,8 @@ def test_maps_are_built_once_and_their_atoms_kept(
     assert report["models"] == 5
     assert report["atoms"]["in_each_model"] == [len(model) for model in truth.models[:5]]
     assert report["options"]["element"] == ["Pt"]
+    problems = {one["code"]: one["problem"] for one in report["verdict"]["findings"]}
+    assert problems["input"] == "m2 by itself is doubtful: its noise is odd"
 
 
 def test_two_models_say_what_they_cannot(files: list[str]) -> None:

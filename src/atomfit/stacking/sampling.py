@@ -7,9 +7,9 @@ chains of one law can be compared. Within a chain walkers of rising temperature 
 counts (`temperature`) before samples are kept.
 
 A potential would like more atoms than there are, or fewer. How many there are in all is what the image
-says: the chemical potential of each temperature is set, before samples are kept, so that the mean number
-of atoms is that of the counts' likelihood. So the potential says where atoms are and how columns share
-them, and nothing about their number.
+says: the chemical potential of each temperature is set, before samples are kept, so that numbers of atoms
+are within a standard deviation of the counts' mean; no walker is more than four of these off it. So the
+potential says where atoms are and how columns share them, and little about their number.
 
 Nothing tells a particle from one that is higher by a place, nor, where the lattice is its own mirror image
 along the beam, from that image. Samples are laid on each other by both before anything is averaged.

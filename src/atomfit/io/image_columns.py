@@ -78,7 +78,7 @@ def read_image_columns(path: Path, name: str) -> ImageColumns:
         if (times > 1).any():
             number = columns["id"][which[times > 1][0]]
             raise InputError(f"another column lies where column {number} does", "give each column once")
-        beside = table.parent if table.name == "columns.csv" else None
+        beside = table.parent if table.name.startswith("columns.csv") else None
         return image_columns_of(name, columns, *_beside(beside, columns["id"]))
     except InputError as error:
         raise error.at(table) from None

@@ -136,8 +136,7 @@ def draw_particles(
     whole = jnp.asarray(np.pad(logs, ((0, 0), (0, 0), (1, 0)), constant_values=-1e6), jnp.float32)
     trust = Trust(temperature, int(_KNOWN * effort.blocks))
     ladder = effort.ladder(trust.temperature)
-    first, least, highest = _potentials(board)
-    mu, (wanted, variance) = np.full((chains, levels), first), _expected(logs, laws)
+    numbers = _Numbers(board, logs, laws, levels)
     level = np.tile(np.arange(levels), (chains, 1))
     walkers = _beginning(board, logs[laws], levels, rng)
     steps, tally = np.full(levels, _STEPS * len(positions)), _Tally(levels)
@@ -151,9 +150,8 @@ def draw_particles(
     for block in range(effort.blocks):
         target = Target(
             jnp.asarray((BOLTZMANN * ladder)[level].ravel(), jnp.float32),
-            jnp.asarray(mu[row, level].ravel(), jnp.float32),
-            jnp.asarray(np.repeat(wanted - _WIDE * variance**0.5, levels), jnp.float32),
-            jnp.asarray(np.repeat(wanted + _WIDE * variance**0.5, levels), jnp.float32),
+            jnp.asarray(numbers.potentials[row, level].ravel(), jnp.float32),
+            *numbers.bounds(),
             jnp.asarray(np.repeat(laws, levels), jnp.int32),
             whole,
         )
@@ -167,16 +165,9 @@ def draw_particles(
         parts = (np.asarray(accepted) / made).reshape(chains, levels)
         tally.steps(level, parts)
         if block < before:
-            off = np.zeros((chains, levels))
-            off[row, level] = (wanted[:, None] - atoms) / variance[:, None] ** 0.5
-            # As Newton would, if counts were independent: kT dN/dμ is the variance of N.
-            rate = BOLTZMANN * ladder / (1 + 4 * block / before) / variance[:, None] ** 0.5
-            # Numbers that are likely are let be: shapes like some of them, and to force another one between
-            # two of these makes half of the samples too large.
-            push = np.sign(off) * np.clip(np.abs(off) - _LET_BE, 0, _OFF)
-            mu = np.clip(mu + rate * push, least, highest)
+            numbers.follow(atoms, level, BOLTZMANN * ladder / (1 + 4 * block / before))
             steps = tally.lengths(len(positions))
-        level = _exchanged(level, energies, atoms, ladder, mu, tally, block, rng)
+        level = _exchanged(level, energies, atoms, ladder, numbers.potentials, tally, block, rng)
         cold = np.argmin(level, axis=1)
         coldest = jax.tree.map(lambda x, at=cold + levels * row[:, 0]: x[at], walkers)
         if trust.after(block, board, coldest, rng):
@@ -192,6 +183,37 @@ def draw_particles(
     return Drawn(
         bottoms, counts, values, trust.temperature, laws, mirrored, np.stack(trace, axis=1), *tally.told()
     )
+
+
+class _Numbers:
+    """How many atoms there are: chemical potentials (eV) that follow what counts say, and bounds."""
+
+    def __init__(self, board: Board, logs: np.ndarray, laws: np.ndarray, levels: int) -> None:
+        # Large crystals have the potential of an atom inside, small ones more; one on a face costs most.
+        inside, alone = energies_of_one(board)
+        first, self.least, self.highest = (inside + part * (alone - inside) for part in _POTENTIALS)
+        self.potentials = np.full((len(laws), levels), first)
+        self.wanted, variance = _expected(logs, laws)
+        self.spread = variance**0.5
+
+    def bounds(self) -> tuple[Float[Array, " w"], Float[Array, " w"]]:
+        """Fewest and most atoms of each walker."""
+        levels, far = self.potentials.shape[1], _WIDE * self.spread
+        low, high = (np.repeat(edge, levels) for edge in (self.wanted - far, self.wanted + far))
+        return jnp.asarray(low, jnp.float32), jnp.asarray(high, jnp.float32)
+
+    def follow(
+        self, atoms: Int[np.ndarray, "c l"], level: Int[np.ndarray, "c l"], rate: Float[np.ndarray, " l"]
+    ) -> None:
+        """Change potentials by how many atoms walkers have, and at which temperatures these are."""
+        off = np.zeros_like(self.potentials)
+        off[np.arange(len(off))[:, None], level] = (self.wanted[:, None] - atoms) / self.spread[:, None]
+        # Numbers that are likely are let be: shapes like some of them, and to force another one between two
+        # of these makes half of the samples too large.
+        push = np.sign(off) * np.clip(np.abs(off) - _LET_BE, 0, _OFF)
+        # As Newton would, if counts were independent: kT dN/dμ is the variance of N.
+        moved = self.potentials + rate / self.spread[:, None] * push
+        self.potentials = np.clip(moved, self.least, self.highest)
 
 
 class _Tally:
@@ -222,16 +244,6 @@ def _bounded(logs: Float[np.ndarray, "m n k"]) -> Float[np.ndarray, "m n k"]:
     """Logarithms below the likeliest count's, none without a slope back to it."""
     off = np.abs(np.arange(logs.shape[2]) - logs.argmax(axis=2)[..., None])
     return np.maximum(logs - logs.max(axis=2, keepdims=True), _NO_COUNT - _FARTHER * off)
-
-
-def _potentials(board: Board) -> tuple[float, float, float]:
-    """Chemical potential to begin with, the least and the highest (eV).
-
-    Large crystals have that of an atom inside, small ones more: one by itself on a face would cost so much.
-    """
-    inside, alone = energies_of_one(board)
-    first, least, highest = (inside + part * (alone - inside) for part in _POTENTIALS)
-    return first, least, highest
 
 
 def _expected(

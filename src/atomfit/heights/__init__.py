@@ -1,0 +1,15 @@
+"""One HRTEM image in, how many atoms each column of a crystal has out, with probabilities.
+
+A network proposes columns and heights (`networks`); the likelihood of the image, by multislice (`waves`),
+decides. `Heights` is what comes out of either. It imports `atomfit.networks` and what lies below.
+"""
+
+from typing import TYPE_CHECKING
+
+from atomfit.support.lazy import export
+
+if TYPE_CHECKING:
+    from atomfit.heights.found import Condition as Condition
+    from atomfit.heights.found import Heights as Heights
+else:
+    export(__name__, {"found": ["Condition", "Heights"]})

@@ -1,0 +1,85 @@
+"""Heights as they are found: columns with probabilities of every height, and how the image was made."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from atomfit.networks.columns_seen import credible_sets
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something that holds for a whole image, as an aberration.
+
+    **Fields:**
+
+    - `name`, `unit`: as options of `simulate --hrtem` are named, and in their units (`defocus` in nm).
+    - `value`: what is found; of a pair the real or the imaginary part (`a1_x`, `a1_y`).
+    - `esd`: its standard uncertainty.
+    - `prior`, `prior_esd`: what was held likely before; NaN if nothing was.
+    """
+
+    name: str
+    unit: str
+    value: float
+    esd: float
+    prior: float = float("nan")
+    prior_esd: float = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Heights:
+    """Columns of a crystal in one image.
+
+    **Fields:**
+
+    - `positions`, `position_esds`: x, y from the centre of the first pixel, and standard uncertainties (Å);
+        NaN for what is not known.
+    - `probabilities`: of 0, 1, ... atoms of the heaviest element; rows add up to 1.
+    - `starts`, `start_esds`: how far below the first plane of all a column begins (planes); NaN from a
+        network alone.
+    - `on_lattice`: whether it is at a site of the crystal; False for a column that is at none.
+    - `conditions`: of the imaging.
+    - `dose`, `gain`: electrons per Å² of the image's mean, and counts that an electron makes.
+    - `expected`: counts that the model expects; None from a network alone.
+    - `misfit`: variance of what is left over that of noise, where columns are seen; NaN likewise.
+    - `settled`: whether expansions ended by themselves.
+    - `evidence`: logarithm, of each start that was tried; the first is that which was taken.
+    """
+
+    positions: Float[np.ndarray, "n 2"]
+    position_esds: Float[np.ndarray, "n 2"]
+    probabilities: Float[np.ndarray, "n levels"]
+    starts: Float[np.ndarray, " n"]
+    start_esds: Float[np.ndarray, " n"]
+    on_lattice: Bool[np.ndarray, " n"]
+    conditions: tuple[Condition, ...]
+    dose: float
+    gain: float
+    expected: Float[np.ndarray, "rows columns"] | None = None
+    misfit: float = float("nan")
+    settled: bool = True
+    evidence: tuple[float, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def presence(self) -> Float[np.ndarray, " n"]:
+        """Probability that a column is not vacant."""
+        return 1 - self.probabilities[:, 0]
+
+    @property
+    def heights(self) -> Int[np.ndarray, " n"]:
+        """The likeliest ones."""
+        return self.probabilities.argmax(axis=1)
+
+    def sets(self, held: float = 0.9) -> Bool[np.ndarray, "n levels"]:
+        """The smallest sets of heights that hold a probability.
+
+        **Arguments:**
+
+        - `held`: the probability.
+        """
+        return credible_sets(self.probabilities, held)

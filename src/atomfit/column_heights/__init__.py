@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
-    from atomfit.heights.found import Condition as Condition
-    from atomfit.heights.found import Heights as Heights
+    from atomfit.column_heights.found import Condition as Condition
+    from atomfit.column_heights.found import Heights as Heights
 else:
     export(__name__, {"found": ["Condition", "Heights"]})

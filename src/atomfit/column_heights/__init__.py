@@ -1,7 +1,8 @@
 """One HRTEM image in, how many atoms each column of a crystal has out, with probabilities.
 
 A network proposes columns and heights (`networks`); the likelihood of the image, by multislice (`waves`),
-decides. `Heights` is what comes out of either. It imports `atomfit.networks` and what lies below.
+decides. `Heights` is what comes out of either; `limit` is what none can surpass, and `imaging_advice` at
+which focus that is highest. It imports `atomfit.networks` and what lies below.
 """
 
 from typing import TYPE_CHECKING
@@ -9,7 +10,16 @@ from typing import TYPE_CHECKING
 from atomfit.support.lazy import export
 
 if TYPE_CHECKING:
+    from atomfit.column_heights.advice import ImagingAdvice as ImagingAdvice
+    from atomfit.column_heights.advice import ImagingSetup as ImagingSetup
+    from atomfit.column_heights.advice import imaging_advice as imaging_advice
     from atomfit.column_heights.found import Condition as Condition
     from atomfit.column_heights.found import Heights as Heights
 else:
-    export(__name__, {"found": ["Condition", "Heights"]})
+    export(
+        __name__,
+        {
+            "advice": ["ImagingAdvice", "ImagingSetup", "imaging_advice"],
+            "found": ["Condition", "Heights"],
+        },
+    )

@@ -30,7 +30,7 @@ from atomfit.waves import (
 from atomfit.waves.field import resampled
 from atomfit.waves.multislice import propagator
 from atomfit.waves.optics import focuses_needed
-from experiments.heights import network
+from experiments.heights import commands, network
 from experiments.recording import markdown, record
 
 #: As in `abtem_reference.py`, which is another environment's.
@@ -240,5 +240,7 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1] in network.PARTS:
         network.main()
+    elif sys.argv[1:2] and sys.argv[1] in commands.PARTS:
+        commands.main()
     else:
         main()

@@ -1,0 +1,226 @@
+"""A method, a set and doses in, what it finds in each image on disk; and tables of what is on disk.
+
+All that was found is kept (`local/heights/CRYSTAL/measured`), an image a file, so that a run may be stopped
+and goes on, and tables are made again without a run. The truth of scenes, and what the oracle says of them,
+are kept beside.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.column_heights.found import Condition, Heights
+from experiments.heights import cells
+from experiments.heights.judge import Compared, Truth, compared
+from experiments.heights.made import Made
+from experiments.heights.oracle import counts, oracle
+from experiments.heights.scenes import DOSES, GROUPS, Scene, scene
+from experiments.heights.solvers import Solve, solver
+from experiments.heights.specimens import PIXEL
+from experiments.recording import markdown, record
+
+#: Draws of noise that an oracle sees; the first of them is what methods see.
+DRAWS = 8
+
+
+class Measured:
+    """What is on disk of a crystal.
+
+    **Arguments:**
+
+    - `folder`: where.
+    - `crystal`: CeO2, Pt, Au or a CIF file.
+    """
+
+    def __init__(self, folder: Path, crystal: str) -> None:
+        self.folder, self.crystal = folder / "measured", crystal
+
+    def seen(self, what: Scene) -> tuple[Truth, Float[np.ndarray, "rows columns"]]:
+        """A scene's columns, and its image without noise (in parts of the dose).
+
+        **Arguments:**
+
+        - `what`: the scene.
+        """
+
+        def make() -> dict[str, np.ndarray]:
+            made = Made(what)
+            columns = made.columns
+            return {
+                "positions": columns.positions,
+                "heights": columns.heights,
+                "missing": columns.missing,
+                "surface": made.surface,
+                "shape": np.array(made.expected.shape),
+                "expected": made.expected,
+            }
+
+        kept = _kept(self.folder / "scenes" / what.name / f"{what.seed}.npz", make)
+        return Truth(*(kept[each.name] for each in fields(Truth))), kept["expected"]
+
+    def limit(
+        self, what: Scene, starts: str = "known", make: bool = True
+    ) -> Float[np.ndarray, "doses draws n levels"] | None:
+        """What the oracle says, at `DOSES`; None if it is not there and is not to be made.
+
+        **Arguments:**
+
+        - `what`: the scene.
+        - `starts`: whether columns' beginnings are known.
+        - `make`: whether to ask it.
+        """
+        path = self.folder / f"oracle-{starts}" / what.name / f"{what.seed}.npz"
+        if not make and not path.is_file():
+            return None
+        return _kept(path, lambda: {"p": oracle(Made(what), DOSES, DRAWS, starts)})["p"]
+
+    def found(
+        self, what: Scene, dose: float, method: str, solve: Solve | None
+    ) -> dict[str, np.ndarray] | None:
+        """What a method finds in an image; None if it is not there and there is nothing to solve it.
+
+        **Arguments:**
+
+        - `what`, `dose`: the image.
+        - `method`, `solve`: what it is called, and does.
+        """
+        path = self.folder / method / what.name / f"{what.seed}-{dose:g}.npz"
+        if solve is None and not path.is_file():
+            return None
+
+        def run() -> dict[str, np.ndarray]:
+            _, expected = self.seen(what)
+            image = counts(expected, what.seed, dose, what.options.noise_mtf)
+            begin = time.perf_counter()
+            heights = solve(image, PIXEL, 1.0)
+            return as_arrays(heights) | {"seconds": np.array(time.perf_counter() - begin)}
+
+        return _kept(path, run)
+
+    def compared(
+        self, what: Scene, dose: float, method: str, solve: Solve | None, ask: bool
+    ) -> Compared | None:
+        """An image of a method beside the truth.
+
+        **Arguments:**
+
+        - `what`, `dose`, `method`, `solve`: as above.
+        - `ask`: whether to ask the oracle where it was not asked yet.
+        """
+        kept = self.found(what, dose, method, solve)
+        if kept is None:
+            return None
+        truth, _ = self.seen(what)
+        limit = self.limit(what, make=ask) if dose in DOSES else None
+        told = None if limit is None else limit[DOSES.index(dose), 0]
+        return compared(as_heights(kept), truth, what.conditions, told, float(kept["seconds"]))
+
+
+def measure(
+    of: Measured, name: str, doses: Sequence[float], method: str, seeds: range, ask: bool = True
+) -> list[list[str]]:
+    """Rows of a table of a set, a dose each.
+
+    **Arguments:**
+
+    - `of`: where it is kept.
+    - `name`, `doses`, `seeds`: of the images.
+    - `method`: network, likelihood.
+    - `ask`: whether to ask the oracle where it was not asked yet.
+    """
+    solve, parts = solver(method, of.crystal), {dose: [] for dose in doses}
+    for seed in seeds:
+        for dose in doses:
+            one = of.compared(scene(of.crystal, name, seed), dose, method, solve, ask)
+            parts[dose].append(one)
+            print(
+                f"{name} {seed} {dose:g}: {cells.CELLS['exact'](one)} in {one.seconds[0]:.1f} s", flush=True
+            )
+    return [cells.row(name, dose, Compared.joined(parts[dose])) for dose in doses]
+
+
+def on_disk(of: Measured, method: str, group: str) -> Iterator[tuple[str, float, Compared]]:
+    """All sets and doses that a method was measured with.
+
+    **Arguments:**
+
+    - `of`, `method`: where, and what.
+    - `group`: of seeds.
+    """
+    first, images = GROUPS[group], {}
+    for path in sorted((of.folder / method).glob("*/*.npz")):
+        seed, dose = path.stem.split("-", 1)
+        if first <= int(seed) < first + 1_000_000:
+            images.setdefault((path.parent.name, float(dose)), []).append(int(seed))
+    for (name, dose), seeds in sorted(images.items()):
+        parts = [of.compared(scene(of.crystal, name, s), dose, method, None, False) for s in sorted(seeds)]
+        yield name, dose, Compared.joined(parts)
+
+
+def as_arrays(found: Heights) -> dict[str, np.ndarray]:
+    """What is kept of what was found; no image.
+
+    **Arguments:**
+
+    - `found`: heights.
+    """
+    plain = {each.name: getattr(found, each.name) for each in fields(Heights)}
+    del plain["expected"]
+    said = [[getattr(one, each.name) for each in fields(Condition)] for one in plain.pop("conditions")]
+    return {name: np.asarray(value) for name, value in plain.items()} | {
+        "conditions": np.array(json.dumps(said))
+    }
+
+
+def as_heights(kept: dict[str, np.ndarray]) -> Heights:
+    """The contrary.
+
+    **Arguments:**
+
+    - `kept`: arrays.
+    """
+    of = {each.name: kept[each.name] for each in fields(Heights) if each.name in kept}
+    of["conditions"] = tuple(Condition(*each) for each in json.loads(str(of["conditions"])))
+    of["evidence"] = tuple(of["evidence"].tolist())
+    return Heights(**{name: v.item() if getattr(v, "ndim", 1) == 0 else v for name, v in of.items()})
+
+
+def _kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays of a file, which is made if it is not there."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f".{path.name}.{os.getpid()}")
+        found = make()
+        with new.open("wb") as file:
+            np.savez_compressed(file, **found)
+        os.replace(new, path)
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def tables(of: Measured, path: Path, method: str, group: str) -> None:
+    """Record the tables of all that is on disk.
+
+    **Arguments:**
+
+    - `of`, `method`, `group`: as of `on_disk`.
+    - `path`: of the record.
+    """
+    every = list(on_disk(of, method, group))
+    record(
+        path,
+        f"python -m experiments.heights tables --crystal {of.crystal} --method {method} --group {group}",
+        f"Method: {method}; seeds: {group}, from {GROUPS[group]}. Where two numbers are, the second is the "
+        "oracle's of the same columns and electrons.",
+        markdown(cells.HEADER, [cells.row(*one) for one in every]),
+        "Exact, by height:",
+        markdown(cells.HEIGHTS_HEADER, [cells.heights_row(*one) for one in every]),
+        "Conditions: root mean square of errors (in units of the options), and of errors over esds:",
+        markdown(cells.CONDITIONS_HEADER, [cells.conditions_row(*one) for one in every]),
+    )

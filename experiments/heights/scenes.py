@@ -32,6 +32,7 @@ SETS = (*PLAIN, *ERRORS, "four", "all")
 BLUR, BACKGROUND, B_SCALE, C3_OFF, ABSORPTION, CARBON, MISTILT = 0.3, 0.08, 2.5, 2.0, 0.05, 20.0, 8.0
 #: Transfer at the Nyquist frequency of signal and noise; aberrations of fourth and fifth order (µm).
 MTF, NOISE_MTF, FOURTH, FIFTH = 0.5, 0.7, 1.0, 20.0
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def _base(crystal: str, name: str, seed: int) -> Scene:
         **pairs,
     )
     if name == "defocus":
-        options = replace(options, defocus=float(rng.uniform(-10, 10)))
+        # Evenly over all, however few seeds there are.
+        options = replace(options, defocus=20 * ((seed * _GOLDEN) % 1) - 10)
     if name == "vacancies":
         options = replace(options, vacant=0.08, missing=0.2)
     if name == "published":

@@ -20,7 +20,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
 #: Distance of columns that are changed in one image, and from a column to pixels that it changes (Å).
-APART, REACH = 11.0, 5.5
+APART, REACH = 9.0, 4.5
 #: Of an intensity, so that its logarithm is finite.
 _DARK = 1e-6
 

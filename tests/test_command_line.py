@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from atomfit.cli import app, build, check, columns, compare, series, simulate, tilt
+from atomfit.cli import app, build, check, columns, compare, heights, series, simulate, tilt
 from atomfit.cli.help import EXIT_CODES
 
 COMMANDS = {
@@ -18,6 +18,7 @@ COMMANDS = {
     "simulate": simulate,
     "tilt": tilt,
     "columns": columns,
+    "heights": heights,
     "compare": compare,
     "series": series,
 }

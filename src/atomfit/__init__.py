@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from atomfit.io.mrc import write_map as write_map
     from atomfit.options.build import BuildOptions as BuildOptions
     from atomfit.options.columns import ColumnOptions as ColumnOptions
+    from atomfit.options.heights import HeightsOptions as HeightsOptions
     from atomfit.options.tilt import TiltOptions as TiltOptions
     from atomfit.projection.views import Views as Views
     from atomfit.results.build import BuildResult as BuildResult
     from atomfit.results.columns import ColumnsResult as ColumnsResult
     from atomfit.results.compare import SeriesComparison as SeriesComparison
     from atomfit.results.followed import ModelSeries as ModelSeries
+    from atomfit.results.heights import HeightsResult as HeightsResult
     from atomfit.results.tilt import TiltResult as TiltResult
     from atomfit.simulation.maps import Simulation as Simulation
     from atomfit.simulation.maps import simulate as simulate
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from atomfit.workflows.build import build as build
     from atomfit.workflows.columns import columns as columns
     from atomfit.workflows.compare import compare as compare
+    from atomfit.workflows.heights import heights as heights
     from atomfit.workflows.preparation import check as check
     from atomfit.workflows.series import series as series
     from atomfit.workflows.tilt import tilt as tilt
@@ -54,6 +57,7 @@ else:
             "workflows.build": ["build"],
             "workflows.tilt": ["tilt"],
             "workflows.columns": ["columns"],
+            "workflows.heights": ["heights"],
             "workflows.compare": ["compare"],
             "workflows.series": ["series"],
             "workflows.preparation": ["check"],
@@ -61,11 +65,13 @@ else:
             "io.mrc": ["read_map", "write_map"],
             "results.build": ["BuildResult"],
             "results.columns": ["ColumnsResult"],
+            "results.heights": ["HeightsResult"],
             "results.tilt": ["TiltResult"],
             "results.compare": ["SeriesComparison"],
             "results.followed": ["ModelSeries"],
             "options.build": ["BuildOptions"],
             "options.columns": ["ColumnOptions"],
+            "options.heights": ["HeightsOptions"],
             "options.tilt": ["TiltOptions"],
             "projection.views": ["Views"],
             "structure.atoms": ["Atoms", "AnisotropicDisplacements", "IsotropicDisplacements"],

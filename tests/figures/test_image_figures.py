@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from atomfit.figures.image_columns import bar_length, write_image_figures
+from atomfit.figures.image_columns import write_image_figures
+from atomfit.figures.micrographs import bar_length
 from atomfit.figures.style import TWO_COLUMNS
 from atomfit.files.image_columns import columns_table
 from simulated_image import found

@@ -1,4 +1,4 @@
-"""The command line: `atomfit build`, `check`, `simulate`, `tilt`, `columns`, `compare` and `series`.
+"""Commands: `atomfit build`, `check`, `simulate`, `tilt`, `columns`, `heights`, `compare` and `series`.
 
 Thin on purpose: a module for each command turns words into the options of its Python function, shows
 progress, and turns an `InputError` into one sentence and exit code 2. Options are the fields of that
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from atomfit.cli import build, check, columns, compare, series, simulate, tilt
+from atomfit.cli import build, check, columns, compare, heights, series, simulate, tilt
 from atomfit.cli.help import Command, Group
 from atomfit.cli.terminal import refusals
 from atomfit.support import process
@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="From an atomic-resolution 3D map of a nanoparticle to a jointly refined atomic model.",
 )
-for _command in (build, check, simulate, tilt, columns, compare, series):
+for _command in (build, check, simulate, tilt, columns, heights, compare, series):
     app.command(_command.__name__.rpartition(".")[2], cls=Command, epilog=_command.EXAMPLES)(_command.run)
 
 

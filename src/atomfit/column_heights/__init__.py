@@ -13,13 +13,20 @@ if TYPE_CHECKING:
     from atomfit.column_heights.advice import ImagingAdvice as ImagingAdvice
     from atomfit.column_heights.advice import ImagingSetup as ImagingSetup
     from atomfit.column_heights.advice import imaging_advice as imaging_advice
+    from atomfit.column_heights.by_network import network_for as network_for
+    from atomfit.column_heights.by_network import network_heights as network_heights
+    from atomfit.column_heights.by_network import seen_by_network as seen_by_network
     from atomfit.column_heights.found import Condition as Condition
     from atomfit.column_heights.found import Heights as Heights
+    from atomfit.column_heights.gain import FoundGain as FoundGain
+    from atomfit.column_heights.gain import find_gain as find_gain
 else:
     export(
         __name__,
         {
             "advice": ["ImagingAdvice", "ImagingSetup", "imaging_advice"],
+            "by_network": ["network_for", "network_heights", "seen_by_network"],
             "found": ["Condition", "Heights"],
+            "gain": ["FoundGain", "find_gain"],
         },
     )

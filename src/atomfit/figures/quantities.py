@@ -47,6 +47,8 @@ DEPTH = Quantity("radial_depth", r"radial depth $R_{NP} - R$ (Å)")
 
 CROSS_SECTION = Quantity("cross_section", "cross-section\n(image units x Å$^2$)")
 COUNT = Quantity("count", "atoms in the column")
+HEIGHT = Quantity("height", "atoms in the column")
+SET_SIZE = Quantity("set_size", "heights that it may have (90 %)")
 SPACING = Quantity("nn_distance", "distance to the\nnearest column (Å)")
 X_ESD = Quantity("x_esd", "standard uncertainty\nof x (pm)", factor=100.0)
 Y_ESD = Quantity("y_esd", "standard uncertainty\nof y (pm)", factor=100.0)

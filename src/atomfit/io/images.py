@@ -39,6 +39,10 @@ _BMP = b"BM"
 _REMEDY = "write it as one grey image (TIFF, MRC or .npy)"
 
 
+class SeveralImagesError(InputError):
+    """A stack, of which no image was chosen."""
+
+
 @dataclass(frozen=True, eq=False)
 class ImageFile:
     """An image and what was learned while it was read.
@@ -220,7 +224,7 @@ def _chosen(values: np.ndarray, frame: Frame | None) -> tuple[np.ndarray, list[s
         return values, []
     count = len(values)
     if frame is None:
-        raise InputError(
+        raise SeveralImagesError(
             f"there are {count} images", "say which with --frame, from 0, or --frame mean", "--frame"
         )
     if frame == "mean":

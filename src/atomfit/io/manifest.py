@@ -33,6 +33,11 @@ COLUMNS = (
     *("model.mrc", "residual.mrc", "background.mrc", "columns.svg"),
     *("particle.json", "summary.json", "run.json"),
 )
+#: What `heights` writes, and what it may.
+HEIGHTS = (
+    *("report.html", "heights.csv", "conditions.csv", "frames.csv", "heights.svg"),
+    *("model.mrc", "residual.mrc", "model3d.cif", "model3d.xyz", "summary.json", "run.json"),
+)
 #: What `series` writes, besides tables of maps that were built.
 FOLLOWED = (
     *("series.html", "series.json", "series.csv", "trends.csv", "events.csv", "trajectory.xyz"),
@@ -70,6 +75,11 @@ def build_files(source: Path, changed: bool, figures: bool) -> tuple[str, ...]:
 def columns_files(figures: bool) -> tuple[str, ...]:
     """What `columns` may write, with figures or without."""
     return (*COLUMNS, *(FIGURES if figures else ()))
+
+
+def heights_files(figures: bool) -> tuple[str, ...]:
+    """What `heights` may write, with figures or without."""
+    return (*HEIGHTS, *(FIGURES if figures else ()))
 
 
 def is_copied(source: Path | None, changed: bool) -> bool:

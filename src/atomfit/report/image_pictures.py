@@ -76,6 +76,28 @@ def image_pictures(
     }
 
 
+def modelled_pictures(
+    image: Float[np.ndarray, "rows columns"],
+    model: Float[np.ndarray, "rows columns"] | None,
+    grid: Grid,
+    most: int = _MOST,
+) -> dict[str, Any]:
+    """An image, and what a model of all its pixels makes of it.
+
+    **Arguments:**
+
+    - `image`, `model`: in image units; no model if there is none.
+    - `grid`: of both.
+    - `most`: pixels of a picture along an edge.
+
+    **Returns:** what `image_pictures` does, without a background; without a model the image alone.
+    """
+    everywhere = np.ones(image.shape, bool)
+    found = image_pictures(image, image if model is None else model, image, everywhere, grid, most)
+    gone = ("background",) if model is not None else ("background", "model", "residual")
+    return {name: one for name, one in found.items() if name not in gone}
+
+
 def difference_pictures(difference: ImageDifference, most: int = _MOST) -> dict[str, Any]:
     """Both images on one frame's pixels in one scale of greys, and their difference in noise.
 

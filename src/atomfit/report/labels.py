@@ -74,6 +74,17 @@ _GROUPS: dict[str, dict[str, str]] = {
         "count_expected": "atoms, expected",
         "count_probability": "probability of the count",
     },
+    "Heights": {
+        "height": "atoms in the column (height)",
+        "height_low": "height, at least",
+        "height_high": "height, at most",
+        "height_expected": "height, expected",
+        "presence": "probability that it is occupied",
+        "set_size": "heights that it may have",
+        "start": "where it begins along the beam",
+        "on_lattice": "at a site of the crystal",
+        "frames": "frames that show it",
+    },
     "At detection, and log-fit": {
         **{f"com_{axis}": f"centre of mass, {axis}" for axis in "xyz"},
         "logfit_u_iso": "log-fit: U_iso",
@@ -173,11 +184,13 @@ _LABELS = {name: (group, words) for group, names in _GROUPS.items() for name, wo
 def label_of(name: str) -> tuple[str, str]:
     """The group of a column and its name in words.
 
-    Names that end in `_slope`, `_z`, `_p` or `_q` are of a trend; in `_esd`, standard uncertainties; in
-    `_a` and `_b`, of the models of a comparison.
+    Names as `p_3` are probabilities of so many atoms. Names that end in `_slope`, `_z`, `_p` or `_q` are of
+    a trend; in `_esd`, standard uncertainties; in `_a` and `_b`, of the models of a comparison.
     """
     if name in _LABELS:
         return _LABELS[name]
+    if name.removeprefix("p_").isdigit():
+        return "Heights", f"probability of {name[2:]} atoms"
     if name.endswith("_esd"):
         return _ESD, f"± {label_of(name.removesuffix('_esd'))[1]}"
     for ending, words in _OF_TRENDS.items():

@@ -4,7 +4,7 @@ A page is one file that holds everything: its data as JSON, its style and its pr
 nothing from anywhere, and its own policy forbids that it does, so that it opens from a disk, from an
 e-mail and in ten years. What is drawn and how is in `assets`: a frame that all pages share (`page.html`),
 the sections of each kind of page, and programs, most of which are shared as well. What a page is told is
-made by `contents`, `tilt`, `image_columns`, `comparison` and `time_slider`.
+made by `contents`, `tilt`, `image_columns`, `image_heights`, `comparison` and `time_slider`.
 
 Names of files and whatever else comes from outside reach the page as data or escaped, never as HTML.
 """
@@ -60,13 +60,24 @@ COLUMNS = Layout(
     _sections("columns", "numbers", "crystal", "micrographs", "distributions", "columns_table", "record"),
     (
         *(*_BASE, "paint.js", "table.js", "record.js", "fit.js", "pictures.js", "micrographs.js"),
-        *("crystal.js", "columns.js"),
+        *("crystal.js", "columns.js", "columns_page.js"),
     ),
 )
 #: The same with a model in three dimensions.
 COLUMNS_MODEL = Layout(
     (COLUMNS.sections[0], *_sections("model3d"), *COLUMNS.sections[1:]),
     (*COLUMNS.scripts[:-1], "model3d.js", COLUMNS.scripts[-1]),
+)
+#: Of heights of columns in an HRTEM image, and with a model of the image.
+HEIGHTS = Layout(
+    _sections("heights", "numbers", "conditions", "distributions", "heights_table", "record"),
+    (
+        *(*_BASE, "paint.js", "table.js", "record.js", "fit.js", "pictures.js", "micrographs.js"),
+        *("columns.js", "heights_page.js"),
+    ),
+)
+HEIGHTS_MODEL = Layout(
+    (*HEIGHTS.sections[:3], *_sections("heights_images"), *HEIGHTS.sections[3:]), HEIGHTS.scripts
 )
 #: Of two models.
 COMPARISON = Layout(
@@ -91,7 +102,7 @@ SERIES = Layout(("series.html",), (*_BASE, "table.js", "record.js", "models.js",
 
 
 def write_page(path: Path, content: dict[str, Any], layout: Layout) -> None:
-    """Write a page of some content, of `contents`, `tilt`, `image_columns` or `comparison`."""
+    """Write a page of some content, of `contents`, `tilt`, `image_columns` and others."""
     path.write_text(writable(page(content, layout)), encoding="utf-8")
 
 

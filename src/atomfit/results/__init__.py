@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from atomfit.results.columns import ColumnsResult as ColumnsResult
     from atomfit.results.compare import SeriesComparison as SeriesComparison
     from atomfit.results.followed import ModelSeries as ModelSeries
+    from atomfit.results.heights import HeightsResult as HeightsResult
     from atomfit.results.series import PreparedSeries as PreparedSeries
     from atomfit.results.tilt import TiltResult as TiltResult
 else:
@@ -22,6 +23,7 @@ else:
             "tilt": ["TiltResult"],
             "series": ["PreparedSeries"],
             "columns": ["ColumnsResult"],
+            "heights": ["HeightsResult"],
             "compare": ["SeriesComparison"],
             "followed": ["ModelSeries"],
         },

@@ -80,6 +80,13 @@ class VerdictLimits:
     - `counts_apart`: counts of two images contradict cross-sections by so many atoms (median).
     - `excess_doubtful`: variance that a fit to an image leaves at the size of a column, in that of pixels
         that err independently.
+    - `white_doubtful`: power of noise of counts before the highest frequencies, in that there.
+    - `set_doubtful`: heights of a column in a set that holds 90 %, on average.
+    - `dose_doubtful`: electrons per Å², below which probabilities of heights were too sure.
+    - `focus_doubtful`: defocus (nm) nearer to zero hardly tells heights.
+    - `highest_doubtful`: part of the columns that have the most atoms that can be told.
+    - `misfit_doubtful`, `misfit_bad`: variance that a model of an HRTEM image leaves, in that of noise.
+    - `off_lattice_doubtful`: part of the columns that are at no site of the crystal.
     - `closest_projected`, `farthest_projected`: between which the median distance of columns lies, in the
         bulk's distance of atoms.
     """
@@ -145,6 +152,15 @@ class VerdictLimits:
     excess_doubtful: float = 2.0
     closest_projected: float = 0.4
     farthest_projected: float = 1.6
+
+    white_doubtful: float = 1.4
+    set_doubtful: float = 3.0
+    dose_doubtful: float = 200.0
+    focus_doubtful: float = 1.0
+    highest_doubtful: float = 0.1
+    misfit_doubtful: float = 1.3
+    misfit_bad: float = 2.0
+    off_lattice_doubtful: float = 0.1
 
 
 LIMITS = VerdictLimits()

@@ -1,4 +1,4 @@
-// The panels of an image's page; and all its panels, drawn.
+// The panels of pages of an image's columns.
 
 // Numbers of either sign, as strains are, have a scale whose middle is zero.
 function paintColumn(column) {
@@ -32,8 +32,8 @@ function drawColumns() {
     const at = frame.place(...columnPlace(i));
     if (isInSight(at, frame)) drawColumn(paint, at, how === "discs" ? 0.8 * radius : radius, how, cssOf(painting?.colours[i] ?? unknownColour));
   }
-  if (byId("others").checked) markRejected(paint, frame);
-  if (byId("defects").checked) markDefects(paint, frame);
+  if (byId("others")?.checked) markRejected(paint, frame);
+  if (byId("defects")?.checked) markDefects(paint, frame);
   ringSelected(paint, frame);
   scaleBar(paint, frame);
 }
@@ -75,7 +75,7 @@ function redraw() {
   drawMicrographs();
 }
 
-const auxiliary = /^id$|_esd$|_low$|_high$|_68$|^u\d\d$|^[hk]$|_covariance$|^cell_|^(evidence|false|sublattice|count_expected)$/;
+const auxiliary = /^id$|_esd$|_low$|_high$|_68$|^u\d\d$|^[hk]$|_covariance$|^cell_|^p_\d+$|^(evidence|false|sublattice|count_expected|height_expected|set_size)$/;
 
 // A value with what is known of its error: its standard uncertainty, or from where to where it may be.
 function valueWords(column, index) {
@@ -110,10 +110,13 @@ function columnAt(canvas, x, y) {
   return nearest;
 }
 
+// What a page tells of a column besides its row: functions of its index that make elements.
+const besideFacts = [];
+
 // The row of a column beside the picture: the one that is pointed at, else the one that is selected.
 function showFacts(index = selection.index) {
   if (index === null) return nothing(byId("facts"), atomCount ? "No column is selected." : "There are no columns.");
-  byId("facts").replaceChildren(element("h3", { textContent: nameOf(index) }), factTable(null, factsOf(index)));
+  byId("facts").replaceChildren(element("h3", { textContent: nameOf(index) }), ...besideFacts.map((make) => make(index)), factTable(null, factsOf(index)));
 }
 
 // Zoom so that a place of a picture stays where it is; at most until a pixel is as large as a thumb.
@@ -168,7 +171,7 @@ function columnsPanel(...wanted) {
   offerColumns(byId("colour"), ...wanted);
   addColumns(byId("colour"), report.columns.filter((column) => !column.numeric && tellsKinds(column)).map(({ name }) => name));
   byId("colour").onchange = recolour;
-  for (const id of ["shape", "under", "others", "defects"]) byId(id).onchange = redraw;
+  for (const id of ["shape", "under", "others", "defects"]) if (byId(id)) byId(id).onchange = redraw;
   byId("closer").onclick = () => zoomBy(1.5, canvas);
   byId("farther").onclick = () => zoomBy(1 / 1.5, canvas);
   byId("whole").onclick = () => zoomBy(1 / field.zoom, canvas);
@@ -211,41 +214,3 @@ function numbersPanel() {
   byId("noise-words").textContent = report.noise;
   byId("cautions").append(...report.cautions.map((textContent) => element("li", { textContent })));
 }
-
-// What columns of each count of atoms should give in the histogram of cross-sections.
-function expectLaw() {
-  const { law } = report;
-  if (!law?.length) return;
-  const [low, high] = endsOf(finite(columns.get("cross_section").values));
-  const xs = Array.from({ length: 801 }, (_, i) => low + ((high - low) * i) / 800);
-  const normal = (x, { mean: middle, deviation: wide }) => Math.exp(-0.5 * ((x - middle) / wide) ** 2) / (Math.sqrt(2 * Math.PI) * wide);
-  const points = (some, step) => xs.map((x) => [x, step * some.reduce((sum, one) => sum + one.columns * normal(x, one), 0)]);
-  expected.set("cross_section", {
-    widest: 1.2 * quantile(law.map((one) => one.deviation), 0.5),
-    points: (step) => ({ each: law.map((one) => points([one], step)), sum: points(law, step) }),
-  });
-  byId("law-words").textContent =
-    "Thin lines in the histogram of cross-sections: columns of 1, 2, 3, ... atoms as they were counted; thick line: their sum.";
-}
-
-function columnTables() {
-  const empty = ({ numeric, values }) => numeric && values.length > 0 && !finite(values).length;
-  mainTable(byId("atoms-table"), "columns.csv", (column) => empty(column) || /_esd$|_68$|^u\d\d$|^[hk]$|_covariance$|^cell_/.test(column.name));
-  if (report.rejected[0].values.length) new Table(byId("rejected-table"), report.rejected, { file: "rejected.csv" });
-  else nothing(byId("rejected-table"), "There are none.");
-}
-
-numbersPanel();
-crystalPanel();
-columnTables();
-expectLaw();
-histogramPanel(byId("histogram-one"), "cross_section");
-residualsPanel();
-scatterPanel(byId("scatter-one"), ["cross_section"], ["count", "width", "score"]);
-scatterPanel(byId("scatter-two"), ["cross_section"], ["x_esd"]);
-if (report.model3d) modelPanel();
-runPanel("How the image was read", report.summary.image.notes);
-await loadPictures();
-micrographsPanel(redraw);
-columnsPanel("cross_section");
-document.documentElement.dataset.ready = "true";

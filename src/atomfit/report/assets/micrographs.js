@@ -11,8 +11,13 @@ const field = (() => {
 
 const pictureNames = { image: "Image", model: "Model", residual: "What is left (image less model)", background: "Background" };
 
+// Those that there are.
+function picturesThere() {
+  return Object.entries(pictureNames).filter(([name]) => report.pictures[name]);
+}
+
 async function loadPictures() {
-  for (const [name, title] of Object.entries(pictureNames)) {
+  for (const [name, title] of picturesThere()) {
     const told = report.pictures[name];
     const scale = name === "residual" ? blueToRed : inkToPaper;
     field.pictures.set(name, { name, title, scale, range: [told.low, told.high], shades: await shadesOfPicture(told) });
@@ -23,7 +28,7 @@ async function loadPictures() {
 // The pictures in colours; square roots make what is faint brighter.
 function paintPictures() {
   for (const picture of field.pictures.values()) {
-    const root = byId("faint").checked && picture.scale !== blueToRed;
+    const root = byId("faint")?.checked && picture.scale !== blueToRed;
     const colours = Array.from({ length: 255 }, (_, i) => [...colourAt(picture.scale, root ? Math.sqrt(i / 254) : i / 254), 255]);
     const palette = [...colours, notFitted];
     picture.canvas = painted(field.across, field.rows, (u, v) => palette[picture.shades[v * field.across + u]]);
@@ -120,18 +125,19 @@ function drawMicrographs() {
 
 function barsOfPictures() {
   const [grey, left] = [field.pictures.get("image"), field.pictures.get("residual")];
-  const heads = [["Image, model and background", grey], ["What is left", left]].map(([title, { scale, range }]) => {
+  const greys = field.pictures.has("background") ? "Image, model and background" : "Image and model";
+  const heads = [[greys, grey], ["What is left", left]].map(([title, { scale, range }]) => {
     const bar = element("div");
     const root = byId("faint").checked && scale !== blueToRed;
     const shown = root ? Array.from({ length: 33 }, (_, i) => colourAt(scale, Math.sqrt(i / 32))) : scale;
-    bar.innerHTML = colourBar(shown, range, "image units");
+    bar.innerHTML = colourBar(shown, range, report.unit ?? "image units");
     return element("div", {}, element("h4", { textContent: title }), bar);
   });
   byId("image-bars").replaceChildren(...heads);
 }
 
 function micrographsPanel(redraw) {
-  for (const [name, title] of Object.entries(pictureNames)) {
+  for (const [name, title] of picturesThere()) {
     const canvas = Object.assign(element("canvas"), { ariaLabel: title });
     field.canvases.push({ canvas, name });
     byId("image-pictures").append(titledPicture(title, canvas));

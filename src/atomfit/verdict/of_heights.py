@@ -1,0 +1,197 @@
+"""What is to be thought of heights of columns: judged by how sure they are, and by what a model leaves.
+
+Probabilities that are honest say themselves where an image tells little. What they cannot say is whether
+the image is one of such a crystal, made by such electrons and read with the right pixel size and gain.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.column_heights.found import Heights
+from atomfit.column_heights.gain import FoundGain
+from atomfit.structure.crystals import ZoneColumns
+from atomfit.structure.neighbours import nearest_distances
+from atomfit.verdict.findings import Finding, Verdict
+from atomfit.verdict.limits import LIMITS, level_above, level_outside, part
+
+
+def judge_heights(
+    found: Heights,
+    modelled: bool,
+    crystal: ZoneColumns,
+    element: str,
+    gain: FoundGain,
+    held: float,
+) -> Verdict:
+    """A verdict on heights.
+
+    **Arguments:**
+
+    - `found`: the columns.
+    - `modelled`: whether they are those of a model of the image, or of a network alone.
+    - `crystal`, `element`: its columns, and whose atoms are counted.
+    - `gain`: counts of an electron.
+    - `held`: what a credible set holds.
+    """
+    if not np.any(found.heights):
+        none = Finding(
+            "no-columns",
+            "bad",
+            "no column found: nothing in the image looks like one of this crystal along this direction",
+            "look at the pixel size (--pixel-size), at the zone axis (--zone), and whether the image has "
+            "raw counts; average frames (--frame mean) if there are several",
+        )
+        return Verdict.of([none], {"dose": found.dose})
+    size = float(found.sets(held).sum(axis=1).mean())
+    apart = _spacing(found.positions) / _spacing_in(crystal, element)
+    focus = next((one.value for one in found.conditions if one.name == "defocus"), float("nan"))
+    highest = part(int(np.sum(found.heights == found.probabilities.shape[1] - 1)), len(found))
+    off = part(int(np.sum(~found.on_lattice)), len(found))
+    findings = [
+        *_of_gain(gain, found.dose),
+        *_of_spacing(apart),
+        *_of_information(size, found.dose, focus, held),
+        *_of_levels(highest, found.probabilities.shape[1] - 1),
+        *(_of_model(found, off) if modelled else []),
+    ]
+    measures = {
+        "dose": found.dose,
+        "set_size": size,
+        "spacing": apart,
+        "defocus": focus,
+        "highest": highest,
+        "off_lattice": off,
+        "misfit": found.misfit,
+        "noise_white": gain.white,
+    }
+    return Verdict.of(findings, measures)
+
+
+def _spacing(positions: Float[np.ndarray, "n 2"]) -> float:
+    """Median distance to the nearest column (Å)."""
+    return float(np.median(nearest_distances(positions))) if len(positions) > 1 else float("nan")
+
+
+def _spacing_in(crystal: ZoneColumns, element: str) -> float:
+    """The same in the crystal."""
+    places, steps = crystal.places[crystal.symbols == element], np.arange(-1, 2)
+    cells = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+    every = (places[:, None] + cells @ crystal.lattice[:, :2]).reshape(-1, 2)
+    away = np.linalg.norm(every - places[0], axis=1)
+    return float(away[away > 1e-3].min())
+
+
+def _of_gain(gain: FoundGain, dose: float) -> list[Finding]:
+    """Noise that is not white tells of another gain than the one at its highest frequencies."""
+    if gain.how == "given" or not gain.white - 2 * gain.white_esd > LIMITS.white_doubtful:
+        return []
+    return [
+        Finding(
+            "coloured-noise",
+            "doubtful",
+            f"noise is not white, {gain.white:.2g} times as strong before the highest spatial frequencies "
+            "as there: the detector's transfer function falls, or the image was filtered, and the dose of "
+            f"{dose:,.4g} electrons/Å² may be too high",
+            "give the gain (--gain), counts of an electron, if it is known",
+        )
+    ]
+
+
+def _of_spacing(apart: float) -> list[Finding]:
+    """Whether columns are as far apart as the crystal's."""
+    level = level_outside(apart, LIMITS.bonds_doubtful, LIMITS.bonds_bad)
+    if level == "good":
+        return []
+    return [
+        Finding(
+            "column-spacing",
+            level,
+            f"columns are {apart:.3g} times as far apart as the crystal's (median to the nearest)",
+            "look at the pixel size (--pixel-size), the crystal and its zone axis",
+        )
+    ]
+
+
+def _of_information(size: float, dose: float, focus: float, held: float) -> list[Finding]:
+    """Where an image cannot tell heights, or models are known to be too sure."""
+    found = []
+    if size > LIMITS.set_doubtful:
+        found.append(
+            Finding(
+                "vague-heights",
+                "doubtful",
+                f"heights are hardly told: sets that hold {held:.0%} have {size:.1f} heights on average "
+                f"(at {dose:,.4g} electrons/Å²)",
+                "use the probabilities, not the likeliest heights; a higher dose, or a mean of frames "
+                "(--frame mean), tells more",
+            )
+        )
+    if dose < LIMITS.dose_doubtful:
+        found.append(
+            Finding(
+                "low-dose",
+                "doubtful",
+                f"the dose is {dose:,.4g} electrons/Å², and probabilities are known to be right from "
+                f"{LIMITS.dose_doubtful:g} on",
+                "average frames (--frame mean), if there are several",
+            )
+        )
+    if abs(focus) < LIMITS.focus_doubtful:
+        found.append(
+            Finding(
+                "defocus-zero",
+                "doubtful",
+                f"the defocus is {focus:.2g} nm, and near zero heights can hardly be told",
+                "take images a few nm over or under focus",
+            )
+        )
+    return found
+
+
+def _of_levels(highest: float, most: int) -> list[Finding]:
+    """Columns may be higher than what can be told."""
+    if not highest > LIMITS.highest_doubtful:
+        return []
+    return [
+        Finding(
+            "highest",
+            "doubtful",
+            f"{highest:.0%} of the columns have {most} atoms, the most that can be told",
+            "they may have more",
+        )
+    ]
+
+
+def _of_model(found: Heights, off: float) -> list[Finding]:
+    """Whether the model describes the image."""
+    findings = []
+    level = level_above(found.misfit, LIMITS.misfit_doubtful, LIMITS.misfit_bad)
+    if level != "good":
+        findings.append(
+            Finding(
+                "misfit",
+                level,
+                f"the model does not describe the image: what is left varies {found.misfit:.2g} times as "
+                "much as noise does",
+                "look at residual.mrc: another crystal, a second grain, a support or a tilt shows there",
+            )
+        )
+    if off > LIMITS.off_lattice_doubtful:
+        findings.append(
+            Finding(
+                "off-lattice",
+                "doubtful",
+                f"{off:.0%} of the columns are at no site of the crystal",
+                "cut out one grain, and look at the crystal and its zone axis",
+            )
+        )
+    if not found.settled:
+        findings.append(
+            Finding(
+                "not-settled",
+                "doubtful",
+                "heights still changed when the search was ended",
+                "look at the columns with the widest sets",
+            )
+        )
+    return findings

@@ -1,0 +1,81 @@
+"""Verdicts on planted heights: each thing that speaks against them, alone."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atomfit.column_heights import Condition, FoundGain, Heights
+from atomfit.structure.crystals import crystal, zone_columns
+from atomfit.verdict.findings import Verdict
+from atomfit.verdict.of_heights import judge_heights
+
+CERIA = zone_columns(crystal("CeO2"), (1, 1, 0))
+WHITE = FoundGain(1.0, "whole", 1.0, 0.02, 1.0, 0.03)
+
+
+def planted(n: int = 36) -> Heights:
+    """Columns of ceria, five or six atoms high, told well."""
+    cells = np.stack(np.meshgrid(np.arange(6), np.arange(6)), axis=-1).reshape(-1, 2)[:n]
+    place = CERIA.places[CERIA.symbols == "Ce"][:, None] + cells @ CERIA.lattice[:, :2]
+    positions = place.reshape(-1, 2)
+    probabilities = np.full((len(positions), 11), 1e-4)
+    probabilities[np.arange(len(positions)), 5 + np.arange(len(positions)) % 2] = 0.999
+    known = np.full(len(positions), 0.1)
+    return Heights(
+        positions,
+        np.full((len(positions), 2), 0.02),
+        probabilities,
+        known,
+        known,
+        np.ones(len(positions), bool),
+        (Condition("defocus", "nm", 5.0, 0.2),),
+        1000.0,
+        1.0,
+        misfit=1.02,
+    )
+
+
+def judged(found: Heights, gain: FoundGain = WHITE, modelled: bool = True) -> Verdict:
+    return judge_heights(found, modelled, CERIA, "Ce", gain, 0.9)
+
+
+def test_right_heights_are_good() -> None:
+    verdict = judged(planted())
+    assert (verdict.level, verdict.codes) == ("good", ())
+    assert verdict.measures["spacing"] == pytest.approx(1, abs=1e-6)
+    vague = np.tile(np.where(np.arange(11) > 4, 1 / 6, 0.0), (36, 1))
+    assert judged(replace(planted(), probabilities=vague)).codes == ("vague-heights",)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "level"),
+    [
+        ({"dose": 90.0}, "low-dose", "doubtful"),
+        ({"conditions": (Condition("defocus", "nm", -0.4, 0.2),)}, "defocus-zero", "doubtful"),
+        ({"misfit": 1.5}, "misfit", "doubtful"),
+        ({"misfit": 4.0}, "misfit", "bad"),
+        ({"on_lattice": np.arange(36) > 5}, "off-lattice", "doubtful"),
+        ({"settled": False}, "not-settled", "doubtful"),
+        ({"positions": 1.08 * planted().positions}, "column-spacing", "doubtful"),
+        ({"positions": 1.3 * planted().positions}, "column-spacing", "bad"),
+        ({"probabilities": np.eye(11)[np.where(np.arange(36) < 10, 10, 5)]}, "highest", "doubtful"),
+        ({"probabilities": np.eye(11)[np.zeros(36, int)]}, "no-columns", "bad"),
+    ],
+)
+def test_what_speaks_against_heights_is_told(change: dict[str, Any], code: str, level: str) -> None:
+    verdict = judged(replace(planted(), **change))
+    assert (verdict.codes, verdict.level) == ((code,), level)
+
+
+def test_coloured_noise_is_a_doubt_unless_the_gain_is_given() -> None:
+    coloured = replace(WHITE, white=2.0)
+    assert judged(planted(), coloured).codes == ("coloured-noise",)
+    assert judged(planted(), replace(coloured, how="given")).codes == ()
+    assert judged(planted(), replace(coloured, white_esd=0.5)).codes == ()
+
+
+def test_a_network_alone_has_no_model_to_judge() -> None:
+    alone = replace(planted(), misfit=float("nan"), on_lattice=np.zeros(36, bool), settled=False)
+    assert judged(alone, modelled=False).codes == ()

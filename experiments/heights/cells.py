@@ -66,6 +66,7 @@ CELLS: dict[str, Cell] = {
     "false": lambda c: f"{100 * c.false.sum() / max(_there(c).sum(), 1):.1f} %",
     "ECE": lambda c: f"{calibration_error(c.held[_seen(c)], _exact(c)[_seen(c)]):.3f}",
     "90 % sets": lambda c: f"{100 * np.mean(c.in_set[_seen(c)]):.1f} %",
+    "say": lambda c: f"{100 * np.mean(c.said[_seen(c)]):.1f} %",
     "size": lambda c: _rate(c.size[_seen(c)], 2),
     "RMSD (Å)": lambda c: f"{np.sqrt(np.nanmean(np.sum(c.errors[_seen(c)] ** 2, axis=1))):.3f}",
     "z of places": lambda c: _rms(_z(c)),

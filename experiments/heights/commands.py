@@ -48,6 +48,6 @@ def main() -> None:
             ask(of, names, seeds, given.unknown_starts)
             write(of, HERE / "limits.md", given.group)
         case "tables":
-            from experiments.heights.measuring import tables
+            from experiments.heights import tables
 
-            tables(of, HERE / f"measured_{given.method}.md", given.method, given.group)
+            tables.write(of, HERE / f"measured_{given.method}.md", given.method, given.group)

@@ -52,7 +52,8 @@ class Compared:
     - `truth`, `missing`, `surface`: as of `Truth`.
     - `found`: likeliest heights; -1 where no column is found.
     - `held`: probability of that height.
-    - `in_set`, `size`: of sets that hold 90 %; 0 where none is found.
+    - `in_set`, `size`, `said`: of sets that hold 90 %: whether the true height is among them, how many
+        there are, and the probability that they have together; 0 where none is found.
     - `errors`, `esds`: of positions along x and y (Å); NaN where none is found.
     - `limit`: likeliest heights that the oracle tells of the same electrons; -1 if it was not asked.
     - `false`: columns found that are none; one number.
@@ -67,6 +68,7 @@ class Compared:
     held: Float[np.ndarray, " n"]
     in_set: Bool[np.ndarray, " n"]
     size: Int[np.ndarray, " n"]
+    said: Float[np.ndarray, " n"]
     errors: Float[np.ndarray, "n 2"]
     esds: Float[np.ndarray, "n 2"]
     limit: Int[np.ndarray, " n"]
@@ -109,9 +111,11 @@ def compared(
     heights = np.full(count, -1)
     held, esds, errors = np.zeros(count), np.full((count, 2), np.nan), np.full((count, 2), np.nan)
     sets = np.zeros((count, found.probabilities.shape[1]), bool)
+    said = np.zeros(count)
     heights[true] = found.heights[told]
     held[true] = found.probabilities[told].max(axis=1)
     sets[true] = credible_sets(found.probabilities[told], 0.9)
+    said[true] = np.sum(found.probabilities * credible_sets(found.probabilities, 0.9), axis=1)[told]
     errors[true] = found.positions[told] - truth.positions[true]
     esds[true] = found.position_esds[told]
     inside = truth.heights < sets.shape[1]
@@ -129,7 +133,7 @@ def compared(
     best = np.full(count, -1) if limit is None else limit.argmax(axis=1)
     return Compared(
         *(each[scored] for each in (truth.heights, truth.missing, truth.surface)),
-        *(each[scored] for each in (heights, held, in_set, sets.sum(axis=1), errors, esds, best)),
+        *(each[scored] for each in (heights, held, in_set, sets.sum(axis=1), said, errors, esds, best)),
         *(np.array([each]) for each in (false, seconds, found.misfit, conditions)),
     )
 

@@ -109,6 +109,7 @@ def rows(name: str, t: Told) -> list[list[str]]:
                 f"{near.mean():.3f}",
                 f"{calibration_error(p.max(axis=1), right):.3f}",
                 f"{100 * sets[np.arange(len(true)), true].mean():.1f} %",
+                f"{100 * np.sum(p * sets, axis=1).mean():.1f} %",
                 f"{sets.sum(axis=1).mean():.2f}",
                 *(t.exact(which)[k] for which in of),
             ]
@@ -117,7 +118,7 @@ def rows(name: str, t: Told) -> list[list[str]]:
 
 
 HEADER = (
-    *("set", "e/Å²", "columns", "exact", "±1", "ECE", "90 % sets", "size"),
+    *("set", "e/Å²", "columns", "exact", "±1", "ECE", "90 % sets", "say", "size"),
     *("surface", "vacant", "one atom less"),
 )
 

@@ -1,14 +1,14 @@
-"""A method, a set and doses in, what it finds in each image on disk; and tables of what is on disk.
+"""A method, a set and doses in, what it finds in each image out, on disk.
 
 All that was found is kept (`local/heights/CRYSTAL/measured`), an image a file, so that a run may be stopped
-and goes on, and tables are made again without a run. The truth of scenes, and what the oracle says of them,
-are kept beside.
+and goes on, and tables are made again without a run (`tables`). The truth of scenes, and what the oracle
+says of them, are kept beside.
 """
 
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from experiments.heights import cells
 from experiments.heights.judge import Compared, Truth, compared
 from experiments.heights.made import Made
 from experiments.heights.oracle import counts, oracle
-from experiments.heights.scenes import DOSES, GROUPS, Scene, scene
+from experiments.heights.scenes import DOSES, Scene, scene
 from experiments.heights.solvers import Solve, solver
 from experiments.heights.specimens import PIXEL
-from experiments.recording import markdown, record
 
 #: Draws of noise that an oracle sees; the first of them is what methods see.
 DRAWS = 8
@@ -145,24 +144,6 @@ def measure(
     return [cells.row(name, dose, Compared.joined(parts[dose])) for dose in doses]
 
 
-def on_disk(of: Measured, method: str, group: str) -> Iterator[tuple[str, float, Compared]]:
-    """All sets and doses that a method was measured with.
-
-    **Arguments:**
-
-    - `of`, `method`: where, and what.
-    - `group`: of seeds.
-    """
-    first, images = GROUPS[group], {}
-    for path in sorted((of.folder / method).glob("*/*.npz")):
-        seed, dose = path.stem.split("-", 1)
-        if first <= int(seed) < first + 1_000_000:
-            images.setdefault((path.parent.name, float(dose)), []).append(int(seed))
-    for (name, dose), seeds in sorted(images.items()):
-        parts = [of.compared(scene(of.crystal, name, s), dose, method, None, False) for s in sorted(seeds)]
-        yield name, dose, Compared.joined(parts)
-
-
 def as_arrays(found: Heights) -> dict[str, np.ndarray]:
     """What is kept of what was found; no image.
 
@@ -202,25 +183,3 @@ def _kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np
         os.replace(new, path)
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
-
-
-def tables(of: Measured, path: Path, method: str, group: str) -> None:
-    """Record the tables of all that is on disk.
-
-    **Arguments:**
-
-    - `of`, `method`, `group`: as of `on_disk`.
-    - `path`: of the record.
-    """
-    every = list(on_disk(of, method, group))
-    record(
-        path,
-        f"python -m experiments.heights tables --crystal {of.crystal} --method {method} --group {group}",
-        f"Method: {method}; seeds: {group}, from {GROUPS[group]}. Where two numbers are, the second is the "
-        "oracle's of the same columns and electrons.",
-        markdown(cells.HEADER, [cells.row(*one) for one in every]),
-        "Exact, by height:",
-        markdown(cells.HEIGHTS_HEADER, [cells.heights_row(*one) for one in every]),
-        "Conditions: root mean square of errors (in units of the options), and of errors over esds:",
-        markdown(cells.CONDITIONS_HEADER, [cells.conditions_row(*one) for one in every]),
-    )

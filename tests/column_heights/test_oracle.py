@@ -136,6 +136,7 @@ def test_what_is_found_is_scored_as_by_hand() -> None:
     # Three heights hold 90 %: the likeliest, and the first two of those that are alike.
     assert c.in_set.tolist() == [True, False, True, False]
     assert c.size.tolist() == [3, 3, 3, 0]
+    np.testing.assert_allclose(c.said, [0.9, 0.9, 0.9, 0])
     np.testing.assert_allclose(c.errors[:2], [[0.1, 0], [0, 0.2]], atol=1e-12)
     np.testing.assert_allclose(c.conditions[0, 0], [-1.0, 0.5])
     assert len(matched(truth.positions, np.zeros((0, 2)))) == 0

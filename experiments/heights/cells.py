@@ -75,7 +75,7 @@ CELLS: dict[str, Cell] = {
     "one atom less": _beside(lambda c: _there(c) & (c.missing > 0), _exact),
     "z of defocus": lambda c: _rms(c.conditions[:, 0, 0] / c.conditions[:, 0, 1]),
     "misfit": lambda c: f"{np.median(c.misfit):.2f}" if np.isfinite(c.misfit).any() else "-",
-    "s": lambda c: f"{np.median(c.seconds):.1f}",
+    "s": lambda c: f"{np.median(c.seconds):.2g}",
 }
 
 

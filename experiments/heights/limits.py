@@ -12,10 +12,8 @@ from experiments.heights.measuring import DRAWS, Measured
 from experiments.heights.scenes import DOSES, GROUPS, SETS, scene
 from experiments.heights.scoring import calibration_error
 from experiments.heights.specimens import MOST
+from experiments.heights.tables import FOCUS
 from experiments.recording import markdown, record
-
-#: Edges of bins of defocus (nm).
-_FOCUS = (-10, -8, -6, -4, -2, -1, 0, 1, 2, 3, 4, 6, 8, 10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +147,7 @@ def write(of: Measured, path: Path, group: str) -> None:
         text += ["*bar*, exact by height:", markdown(("atoms", "columns", *doses), lines)]
     if (far := told(of, "defocus", group, "known")) is not None:
         lines = []
-        for low, high in pairwise(_FOCUS):
+        for low, high in pairwise(FOCUS):
             which = (far.truth > 0) & (far.defocus >= low) & (far.defocus < high)
             lines.append([f"{low} to {high}", which.sum(), *far.exact(which)])
         text += ["*defocus*, exact by defocus (nm):", markdown(("C1", "columns", *doses), lines)]

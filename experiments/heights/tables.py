@@ -1,6 +1,7 @@
 """What is on disk of a method in, a record of its tables out."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ LOST_HEADER = (
     *("set", "e/Å²", "images", "columns", "exact of bar", "exact", "lost", "the limit loses", "limit"),
     *("exact/limit of bar", "exact/limit", "90 % sets"),
 )
+#: Edges of bins of defocus (nm).
+FOCUS = (-10, -8, -6, -4, -2, -1, 0, 1, 2, 3, 4, 6, 8, 10)
 Images = dict[tuple[str, float], list[int]]
 
 
@@ -75,6 +78,25 @@ def lost(of: Measured, method: str, images: Images) -> list[list[str]]:
     return rows
 
 
+def by_defocus(of: Measured, method: str, images: Images) -> list[list[str]]:
+    """Images of the set called defocus, by their defocus.
+
+    **Arguments:**
+
+    - `of`, `method`, `images`: as of `on_disk`.
+    """
+    rows = []
+    for (name, dose), seeds in images.items():
+        if name == "defocus":
+            true = [scene(of.crystal, name, seed).options.defocus for seed in seeds]
+            for low, high in pairwise(FOCUS):
+                near = [seed for seed, c1 in zip(seeds, true, strict=True) if low <= c1 < high]
+                if near:
+                    here = joined(of, method, name, dose, near)
+                    rows.append(cells.row(f"{low} to {high} nm", dose, here))
+    return rows
+
+
 def write(of: Measured, path: Path, method: str, group: str) -> None:
     """Record the tables of all that is on disk.
 
@@ -93,6 +115,8 @@ def write(of: Measured, path: Path, method: str, group: str) -> None:
         markdown(cells.HEADER, [cells.row(*one) for one in every]),
         "Planted errors, each beside the images of bar of the same specimens; lost are points of 100:",
         markdown(LOST_HEADER, lost(of, method, images)),
+        "The set called defocus, by C1:",
+        markdown(cells.HEADER, by_defocus(of, method, images)),
         "Exact, by height:",
         markdown(cells.HEIGHTS_HEADER, [cells.heights_row(*one) for one in every]),
         "Conditions: root mean square of errors (in units of the options), and of errors over esds:",

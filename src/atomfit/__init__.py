@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from atomfit.results.compare import SeriesComparison as SeriesComparison
     from atomfit.results.followed import ModelSeries as ModelSeries
     from atomfit.results.heights import HeightsResult as HeightsResult
+    from atomfit.results.heights import HeightsSeries as HeightsSeries
     from atomfit.results.tilt import TiltResult as TiltResult
     from atomfit.simulation.maps import Simulation as Simulation
     from atomfit.simulation.maps import simulate as simulate
@@ -65,7 +66,7 @@ else:
             "io.mrc": ["read_map", "write_map"],
             "results.build": ["BuildResult"],
             "results.columns": ["ColumnsResult"],
-            "results.heights": ["HeightsResult"],
+            "results.heights": ["HeightsResult", "HeightsSeries"],
             "results.tilt": ["TiltResult"],
             "results.compare": ["SeriesComparison"],
             "results.followed": ["ModelSeries"],

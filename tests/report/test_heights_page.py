@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atomfit.column_heights import Condition, FoundGain, Heights
+from atomfit.column_heights import Condition, FoundGain, Heights, follow_heights
 from atomfit.files.height_tables import height_columns, heights_table
 from atomfit.files.heights import run_record, summary, write_heights_results
+from atomfit.files.heights_series import SEEN, frames_table, frames_told
 from atomfit.io.images import image_of
 from atomfit.networks import ColumnsSeen, ImageSeen
 from atomfit.options.heights import HeightsOptions
 from atomfit.report.image_heights import heights_contents
-from atomfit.report.page import HEIGHTS, HEIGHTS_MODEL, page
+from atomfit.report.page import HEIGHTS, HEIGHTS_MODEL, HEIGHTS_SERIES, page
 from atomfit.results.heights import HeightsResult
 from atomfit.structure.crystals import crystal, zone_columns
 from atomfit.verdict.of_heights import judge_heights
@@ -139,6 +140,22 @@ def test_a_network_alone_has_its_image(browser: Any, result: HeightsResult, tmp_
         assert shown.locator("#under option").count() == 2
         assert shown.locator("#images").count() == 0
         assert "no residual" in shown.inner_text("#residuals")
+
+
+def test_frames_are_shown_in_time(browser: Any, result: HeightsResult, tmp_path: Path) -> None:
+    alone = without_model(result).found
+    frames = frames_table(follow_heights([alone, alone, alone]))
+    told = summary(result) | {"warnings": [], "frames": frames_told(frames)}
+    known = (*height_columns(11), SEEN)
+    table = heights_table(alone) | {"frames": np.full(len(alone), 3)}
+    content = heights_contents(without_model(result), table, known, told, run_record(result, 0.1), frames)
+    for shown in shown_without_complaint(browser, page(content, HEIGHTS_SERIES), tmp_path / "a.html"):
+        assert "20 columns in 3 frames" in shown.inner_text("h1")
+        assert shown.locator("#frames-atoms .error").count() == 3
+        assert "no numbers" in shown.inner_text("#frames-other")
+        shown.select_option("#frames-number", "columns")
+        assert shown.locator("#frames-other svg").count() == 1
+        shown.select_option("#colour", "frames")
 
 
 def test_the_page_fits_phones(browser: Any, result: HeightsResult, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from atomfit.column_heights.by_network import network_for as network_for
     from atomfit.column_heights.by_network import network_heights as network_heights
     from atomfit.column_heights.by_network import seen_by_network as seen_by_network
+    from atomfit.column_heights.following import FollowedHeights as FollowedHeights
+    from atomfit.column_heights.following import follow_heights as follow_heights
     from atomfit.column_heights.found import Condition as Condition
     from atomfit.column_heights.found import Heights as Heights
     from atomfit.column_heights.gain import FoundGain as FoundGain
@@ -26,6 +28,7 @@ else:
         {
             "advice": ["ImagingAdvice", "ImagingSetup", "imaging_advice"],
             "by_network": ["network_for", "network_heights", "seen_by_network"],
+            "following": ["FollowedHeights", "follow_heights"],
             "found": ["Condition", "Heights"],
             "gain": ["FoundGain", "find_gain"],
         },

@@ -75,6 +75,14 @@ class Heights:
         """The likeliest ones."""
         return self.probabilities.argmax(axis=1)
 
+    @property
+    def atoms(self) -> tuple[float, float]:
+        """Atoms of all columns: mean, and standard deviation with columns taken as independent."""
+        levels = np.arange(self.probabilities.shape[1])
+        means = self.probabilities @ levels
+        variances = self.probabilities @ levels**2 - means**2
+        return float(means.sum()), float(np.sqrt(np.maximum(variances.sum(), 0)))
+
     def sets(self, held: float = 0.9) -> Bool[np.ndarray, "n levels"]:
         """The smallest sets of heights that hold a probability.
 

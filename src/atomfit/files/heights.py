@@ -50,8 +50,7 @@ def write_heights_results(
         if result.model is not None:
             write_image(stage / "model.mrc", result.model, grid)
             write_image(stage / "residual.mrc", result.counts - result.model, grid)
-        with optional(stage / "heights.svg", warnings) as path:
-            write_panels(path, [_panels(result)], "Rings: columns that are occupied. Dots: vacant ones.")
+        write_picture(stage / "heights.svg", result, warnings)
         if figures:
             with optional(stage / "figures", warnings) as path:
                 load_matplotlib()
@@ -109,6 +108,19 @@ def run_record(result: "HeightsResult", writing: float) -> dict[str, Any]:
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
         "seconds": result.seconds | {"write": writing},
     }
+
+
+def write_picture(path: Path, result: "HeightsResult", warnings: list[str]) -> None:
+    """Write the image with its columns, and its model if there is one.
+
+    **Arguments:**
+
+    - `path`: where to.
+    - `result`: of `heights`.
+    - `warnings`: of the result; one is added if it cannot be written.
+    """
+    with optional(path, warnings):
+        write_panels(path, [_panels(result)], "Rings: columns that are occupied. Dots: vacant ones.")
 
 
 def _panels(result: "HeightsResult") -> list[Panel]:

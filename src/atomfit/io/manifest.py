@@ -35,8 +35,8 @@ COLUMNS = (
 )
 #: What `heights` writes, and what it may.
 HEIGHTS = (
-    *("report.html", "heights.csv", "conditions.csv", "frames.csv", "heights.svg"),
-    *("model.mrc", "residual.mrc", "model3d.cif", "model3d.xyz", "summary.json", "run.json"),
+    *("report.html", "heights.csv", "columns.csv", "frames.csv", "conditions.csv"),
+    *("heights.svg", "model.mrc", "residual.mrc", "mean.mrc", "summary.json", "run.json"),
 )
 #: What `series` writes, besides tables of maps that were built.
 FOLLOWED = (

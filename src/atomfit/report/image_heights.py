@@ -47,6 +47,7 @@ def heights_contents(
     known: tuple[Column, ...],
     found: dict[str, Any],
     record: dict[str, Any],
+    frames: Table | None = None,
 ) -> dict[str, Any]:
     """All that the page shows.
 
@@ -56,6 +57,7 @@ def heights_contents(
     - `table`, `known`: of columns, and what its columns mean.
     - `found`: what goes into `summary.json`.
     - `record`: what goes into `run.json`.
+    - `frames`: a row a frame, of a stack.
     """
     which, image = atoms_shown(len(result)), result.source.image
     if len(which) < len(result):
@@ -75,6 +77,7 @@ def heights_contents(
         "cautions": height_cautions(result, found),
         "noise": f"{result.gain.told()[:1].upper()}{result.gain.told()[1:]}.",
         "residuals": residual_scores(result),
+        "frames": None if frames is None else {name: x.tolist() for name, x in frames.items()},
         "summary": found,
         "run": record,
     }
@@ -93,8 +96,10 @@ def heights_headline(found: dict[str, Any]) -> dict[str, Any]:
     counted = (
         f"{atoms['mean']:,.0f} ± {max(atoms['esd'], 1):,.0f} {atoms['element']} atoms in " if n else ""
     )
+    frames = found.get("frames")
+    in_frames = f" in {frames['number']:,} frames" if frames else ""
     return {
-        "title": f"{counted}{n:,} {'column' if n == 1 else 'columns'}",
+        "title": f"{counted}{n:,} {'column' if n == 1 else 'columns'}{in_frames}",
         "source": f"found in {found['image']['file'] or 'an image without a file'}",
         "verdict": _said(found),
         "warnings": list(found.get("warnings", ())),
@@ -109,7 +114,18 @@ def _said(found: dict[str, Any]) -> list[str]:
         return [f"Nothing in the image looks like a column of {crystal}."]
     vacant = found["vacant"]
     by = "by a network alone" if found["by"] == "network" else "by the likelihood of the image"
+    frames = found.get("frames")
+    each = (
+        [
+            f"Of {frames['number']:,} frames, which have {frames['atoms_least']:,.0f} to "
+            f"{frames['atoms_most']:,.0f} atoms, and drift by up to {frames['drift']:.2g} Å. Below are "
+            "all columns that they show, with means of the frames' probabilities."
+        ]
+        if frames
+        else []
+    )
     return [
+        *each,
         f"Columns of {crystal}, {by}, at {found['dose']:,.4g} electrons/Å².",
         f"{vacant:,} of {found['columns']:,} positions {'is' if vacant == 1 else 'are'} likeliest vacant. "
         f"The sets of heights that hold 90 % have {found['set_size']:.1f} heights on average: 1 would be "

@@ -79,6 +79,10 @@ HEIGHTS = Layout(
 HEIGHTS_MODEL = Layout(
     (*HEIGHTS.sections[:3], *_sections("heights_images"), *HEIGHTS.sections[3:]), HEIGHTS.scripts
 )
+#: And of each frame of a stack.
+HEIGHTS_SERIES = Layout(
+    (HEIGHTS.sections[0], *_sections("heights_frames"), *HEIGHTS.sections[1:]), HEIGHTS.scripts
+)
 #: Of two models.
 COMPARISON = Layout(
     ("comparison.html",),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from atomfit.results.compare import SeriesComparison as SeriesComparison
     from atomfit.results.followed import ModelSeries as ModelSeries
     from atomfit.results.heights import HeightsResult as HeightsResult
+    from atomfit.results.heights import HeightsSeries as HeightsSeries
     from atomfit.results.series import PreparedSeries as PreparedSeries
     from atomfit.results.tilt import TiltResult as TiltResult
 else:
@@ -23,7 +24,7 @@ else:
             "tilt": ["TiltResult"],
             "series": ["PreparedSeries"],
             "columns": ["ColumnsResult"],
-            "heights": ["HeightsResult"],
+            "heights": ["HeightsResult", "HeightsSeries"],
             "compare": ["SeriesComparison"],
             "followed": ["ModelSeries"],
         },

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from atomfit.column_heights.following import FollowedHeights
 from atomfit.column_heights.found import Heights
 from atomfit.column_heights.gain import FoundGain
 from atomfit.io.images import ImageFile
@@ -89,7 +90,7 @@ class HeightsResult:
     @property
     def atoms(self) -> tuple[float, float]:
         """Atoms of all columns: mean, and standard deviation with columns taken as independent."""
-        return atoms_of(self.found)
+        return self.found.atoms
 
     @property
     def told(self) -> str:
@@ -118,13 +119,53 @@ class HeightsResult:
         return self.writer(self, Path(directory), overwrite, figures)
 
 
-def atoms_of(found: Heights) -> tuple[float, float]:
-    """Atoms of all columns: mean, and standard deviation with columns taken as independent.
+@dataclass(frozen=True, eq=False)
+class HeightsSeries:
+    """What `heights` found in each frame of a stack.
 
-    **Arguments:**
+    **Fields:**
 
-    - `found`: the columns.
+    - `typical`: the common columns over the mean of the frames, laid on the first.
+    - `followed`: columns of each frame, and which of these they are.
+    - `writer`: what makes the files.
     """
-    p, levels = found.probabilities, np.arange(found.probabilities.shape[1])
-    means = p @ levels
-    return float(means.sum()), float(np.sqrt(np.sum(p @ levels**2 - means**2)))
+
+    typical: HeightsResult
+    followed: FollowedHeights
+    writer: Callable[["HeightsSeries", Path, bool, bool], Path]
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.followed.frames)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is to be thought of it, and why."""
+        return self.typical.verdict
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know before trusting the numbers."""
+        return self.typical.warnings
+
+    @property
+    def told(self) -> str:
+        """How much was found, in words."""
+        atoms, element = self.followed.atoms[:, 0], self.typical.element
+        counted = f"{atoms.min():.1f} to {atoms.max():.1f} atoms of {element}"
+        return f"{len(self)} frames, {len(self.typical)} columns, {counted}"
+
+    @own_numerics()
+    def write(self, directory: str | Path, overwrite: bool = False, figures: bool = False) -> Path:
+        """Write all files into a directory, which appears when they are complete.
+
+        **Arguments:**
+
+        - `directory`: where to; created if need be.
+        - `overwrite`: whether files of an earlier result may be replaced.
+        - `figures`: whether figures for print are drawn as well, which needs matplotlib.
+
+        **Raises:** `InputError` if the directory holds something and `overwrite` is false, or if figures
+        cannot be drawn.
+        """
+        return self.writer(self, Path(directory), overwrite, figures)

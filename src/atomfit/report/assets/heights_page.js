@@ -37,10 +37,37 @@ function conditionsPanel() {
   if (told.length) byId("conditions-table").append(factTable(head, told));
 }
 
+// Atoms of each frame, with their standard uncertainties.
+function framesPanel() {
+  const { frame, atoms, atoms_esd: esds, defocus, columns: positions } = report.frames;
+  const ends = atoms.flatMap((value, i) => [value - esds[i], value + esds[i]]);
+  const bar = (i, toX, toY) => mark("line", { class: "error", x1: toX(frame[i]), x2: toX(frame[i]), y1: toY(atoms[i] - esds[i]), y2: toY(atoms[i] + esds[i]) });
+  chart(byId("frames-atoms"), {
+    x: { label: "frame", range: rangeOf(frame, 0.04), whole: true },
+    y: { label: "atoms", range: rangeOf(ends, 0.08) },
+    draw: (toX, toY) => frame.map((_, i) => bar(i, toX, toY)).join("") + curve(frame.map((k, i) => [k, atoms[i]]), toX, toY),
+    name: "Atoms of each frame",
+  });
+  const other = byId("frames-number");
+  const draw = () => {
+    const values = other.value === "defocus" ? defocus : positions;
+    const points = frame.map((k, i) => [k, values[i]]).filter(([, value]) => value !== null);
+    if (!points.length) return nothing(byId("frames-other"), "There are no numbers to show.");
+    chart(byId("frames-other"), {
+      x: { label: "frame", range: rangeOf(frame, 0.04), whole: true },
+      y: { label: other.selectedOptions[0].textContent, range: rangeOf(points.map(([, value]) => value), 0.08) },
+      draw: (toX, toY) => curve(points, toX, toY) + dots(points, toX, toY),
+    });
+  };
+  other.onchange = draw;
+  draw();
+}
+
+if (report.frames) framesPanel();
 numbersPanel();
 conditionsPanel();
 expectHeights();
-mainTable(byId("atoms-table"), "heights.csv", (column) => /_esd$|^p_\d+$|^(height_expected|set_size)$/.test(column.name) || (column.numeric && column.values.length > 0 && !finite(column.values).length));
+mainTable(byId("atoms-table"), report.frames ? "columns.csv" : "heights.csv", (column) => /_esd$|^p_\d+$|^(height_expected|set_size)$/.test(column.name) || (column.numeric && column.values.length > 0 && !finite(column.values).length));
 histogramPanel(byId("histogram-one"), "height");
 residualsPanel();
 scatterPanel(byId("scatter-one"), ["height"], ["start", "set_size"]);

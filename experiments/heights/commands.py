@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PARTS = ("measure", "limits", "tables")
+PARTS = ("measure", "limits", "tables", "advice")
 LOCAL = HERE.parents[1] / "local" / "heights"
 
 
@@ -31,7 +31,9 @@ def main() -> None:
     seeds = range(first, first + given.images)
     from experiments.heights.measuring import Measured
 
-    of = Measured(LOCAL / Path(given.crystal).stem, given.crystal)
+    stem = Path(given.crystal).stem
+    of = Measured(LOCAL / stem, given.crystal)
+    suffix = "" if stem == "CeO2" else f"_{stem.lower()}"
     match given.part:
         case "measure":
             from experiments.heights.cells import HEADER
@@ -46,8 +48,12 @@ def main() -> None:
             from experiments.heights.limits import ask, write
 
             ask(of, names, seeds, given.unknown_starts)
-            write(of, HERE / "limits.md", given.group)
+            write(of, HERE / f"limits{suffix}.md", given.group)
         case "tables":
             from experiments.heights import tables
 
-            tables.write(of, HERE / f"measured_{given.method}.md", given.method, given.group)
+            tables.write(of, HERE / f"measured_{given.method}{suffix}.md", given.method, given.group)
+        case "advice":
+            from experiments.heights import advising
+
+            advising.write(of, HERE / f"advice{suffix}.md", given.group)

@@ -151,4 +151,8 @@ def write(of: Measured, path: Path, group: str) -> None:
             which = (far.truth > 0) & (far.defocus >= low) & (far.defocus < high)
             lines.append([f"{low} to {high}", which.sum(), *far.exact(which)])
         text += ["*defocus*, exact by defocus (nm):", markdown(("C1", "columns", *doses), lines)]
-    record(path, "python -m experiments.heights limits --set ... --group " + group, *text)
+    record(
+        path,
+        f"python -m experiments.heights limits --crystal {of.crystal} --group {group} --set ...",
+        *text,
+    )

@@ -51,8 +51,9 @@ def test_whole_numbers_that_scatter_as_electrons_are_electrons() -> None:
         (gaussian_filter(2.5 * electrons(40.0), 1.5), "filtered or interpolated|no noise"),
         (np.ones((64, 64)) + 1e-6 * np.eye(64), "no noise"),
         (electrons(40.0) - 41, "no counts of electrons"),
+        (electrons(40.0) - electrons(40.0).mean(), "no counts of electrons"),
     ],
-    ids=["interpolated", "smoothed", "noiseless", "without mean"],
+    ids=["interpolated", "smoothed", "noiseless", "below zero", "without mean"],
 )
 def test_what_does_not_tell_its_gain_is_refused(image: np.ndarray, words: str) -> None:
     with pytest.raises(InputError, match=words):

@@ -49,6 +49,22 @@ def test_right_heights_are_good() -> None:
     assert judged(replace(planted(), probabilities=vague)).codes == ("vague-heights",)
 
 
+def test_columns_that_are_moved_at_random_are_as_far_apart_as_before() -> None:
+    rng = np.random.default_rng(0)
+    moved = [planted().positions + rng.normal(0, 0.15, (36, 2)) for _ in range(20)]
+    found = [judged(replace(planted(), positions=one)) for one in moved]
+    assert {verdict.codes for verdict in found} == {()}
+    # The nearest of four is nearer than they are, by as much as a wrong pixel size.
+    assert np.mean([verdict.measures["spacing"] for verdict in found]) == pytest.approx(1, abs=0.02)
+
+
+def test_a_few_columns_are_told_of() -> None:
+    one = planted()
+    few = {name: getattr(one, name)[:3] for name in ("positions", "position_esds", "probabilities")}
+    few |= {name: getattr(one, name)[:3] for name in ("starts", "start_esds", "on_lattice")}
+    assert judged(replace(one, **few)).codes == ("few-columns",)
+
+
 @pytest.mark.parametrize(
     ("change", "code", "level"),
     [

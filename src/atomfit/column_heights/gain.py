@@ -22,6 +22,8 @@ from atomfit.support.errors import InputError
 
 #: Parts of the Nyquist frequency beyond which noise is measured, and between which it is compared.
 _CORNERS, _COMPARED = 1.15, (0.85, 1.0)
+#: Counts have a mean of at least so many of their standard deviations.
+_LEAST_MEAN = 0.1
 #: Whole numbers with a gain up to this are electrons.
 _SINGLE = 1.15
 #: Electrons per pixel that no exposure has: then there is no noise.
@@ -69,12 +71,13 @@ def find_gain(counts: Float[np.ndarray, "rows columns"], given: float | None = N
     - `counts`: of the image, counted from no electrons.
     - `given`: the gain, if it is known.
 
-    **Raises:** `InputError` if the mean is not positive, or if no gain is given and none can be found.
+    **Raises:** `InputError` if these are no counts, or if no gain is given and none can be found.
     """
-    mean = float(counts.mean())
-    if not mean > 0:
+    mean, spread = float(counts.mean()), float(counts.std())
+    if not mean > _LEAST_MEAN * spread:
         raise InputError(
-            f"the image's mean is {mean:.3g}: these are no counts of electrons",
+            f"the image's mean is {mean:.3g} and its standard deviation {spread:.3g}: these are no counts "
+            "of electrons",
             "give raw counts, from which no more than the dark level was taken",
         )
     power, error, *white = _noise_power(np.asarray(counts, np.float64))

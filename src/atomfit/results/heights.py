@@ -96,7 +96,8 @@ class HeightsResult:
     def told(self) -> str:
         """How much was found, in words."""
         atoms, esd = self.atoms
-        return f"{len(self)} columns, {atoms:.1f} ± {esd:.1f} atoms of {self.element}"
+        columns = "1 column" if len(self) == 1 else f"{len(self)} columns"
+        return f"{columns}, {atoms:.1f} ± {esd:.1f} atoms of {self.element}"
 
     @property
     def model(self) -> Float[np.ndarray, "rows columns"] | None:

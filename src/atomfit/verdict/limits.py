@@ -80,6 +80,7 @@ class VerdictLimits:
     - `counts_apart`: counts of two images contradict cross-sections by so many atoms (median).
     - `excess_doubtful`: variance that a fit to an image leaves at the size of a column, in that of pixels
         that err independently.
+    - `columns_few`: fewer columns with heights do not tell which crystal they are of.
     - `white_doubtful`: power of noise of counts before the highest frequencies, in that there.
     - `set_doubtful`: heights of a column in a set that holds 90 %, on average.
     - `dose_doubtful`: electrons per Å², below which probabilities of heights were too sure.
@@ -153,6 +154,7 @@ class VerdictLimits:
     closest_projected: float = 0.4
     farthest_projected: float = 1.6
 
+    columns_few: int = 6
     white_doubtful: float = 1.4
     set_doubtful: float = 3.0
     dose_doubtful: float = 200.0

@@ -6,13 +6,17 @@ the image is one of such a crystal, made by such electrons and read with the rig
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
 from atomfit.column_heights.found import Heights
 from atomfit.column_heights.gain import FoundGain
 from atomfit.structure.crystals import ZoneColumns
-from atomfit.structure.neighbours import nearest_distances
 from atomfit.verdict.findings import Finding, Verdict
 from atomfit.verdict.limits import LIMITS, level_above, level_outside, part
+
+#: Neighbours are at one distance if they differ by less, and a column has all of them if the last is not
+#: farther than so many times the first; that has to be this part of the columns at least.
+_ALIKE, _WHOLE, _SURROUNDED = 0.05, 1.4, 0.1
 
 
 def judge_heights(
@@ -43,11 +47,12 @@ def judge_heights(
         )
         return Verdict.of([none], {"dose": found.dose})
     size = float(found.sets(held).sum(axis=1).mean())
-    apart = _spacing(found.positions) / _spacing_in(crystal, element)
+    apart = _spacing(found.positions, crystal, element)
     focus = next((one.value for one in found.conditions if one.name == "defocus"), float("nan"))
     highest = part(int(np.sum(found.heights == found.probabilities.shape[1] - 1)), len(found))
     off = part(int(np.sum(~found.on_lattice)), len(found))
     findings = [
+        *_of_number(len(found)),
         *_of_gain(gain, found.dose),
         *_of_spacing(apart),
         *_of_information(size, found.dose, focus, held),
@@ -67,18 +72,36 @@ def judge_heights(
     return Verdict.of(findings, measures)
 
 
-def _spacing(positions: Float[np.ndarray, "n 2"]) -> float:
-    """Median distance to the nearest column (Å)."""
-    return float(np.median(nearest_distances(positions))) if len(positions) > 1 else float("nan")
-
-
-def _spacing_in(crystal: ZoneColumns, element: str) -> float:
-    """The same in the crystal."""
-    places, steps = crystal.places[crystal.symbols == element], np.arange(-1, 2)
+def _spacing(positions: Float[np.ndarray, "n 2"], crystal: ZoneColumns, element: str) -> float:
+    """Distance of neighbours in the crystal's, by columns that have as many; NaN of too few columns."""
+    places, steps = crystal.places[crystal.symbols == element], np.arange(-2, 3)
     cells = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
     every = (places[:, None] + cells @ crystal.lattice[:, :2]).reshape(-1, 2)
     away = np.linalg.norm(every - places[0], axis=1)
-    return float(away[away > 1e-3].min())
+    nearest = float(away[away > 1e-3].min())
+    number = int(np.sum(np.abs(away - nearest) < _ALIKE * nearest))
+    if len(positions) < max(number + 1, LIMITS.columns_few):
+        return float("nan")
+    # Of few neighbours the nearest is nearer than they are on average.
+    found = cKDTree(positions).query(positions, number + 1)[0][:, 1:]
+    whole = found[:, -1] < _WHOLE * found[:, 0]
+    told = found[whole].ravel() if whole.mean() > _SURROUNDED else found[:, 0]
+    return float(np.median(told)) / nearest
+
+
+def _of_number(count: int) -> list[Finding]:
+    """Whether there are enough columns to know the crystal by."""
+    if count >= LIMITS.columns_few:
+        return []
+    return [
+        Finding(
+            "few-columns",
+            "doubtful",
+            f"{'1 column was' if count == 1 else f'{count} columns were'} found, too few to know the "
+            "crystal by",
+            "look at the pixel size (--pixel-size), the crystal and its zone axis",
+        )
+    ]
 
 
 def _of_gain(gain: FoundGain, dose: float) -> list[Finding]:
@@ -106,7 +129,7 @@ def _of_spacing(apart: float) -> list[Finding]:
         Finding(
             "column-spacing",
             level,
-            f"columns are {apart:.3g} times as far apart as the crystal's (median to the nearest)",
+            f"columns are {apart:.3g} times as far apart as the crystal's",
             "look at the pixel size (--pixel-size), the crystal and its zone axis",
         )
     ]

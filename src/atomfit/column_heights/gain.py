@@ -26,6 +26,8 @@ _CORNERS, _COMPARED = 1.15, (0.85, 1.0)
 _LEAST_MEAN = 0.1
 #: Whole numbers with a gain up to this are electrons.
 _SINGLE = 1.15
+#: So large a part of the pixels has whole numbers, if all that were measured have.
+_WHOLE = 0.98
 #: Electrons per pixel that no exposure has: then there is no noise.
 _MOST_ELECTRONS = 1e6
 #: Noise that is so many times as strong before the corners was filtered off there.
@@ -84,7 +86,8 @@ def find_gain(counts: Float[np.ndarray, "rows columns"], given: float | None = N
     noise, noise_esd = float(power / mean), float(error / mean)
     if given is not None:
         return FoundGain(given, "given", noise, noise_esd, *white)
-    whole = bool(np.all(counts == np.rint(counts)) and counts.min() >= 0)
+    # Pixels that were not measured have been filled.
+    whole = float(np.mean(counts == np.rint(counts))) > _WHOLE and counts.min() >= 0
     if whole and mean / _MOST_ELECTRONS < noise <= _SINGLE + min(noise_esd, _SINGLE - 1):
         return FoundGain(1.0, "whole", noise, noise_esd, *white)
     if not noise * _MOST_ELECTRONS > mean:

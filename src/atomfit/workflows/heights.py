@@ -24,6 +24,7 @@ from atomfit.networks.looking import ImageSeen
 from atomfit.options.declared import options_from
 from atomfit.options.heights import HeightsOptions
 from atomfit.results.heights import HELD, HeightsResult, HeightsSeries
+from atomfit.support.errors import InputError
 from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
 from atomfit.verdict.of_heights import judge_heights
@@ -119,7 +120,12 @@ def _of_frames(movie: Movie, looking: Looking, clock: Stopwatch, progress: Progr
 def _gain_of(movie: Movie, given: float | None) -> FoundGain:
     """The median of some frames' gains."""
     which = np.unique(np.linspace(0, len(movie) - 1, _FRAMES_OF_GAIN).astype(int))
-    found = [find_gain(np.asarray(movie.frame(int(k))[0], np.float64), given) for k in which]
+    found = []
+    for k in which.tolist():
+        try:
+            found.append(find_gain(np.asarray(movie.frame(k)[0], np.float64), given))
+        except InputError as error:
+            raise error.at(f"frame {k}") from None
     return sorted(found, key=lambda one: one.value)[len(found) // 2]
 
 

@@ -1,0 +1,94 @@
+"""What `heights` makes of an image, top to bottom: what is read, and whose heights are told."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from atomfit.column_heights import FoundGain, Heights, network_heights
+from atomfit.io.images import image_of
+from atomfit.networks import ImageSeen
+from atomfit.results.heights import HeightsResult
+from atomfit.simulation.hrtem import SimulatedHrtem
+from atomfit.structure.grid import DensityMap, Grid
+from atomfit.support.errors import InputError
+from atomfit.workflows.heights import heights
+from atomfit.workflows.heights_looking import Looking
+
+CERIA: dict[str, Any] = {"crystal": "CeO2", "zone": "1,1,0"}
+
+
+@pytest.fixture
+def modelled(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A likelihood that believes the network, and the gains that it was told."""
+    gains = []
+
+    def decided(
+        self: Looking, counts: np.ndarray, pixel: float, gain: FoundGain, seen: ImageSeen, progress: Any
+    ) -> Heights:
+        gains.append(gain.value)
+        progress("asked")
+        found = network_heights(seen, gain.value)
+        return replace(found, expected=np.full(counts.shape, counts.mean()), misfit=3.0)
+
+    monkeypatch.setattr(Looking, "_decided", decided)
+    return gains
+
+
+def test_the_likelihood_has_the_last_word_if_it_is_asked(
+    specimen: SimulatedHrtem, result: HeightsResult, modelled: list[float]
+) -> None:
+    said: list[str] = []
+    counts = np.array(specimen.frames[0])
+    found = heights(counts, **CERIA, pixel_size=0.2, progress=said.append)
+    assert isinstance(found, HeightsResult)
+    assert (found.by, modelled, said[-1]) == ("likelihood", [1.0], "asked")
+    assert "misfit" in found.verdict.codes
+    assert found.verdict.bad
+    assert not any("network alone" in words for words in found.warnings)
+    alone = heights(counts, **CERIA, pixel_size=0.2, network_only=True)
+    assert len(modelled) == 1
+    np.testing.assert_array_equal(alone.probabilities, result.probabilities)
+    both = heights(np.asarray(specimen.frames), **CERIA, pixel_size=0.2)
+    assert (both.typical.by, len(modelled)) == ("likelihood", 3)
+
+
+def test_an_origin_moves_no_column_and_bad_pixels_hardly(
+    specimen: SimulatedHrtem, result: HeightsResult
+) -> None:
+    counts = np.array(specimen.frames[0], np.float32)
+    grid = Grid(counts.shape, np.full(2, 0.2), np.array([7.0, -3.0]))
+    moved = heights(DensityMap(counts, grid), **CERIA, network_only=True)
+    np.testing.assert_allclose(moved.positions, result.positions, atol=1e-5)
+    spoiled = counts.copy()
+    spoiled[40, 40], spoiled[20, 60] = 30 * counts.max(), np.nan
+    found = heights(spoiled, **CERIA, pixel_size=0.2, network_only=True)
+    assert found.source.left_out == {"hot": 1}
+    assert abs(found.atoms[0] - result.atoms[0]) < 0.05 * result.atoms[0]
+    assert found.found.dose == pytest.approx(result.found.dose, rel=0.01)
+
+
+def test_frames_are_chosen(specimen: SimulatedHrtem, result: HeightsResult, tmp_path: Path) -> None:
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, np.asarray(specimen.frames, np.float32))
+    first = heights(path, **CERIA, pixel_size=0.2, frame=0, network_only=True)
+    np.testing.assert_allclose(first.probabilities, result.probabilities, atol=1e-5)
+    mean = heights(path, **CERIA, pixel_size=0.2, frame="mean", network_only=True)
+    assert mean.gain.value == pytest.approx(0.5, rel=0.2)
+    assert mean.found.dose == pytest.approx(2 * first.found.dose, rel=0.2)
+    with pytest.raises(InputError, match="does not say how large a pixel is"):
+        heights(path, **CERIA)
+
+
+def test_a_frame_that_cannot_be_used_is_named(specimen: SimulatedHrtem) -> None:
+    frames = np.array(specimen.frames)
+    frames[1] = 0
+    with pytest.raises(InputError, match="frame 1: the image's mean is 0"):
+        heights(frames, **CERIA, pixel_size=0.2, gain=1.0, network_only=True)
+    with pytest.raises(InputError, match="no image"):
+        heights(np.ones((2, 2, 64, 64)), **CERIA, pixel_size=0.2)
+    read = image_of(np.array(specimen.frames[0]), 0.2)
+    assert isinstance(heights(read, **CERIA, network_only=True), HeightsResult)

@@ -36,21 +36,22 @@ class Field(eqx.Module):
     refinement: int = eqx.field(static=True, default=2)
 
     @classmethod
-    def suited(cls, shape: tuple[int, int], pixel: float) -> "Field":
+    def suited(cls, shape: tuple[int, int], pixel: float, margin: float = _MARGIN) -> "Field":
         """A wave of points of 0.1 Å or nearer, with 6 Å of margin or more, whose transforms are quick.
 
         **Arguments:**
 
         - `shape`: rows and columns of pixels.
         - `pixel`: edge of a pixel (Å).
+        - `margin`: at least (Å).
         """
-        least = math.ceil(_MARGIN / pixel)
+        least = math.ceil(margin / pixel)
         # Lengths that have small factors alone, if both edges have such before it is too much.
         tried = range(least, least + max(shape) // 8 + 8)
         lengths = ([edge + 2 * margin for edge in shape] for margin in tried)
         quick = [all(next_fast_len(n) == n for n in both) for both in lengths]
-        margin = tried[quick.index(True)] if any(quick) else least
-        return cls(shape, pixel, margin, math.ceil(pixel / _FINEST - 1e-9))
+        wide = tried[quick.index(True)] if any(quick) else least
+        return cls(shape, pixel, wide, math.ceil(pixel / _FINEST - 1e-9))
 
     @property
     def padded(self) -> tuple[int, int]:

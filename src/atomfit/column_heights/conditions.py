@@ -1,7 +1,8 @@
 """How likely what holds for a whole image is beforehand in, lenses, beam and detector out.
 
-All conditions are one vector, in standard deviations of a Gaussian prior from its middle: 0 is what a
-corrected microscope has. The middles of C3, C5 and the focal spread are the user's, the defocus' is what is
+All conditions are one vector, in widths of a prior from its middle: 0 is what a corrected microscope and a
+perfect crystal have. Priors are Student's: narrow, but with tails, so that a blur or a displacement factor that an
+image shows is believed, and one that it hardly tells is not. The middles of C3, C5 and the focal spread are the user's, the defocus' is what is
 tried. Those that cannot be negative are kept from it where a fit ends (`bounded`).
 """
 
@@ -57,23 +58,47 @@ def priors(
     """
     return (
         Prior("defocus", "nm", 0.0, 10.0),
-        Prior("a1_x", "nm", 0.0, 1.5),
-        Prior("a1_y", "nm", 0.0, 1.5),
-        Prior("b2_x", "nm", 0.0, 40.0),
-        Prior("b2_y", "nm", 0.0, 40.0),
-        Prior("a2_x", "nm", 0.0, 40.0),
-        Prior("a2_y", "nm", 0.0, 40.0),
-        Prior("c3", "µm", c3, 1.5),
-        Prior("c5", "mm", c5, 2.0),
-        Prior("focal_spread", "nm", focal_spread, 1.0, 0.5),
-        Prior("blur_variance", "Å²", 0.0, 0.1, 0.0),
-        Prior("mistilt_x", "mrad", 0.0, 4.0),
-        Prior("mistilt_y", "mrad", 0.0, 4.0),
-        *(Prior(f"b_{one}", "Å²", b_factors.get(one, 0.5), 0.4, 0.0) for one in elements),
-        Prior("absorption", "", 0.0, 0.04, 0.0),
-        Prior("background", "of the dose", 0.0, 0.05, 0.0),
-        Prior("scale", "of the mean", 1.0, 0.05, 0.1),
+        Prior("a1_x", "nm", 0.0, 1.0),
+        Prior("a1_y", "nm", 0.0, 1.0),
+        Prior("b2_x", "nm", 0.0, 25.0),
+        Prior("b2_y", "nm", 0.0, 25.0),
+        Prior("a2_x", "nm", 0.0, 25.0),
+        Prior("a2_y", "nm", 0.0, 25.0),
+        Prior("c3", "µm", c3, 0.5),
+        Prior("c5", "mm", c5, 1.0),
+        Prior("focal_spread", "nm", focal_spread, 0.8, 0.5),
+        Prior("blur_variance", "Å²", 0.0, 0.01, 0.0),
+        Prior("mistilt_x", "mrad", 0.0, 3.0),
+        Prior("mistilt_y", "mrad", 0.0, 3.0),
+        *(Prior(f"b_{one}", "Å²", b_factors.get(one, 0.5), 0.1, 0.0) for one in elements),
+        Prior("absorption", "", 0.0, 0.01, 0.0),
+        Prior("background", "of the dose", 0.0, 0.01, 0.0),
+        Prior("scale", "of the mean", 1.0, 0.02, 0.1),
     )
+
+
+#: Degrees of freedom of the priors: they are Student's, for what is far from usual is not as rare as that.
+FREEDOM = 2.0
+
+
+def log_prior(numbers: Float[np.ndarray, " k"]) -> float:
+    """Log probability of the conditions' numbers, but for a constant.
+
+    **Arguments:**
+
+    - `numbers`: in standard deviations.
+    """
+    return float(-0.5 * (FREEDOM + 1) * np.sum(np.log1p(np.asarray(numbers, np.float64) ** 2 / FREEDOM)))
+
+
+def prior_precision(numbers: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    """Of the Gaussians about the middles that have the priors' slopes there.
+
+    **Arguments:**
+
+    - `numbers`: in standard deviations.
+    """
+    return (FREEDOM + 1) / (FREEDOM + np.asarray(numbers, np.float64) ** 2)
 
 
 class Conditions(eqx.Module):

@@ -16,7 +16,13 @@ from jaxtyping import Array, Bool, Float, Int
 from scipy.spatial import cKDTree
 from scipy.special import softmax
 
-from atomfit.column_heights.conditions import Conditions, first_conditions, priors
+from atomfit.column_heights.conditions import (
+    Conditions,
+    first_conditions,
+    log_prior,
+    prior_precision,
+    priors,
+)
 from atomfit.column_heights.expansion import (
     REACH,
     Changer,
@@ -100,8 +106,7 @@ class Problem:
         """Of Poisson's law, but for a constant, with the conditions' prior."""
         inside = measured.weights > 0
         n, mean = measured.counts[inside], measured.mean[inside]
-        numbers = np.asarray(conditions.numbers, np.float64)
-        return float(np.sum(n * np.log(mean) - mean)) - 0.5 * float(numbers @ numbers)
+        return float(np.sum(n * np.log(mean) - mean)) + log_prior(conditions.numbers)
 
     def excess(self, measured: Measured) -> float:
         """By how much the variance of what is left exceeds noise where columns have signal; 1 at least."""
@@ -325,8 +330,9 @@ def focused(
         changes = changes_of_wave(model, places, occupied, wave, conditions, optics_only)
         flat = (changes * measured.weights.astype(np.float32)).reshape(len(changes), -1)
         now = np.asarray(conditions.numbers, np.float64)
-        slope = (flat @ measured.residual.ravel().astype(np.float32)).astype(np.float64) - now
-        step = np.linalg.solve((flat @ flat.T).astype(np.float64) + np.eye(len(flat)), slope)
+        precision = prior_precision(now)
+        slope = (flat @ measured.residual.ravel().astype(np.float32)).astype(np.float64) - precision * now
+        step = np.linalg.solve((flat @ flat.T).astype(np.float64) + np.diag(precision), slope)
         if optics_only:
             step[~flat.any(axis=1)] = 0
         # Changes of focus are linear over a nanometre or two.
@@ -508,7 +514,7 @@ def _nuisances(problem: Problem, state: State) -> Nuisances:
     numbers = np.append(-np.asarray(state.conditions.numbers, np.float64), 0.0)
     # What cannot be negative, and is nothing, has but half of its prior.
     bounded = [p.least > p.middle + p.width * (-x - 0.3) for p, x in zip(state.conditions.priors, numbers, strict=False)]
-    scale_g = np.append(np.where(bounded, 10.0, 1.0), _ENTRANCE**-2)
+    scale_g = np.append(np.where(bounded, 10.0, 1.0) * prior_precision(numbers[:-1]), _ENTRANCE**-2)
     precision = np.concatenate([scale_h.ravel(), scale_l.ravel(), scale_g])
     towards = np.concatenate([h.ravel(), l.ravel(), numbers]) * precision
     return Nuisances(np.diag(precision), towards)

@@ -33,7 +33,7 @@ class Field(eqx.Module):
     shape: tuple[int, int] = eqx.field(static=True)
     pixel: float = eqx.field(static=True)
     margin: int = eqx.field(static=True, default=0)
-    refinement: int = eqx.field(static=True, default=2)
+    refinement: float = eqx.field(static=True, default=2)
 
     @classmethod
     def suited(cls, shape: tuple[int, int], pixel: float, margin: float = _MARGIN) -> "Field":
@@ -63,7 +63,8 @@ class Field(eqx.Module):
     def wave(self) -> "Sampling":
         """The grid of the wave."""
         rows, columns = self.padded
-        return Sampling((rows * self.refinement, columns * self.refinement), self.pixel / self.refinement)
+        points = round(rows * self.refinement), round(columns * self.refinement)
+        return Sampling(points, self.pixel / self.refinement)
 
     @property
     def pixels(self) -> "Sampling":

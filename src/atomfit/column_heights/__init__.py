@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from atomfit.column_heights.found import Heights as Heights
     from atomfit.column_heights.gain import FoundGain as FoundGain
     from atomfit.column_heights.gain import find_gain as find_gain
+    from atomfit.column_heights.likelihood import likelihood_heights as likelihood_heights
 else:
     export(
         __name__,
@@ -31,5 +32,6 @@ else:
             "following": ["FollowedHeights", "follow_heights"],
             "found": ["Condition", "Heights"],
             "gain": ["FoundGain", "find_gain"],
+            "likelihood": ["likelihood_heights"],
         },
     )

@@ -183,7 +183,8 @@ def _viewer(atoms: SlicedAtoms, grid: Field, setup: ImagingSetup, below: float) 
         wave = exit_wave(eqx.tree_at(lambda a: a.occupancies, atoms, occupancies), grid, beam)
 
         def at(c1: Array) -> Array:
-            return grid.shown(eqx.tree_at(lambda m: m.lens.c1, microscope, c1).image(wave, grid, beam))
+            image = eqx.tree_at(lambda m: m.lens.c1, microscope, c1).image(wave, grid, beam)
+            return jnp.asarray(grid.shown(image))
 
         return jax.lax.map(at, focuses)
 

@@ -20,7 +20,7 @@ from atomfit.structure.crystals import KNOWN
 from atomfit.support.errors import InputError
 
 #: Pixels in a network's: these are as good as its own, those too fine, those too coarse.
-_ALIKE, _FINEST, _COARSEST = 0.01, 0.15, 1.6
+ALIKE, _FINEST, _COARSEST = 0.01, 0.15, 1.6
 #: Voltages that differ by less are the same.
 _VOLTAGES = 0.01
 
@@ -107,7 +107,7 @@ def seen_by_network(
             "(--pixel-size)",
             "--pixel-size",
         )
-    if abs(ratio - 1) < _ALIKE:
+    if abs(ratio - 1) < ALIKE:
         return look(trained, counts, pixel, gain)
     seen = look(trained, resampled(counts, pixel, own), own, gain)
     # Of what hardly any pixel is left, the mean is not that of the image.

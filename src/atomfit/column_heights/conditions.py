@@ -1,9 +1,10 @@
 """How likely what holds for a whole image is beforehand in, lenses, beam and detector out.
 
-All conditions are one vector, in widths of a prior from its middle: 0 is what a corrected microscope and a
-perfect crystal have. Priors are Student's: narrow, but with tails, so that a blur or a displacement factor that an
-image shows is believed, and one that it hardly tells is not. The middles of C3, C5 and the focal spread are the user's, the defocus' is what is
-tried. Those that cannot be negative are kept from it where a fit ends (`bounded`).
+All conditions are one vector, in widths of a prior from its middle: 0 is what a corrected microscope and
+a perfect crystal have. Priors are Student's: narrow, but with tails, so that a blur or a displacement
+factor that an image shows is believed, and one that it hardly tells is not. The middles of C3, C5 and the
+focal spread are the user's, the defocus' is what is tried. Those that cannot be negative are kept from it
+where a fit ends (`bounded`).
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float
 
 from atomfit.column_heights.found import Condition
 from atomfit.waves import Aberrations, Beam, CoherentSum, Detector, Microscope
+from atomfit.waves.slices import Leaf
 
 #: Å in the units of conditions.
 _NM, _UM, _MM = 10.0, 1e4, 1e7
@@ -81,7 +83,7 @@ def priors(
 FREEDOM = 2.0
 
 
-def log_prior(numbers: Float[np.ndarray, " k"]) -> float:
+def log_prior(numbers: Float[Leaf, " k"]) -> float:
     """Log probability of the conditions' numbers, but for a constant.
 
     **Arguments:**
@@ -91,7 +93,7 @@ def log_prior(numbers: Float[np.ndarray, " k"]) -> float:
     return float(-0.5 * (FREEDOM + 1) * np.sum(np.log1p(np.asarray(numbers, np.float64) ** 2 / FREEDOM)))
 
 
-def prior_precision(numbers: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+def prior_precision(numbers: Float[Leaf, " k"]) -> Float[np.ndarray, " k"]:
     """Of the Gaussians about the middles that have the priors' slopes there.
 
     **Arguments:**
@@ -112,10 +114,10 @@ class Conditions(eqx.Module):
     - `dose`: electrons per Å² of the image's mean.
     """
 
-    numbers: Float[Array | np.ndarray, " k"]
+    numbers: Float[Leaf, " k"]
     priors: tuple[Prior, ...] = eqx.field(static=True)
     voltage: float = eqx.field(static=True)
-    dose: Float[Array | np.ndarray, ""] | float
+    dose: Float[Leaf, ""] | float
 
     def __getitem__(self, name: str) -> Float[Array, ""]:
         """Its value, in its unit."""
@@ -193,9 +195,7 @@ class Conditions(eqx.Module):
         )
 
 
-def first_conditions(
-    of: tuple[Prior, ...], voltage: float, dose: float, **values: float
-) -> Conditions:
+def first_conditions(of: tuple[Prior, ...], voltage: float, dose: float, **values: float) -> Conditions:
     """At the priors' middles.
 
     **Arguments:**
@@ -204,7 +204,7 @@ def first_conditions(
     - `voltage`, `dose`: kV, and electrons per Å².
     - `values`: of some, which are that instead.
     """
-    made = Conditions(np.zeros(len(of), np.float32), of, voltage, np.float32(dose))
+    made = Conditions(np.zeros(len(of), np.float32), of, voltage, np.asarray(dose, np.float32))
     for name, value in values.items():
         made = made.changed(name, value)
     return made

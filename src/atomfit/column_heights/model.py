@@ -1,9 +1,10 @@
 """Columns with starts and heights, their places, and conditions in; the counts that are expected out.
 
-Every site of the crystal is a column of places for atoms, as many along the beam as the thickest column may
-have and a few more. Which of them are there is a matrix of occupancies, column by place: a column has a
-start and a height, and parts of an atom where these are no whole numbers. All else (which slice an atom is in,
-what element it is) is made once, on the host. A mistilt leans columns over, about the middle of the slab.
+Every site of the crystal is a column of places for atoms, as many along the beam as the thickest column
+may have and a few more. Which of them are there is a matrix of occupancies, column by place: a column has
+a start and a height, and parts of an atom where these are no whole numbers. All else (which slice an atom
+is in, what element it is) is made once, on the host. A mistilt leans columns over, about the middle of
+the slab.
 
 Focus is counted from the lower end of all places.
 """
@@ -11,7 +12,7 @@ Focus is counted from the lower end of all places.
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Int
+from jaxtyping import Array, Bool, Complex, Float, Int
 
 from atomfit.column_heights.conditions import Conditions
 from atomfit.column_heights.sites import Sites
@@ -28,6 +29,7 @@ from atomfit.waves import (
 )
 from atomfit.waves.microscope import OVERSAMPLING, intensity_grid
 from atomfit.waves.optics import focuses_needed
+from atomfit.waves.slices import Leaf
 
 #: Places beyond those of the thickest column: how far below another one a column can begin.
 MORE = 2
@@ -64,8 +66,8 @@ class ColumnModel(eqx.Module):
 
     def wave(
         self,
-        places: Float[Array, "n 2"],
-        occupancies: Float[Array, "n units"],
+        places: Float[Leaf, "n 2"],
+        occupancies: Float[Leaf, "n units"],
         conditions: Conditions,
     ) -> Complex[Array, "rows columns"]:
         """Transform of the exit wave.
@@ -88,7 +90,10 @@ class ColumnModel(eqx.Module):
         return exit_wave(atoms, self.field, Beam(self.voltage))
 
     def image(
-        self, wave: Complex[Array, "rows columns"], conditions: Conditions, oversampling: float = OVERSAMPLING
+        self,
+        wave: Complex[Array, "rows columns"],
+        conditions: Conditions,
+        oversampling: float = OVERSAMPLING,
     ) -> Float[Array, "pixel_rows pixel_columns"]:
         """Electrons that are expected, margins included.
 
@@ -105,10 +110,29 @@ class ColumnModel(eqx.Module):
         part = conditions["background"]
         return seen * (1 - part) + flat * part
 
+    def below(
+        self,
+        starts: Float[np.ndarray, " n"],
+        heights: Float[np.ndarray, " n"],
+        heavy: Bool[np.ndarray, " n"],
+    ) -> float:
+        """How far the plane that focus is counted from is below the lowest atom's place (Å).
+
+        **Arguments:**
+
+        - `starts`, `heights`, `heavy`: of columns.
+        """
+        lowest = np.append(np.where((heights > 0) & heavy, starts + heights, 0), 0)
+        own = np.minimum(self.of, len(starts))
+        there = (self.unit < lowest[own]) & (own < len(starts))
+        end = 0.5 * self.slices.count * float(self.slices.thickness)
+        spacing = self.slices.count * float(self.slices.thickness) / (self.units + 1)
+        return end - float(self.depths[there].max(initial=-end)) - 0.5 * spacing
+
     def expected(
         self,
-        places: Float[Array, "n 2"],
-        occupancies: Float[Array, "n units"],
+        places: Float[Leaf, "n 2"],
+        occupancies: Float[Leaf, "n units"],
         conditions: Conditions,
     ) -> Float[Array, "pixel_rows pixel_columns"]:
         """Both, one after the other.
@@ -152,10 +176,13 @@ def column_model(
     thick = slice_thickness(zone.repeat)
     heights = heights + clear_of(heights, thick)
     count = round(np.ceil(heights.max() / thick))
-    # Tables are filled up, so that similar images share compiled code: with atoms of a column that has none.
+    # Tables are filled up, with atoms of a column that has none: similar images share compiled code.
     more = -len(heights) % _ATOMS
     whole = np.concatenate(symbols)
-    wide = [np.bincount(np.floor(heights[whole == one] / thick).astype(int)).max() for one in set(whole.tolist())]
+    wide = [
+        np.bincount(np.floor(heights[whole == one] / thick).astype(int)).max()
+        for one in set(whole.tolist())
+    ]
     slices = slice_atoms(heights, whole, thick, count, int(-(-max(wide) // _WIDE) * _WIDE))
     grid = intensity_grid(field, OVERSAMPLING)
     return ColumnModel(

@@ -1,8 +1,8 @@
-"""An expansion of an image in, how likely heights are together out: energies of columns and of pairs of them.
+"""An expansion of an image in, how likely heights are together out: energies of columns and of pairs.
 
 Near a state the electrons that are expected are those of the state, plus each column's change to another
-height, plus derivatives times numbers that are not known: where columns are, where they begin, how high light
-ones are, and all conditions. With a Gaussian prior of these they are integrated out in closed form
+height, plus derivatives times numbers that are not known: where columns are, where they begin, how high
+light ones are, and all conditions. With a Gaussian prior of these they are integrated out in closed form
 (W: inverse variances, A = Jᵀ W J + P⁻¹),
 
     log p(heights) = bᵀ s - ½ sᵀ K s,   K = Fᵀ W F - C ᵀ A⁻¹ C,   C = Jᵀ W F,
@@ -178,15 +178,15 @@ def pairwise(
     - `nuisances`: what is known of the rest: derivatives of `heavy`, of `light`, of `images`.
     """
     alone = poisson(heavy, measured, states)
-    h, l = weighted(heavy, measured), weighted(light, measured)
-    at = tuple(one.corners + 0.5 * one.values.shape[-1] for one in (h, l))
-    n, m, kinds, few = len(h.columns), len(l.columns), h.values.shape[1], l.values.shape[1]
+    h, o = weighted(heavy, measured), weighted(light, measured)
+    at = tuple(one.corners + 0.5 * one.values.shape[-1] for one in (h, o))
+    n, m, kinds, few = len(h.columns), len(o.columns), h.values.shape[1], o.values.shape[1]
     hh = overlaps(h, h, (at[0], at[0]), True)
-    hl = overlaps(h, l, (at[0], at[1]), False).reshape(n, kinds, m * few)
-    ll = overlaps(l, l, (at[1], at[1]), True).reshape(m * few, m * few)
+    hl = overlaps(h, o, (at[0], at[1]), False).reshape(n, kinds, m * few)
+    ll = overlaps(o, o, (at[1], at[1]), True).reshape(m * few, m * few)
     scaled = images * measured.weights.astype(np.float32)
     hg = np.stack([_against(h, one) for one in scaled], axis=-1)
-    lg = np.stack([_against(l, one) for one in scaled], axis=-1).reshape(m * few, -1)
+    lg = np.stack([_against(o, one) for one in scaled], axis=-1).reshape(m * few, -1)
     flat = scaled.reshape(len(scaled), -1)
     gg = (flat @ flat.T).astype(np.float64)
     own = kinds - states
@@ -205,7 +205,7 @@ def pairwise(
     slope = np.concatenate(
         [
             _against(h, residual)[:, states:].ravel(),
-            _against(l, residual).ravel(),
+            _against(o, residual).ravel(),
             flat @ residual.ravel(),
         ]
     )

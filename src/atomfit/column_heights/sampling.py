@@ -1,7 +1,7 @@
-"""Energies of heights of columns and of pairs in, probabilities of each column's height out: Gibbs sampling.
+"""Energies of columns' heights and of pairs in, probabilities of each column's height out, by sampling.
 
-Chains begin at the state that energies are told from, hot, and cool down. Neighbouring columns are often of
-about the same height: how often their heights differ by 0, 1, 2, ... is told by samples of the image
+Chains begin at the state that energies are told from, hot, and cool down. Neighbouring columns are often
+of about the same height: how often their heights differ by 0, 1, 2, ... is told by samples of the image
 itself, beginning from what particles are like. What is reported are means of conditional probabilities,
 which err less than how often heights were drawn.
 """
@@ -42,6 +42,7 @@ def sample_heights(
     pairs: Int[np.ndarray, "p 2"],
     seed: int,
     strength: float = STRENGTH,
+    sweeps: tuple[int, int] = (HOT, SWEEPS),
 ) -> Sampled:
     """Draw heights of all columns.
 
@@ -52,7 +53,9 @@ def sample_heights(
     - `pairs`: neighbours.
     - `seed`: of the chains.
     - `strength`: of what neighbours say.
+    - `sweeps`: until chains are cool, and from then on.
     """
+    hot, cool = sweeps
     rng = np.random.default_rng([seed, 31])
     n, states = levels.shape
     there = np.isfinite(levels)
@@ -71,8 +74,8 @@ def sample_heights(
     counts = np.zeros(most + 1)
     chains = np.arange(CHAINS)
     best, best_value = chosen[0].copy(), -np.inf
-    for sweep in range(HOT + SWEEPS):
-        heat = max(1.0, 8.0 * (1 - sweep / (0.7 * HOT)))
+    for sweep in range(hot + cool):
+        heat = max(1.0, 8.0 * (1 - sweep / (0.7 * hot)))
         law = strength * _law(differ)
         for c in rng.permutation(n):
             mine = slice(c * states, (c + 1) * states)
@@ -84,7 +87,7 @@ def sample_heights(
             odds = energy / heat
             odds = np.exp(odds - odds.max(axis=1, keepdims=True))
             odds /= odds.sum(axis=1, keepdims=True)
-            if sweep >= HOT:
+            if sweep >= hot:
                 totals[c] += odds.mean(axis=0)
             new = (odds.cumsum(axis=1) > rng.random((CHAINS, 1))).argmax(axis=1)
             moved = np.flatnonzero(new != chosen[:, c])
@@ -102,7 +105,7 @@ def sample_heights(
         value = first[np.arange(n), chosen].sum(axis=1) - 0.5 * field[chains[:, None], at].sum(axis=1)
         if value.max() > best_value:
             best, best_value = chosen[value.argmax()].copy(), value.max()
-    return Sampled(totals / SWEEPS, best, differ)
+    return Sampled(totals / cool, best, differ)
 
 
 def _law(differ: Float[np.ndarray, " levels"]) -> Float[np.ndarray, " levels"]:

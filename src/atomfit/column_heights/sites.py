@@ -1,9 +1,10 @@
 """Columns that a network sees in, the crystal's sites that they stand on out.
 
-The crystal along its zone axis is known, so only a turn, an origin and a slight strain are to be found. The
-turn is that at which the columns' structure factors are largest, the origin follows from their phases, and
-both are refined with the strain by assigning columns to sites and least squares, over and over. Then every
-site has a place, also one where no column was seen, and a light column between heavy ones.
+The crystal along its zone axis is known, so only a turn, an origin and a slight strain are to be found.
+The turn is that at which the columns' structure factors are largest, the origin follows from their
+phases, and both are refined with the strain by assigning columns to sites and least squares, over and
+over. Then every site has a place, also one where no column was seen, and a light column between heavy
+ones.
 """
 
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ def find_sites(
     cell, places = zone.lattice[:, :2], zone.places
     if len(columns) < FEWEST:
         raise InputError(
-            f"{len(columns)} columns are seen, too few for a lattice", "give an image with more of the crystal"
+            f"{len(columns)} columns are seen, too few for a lattice",
+            "give an image with more of the crystal",
         )
     turned = _turned(columns, cell, places[which])
     matrix, origin = _fitted(columns, turned, cell, places[which])
@@ -78,7 +80,8 @@ def find_sites(
     parts = (corners - origin) @ np.linalg.inv(cell @ matrix)
     first, last = np.floor(parts.min(0)).astype(int) - 1, np.ceil(parts.max(0)).astype(int) + 1
     steps = np.stack(
-        np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(first, last, strict=True)), indexing="ij"), axis=-1
+        np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(first, last, strict=True)), indexing="ij"),
+        axis=-1,
     ).reshape(-1, 2)
     flat = (places[None] + (steps @ cell)[:, None]).reshape(-1, 2) @ matrix + origin
     kinds = np.tile(np.arange(len(places)), len(steps))

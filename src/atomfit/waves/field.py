@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 from scipy.fft import next_fast_len
 
+Leaf = Array | np.ndarray
+
 #: Of the highest frequency that a grid has, the part up to which products of two waves are not aliased.
 BAND_LIMIT = 2 / 3
 #: Room around an image, and distance of a wave's points, at most (Å).
@@ -71,7 +73,7 @@ class Field(eqx.Module):
         """The pixels, the margins included."""
         return Sampling(self.padded, self.pixel)
 
-    def shown(self, image: Float[Array, "rows columns"]) -> Float[Array, "shown_rows shown_columns"]:
+    def shown(self, image: Float[Leaf, "rows columns"]) -> Float[Leaf, "shown_rows shown_columns"]:
         """An image without its margins."""
         rows, columns = self.shape
         return image[self.margin : self.margin + rows, self.margin : self.margin + columns]

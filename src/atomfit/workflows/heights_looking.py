@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.column_heights.by_network import network_for, network_heights, seen_by_network
+from atomfit.column_heights.by_network import ALIKE, network_for, network_heights, seen_by_network
 from atomfit.column_heights.found import Heights
 from atomfit.column_heights.gain import FoundGain
+from atomfit.column_heights.likelihood import likelihood_heights
 from atomfit.networks.looking import ImageSeen
 from atomfit.networks.weights import TrainedNetwork
 from atomfit.options.heights import HeightsOptions
@@ -59,8 +60,9 @@ class Looking:
         **Raises:** `InputError` if the pixels are far from those that the network knows.
         """
         seen = seen_by_network(self.trained, counts, pixel, gain.value)
-        decided = None if self.options.network_only else self._decided(counts, pixel, gain, seen, progress)
-        return seen, network_heights(seen, gain.value) if decided is None else decided, decided is not None
+        if self.options.network_only:
+            return seen, network_heights(seen, gain.value), False
+        return seen, self._decided(counts, pixel, gain, seen, progress), True
 
     def _decided(
         self,
@@ -69,6 +71,21 @@ class Looking:
         gain: FoundGain,
         seen: ImageSeen,
         progress: Progress,
-    ) -> Heights | None:
-        """What the likelihood of the image makes of what the network sees; None if it cannot be asked."""
-        return None
+    ) -> Heights:
+        """What the likelihood of the image makes of what the network sees."""
+        return likelihood_heights(
+            counts,
+            pixel,
+            gain.value,
+            str(self.options.crystal),
+            self.options.axis,
+            self.options.voltage,
+            seen,
+            self._pixel(pixel),
+            progress=lambda round_, value: progress(f"likelihood: round {round_}, {value:.6g}"),
+        )
+
+    def _pixel(self, pixel: float) -> float:
+        """Of the network's maps (Å)."""
+        own = float(self.trained.recipe["pixel_size"])
+        return pixel if abs(pixel / own - 1) < ALIKE else own

@@ -1,0 +1,154 @@
+"""A state of an image's columns in, probabilities of heights about it out: one expansion."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.column_heights.conditions import (
+    prior_precision,
+)
+from atomfit.column_heights.expansion import (
+    REACH,
+    Changer,
+    Heightened,
+    Moved,
+    Shifted,
+    Stamps,
+    State,
+    coarse,
+    condition_changes,
+)
+from atomfit.column_heights.pairwise import Nuisances, Pairwise, pairwise
+from atomfit.column_heights.problem import Problem, around
+from atomfit.column_heights.sampling import HOT, SWEEPS, Sampled, sample_heights
+
+#: Standard deviations of columns about their sites, heavy and light (Å).
+_STRAY = (0.08, 0.08)
+#: Of starts about the surface, of its slope, and of heights of light columns (atoms).
+_START, _ENTRANCE, _LIGHT = 0.7, 0.35, 0.8
+#: States beside that of the expansion, and the probability that makes one.
+_STATES, _LIKELY = 5, 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """An expansion and what follows from it."""
+
+    state: State
+    levels: Float[np.ndarray, "h states"]
+    energies: Pairwise
+    sampled: Sampled
+    excess: float
+    value: float
+
+    def of_levels(self, most: int) -> Float[np.ndarray, "h levels"]:
+        """Probabilities of all heights."""
+        found = np.zeros((len(self.levels), most + 1))
+        for k in range(self.levels.shape[1]):
+            there = np.isfinite(self.levels[:, k])
+            np.add.at(
+                found,
+                (np.flatnonzero(there), self.levels[there, k].astype(int)),
+                self.sampled.probabilities[there, k],
+            )
+        return found
+
+
+def expanded(
+    problem: Problem,
+    state: State,
+    likely: Float[np.ndarray, "h levels"] | None,
+    seed: int,
+    last: bool = False,
+) -> Round:
+    """The energies about a state, and samples.
+
+    **Arguments:**
+
+    - `problem`, `state`: what, and where.
+    - `likely`: probabilities of heights, which say which are tried; None: all are.
+    - `seed`: of the sampling.
+    - `last`: whether its probabilities are the answer: then it is not hurried.
+    """
+    measured = problem.measured(state, 1.0)
+    value, excess = problem.log_likelihood(measured, state.conditions), problem.excess(measured)
+    measured = problem.beside(measured.mean, excess)
+    model = problem.model if last else coarse(problem.model)
+    changer = Changer(model, state)
+    levels = _levels(problem, state, likely)
+    n = len(problem.sites)
+    kinds = []
+    for k in range(1, levels.shape[1]):
+        wanted = np.full(n, np.nan)
+        wanted[problem.heavy] = levels[:, k]
+        kinds.append(Heightened(wanted))
+    heavy = changer.stamps(problem.heavy, [*kinds, Moved(0), Moved(1), Shifted()], REACH[0])
+    up = np.where(state.heights < problem.model.units - 2, state.heights + 1, np.nan)
+    light = changer.stamps(problem.light, [Moved(0), Moved(1), Heightened(up)], REACH[1])
+    images = condition_changes(problem.model, state)
+    entrance = _entrance(problem, state, heavy)
+    images = np.concatenate([images, entrance[None]])
+    energies = pairwise(heavy, light, images, measured, levels.shape[1] - 1, _nuisances(problem, state))
+    sweeps = (HOT, SWEEPS) if last else (HOT // 2, SWEEPS // 3)
+    sampled = sample_heights(energies.unary, energies.coupling, levels, problem.pairs, seed, sweeps=sweeps)
+    return Round(state, levels, energies, sampled, excess, value)
+
+
+def _entrance(problem: Problem, state: State, heavy: Stamps) -> Float[np.ndarray, "rows columns"]:
+    """The image's change where surfaces are steeper above: columns begin lower, by what they lack."""
+    field = problem.model.field
+    rows, columns = field.padded
+    size = heavy.values.shape[-1]
+    image = np.zeros((rows + 2 * size, columns + 2 * size), np.float32)
+    lacks = problem.most - state.heights[heavy.columns]
+    for values, (r, c), much in zip(heavy.values, heavy.corners, lacks, strict=True):
+        image[r + size : r + 2 * size, c + size : c + 2 * size] += much * values[-1]
+    return image[size:-size, size:-size]
+
+
+def _levels(
+    problem: Problem, state: State, likely: Float[np.ndarray, "h levels"] | None
+) -> Float[np.ndarray, "h states"]:
+    """Heights that are tried: that of the state first, then others."""
+    now = state.heights[problem.heavy].astype(int)
+    count = problem.most + 1
+    if likely is None:
+        wanted = np.ones((len(now), count))
+        keep = count
+    else:
+        wanted = likely + 1e-12
+        for off in (-1, 1):
+            near = now + off
+            ok = (near >= 0) & (near < count)
+            wanted[ok, near[ok]] = np.maximum(wanted[ok, near[ok]], 0.5)
+        wanted[:, 0] = np.maximum(wanted[:, 0], _LIKELY)
+        keep = _STATES + 1
+    wanted = wanted.copy()
+    wanted[np.arange(len(now)), now] = np.inf
+    order = np.argsort(-wanted, axis=1, kind="stable")[:, :keep]
+    enough = np.take_along_axis(wanted, order, axis=1) >= _LIKELY
+    return np.where(enough, order, np.nan)
+
+
+def _nuisances(problem: Problem, state: State) -> Nuisances:
+    """Priors of places, starts, heights of light columns, and conditions."""
+    sites, heavy, light = problem.sites, problem.heavy, problem.light
+    off = sites.places - state.places
+    starts = state.starts + 0.5 * state.heights
+    wanted = around(problem, heavy, starts)
+    h = np.stack([off[heavy, 0], off[heavy, 1], wanted - starts[heavy]], axis=1)
+    wanted = around(problem, light, state.heights)
+    o = np.stack([off[light, 0], off[light, 1], wanted - state.heights[light]], axis=1)
+    scale_h = np.tile([_STRAY[0] ** -2, _STRAY[0] ** -2, _START**-2], (len(heavy), 1))
+    scale_l = np.tile([_STRAY[1] ** -2, _STRAY[1] ** -2, _LIGHT**-2], (len(light), 1))
+    numbers = np.append(-np.asarray(state.conditions.numbers, np.float64), 0.0)
+    # What cannot be negative, and is nothing, has but half of its prior.
+    bounded = [
+        p.least > p.middle + p.width * (-x - 0.3)
+        for p, x in zip(state.conditions.priors, numbers, strict=False)
+    ]
+    scale_g = np.append(np.where(bounded, 10.0, 1.0) * prior_precision(numbers[:-1]), _ENTRANCE**-2)
+    precision = np.concatenate([scale_h.ravel(), scale_l.ravel(), scale_g])
+    towards = np.concatenate([h.ravel(), o.ravel(), numbers]) * precision
+    return Nuisances(np.diag(precision), towards)

@@ -1,0 +1,139 @@
+"""A first state in, the likeliest heights and their probabilities out.
+
+Over and over the model is expanded about the state (`rounds`), and the state becomes one that is
+likelier, until none is. The last expansion is made closely, of all heights.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from atomfit.column_heights.expansion import (
+    State,
+)
+from atomfit.column_heights.problem import Problem, around, log_likelihood, with_heights
+from atomfit.column_heights.rounds import Round, expanded
+from atomfit.column_heights.starting import focused
+
+log = logging.getLogger("atomfit")
+
+#: Expansions, at most.
+ROUNDS = 8
+
+Progress = Callable[[int, float], None]
+
+
+def solve(
+    problem: Problem,
+    state: State,
+    said: Float[np.ndarray, "h levels"],
+    seed: int,
+    progress: Progress,
+) -> tuple[Round, bool]:
+    """Expand, sample and move on, until heights stay.
+
+    **Arguments:**
+
+    - `problem`, `state`: where to begin.
+    - `said`: probabilities that a network gives heights.
+    - `seed`, `progress`: as of `likelihood_heights`.
+    """
+    likely: Float[np.ndarray, "h levels"] | None = said
+    last = False
+    for number in range(ROUNDS):
+        found = expanded(problem, state, None if last else likely, seed + number, last)
+        progress(number + 1, -found.value)
+        likely = found.of_levels(problem.most)
+        log.debug(
+            "round %d: value %.1f, excess %.2f, %d of %d heights differ, defocus %.2f",
+            number + 1,
+            found.value,
+            found.excess,
+            int(np.sum(likely.argmax(axis=1) != state.heights[problem.heavy])),
+            len(problem.heavy),
+            float(state.conditions["defocus"]),
+        )
+        moved = moved_on(problem, found, 15.0 if last else 3.0)
+        if moved is None and not last:
+            moved = _shifted(problem, found)
+        if moved is None and last:
+            return found, True
+        # What hardly moves is looked at once more, closely.
+        last = moved is None
+        state = state if moved is None else moved
+    return expanded(problem, state, None, seed + ROUNDS, True), False
+
+
+def _shifted(problem: Problem, found: "Round") -> State | None:
+    """The state with all columns one atom higher or lower, if that is likelier with its own conditions."""
+    best: tuple[float, State | None] = (found.value + 1.0, None)
+    now = found.state.heights[problem.heavy]
+    for off in (1, -1):
+        heights = np.where(now > 0, np.clip(now + off, 1, problem.most), 0)
+        state, cost = focused(problem, with_heights(problem, found.state, heights), 4, optics_only=True)
+        log.debug("all %+d: %.1f for %.1f", off, -cost, found.value)
+        if -cost > best[0]:
+            best = -cost, state
+    return best[1]
+
+
+def moved_on(problem: Problem, found: Round, enough: float) -> State | None:
+    """A state that is likelier, towards what a round says is likeliest; None if none is found.
+
+    All columns that change at once change each other's surroundings, so it is tried how many may.
+
+    **Arguments:**
+
+    - `problem`, `found`: what a round found.
+    - `enough`: by how much it must be likelier (log).
+    """
+    p = found.sampled.probabilities
+    now = found.state.heights[problem.heavy]
+    best_state = p.argmax(axis=1)
+    odds = np.log(p.max(axis=1) + 1e-9) - np.log(p[:, 0] + 1e-9)
+    order = np.argsort(-odds)
+    changing = order[best_state[order] > 0]
+    tried = sorted({round(part * len(changing)) for part in (1.0, 0.5, 0.25, 0.1)} | {0}, reverse=True)
+    best: tuple[float, State] | None = None
+    for many in tried:
+        chosen = np.zeros(p.shape)
+        index = np.zeros(len(now), int)
+        index[changing[:many]] = best_state[changing[:many]]
+        chosen[np.arange(len(now)), index] = 1.0
+        heights = found.levels[np.arange(len(now)), index]
+        t = found.energies.nuisances(chosen)
+        for part in (1.0, 0.5):
+            at = _stepped(problem, found.state, heights, part * t)
+            value = log_likelihood(problem, at)
+            if best is None or value > best[0]:
+                best = value, at
+        if best is not None and best[0] > found.value + 5 and many < len(changing):
+            break
+    assert best is not None
+    return best[1] if best[0] > found.value + enough else None
+
+
+def _stepped(
+    problem: Problem, state: State, heights: Float[np.ndarray, " h"], t: Float[np.ndarray, " k"]
+) -> State:
+    """A state with other heights and nuisances."""
+    n, m = len(problem.heavy), len(problem.light)
+    h, o, g = t[: 3 * n].reshape(n, 3), t[3 * n : 3 * (n + m)].reshape(m, 3), t[3 * (n + m) :]
+    places, starts, every = state.places.copy(), state.starts.copy(), state.heights.copy()
+    places[problem.heavy] += np.clip(h[:, :2], -0.12, 0.12)
+    places[problem.light] += np.clip(o[:, :2], -0.12, 0.12)
+    lacks = problem.most - every[problem.heavy]
+    starts[problem.heavy] += np.clip(h[:, 2] + g[-1] * lacks, -1.5, 1.5)
+    every[problem.light] = np.clip(
+        np.rint(every[problem.light] + np.clip(o[:, 2], -2, 2)), 0, problem.model.units - 2
+    )
+    # Light columns keep their middle, which follows that of heavy ones.
+    middle = around(problem, problem.light, starts + 0.5 * state.heights)
+    starts[problem.light] = np.rint(middle - 0.5 * every[problem.light])
+    starts = np.clip(starts, 0, np.maximum(problem.model.units - every - 1, 0))
+    numbers = np.asarray(state.conditions.numbers, np.float64) + g[:-1]
+    at = with_heights(problem, State(places, starts, every, state.conditions.bounded(numbers)), heights)
+    return replace(at, starts=np.rint(at.starts))

@@ -154,6 +154,7 @@ def test_noise_has_no_columns_and_says_so(tmp_path: Path) -> None:
     assert done.exit_code == 3, done.output
     told = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     assert told["verdict"]["findings"][0]["code"] == "no-columns"
+    assert any("too few columns for a lattice" in words for words in told["warnings"])
     assert rows_of(tmp_path / "out" / "heights.csv") == []
 
 
@@ -172,7 +173,8 @@ def test_a_run_that_ends_early_leaves_nothing(
 
     monkeypatch.setattr("atomfit.files.heights.write_columns", fail)
     out = image.parent / "out"
-    done = CliRunner().invoke(app, ["heights", str(image), *CERIA, *PIXELS, "-q", "-o", str(out)])
+    more = ["--network-only", "-q", "-o", str(out)]
+    done = CliRunner().invoke(app, ["heights", str(image), *CERIA, *PIXELS, *more])
     assert done.exit_code == code
     assert words in done.stderr
     assert [path.name for path in image.parent.iterdir()] == ["image.npy"]

@@ -35,10 +35,14 @@ log = logging.getLogger("atomfit")
 
 #: Frames from whose noise the gain of a stack is found.
 _FRAMES_OF_GAIN = 5
-#: What speaks against heights that a network alone has.
+#: What speaks against heights that a network alone has, if it was so wanted and if there was no other way.
 _ALONE = (
     "heights are those of the network alone, which knows less than the image tells: the likelihood of the "
     "image was not asked"
+)
+_FEW = (
+    "heights are those of the network alone, which knows less than the image tells: it sees too few columns "
+    "for a lattice, which the likelihood of the image needs"
 )
 
 
@@ -149,6 +153,7 @@ def _result(
 ) -> HeightsResult:
     heights, modelled = found
     verdict = judge_heights(heights, modelled, looking.columns, looking.crystal.heaviest, gain, HELD)
+    alone = _ALONE if looking.options.network_only else _FEW
     return HeightsResult(
         source,
         np.asarray(source.image.values, np.float64),
@@ -161,7 +166,7 @@ def _result(
         "likelihood" if modelled else "network",
         looking.trained.recipe,
         verdict,
-        (*source.warnings, *verdict.warnings, *([] if modelled else [_ALONE])),
+        (*source.warnings, *verdict.warnings, *([] if modelled else [alone])),
         clock.seconds,
         write_heights_results,
     )

@@ -10,6 +10,7 @@ from atomfit.column_heights.by_network import ALIKE, network_for, network_height
 from atomfit.column_heights.found import Heights
 from atomfit.column_heights.gain import FoundGain
 from atomfit.column_heights.likelihood import likelihood_heights
+from atomfit.column_heights.sites import FEWEST
 from atomfit.networks.looking import ImageSeen
 from atomfit.networks.weights import TrainedNetwork
 from atomfit.options.heights import HeightsOptions
@@ -60,7 +61,8 @@ class Looking:
         **Raises:** `InputError` if the pixels are far from those that the network knows.
         """
         seen = seen_by_network(self.trained, counts, pixel, gain.value)
-        if self.options.network_only:
+        # Few columns have no lattice, and a verdict says that they are few.
+        if self.options.network_only or len(seen.columns) < FEWEST:
             return seen, network_heights(seen, gain.value), False
         return seen, self._decided(counts, pixel, gain, seen, progress), True
 

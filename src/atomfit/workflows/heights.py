@@ -41,8 +41,8 @@ _ALONE = (
     "image was not asked"
 )
 _FEW = (
-    "heights are those of the network alone, which knows less than the image tells: it sees too few columns "
-    "for a lattice, which the likelihood of the image needs"
+    "heights are those of the network alone, which knows less than the image tells: it sees too few "
+    "columns for a lattice, which the likelihood of the image needs"
 )
 
 

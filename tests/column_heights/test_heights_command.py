@@ -118,6 +118,8 @@ PIXELS = ("--pixel-size", "0.2")
         (NOISE, ("--pixel-size", "-1"), "--pixel-size: -1 is no pixel size"),
         (NOISE, (*PIXELS, "--gain", "0"), "--gain: 0 is no gain"),
         (NOISE, (*PIXELS, "--voltage", "200"), "--voltage: no network for 200 kV"),
+        (NOISE, (*PIXELS, "--focal-spread", "0"), "--focal-spread: 0 is no focal spread"),
+        (NOISE, (*PIXELS, "--c3", "9e9"), "--c3: 9e+09 is no aberration"),
         (NOISE, (*PIXELS, "--frame", "1"), "there is one image only"),
         (NOISE, (*PIXELS, "--weights", "no.npz"), "no.npz: there is no such file"),
         (NOISE, (*PIXELS, "--zone", "0,0,1"), "no network for CeO2 along [100]"),

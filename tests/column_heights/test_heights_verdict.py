@@ -95,3 +95,18 @@ def test_coloured_noise_is_a_doubt_unless_the_gain_is_given() -> None:
 def test_a_network_alone_has_no_model_to_judge() -> None:
     alone = replace(planted(), misfit=float("nan"), on_lattice=np.zeros(36, bool), settled=False)
     assert judged(alone, modelled=False).codes == ()
+
+
+def test_conditions_far_from_likely_are_named() -> None:
+    def with_background(value: float, esd: float) -> Verdict:
+        conditions = (*planted().conditions, Condition("background", "of the dose", value, esd, 0.0, 0.01))
+        return judged(replace(planted(), conditions=conditions))
+
+    assert with_background(0.03, 0.002).codes == ()
+    # It is not known well enough.
+    assert with_background(0.05, 0.02).codes == ()
+    verdict = with_background(0.15, 0.02)
+    assert verdict.codes == ("unlikely-conditions",)
+    assert "background 0.15 of the dose" in verdict.findings[0].problem
+    # Of the network's defocus nothing was likely beforehand.
+    assert judged(planted(), modelled=False).codes == ()

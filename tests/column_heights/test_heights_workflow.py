@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from atomfit.column_heights import FoundGain, Heights, network_heights
+from atomfit.column_heights import FoundGain, Heights, ImagingAdvice, ImagingSetup, network_heights
 from atomfit.io.images import image_of
 from atomfit.networks import ImageSeen
 from atomfit.results.heights import HeightsResult
 from atomfit.simulation.hrtem import SimulatedHrtem
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.support.errors import InputError
+from atomfit.verdict.of_heights import judge_heights
 from atomfit.workflows.heights import heights
 from atomfit.workflows.heights_looking import Looking
 
@@ -92,3 +93,59 @@ def test_a_frame_that_cannot_be_used_is_named(specimen: SimulatedHrtem) -> None:
         heights(np.ones((2, 2, 64, 64)), **CERIA, pixel_size=0.2)
     read = image_of(np.array(specimen.frames[0]), 0.2)
     assert isinstance(heights(read, **CERIA, network_only=True), HeightsResult)
+
+
+def test_advice_is_what_an_ideal_observer_says(
+    specimen: SimulatedHrtem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def advised(
+        name: str, zone: tuple[int, int, int], doses: tuple[float, ...], setup: ImagingSetup, seed: int
+    ) -> ImagingAdvice:
+        asked.append((name, zone, doses[0], setup, seed))
+        return ImagingAdvice(
+            np.array(doses), np.array([-8.0, 0.0]), np.array([[0.9, 0.5]]), np.full((1, 2), 0.01), setup
+        )
+
+    monkeypatch.setattr("atomfit.workflows.heights_looking.imaging_advice", advised)
+    counts = np.array(specimen.frames[0])
+    found = heights(
+        counts, **CERIA, pixel_size=0.2, network_only=True, advise=True, c3=-5.0, focal_spread=4.0, seed=3
+    )
+    assert isinstance(found, HeightsResult)
+    (name, zone, dose, setup, seed), *others = asked
+    assert (name, zone, seed, others) == ("CeO2", (1, 1, 0), 3, [])
+    assert dose == found.found.dose
+    assert (setup.c3, setup.c5, setup.focal_spread, setup.pixel, setup.voltage) == (-5, 5, 4, 0.2, 300)
+    out = found.write(tmp_path / "out")
+    read = np.genfromtxt(out / "imaging.csv", delimiter=",", names=True)
+    assert read["defocus"].tolist() == [-8, 0]
+    assert found.advice is not None
+    assert "a defocus of -8 nm tells most" in found.advice.told
+    even = np.tile(np.where(np.arange(11) > 0, 0.1, 0.0), (len(found), 1))
+    vague = replace(found.found, probabilities=even)
+    verdict = judge_heights(vague, False, found.zone_columns, "Ce", found.gain, 0.9, (-8.0, 0.9))
+    assert (
+        "-8 nm does at this dose, where 90% of the heights can be told exactly"
+        in {one.code: one.remedy for one in verdict.findings}["vague-heights"]
+    )
+
+
+def test_what_is_known_of_the_microscope_is_told_to_the_likelihood(
+    specimen: SimulatedHrtem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+
+    def decided(*known: Any, progress: Any) -> Heights:
+        told["seed"], told["optics"] = known[-2:]
+        progress(1, 1e5)
+        progress(2, 1e5 - 30)
+        return network_heights(known[6], known[2])
+
+    said: list[str] = []
+    monkeypatch.setattr("atomfit.workflows.heights_looking.likelihood_heights", decided)
+    more = {"c3": -3.0, "c5": 1.0, "focal_spread": 2.0, "seed": 4}
+    heights(np.array(specimen.frames[0]), **CERIA, pixel_size=0.2, progress=said.append, **more)
+    assert told == {"seed": 4, "optics": {"c3": -3.0, "c5": 1.0, "focal_spread": 2.0}}
+    assert "round 2 done, e^30 times as likely as the first" in said[-1]

@@ -43,8 +43,9 @@ def run(
     """Find how many atoms each column of a crystal has in an HRTEM image.
 
     Writes report.html (open it in a browser), heights.csv (probabilities of every height), conditions.csv,
-    heights.svg, summary.json and run.json into DIR, and model.mrc and residual.mrc if the image was
-    modelled. Of a stack every frame is looked at, unless --frame says which: then DIR has frames.csv too.
+    heights.svg, summary.json and run.json into DIR, and if the image was modelled model.mrc, residual.mrc
+    and its atoms (particle.xyz, particle.cif). Of a stack every frame is looked at, unless --frame says
+    which: then DIR has frames.csv too.
     """
     from atomfit.io.manifest import heights_files
 

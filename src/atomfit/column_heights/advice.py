@@ -87,6 +87,15 @@ class ImagingAdvice:
         good = self.exact >= self.exact.max(axis=1, keepdims=True) - self.esd
         return self.defocus[np.where(good, np.abs(self.defocus), np.inf).argmin(axis=1)]
 
+    @property
+    def told(self) -> str:
+        """Which defocus tells most at each dose, in words."""
+        return "; ".join(
+            f"at {dose:.4g} electrons/Å² a defocus of {nm:+.3g} nm tells most: an ideal observer has "
+            f"{exact.max():.0%} of the heights exactly (at the worst defocus {exact.min():.0%})"
+            for dose, nm, exact in zip(self.doses, self.best(), self.exact, strict=True)
+        )
+
     def rows(self) -> list[dict[str, float]]:
         """A table's rows: `dose`, `defocus`, `exact`, `exact_esd`."""
         return [

@@ -46,6 +46,8 @@ class Heights:
     - `misfit`: variance of what is left over that of noise, where columns are seen; NaN likewise.
     - `settled`: whether expansions ended by themselves.
     - `evidence`: logarithm, of each start that was tried; the first is that which was taken.
+    - `levels`: heights of columns' first places for atoms along the beam, within a repeat (Å): an atom
+        that has n places before it is n planes below; NaN where not known. None from a network alone.
     """
 
     positions: Float[np.ndarray, "n 2"]
@@ -61,6 +63,7 @@ class Heights:
     misfit: float = float("nan")
     settled: bool = True
     evidence: tuple[float, ...] = ()
+    levels: Float[np.ndarray, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.positions)

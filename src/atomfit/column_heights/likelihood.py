@@ -37,6 +37,7 @@ def likelihood_heights(
     seen: ImageSeen | None = None,
     seen_pixel: float | None = None,
     seed: int = 0,
+    optics: dict[str, float] | None = None,
     progress: Progress = lambda round_, value: None,
 ) -> Heights:
     """Find the heights of all columns of a crystal in an image.
@@ -51,6 +52,7 @@ def likelihood_heights(
     - `seen`: what a network makes of it; that which comes with the package is asked by default.
     - `seen_pixel`: edge of the pixels of the network's maps (Å), if it is another.
     - `seed`: of the sampling.
+    - `optics`: middles of the priors of `c3` (µm), `c5` (mm) and `focal_spread` (nm), those that are known.
     - `progress`: called with the round, and minus the log likelihood of its start.
 
     **Raises:** `InputError` if the columns that are seen have no lattice of the crystal.
@@ -59,7 +61,7 @@ def likelihood_heights(
         trained = network_for(of, zone, voltage)
         seen, seen_pixel = seen_by_network(trained, counts, pixel, gain), trained.recipe["pixel_size"]
     with own_numerics():
-        problem, state = prepared(counts / gain, pixel, seen, of, zone, voltage)
+        problem, state = prepared(counts / gain, pixel, seen, of, zone, voltage, optics)
         said = network_says(problem, seen, seen_pixel or pixel)
         found, settled = solve(problem, started(problem, state, said, seen), said, seed, progress)
         return told(problem, found, settled, seen, gain)
@@ -109,6 +111,7 @@ def told(problem: Problem, found: Round, settled: bool, seen: ImageSeen, gain: f
         gain * mean,
         found.excess,
         settled,
+        levels=np.concatenate([problem.sites.levels[problem.heavy][shown], unknown]),
     )
 
 

@@ -92,6 +92,7 @@ def prepared(
     of: str,
     zone: tuple[int, int, int],
     voltage: float,
+    optics: dict[str, float] | None = None,
 ) -> tuple[Problem, State]:
     """The crystal's sites in an image, and a first state.
 
@@ -116,7 +117,7 @@ def prepared(
     light = np.flatnonzero(~sites.heavy & near)
     problem = Problem(np.asarray(electrons, np.float64), sites, model, heavy, light, pairs, levels - 1)
     dose = float(electrons.mean()) / pixel**2
-    known = priors(model.slices.elements, made.b_factors)
+    known = priors(model.slices.elements, made.b_factors, **(optics or {}))
     conditions = first_conditions(known, voltage, dose, defocus=seen.defocus)
     n = len(sites)
     return problem, State(sites.places, np.zeros(n), np.zeros(n), conditions)

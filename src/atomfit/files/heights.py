@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from atomfit.figures import load_matplotlib, require_matplotlib
+from atomfit.files.height_atoms import atoms_of_heights
 from atomfit.files.height_tables import CONDITIONS, conditions_table, height_columns, heights_table
 from atomfit.files.thresholds import thresholds
 from atomfit.io.json_files import write_json
@@ -15,6 +16,7 @@ from atomfit.io.mrc import write_image
 from atomfit.io.outputs import optional, staged
 from atomfit.io.pictures import Panel, write_panels
 from atomfit.io.record import LIBRARIES, made_by
+from atomfit.io.structures import write_mmcif, write_xyz
 from atomfit.io.tables import write_columns
 from atomfit.report.image_heights import heights_contents
 from atomfit.report.page import HEIGHTS, HEIGHTS_MODEL, write_page
@@ -50,6 +52,12 @@ def write_heights_results(
         if result.model is not None:
             write_image(stage / "model.mrc", result.model, grid)
             write_image(stage / "residual.mrc", result.counts - result.model, grid)
+        atoms = atoms_of_heights(result.found, result.zone_columns, result.element)
+        if atoms is not None:
+            write_xyz(stage / "particle.xyz", atoms)
+            write_mmcif(stage / "particle.cif", atoms)
+        if result.advice is not None:
+            result.advice.write(stage / "imaging.csv")
         write_picture(stage / "heights.svg", result, warnings)
         if figures:
             with optional(stage / "figures", warnings) as path:

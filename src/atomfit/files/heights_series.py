@@ -72,6 +72,8 @@ def write_heights_series(
         write_columns(stage / "frames.csv", FRAMES, frames)
         write_columns(stage / "conditions.csv", CONDITIONS, conditions_table(result.found.conditions))
         write_image(stage / "mean.mrc", result.counts, result.source.image.grid)
+        if result.advice is not None:
+            result.advice.write(stage / "imaging.csv")
         write_picture(stage / "heights.svg", result, warnings)
         if figures:
             with optional(stage / "figures", warnings) as path:

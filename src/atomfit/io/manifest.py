@@ -35,8 +35,17 @@ COLUMNS = (
 )
 #: What `heights` writes, and what it may.
 HEIGHTS = (
-    *("report.html", "heights.csv", "columns.csv", "frames.csv", "conditions.csv"),
-    *("heights.svg", "model.mrc", "residual.mrc", "mean.mrc", "summary.json", "run.json"),
+    *("report.html", "heights.csv", "columns.csv", "frames.csv", "conditions.csv", "imaging.csv"),
+    *(
+        "particle.xyz",
+        "particle.cif",
+        "heights.svg",
+        "model.mrc",
+        "residual.mrc",
+        "mean.mrc",
+        "summary.json",
+        "run.json",
+    ),
 )
 #: What `series` writes, besides tables of maps that were built.
 FOLLOWED = (

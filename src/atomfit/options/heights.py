@@ -11,7 +11,7 @@ from atomfit.options.images import zone_axis
 from atomfit.options.tilt import VOLTAGE
 from atomfit.support.errors import InputError
 
-_CRYSTAL = "Crystal"
+_CRYSTAL, _OPTICS = "Crystal", "Optics"
 
 
 @no_type_check
@@ -26,9 +26,13 @@ class HeightsOptions:
     - `voltage`: kV.
     - `gain`: counts that an electron makes; found from the image if not given.
     - `pixel_size`: replaces the file's (Å).
+    - `c3`, `c5`: spherical aberration (µm) and that of fifth order (mm), about which they are looked for.
+    - `focal_spread`: standard deviation of the focus (nm), likewise.
     - `frame`: which image of a stack, counted from 0, or the "mean" of all; each of them if not given.
     - `network_only`: heights as the network sees them, without the likelihood of the image.
     - `weights`: file of another network than the one that comes with the package.
+    - `advise`: also find at which defocus images of this dose would tell most.
+    - `seed`: of everything random.
     """
 
     crystal: str | None = option(
@@ -54,6 +58,27 @@ class HeightsOptions:
         need=Need("gain", "counts of an electron, from 1e-6 to 1e6", 1e-6, 1e6),
     )
     pixel_size: float | None = like(ColumnOptions, "pixel_size")
+    c3: float = option(
+        -9.0,
+        _OPTICS,
+        "Spherical aberration, about which it is looked for.",
+        metavar="UM",
+        need=Need("aberration", "µm from -5000 to 5000", -5000, 5000),
+    )
+    c5: float = option(
+        5.0,
+        _OPTICS,
+        "Of fifth order, likewise.",
+        metavar="MM",
+        need=Need("aberration", "mm from -1000 to 1000", -1000, 1000),
+    )
+    focal_spread: float = option(
+        3.2,
+        _OPTICS,
+        "Sigma of the focus, likewise.",
+        metavar="NM",
+        need=Need("focal spread", "nm from 0.5 to 5", 0.5, 5),
+    )
     frame: int | FrameRule | None = option(
         None,
         "Image",
@@ -70,6 +95,16 @@ class HeightsOptions:
         "Of another network than the one that comes with the package (.npz).",
         metavar="FILE",
         need=FILE,
+    )
+    advise: bool = option(
+        False, "Method", "Also find at which defocus images of this dose would tell most (half a minute)."
+    )
+    seed: int = option(
+        0,
+        "Method",
+        "Of everything random.",
+        metavar="N",
+        need=Need("seed", "a whole number from 0", 0, 2**31 - 2),
     )
 
     def __post_init__(self) -> None:

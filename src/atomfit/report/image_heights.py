@@ -33,7 +33,10 @@ _WORDS = {
     "convergence": "convergence (standard deviation)",
     "mistilt": "tilt of the zone axis",
     "blur": "image spread (standard deviation)",
-    "background": "background",
+    "blur_variance": "image spread (variance)",
+    "b": "displacement factor B",
+    "background": "background, as a part of the dose",
+    "scale": "electrons of vacuum, by the mean",
     "absorption": "absorption, as a part of the potential",
     "mtf": "transfer of the detector at the Nyquist frequency",
     "noise_mtf": "transfer of its noise, likewise",
@@ -193,6 +196,8 @@ def _in_words(name: str) -> str:
     base, _, axis = name.rpartition("_")
     if axis in ("x", "y") and base in _WORDS:
         return f"{_WORDS[base]}, {axis}"
+    if base == "b":
+        return f"{_WORDS[base]} of {axis}"
     return _WORDS.get(name, name)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from atomfit.column_heights.advice import ImagingAdvice
 from atomfit.column_heights.following import FollowedHeights
 from atomfit.column_heights.found import Heights
 from atomfit.column_heights.gain import FoundGain
@@ -41,6 +42,7 @@ class HeightsResult:
     - `warnings`: what a user should know before trusting the numbers, the verdict's findings among them.
     - `seconds`: wall time of each stage.
     - `writer`: what makes the files.
+    - `advice`: how often heights can be told at each defocus, if that was asked.
     """
 
     source: ImageFile
@@ -57,6 +59,7 @@ class HeightsResult:
     warnings: tuple[str, ...]
     seconds: dict[str, float]
     writer: Callable[["HeightsResult", Path, bool, bool], Path]
+    advice: ImagingAdvice | None = None
 
     def __len__(self) -> int:
         """Number of columns, vacant ones among them."""

@@ -87,6 +87,8 @@ class VerdictLimits:
     - `focus_doubtful`: defocus (nm) nearer to zero hardly tells heights.
     - `highest_doubtful`: part of the columns that have the most atoms that can be told.
     - `misfit_doubtful`, `misfit_bad`: variance that a model of an HRTEM image leaves, in that of noise.
+    - `condition_doubtful`: widths of its prior, beyond twice its standard uncertainty, that a condition of
+        imaging may be off.
     - `off_lattice_doubtful`: part of the columns that are at no site of the crystal.
     - `closest_projected`, `farthest_projected`: between which the median distance of columns lies, in the
         bulk's distance of atoms.
@@ -162,6 +164,7 @@ class VerdictLimits:
     highest_doubtful: float = 0.1
     misfit_doubtful: float = 1.3
     misfit_bad: float = 2.0
+    condition_doubtful: float = 4.0
     off_lattice_doubtful: float = 0.1
 
 

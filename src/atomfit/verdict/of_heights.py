@@ -26,6 +26,7 @@ def judge_heights(
     element: str,
     gain: FoundGain,
     held: float,
+    better: tuple[float, float] | None = None,
 ) -> Verdict:
     """A verdict on heights.
 
@@ -36,6 +37,8 @@ def judge_heights(
     - `crystal`, `element`: its columns, and whose atoms are counted.
     - `gain`: counts of an electron.
     - `held`: what a credible set holds.
+    - `better`: the defocus (nm) that tells most at this dose, and the part of the heights that an ideal
+        observer tells exactly there; None if nobody asked.
     """
     if not np.any(found.heights):
         none = Finding(
@@ -55,7 +58,7 @@ def judge_heights(
         *_of_number(len(found)),
         *_of_gain(gain, found.dose),
         *_of_spacing(apart),
-        *_of_information(size, found.dose, focus, held),
+        *_of_information(size, found.dose, focus, held, better),
         *_of_levels(highest, found.probabilities.shape[1] - 1),
         *(_of_model(found, off) if modelled else []),
     ]
@@ -135,7 +138,9 @@ def _of_spacing(apart: float) -> list[Finding]:
     ]
 
 
-def _of_information(size: float, dose: float, focus: float, held: float) -> list[Finding]:
+def _of_information(
+    size: float, dose: float, focus: float, held: float, better: tuple[float, float] | None
+) -> list[Finding]:
     """Where an image cannot tell heights, or models are known to be too sure."""
     found = []
     if size > LIMITS.set_doubtful:
@@ -146,7 +151,7 @@ def _of_information(size: float, dose: float, focus: float, held: float) -> list
                 f"heights are hardly told: sets that hold {held:.0%} have {size:.1f} heights on average "
                 f"(at {dose:,.4g} electrons/Å²)",
                 "use the probabilities, not the likeliest heights; a higher dose, or a mean of frames "
-                "(--frame mean), tells more",
+                f"(--frame mean), tells more{_focus_words(better)}",
             )
         )
     if dose < LIMITS.dose_doubtful:
@@ -171,6 +176,16 @@ def _of_information(size: float, dose: float, focus: float, held: float) -> list
     return found
 
 
+def _focus_words(better: tuple[float, float] | None) -> str:
+    """At which focus more can be told, if that is known."""
+    if better is None:
+        return "; --advise finds the defocus that does"
+    return (
+        f"; of all defocuses {better[0]:+.3g} nm does at this dose, where {better[1]:.0%} of the heights "
+        "can be told exactly"
+    )
+
+
 def _of_levels(highest: float, most: int) -> list[Finding]:
     """Columns may be higher than what can be told."""
     if not highest > LIMITS.highest_doubtful:
@@ -182,6 +197,15 @@ def _of_levels(highest: float, most: int) -> list[Finding]:
             f"{highest:.0%} of the columns have {most} atoms, the most that can be told",
             "they may have more",
         )
+    ]
+
+
+def _odd_conditions(found: Heights) -> list[str]:
+    """Conditions that are far from what was likely, with their values."""
+    return [
+        f"{one.name} {one.value:.2g} {one.unit}".strip()
+        for one in found.conditions
+        if abs(one.value - one.prior) - 2 * one.esd > LIMITS.condition_doubtful * one.prior_esd
     ]
 
 
@@ -197,6 +221,18 @@ def _of_model(found: Heights, off: float) -> list[Finding]:
                 f"the model does not describe the image: what is left varies {found.misfit:.2g} times as "
                 "much as noise does",
                 "look at residual.mrc: another crystal, a second grain, a support or a tilt shows there",
+            )
+        )
+    odd = _odd_conditions(found)
+    if odd:
+        findings.append(
+            Finding(
+                "unlikely-conditions",
+                "doubtful",
+                f"the image is described with conditions that are hardly likely: {', '.join(odd)}; all "
+                "heights may be off together",
+                "compare conditions.csv with what is known of the microscope (--c3, --c5, --focal-spread), "
+                "and look at residual.mrc",
             )
         )
     if off > LIMITS.off_lattice_doubtful:

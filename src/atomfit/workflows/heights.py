@@ -88,7 +88,7 @@ def _of_image(source: ImageFile, looking: Looking, clock: Stopwatch, progress: P
     with clock("heights"):
         seen, found, modelled = looking.look(counts, pixel, gain, progress)
     log.info("%d columns are seen, at %.4g electrons/Å²", len(seen.columns), seen.dose)
-    result = _result(source, looking, gain, seen, (found, modelled), clock)
+    result = _result(source, looking, gain, seen, (found, modelled), clock, progress)
     log.info("%s", result.told)
     return _told(result)
 
@@ -115,7 +115,7 @@ def _of_frames(movie: Movie, looking: Looking, clock: Stopwatch, progress: Progr
     source = counted_image(image_of(mean, movie.pixel))
     path = movie.paths[0] if movie.paths else None
     source = replace(source, path=path, sha256=movie.sha256, notes=notes, warnings=warnings)
-    result = _result(source, looking, gain, seen, (followed.together, modelled), clock)
+    result = _result(source, looking, gain, seen, (followed.together, modelled), clock, progress)
     series = HeightsSeries(_told(result), followed, write_heights_series)
     log.info("%s", series.told)
     return series
@@ -150,9 +150,17 @@ def _result(
     seen: ImageSeen,
     found: tuple[Heights, bool],
     clock: Stopwatch,
+    progress: Progress,
 ) -> HeightsResult:
     heights, modelled = found
-    verdict = judge_heights(heights, modelled, looking.columns, looking.crystal.heaviest, gain, HELD)
+    advice = None
+    if looking.options.advise:
+        with clock("advise"):
+            advice = looking.advice(heights.dose, float(source.image.grid.spacing[0]), progress)
+        log.info(advice.told)
+    better = None if advice is None else (float(advice.best()[0]), float(advice.exact[0].max()))
+    element = looking.crystal.heaviest
+    verdict = judge_heights(heights, modelled, looking.columns, element, gain, HELD, better)
     alone = _ALONE if looking.options.network_only else _FEW
     return HeightsResult(
         source,
@@ -169,6 +177,7 @@ def _result(
         (*source.warnings, *verdict.warnings, *([] if modelled else [alone])),
         clock.seconds,
         write_heights_results,
+        advice,
     )
 
 

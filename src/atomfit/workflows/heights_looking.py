@@ -1,11 +1,13 @@
 """One image of counts in, heights of its columns out: by the network, and by the likelihood if asked."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.column_heights.advice import ImagingAdvice, ImagingSetup, imaging_advice
 from atomfit.column_heights.by_network import ALIKE, network_for, network_heights, seen_by_network
 from atomfit.column_heights.found import Heights
 from atomfit.column_heights.gain import FoundGain
@@ -15,6 +17,11 @@ from atomfit.networks.looking import ImageSeen
 from atomfit.networks.weights import TrainedNetwork
 from atomfit.options.heights import HeightsOptions
 from atomfit.structure.crystals import Crystal, ZoneColumns, crystal, zone_columns
+
+log = logging.getLogger("atomfit")
+
+#: Seconds of one core that a column takes, and that are needed anyhow, for programs to be compiled.
+_EACH, _ANYHOW = 0.4, 20.0
 
 Progress = Callable[[str], None]
 
@@ -75,6 +82,17 @@ class Looking:
         progress: Progress,
     ) -> Heights:
         """What the likelihood of the image makes of what the network sees."""
+        n = len(seen.columns)
+        log.info(f"the likelihood of {n} columns takes roughly {_roughly(n)} of one core")
+        first: list[float] = []
+
+        def tell(round_: int, value: float) -> None:
+            """A likelihood has no meaning but beside another."""
+            first.append(value)
+            better = f", e^{first[0] - value:.0f} times as likely as the first" if round_ > 1 else ""
+            progress(f"likelihood of {n} columns: round {round_} done{better} ...")
+
+        progress(f"likelihood of {n} columns: focus ...")
         return likelihood_heights(
             counts,
             pixel,
@@ -84,10 +102,39 @@ class Looking:
             self.options.voltage,
             seen,
             self._pixel(pixel),
-            progress=lambda round_, value: progress(f"likelihood: round {round_}, {value:.6g}"),
+            self.options.seed,
+            self._optics(),
+            progress=tell,
         )
+
+    def advice(self, dose: float, pixel: float, progress: Progress) -> ImagingAdvice:
+        """How often heights can be told at each defocus.
+
+        **Arguments:**
+
+        - `dose`: electrons per Å².
+        - `pixel`: of the image (Å).
+        - `progress`: called with what is being done, in words.
+        """
+        progress("trying which defocus tells most ...")
+        own = self.options
+        setup = ImagingSetup(own.voltage, own.c3, own.c5, own.focal_spread, pixel=pixel)
+        return imaging_advice(
+            str(self.options.crystal), self.options.axis, (dose,), setup=setup, seed=self.options.seed
+        )
+
+    def _optics(self) -> dict[str, float]:
+        """Middles of the priors of the microscope."""
+        own = self.options
+        return {"c3": own.c3, "c5": own.c5, "focal_spread": own.focal_spread}
 
     def _pixel(self, pixel: float) -> float:
         """Of the network's maps (Å)."""
         own = float(self.trained.recipe["pixel_size"])
         return pixel if abs(pixel / own - 1) < ALIKE else own
+
+
+def _roughly(columns: int) -> str:
+    """How long a likelihood takes, in words."""
+    seconds = _ANYHOW + _EACH * columns
+    return f"{10 * round(seconds / 10)} s" if seconds < 90 else f"{round(seconds / 60)} min"

@@ -99,9 +99,9 @@ def options_of(crystal: str, seed: int, kind: Kind) -> HrtemOptions:
     return replace(
         made,
         mistilt=tuple(float(t) for t in rng.normal(0, 4.0, 2)),
-        b_factor=None if rng.uniform() < 0.4 else float(rng.uniform(0.1, 1.5)),
+        b_factor=None if rng.uniform() < 0.5 else float(rng.uniform(0.1, 1.5)),
         absorption=float(rng.uniform(0, 0.06)) if rng.uniform() < 0.5 else 0.0,
-        carbon=float(rng.uniform(5, 25)) if rng.uniform() < 0.25 else 0.0,
+        carbon=float(rng.uniform(5, 25)) if rng.uniform() < 0.15 else 0.0,
     )
 
 
@@ -203,7 +203,7 @@ def microscope_of(
     )
     convergence = np.float32(1e-3 * rng.uniform(0.05, 0.25))
     blur, mtf, noise_mtf = 0.0, 1.0, 1.0
-    if not bar and rng.uniform() < 0.5:
+    if not bar and rng.uniform() < 0.4:
         blur, mtf = rng.uniform(0, 0.45), rng.uniform(0.4, 1)
         noise_mtf = rng.uniform(mtf, 1) if rng.uniform() < 0.5 else 1.0
     oversampling = QUICK if kind == "training" else OVERSAMPLING

@@ -27,7 +27,7 @@ from atomfit.networks.residual_unet import Architecture, ResidualUNet, Seen
 from experiments.heights.pool import BATCH, Batch, Pool
 from experiments.heights.validation import Validation
 
-PEAK_RATE, WARM_UP, DECAY, MEAN = 2e-3, 150, 1e-4, 0.998
+PEAK_RATE, WARM_UP, DECAY, MEAN = 2e-3, 150, 1e-4, 0.999
 #: Standard deviation of a column's mark in the map of presence (pixels).
 MARK = 2.0
 #: Patches that are drawn of each patch's area that is made, and specimens to begin with.

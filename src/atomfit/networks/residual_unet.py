@@ -81,7 +81,7 @@ class Block(eqx.Module):
         self.first = Convolution(3, width, width, one)
         self.second = Convolution(3, width, width, two, scale=0.1)
         film = eqx.nn.Linear(features, 2 * width, key=three)
-        self.film = eqx.tree_at(lambda f: f.weight, film, 0.1 * film.weight)
+        self.film = eqx.tree_at(lambda f: f.weight, film, 0.5 * film.weight)
 
     def __call__(
         self, x: Float[Array, "rows columns width"], known: Float[Array, " features"]

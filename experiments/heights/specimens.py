@@ -96,7 +96,7 @@ def options_of(crystal: str, seed: int, kind: Kind) -> HrtemOptions:
         image_size=SIZE,
         seed=seed,
     )
-    # Most of what is learned from is of the crystal as it is: what else there can be makes heights uncertain.
+    # Most of what is learned from is the crystal as it is: what else there can be makes heights uncertain.
     if kind == "bar" or (kind == "training" and rng.uniform() < _PLAIN):
         return made
     return replace(

@@ -154,7 +154,8 @@ def as_arrays(found: Heights) -> dict[str, np.ndarray]:
     plain = {each.name: getattr(found, each.name) for each in fields(Heights)}
     del plain["expected"]
     said = [[getattr(one, each.name) for each in fields(Condition)] for one in plain.pop("conditions")]
-    return {name: np.asarray(value) for name, value in plain.items()} | {
+    # A network alone has no levels.
+    return {name: np.asarray(value) for name, value in plain.items() if value is not None} | {
         "conditions": np.array(json.dumps(said))
     }
 

@@ -95,6 +95,29 @@ def test_a_frame_that_cannot_be_used_is_named(specimen: SimulatedHrtem) -> None:
     assert isinstance(heights(read, **CERIA, network_only=True), HeightsResult)
 
 
+def test_a_frame_without_a_lattice_is_named(
+    specimen: SimulatedHrtem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.array(specimen.frames)
+    alone: list[int] = []
+
+    def decided(self: Looking, counts: np.ndarray, *known: Any) -> Heights:
+        if alone:
+            raise InputError("the columns that are seen have no lattice", "check --crystal")
+        alone.append(1)
+        return network_heights(known[2], 1.0)
+
+    monkeypatch.setattr(Looking, "_decided", decided)
+    with pytest.raises(InputError, match="frame 1: the columns that are seen have no lattice"):
+        heights(frames, **CERIA, pixel_size=0.2)
+    # One frame without columns has heights of the network, and so the series has.
+    alone.clear()
+    frames[1] = np.random.default_rng(0).poisson(frames.mean(), frames[1].shape)
+    both = heights(frames, **CERIA, pixel_size=0.2)
+    assert both.typical.by == "network"
+    assert any("too few columns for a lattice" in words for words in both.warnings)
+
+
 def test_advice_is_what_an_ideal_observer_says(
     specimen: SimulatedHrtem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

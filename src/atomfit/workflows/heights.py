@@ -101,13 +101,17 @@ def _of_frames(movie: Movie, looking: Looking, clock: Stopwatch, progress: Progr
         log.info(note)
     frames, warnings = [], list(movie.warnings)
     seen: ImageSeen | None = None
-    modelled = False
+    modelled = True
     with clock("heights"):
         for k, image in enumerate(frames_of(movie)):
             progress(f"looking at frame {k + 1} of {len(movie)} ...")
             counts = np.asarray(image.image.values, np.float64)
-            seen, found, modelled = looking.look(counts, movie.pixel, gain, progress)
+            try:
+                seen, found, by_model = looking.look(counts, movie.pixel, gain, progress)
+            except InputError as error:
+                raise error.at(f"frame {k}") from None
             frames.append(found)
+            modelled = modelled and by_model
             warnings += [f"frame {k}: {words}" for words in image.warnings]
         assert seen is not None
         followed = follow_heights(frames)

@@ -81,6 +81,8 @@ def priors(
 
 #: Degrees of freedom of the priors: they are Student's, for what is far from usual is not as rare as that.
 FREEDOM = 2.0
+#: As long as heights may be far from right, conditions are not to make up for it.
+STIFF = 30.0
 
 
 def log_prior(numbers: Float[Leaf, " k"]) -> float:
@@ -93,14 +95,15 @@ def log_prior(numbers: Float[Leaf, " k"]) -> float:
     return float(-0.5 * (FREEDOM + 1) * np.sum(np.log1p(np.asarray(numbers, np.float64) ** 2 / FREEDOM)))
 
 
-def prior_precision(numbers: Float[Leaf, " k"]) -> Float[np.ndarray, " k"]:
+def prior_precision(numbers: Float[Leaf, " k"], freedom: float = FREEDOM) -> Float[np.ndarray, " k"]:
     """Of the Gaussians about the middles that have the priors' slopes there.
 
     **Arguments:**
 
-    - `numbers`: in standard deviations.
+    - `numbers`: in widths.
+    - `freedom`: degrees of freedom.
     """
-    return (FREEDOM + 1) / (FREEDOM + np.asarray(numbers, np.float64) ** 2)
+    return (freedom + 1) / (freedom + np.asarray(numbers, np.float64) ** 2)
 
 
 class Conditions(eqx.Module):

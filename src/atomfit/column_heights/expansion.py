@@ -275,6 +275,15 @@ class Moved(Change):
         return places, of.occupied, STEP
 
 
+class Still(Change):
+    """As it is."""
+
+    def __call__(
+        self, of: Changer, columns: Int[np.ndarray, " m"]
+    ) -> tuple[np.ndarray, np.ndarray, float | None]:
+        return of.places, of.occupied, None
+
+
 @dataclass(frozen=True, eq=False)
 class Shifted(Change):
     """Begun one place lower, or where there is none higher; per place lower."""

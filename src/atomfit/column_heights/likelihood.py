@@ -23,6 +23,8 @@ from atomfit.column_heights.starting import network_says, started
 from atomfit.networks.looking import ImageSeen
 from atomfit.support.numerics import own_numerics
 
+#: Part of the columns that end above the lower surface.
+_LOWER = 0.9
 #: Presence of a column that is reported though no site is within that distance (Å).
 _SURELY, _APART = 0.9, 1.2
 
@@ -63,7 +65,8 @@ def likelihood_heights(
     with own_numerics():
         problem, state = prepared(counts / gain, pixel, seen, of, zone, voltage, optics)
         said = network_says(problem, seen, seen_pixel or pixel)
-        found, settled = solve(problem, started(problem, state, said, seen), said, seed, progress)
+        starts = started(problem, state, said, seen)
+        found, settled = solve(problem, starts, said, seed, progress)
         return told(problem, found, settled, seen, gain)
 
 
@@ -92,8 +95,13 @@ def told(problem: Problem, found: Round, settled: bool, seen: ImageSeen, gain: f
     numbers = np.asarray(state.conditions.numbers, np.float64) + t[3 * (n + m) : -1]
     conditions = state.conditions.bounded(numbers)
     # Focus is told from the specimen's lower surface.
-    below = problem.model.below(state.starts, state.heights, problem.sites.heavy)
+    there = state.heights[problem.heavy] > 0
+    ends = (state.starts[problem.heavy] + h[:, 2] + state.heights[problem.heavy])[there]
+    below = problem.model.below(float(np.quantile(ends, _LOWER)) if len(ends) else 0.0)
     conditions = conditions.changed("defocus", float(conditions["defocus"]) + 0.1 * below)
+    errors = np.sqrt(variances[3 * (n + m) : -1])
+    # The lower surface is known to half a place.
+    errors[0] = np.hypot(errors[0], 0.05 * problem.model.spacing / conditions.priors[0].width)
     mean = np.asarray(field.shown(expected(problem.model, state)), np.float64)
     more = _elsewhere(problem, seen)
     unknown = np.full(len(more), np.nan)
@@ -105,7 +113,7 @@ def told(problem: Problem, found: Round, settled: bool, seen: ImageSeen, gain: f
         np.concatenate([(state.starts[problem.heavy] + h[:, 2])[shown], unknown]),
         np.concatenate([esd[shown, 2], unknown]),
         np.arange(int(shown.sum()) + len(more)) < shown.sum(),
-        conditions.told(np.sqrt(variances[3 * (n + m) : -1])),
+        conditions.told(errors),
         seen.dose,
         gain,
         gain * mean,

@@ -12,7 +12,7 @@ Focus is counted from the lower end of all places.
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Complex, Float, Int
+from jaxtyping import Array, Complex, Float, Int
 
 from atomfit.column_heights.conditions import Conditions
 from atomfit.column_heights.sites import Sites
@@ -110,24 +110,19 @@ class ColumnModel(eqx.Module):
         part = conditions["background"]
         return seen * (1 - part) + flat * part
 
-    def below(
-        self,
-        starts: Float[np.ndarray, " n"],
-        heights: Float[np.ndarray, " n"],
-        heavy: Bool[np.ndarray, " n"],
-    ) -> float:
-        """How far the plane that focus is counted from is below the lowest atom's place (Å).
+    def below(self, lowest: float) -> float:
+        """How far the plane that focus is counted from is below a specimen's lower surface (Å).
 
         **Arguments:**
 
-        - `starts`, `heights`, `heavy`: of columns.
+        - `lowest`: places that there are atoms in, from the first.
         """
-        lowest = np.append(np.where((heights > 0) & heavy, starts + heights, 0), 0)
-        own = np.minimum(self.of, len(starts))
-        there = (self.unit < lowest[own]) & (own < len(starts))
-        end = 0.5 * self.slices.count * float(self.slices.thickness)
-        spacing = self.slices.count * float(self.slices.thickness) / (self.units + 1)
-        return end - float(self.depths[there].max(initial=-end)) - 0.5 * spacing
+        return (self.units - lowest) * self.spacing
+
+    @property
+    def spacing(self) -> float:
+        """Of places along the beam (Å)."""
+        return self.slices.count * float(self.slices.thickness) / (self.units + 1)
 
     def expected(
         self,

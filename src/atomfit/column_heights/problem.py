@@ -8,7 +8,7 @@ heavy ones around them.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from atomfit.column_heights.conditions import (
@@ -47,6 +47,7 @@ class Problem:
     - `light`: other columns whose heights and places are not known.
     - `pairs`: neighbours among `heavy`, by their places in it.
     - `most`: the greatest height.
+    - `names`: of conditions.
     """
 
     electrons: Float[np.ndarray, "rows columns"]
@@ -56,6 +57,13 @@ class Problem:
     light: Int[np.ndarray, " l"]
     pairs: Int[np.ndarray, "p 2"]
     most: int
+    names: tuple[str, ...]
+
+    @property
+    def optics(self) -> Bool[np.ndarray, " k"]:
+        """Conditions of the lenses: not of the crystal, nor of what takes from all contrast."""
+        lenses = ("defocus", "a1", "b2", "a2", "c3", "c5", "focal_spread", "scale")
+        return np.array([one.startswith(lenses) for one in self.names])
 
     def measured(self, state: State, excess: float) -> Measured:
         """The image beside that of a state."""
@@ -115,9 +123,11 @@ def prepared(
     spacing = float(np.median(tree.query(sites.places[heavy], k=2)[0][:, 1]))
     pairs = tree.query_pairs(1.25 * spacing, output_type="ndarray")
     light = np.flatnonzero(~sites.heavy & near)
-    problem = Problem(np.asarray(electrons, np.float64), sites, model, heavy, light, pairs, levels - 1)
-    dose = float(electrons.mean()) / pixel**2
     known = priors(model.slices.elements, made.b_factors, **(optics or {}))
+    names = tuple(one.name for one in known)
+    counted = np.asarray(electrons, np.float64)
+    problem = Problem(counted, sites, model, heavy, light, pairs, levels - 1, names)
+    dose = float(electrons.mean()) / pixel**2
     conditions = first_conditions(known, voltage, dose, defocus=seen.defocus)
     n = len(sites)
     return problem, State(sites.places, np.zeros(n), np.zeros(n), conditions)

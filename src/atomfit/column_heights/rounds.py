@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atomfit.column_heights.conditions import (
+    FREEDOM,
     prior_precision,
 )
 from atomfit.column_heights.expansion import (
@@ -16,6 +17,7 @@ from atomfit.column_heights.expansion import (
     Shifted,
     Stamps,
     State,
+    Still,
     coarse,
     condition_changes,
 )
@@ -29,6 +31,10 @@ _STRAY = (0.08, 0.08)
 _START, _ENTRANCE, _LIGHT = 0.7, 0.35, 0.8
 #: States beside that of the expansion, and the probability that makes one.
 _STATES, _LIKELY = 5, 1e-4
+#: States of the last expansion, and heights so near that they are among them.
+_LAST, _NEAR = 7, 3
+#: Electrons per Å² below which nothing is told of where light columns are.
+_FEW = 1500.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,25 +64,27 @@ class Round:
 def expanded(
     problem: Problem,
     state: State,
-    likely: Float[np.ndarray, "h levels"] | None,
+    likely: Float[np.ndarray, "h levels"],
     seed: int,
     last: bool = False,
+    freedom: float = FREEDOM,
 ) -> Round:
     """The energies about a state, and samples.
 
     **Arguments:**
 
     - `problem`, `state`: what, and where.
-    - `likely`: probabilities of heights, which say which are tried; None: all are.
+    - `likely`: probabilities of heights, which say which are tried.
     - `seed`: of the sampling.
     - `last`: whether its probabilities are the answer: then it is not hurried.
+    - `freedom`: of the conditions' priors.
     """
     measured = problem.measured(state, 1.0)
     value, excess = problem.log_likelihood(measured, state.conditions), problem.excess(measured)
     measured = problem.beside(measured.mean, excess)
     model = problem.model if last else coarse(problem.model)
     changer = Changer(model, state)
-    levels = _levels(problem, state, likely)
+    levels = _levels(problem, state, likely, last)
     n = len(problem.sites)
     kinds = []
     for k in range(1, levels.shape[1]):
@@ -85,11 +93,14 @@ def expanded(
         kinds.append(Heightened(wanted))
     heavy = changer.stamps(problem.heavy, [*kinds, Moved(0), Moved(1), Shifted()], REACH[0])
     up = np.where(state.heights < problem.model.units - 2, state.heights + 1, np.nan)
-    light = changer.stamps(problem.light, [Moved(0), Moved(1), Heightened(up)], REACH[1])
+    placed = [Moved(0), Moved(1)] if float(state.conditions.dose) > _FEW else [Still(), Still()]
+    light = changer.stamps(problem.light, [*placed, Heightened(up)], REACH[1])
     images = condition_changes(problem.model, state)
     entrance = _entrance(problem, state, heavy)
     images = np.concatenate([images, entrance[None]])
-    energies = pairwise(heavy, light, images, measured, levels.shape[1] - 1, _nuisances(problem, state))
+    energies = pairwise(
+        heavy, light, images, measured, levels.shape[1] - 1, _nuisances(problem, state, freedom)
+    )
     sweeps = (HOT, SWEEPS) if last else (HOT // 2, SWEEPS // 3)
     sampled = sample_heights(energies.unary, energies.coupling, levels, problem.pairs, seed, sweeps=sweeps)
     return Round(state, levels, energies, sampled, excess, value)
@@ -108,30 +119,22 @@ def _entrance(problem: Problem, state: State, heavy: Stamps) -> Float[np.ndarray
 
 
 def _levels(
-    problem: Problem, state: State, likely: Float[np.ndarray, "h levels"] | None
+    problem: Problem, state: State, likely: Float[np.ndarray, "h levels"], last: bool
 ) -> Float[np.ndarray, "h states"]:
-    """Heights that are tried: that of the state first, then others."""
+    """Heights that are tried: that of the state first, then others that are likely or near, and none."""
     now = state.heights[problem.heavy].astype(int)
-    count = problem.most + 1
-    if likely is None:
-        wanted = np.ones((len(now), count))
-        keep = count
-    else:
-        wanted = likely + 1e-12
-        for off in (-1, 1):
-            near = now + off
-            ok = (near >= 0) & (near < count)
-            wanted[ok, near[ok]] = np.maximum(wanted[ok, near[ok]], 0.5)
-        wanted[:, 0] = np.maximum(wanted[:, 0], _LIKELY)
-        keep = _STATES + 1
-    wanted = wanted.copy()
+    every = np.arange(problem.most + 1)
+    apart = np.abs(every - now[:, None])
+    wanted = likely + np.where(apart == 1, 0.5, 0) + np.where(every == 0, _LIKELY, 0)
+    if last:
+        wanted = wanted + np.where(apart <= _NEAR, 0.1 / (1 + apart), 0)
     wanted[np.arange(len(now)), now] = np.inf
-    order = np.argsort(-wanted, axis=1, kind="stable")[:, :keep]
+    order = np.argsort(-wanted, axis=1, kind="stable")[:, : (_LAST if last else _STATES) + 1]
     enough = np.take_along_axis(wanted, order, axis=1) >= _LIKELY
     return np.where(enough, order, np.nan)
 
 
-def _nuisances(problem: Problem, state: State) -> Nuisances:
+def _nuisances(problem: Problem, state: State, freedom: float) -> Nuisances:
     """Priors of places, starts, heights of light columns, and conditions."""
     sites, heavy, light = problem.sites, problem.heavy, problem.light
     off = sites.places - state.places
@@ -144,11 +147,11 @@ def _nuisances(problem: Problem, state: State) -> Nuisances:
     scale_l = np.tile([_STRAY[1] ** -2, _STRAY[1] ** -2, _LIGHT**-2], (len(light), 1))
     numbers = np.append(-np.asarray(state.conditions.numbers, np.float64), 0.0)
     # What cannot be negative, and is nothing, has but half of its prior.
-    bounded = [
-        p.least > p.middle + p.width * (-x - 0.3)
-        for p, x in zip(state.conditions.priors, numbers, strict=False)
-    ]
-    scale_g = np.append(np.where(bounded, 10.0, 1.0) * prior_precision(numbers[:-1]), _ENTRANCE**-2)
+    middle, width, least = np.array([(p.middle, p.width, p.least) for p in state.conditions.priors]).T
+    bounded = least > middle - width * (numbers[:-1] + 0.3)
+    scale_g = np.append(
+        np.where(bounded, 10.0, 1.0) * prior_precision(numbers[:-1], freedom), _ENTRANCE**-2
+    )
     precision = np.concatenate([scale_h.ravel(), scale_l.ravel(), scale_g])
     towards = np.concatenate([h.ravel(), o.ravel(), numbers]) * precision
     return Nuisances(np.diag(precision), towards)

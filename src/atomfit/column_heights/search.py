@@ -5,12 +5,13 @@ likelier, until none is. The last expansion is made closely, of all heights.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
+from atomfit.column_heights.conditions import FREEDOM, STIFF
 from atomfit.column_heights.expansion import (
     State,
 )
@@ -22,29 +23,60 @@ log = logging.getLogger("atomfit")
 
 #: Expansions, at most.
 ROUNDS = 8
+#: Rounds in which conditions are hardly let go, and excess variance of an image that is understood.
+_STIFF, _RIGHT = 2, 1.08
 
 Progress = Callable[[int, float], None]
 
 
 def solve(
     problem: Problem,
+    starts: Iterable[State],
+    said: Float[np.ndarray, "h levels"],
+    seed: int,
+    progress: Progress,
+) -> tuple[Round, bool]:
+    """The best of searches from several starts: another is tried where an image is not that which is seen.
+
+    **Arguments:**
+
+    - `problem`, `starts`: where to begin, the best first.
+    - `said`: probabilities that a network gives heights.
+    - `seed`, `progress`: as of `likelihood_heights`.
+    """
+    best: tuple[Round, bool] | None = None
+    for state in starts:
+        found = searched(problem, state, said, seed, progress)
+        if best is None or found[0].value > best[0].value:
+            best = found
+        if best[0].excess < _RIGHT:
+            break
+    assert best is not None
+    return best
+
+
+def searched(
+    problem: Problem,
     state: State,
     said: Float[np.ndarray, "h levels"],
     seed: int,
     progress: Progress,
 ) -> tuple[Round, bool]:
-    """Expand, sample and move on, until heights stay.
+    """Expand, sample and move on, until nothing is likelier.
 
-    **Arguments:**
-
-    - `problem`, `state`: where to begin.
-    - `said`: probabilities that a network gives heights.
-    - `seed`, `progress`: as of `likelihood_heights`.
+    **Arguments:** those of `solve`, of one start.
     """
     likely: Float[np.ndarray, "h levels"] | None = said
     last = False
     for number in range(ROUNDS):
-        found = expanded(problem, state, None if last else likely, seed + number, last)
+        found = expanded(
+            problem,
+            state,
+            None if last else likely,
+            seed + number,
+            last,
+            STIFF if number < _STIFF else FREEDOM,
+        )
         progress(number + 1, -found.value)
         likely = found.of_levels(problem.most)
         log.debug(
@@ -64,7 +96,7 @@ def solve(
         # What hardly moves is looked at once more, closely.
         last = moved is None
         state = state if moved is None else moved
-    return expanded(problem, state, None, seed + ROUNDS, True), False
+    return expanded(problem, state, likely, seed + ROUNDS, True), False
 
 
 def _shifted(problem: Problem, found: "Round") -> State | None:

@@ -5,6 +5,7 @@ higher and one lower, are tried with all focuses, and the conditions of the best
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -29,9 +30,6 @@ from atomfit.networks.looking import ImageSeen
 
 log = logging.getLogger("atomfit")
 
-#: Starts whose conditions are fitted.
-_STARTS = 3
-
 
 def network_says(problem: Problem, seen: ImageSeen, pixel: float) -> Float[np.ndarray, "h levels"]:
     """Probabilities that a network gives the heights of sites; of such beside the image even ones."""
@@ -52,30 +50,25 @@ def network_says(problem: Problem, seen: ImageSeen, pixel: float) -> Float[np.nd
     return said
 
 
-def started(problem: Problem, state: State, said: Float[np.ndarray, "h levels"], seen: ImageSeen) -> State:
-    """With the network's heights, and the conditions that they give.
+def started(
+    problem: Problem, state: State, said: Float[np.ndarray, "h levels"], seen: ImageSeen
+) -> Iterator[State]:
+    """The network's heights with the optics that they give, then all one higher, and one lower.
 
     **Arguments:**
 
     - `problem`, `state`, `seen`: as above.
     - `said`: from `network_says`.
     """
-    tried: list[tuple[float, State]] = []
     for off in (0, 1, -1):
         heights = said.argmax(axis=1).astype(np.float64)
         heights = np.where(heights > 0, np.clip(heights + off, 1, problem.most), 0)
-        tried += _focuses(problem, with_heights(problem, state, heights), seen)
-    found = []
-    for _, one in sorted(tried, key=lambda one: one[0])[:_STARTS]:
-        at, cost = focused(problem, one, 5)
-        found.append((cost, at))
-        log.debug(
-            "start from %.1f nm: %.1f, %.2f nm",
-            float(one.conditions["defocus"]),
-            cost,
-            float(at.conditions["defocus"]),
-        )
-    return min(found, key=lambda one: one[0])[1]
+        found = []
+        for _, one in _focuses(problem, with_heights(problem, state, heights), seen):
+            at, cost = focused(problem, one, 5, optics_only=True)
+            log.debug("start %+d: %.1f at %.2f nm", off, cost, float(at.conditions["defocus"]))
+            found.append((cost, at))
+        yield min(found, key=lambda one: one[0])[1]
 
 
 def _focuses(problem: Problem, state: State, seen: ImageSeen) -> list[tuple[float, State]]:
@@ -130,14 +123,15 @@ def focused(
     value, measured, wave = seen(conditions, None)
     for _ in range(steps):
         measured = problem.beside(measured.mean, problem.excess(measured))
+        free = problem.optics if optics_only else np.ones(len(conditions.priors), bool)
         changes = changes_of_wave(model, places, occupied, wave, conditions, optics_only)
         flat = (changes * measured.weights.astype(np.float32)).reshape(len(changes), -1)
         now = np.asarray(conditions.numbers, np.float64)
         precision = prior_precision(now)
+        flat[~free] = 0
         slope = (flat @ measured.residual.ravel().astype(np.float32)).astype(np.float64) - precision * now
         step = np.linalg.solve((flat @ flat.T).astype(np.float64) + np.diag(precision), slope)
-        if optics_only:
-            step[~flat.any(axis=1)] = 0
+        step[~free] = 0
         # Changes of focus are linear over a nanometre or two.
         step *= min(1.0, 0.25 / max(abs(step[0]), 1e-9))
         before = value

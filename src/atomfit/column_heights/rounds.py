@@ -34,7 +34,7 @@ _STATES, _LIKELY = 5, 1e-4
 #: States of the last expansion, and heights so near that they are among them.
 _LAST, _NEAR = 7, 3
 #: Electrons per Å² below which nothing is told of where light columns are.
-_FEW = 1500.0
+_FEW = 250.0
 
 
 @dataclass(frozen=True, eq=False)

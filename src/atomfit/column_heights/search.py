@@ -66,17 +66,11 @@ def searched(
 
     **Arguments:** those of `solve`, of one start.
     """
-    likely: Float[np.ndarray, "h levels"] | None = said
+    likely = said
     last = False
     for number in range(ROUNDS):
-        found = expanded(
-            problem,
-            state,
-            None if last else likely,
-            seed + number,
-            last,
-            STIFF if number < _STIFF else FREEDOM,
-        )
+        freedom = STIFF if number < _STIFF else FREEDOM
+        found = expanded(problem, state, likely, seed + number, last, freedom)
         progress(number + 1, -found.value)
         likely = found.of_levels(problem.most)
         log.debug(

@@ -181,7 +181,7 @@ class Conditions(eqx.Module):
         )
         coherence = CoherentSum(_NM * self["focal_spread"], _CONVERGENCE, focuses)
         # Its root has no derivative at 0.
-        blur = jnp.sqrt(jnp.maximum(self["blur_variance"], 1e-4))
+        blur = jnp.sqrt(jnp.maximum(self["blur_variance"], 0.0) + 1e-4)
         detector = Detector(self.dose * self["scale"], 1.0, 0.0, blur)
         return Microscope(lens, coherence, detector, oversampling)
 

@@ -59,11 +59,14 @@ class Problem:
     most: int
     names: tuple[str, ...]
 
-    @property
-    def optics(self) -> Bool[np.ndarray, " k"]:
-        """Conditions of the lenses: not of the crystal, nor of what takes from all contrast."""
-        lenses = ("defocus", "a1", "b2", "a2", "c3", "c5", "focal_spread", "scale")
-        return np.array([one.startswith(lenses) for one in self.names])
+    def named(self, *starts: str) -> Bool[np.ndarray, " k"]:
+        """Which conditions have names that start so.
+
+        **Arguments:**
+
+        - `starts`: of names.
+        """
+        return np.array([one.startswith(starts) for one in self.names])
 
     def measured(self, state: State, excess: float) -> Measured:
         """The image beside that of a state."""

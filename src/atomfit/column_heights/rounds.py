@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from atomfit.column_heights.conditions import (
     FREEDOM,
@@ -35,6 +35,8 @@ _STATES, _LIKELY = 5, 1e-4
 _LAST, _NEAR = 7, 3
 #: Electrons per Å² below which nothing is told of where light columns are.
 _FEW = 250.0
+#: Precision of conditions that are as little as they can be, in those of their priors.
+_HELD = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,16 @@ def _levels(
     return np.where(enough, order, np.nan)
 
 
-def _nuisances(problem: Problem, state: State, freedom: float) -> Nuisances:
+def _at_their_least(state: State, steps: Float[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
+    """Conditions that would become less than they can be."""
+    numbers = np.asarray(state.conditions.numbers, np.float64) + steps
+    middle, width, least = np.array([(p.middle, p.width, p.least) for p in state.conditions.priors]).T
+    return middle + width * (numbers + 0.2) < least
+
+
+def _nuisances(
+    problem: Problem, state: State, freedom: float, held: Bool[np.ndarray, " k"] | None = None
+) -> Nuisances:
     """Priors of places, starts, heights of light columns, and conditions."""
     sites, heavy, light = problem.sites, problem.heavy, problem.light
     off = sites.places - state.places
@@ -146,12 +157,9 @@ def _nuisances(problem: Problem, state: State, freedom: float) -> Nuisances:
     scale_h = np.tile([_STRAY[0] ** -2, _STRAY[0] ** -2, _START**-2], (len(heavy), 1))
     scale_l = np.tile([_STRAY[1] ** -2, _STRAY[1] ** -2, _LIGHT**-2], (len(light), 1))
     numbers = np.append(-np.asarray(state.conditions.numbers, np.float64), 0.0)
-    # What cannot be negative, and is nothing, has but half of its prior.
-    middle, width, least = np.array([(p.middle, p.width, p.least) for p in state.conditions.priors]).T
-    bounded = least > middle - width * (numbers[:-1] + 0.3)
-    scale_g = np.append(
-        np.where(bounded, 10.0, 1.0) * prior_precision(numbers[:-1], freedom), _ENTRANCE**-2
-    )
+    # What cannot be less hardly moves.
+    known = prior_precision(numbers[:-1], freedom) * (1.0 if held is None else np.where(held, _HELD, 1.0))
+    scale_g = np.append(known, _ENTRANCE**-2)
     precision = np.concatenate([scale_h.ravel(), scale_l.ravel(), scale_g])
     towards = np.concatenate([h.ravel(), o.ravel(), numbers]) * precision
     return Nuisances(np.diag(precision), towards)

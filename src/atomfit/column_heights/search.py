@@ -17,14 +17,16 @@ from atomfit.column_heights.expansion import (
 )
 from atomfit.column_heights.problem import Problem, around, log_likelihood, with_heights
 from atomfit.column_heights.rounds import Round, expanded
-from atomfit.column_heights.starting import focused
+from atomfit.column_heights.starting import LENSES, focused
 
 log = logging.getLogger("atomfit")
 
 #: Expansions, at most.
-ROUNDS = 8
+ROUNDS = 9
 #: Rounds in which conditions are hardly let go, and excess variance of an image that is understood.
 _STIFF, _RIGHT = 2, 1.08
+#: Rounds of each start, and by how much a state must be likelier (log).
+_PROBED, _GAIN = 3, 3.0
 
 Progress = Callable[[int, float], None]
 
@@ -44,53 +46,86 @@ def solve(
     - `said`: probabilities that a network gives heights.
     - `seed`, `progress`: as of `likelihood_heights`.
     """
-    best: tuple[Round, bool] | None = None
+    tried: list[tuple[float, State, Float[np.ndarray, "h levels"]]] = []
     for state in starts:
-        found = searched(problem, state, said, seed, progress)
-        if best is None or found[0].value > best[0].value:
-            best = found
-        if best[0].excess < _RIGHT:
+        found, state, likely = searched(problem, (state, said), (0, _PROBED), seed, progress)
+        tried.append((found.value, state, likely))
+        # Another start is tried where the image is not what is seen.
+        if found.excess < _RIGHT:
             break
-    assert best is not None
-    return best
+        log.debug("a start ends at %.1f, excess %.2f", found.value, found.excess)
+    _, state, likely = max(tried, key=lambda one: one[0])
+    return finished(problem, (state, likely), seed, progress)
+
+
+Place = tuple[State, Float[np.ndarray, "h levels"]]
 
 
 def searched(
-    problem: Problem,
-    state: State,
-    said: Float[np.ndarray, "h levels"],
-    seed: int,
-    progress: Progress,
-) -> tuple[Round, bool]:
-    """Expand, sample and move on, until nothing is likelier.
+    problem: Problem, place: Place, numbers: tuple[int, int], seed: int, progress: Progress
+) -> tuple[Round, State, Float[np.ndarray, "h levels"]]:
+    """Expand, sample and move on for some rounds: the last of them, and where it leads.
 
-    **Arguments:** those of `solve`, of one start.
+    **Arguments:**
+
+    - `problem`, `seed`, `progress`: as of `solve`.
+    - `place`: a state, and how likely heights are.
+    - `numbers`: of the first round, and of that behind the last.
     """
-    likely = said
-    last = False
-    for number in range(ROUNDS):
-        freedom = STIFF if number < _STIFF else FREEDOM
-        found = expanded(problem, state, likely, seed + number, last, freedom)
-        progress(number + 1, -found.value)
+    state, likely = place
+    for number in range(*numbers):
+        found = _expanded(problem, state, likely, seed, number, False, progress)
         likely = found.of_levels(problem.most)
-        log.debug(
-            "round %d: value %.1f, excess %.2f, %d of %d heights differ, defocus %.2f",
-            number + 1,
-            found.value,
-            found.excess,
-            int(np.sum(likely.argmax(axis=1) != state.heights[problem.heavy])),
-            len(problem.heavy),
-            float(state.conditions["defocus"]),
-        )
-        moved = moved_on(problem, found, 15.0 if last else 3.0)
+        moved = moved_on(problem, found, _GAIN)
+        if moved is None:
+            break
+        state = moved
+    return found, state, likely
+
+
+def finished(problem: Problem, place: Place, seed: int, progress: Progress) -> tuple[Round, bool]:
+    """Go on until nothing is likelier, and look once more, closely; and whether that was reached.
+
+    **Arguments:** those of `searched`.
+    """
+    state, likely = place
+    last = False
+    for number in range(_PROBED, ROUNDS):
+        found = _expanded(problem, state, likely, seed, number, last, progress)
+        likely = found.of_levels(problem.most)
+        moved = moved_on(problem, found, 5 * _GAIN if last else _GAIN)
         if moved is None and not last:
             moved = _shifted(problem, found)
         if moved is None and last:
             return found, True
-        # What hardly moves is looked at once more, closely.
         last = moved is None
         state = state if moved is None else moved
-    return expanded(problem, state, likely, seed + ROUNDS, True), False
+    return _expanded(problem, state, likely, seed, ROUNDS, True, progress), False
+
+
+def _expanded(
+    problem: Problem,
+    state: State,
+    likely: Float[np.ndarray, "h levels"],
+    seed: int,
+    number: int,
+    last: bool,
+    progress: Progress,
+) -> Round:
+    freedom = STIFF if number < _STIFF else FREEDOM
+    found = expanded(problem, state, likely, seed + number, last, freedom)
+    progress(number + 1, -found.value)
+    changed = found.of_levels(problem.most).argmax(axis=1) != state.heights[problem.heavy]
+    log.debug(
+        "round %d: value %.1f, excess %.2f, %d of %d heights differ, defocus %.2f",
+        number + 1,
+        found.value,
+        found.excess,
+        int(changed.sum()),
+        len(changed),
+        float(state.conditions["defocus"]),
+    )
+    return found
 
 
 def _shifted(problem: Problem, found: "Round") -> State | None:
@@ -99,7 +134,9 @@ def _shifted(problem: Problem, found: "Round") -> State | None:
     now = found.state.heights[problem.heavy]
     for off in (1, -1):
         heights = np.where(now > 0, np.clip(now + off, 1, problem.most), 0)
-        state, cost = focused(problem, with_heights(problem, found.state, heights), 4, optics_only=True)
+        state, cost = focused(
+            problem, with_heights(problem, found.state, heights), 4, problem.named(*LENSES)
+        )
         log.debug("all %+d: %.1f for %.1f", off, -cost, found.value)
         if -cost > best[0]:
             best = -cost, state

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from scipy.spatial import cKDTree
 from scipy.special import softmax
 
@@ -29,6 +29,12 @@ from atomfit.column_heights.problem import Problem, with_heights
 from atomfit.networks.looking import ImageSeen
 
 log = logging.getLogger("atomfit")
+
+#: Conditions that a focus is found with, and such that damp an image without changing the exit wave.
+LENSES = ("defocus", "a1", "b2", "a2", "c3", "c5", "focal_spread", "scale")
+DIMMING = ("blur", "background")
+#: Those whose change is no change of the exit wave.
+OUTER = (*LENSES, *DIMMING)
 
 
 def network_says(problem: Problem, seen: ImageSeen, pixel: float) -> Float[np.ndarray, "h levels"]:
@@ -53,19 +59,23 @@ def network_says(problem: Problem, seen: ImageSeen, pixel: float) -> Float[np.nd
 def started(
     problem: Problem, state: State, said: Float[np.ndarray, "h levels"], seen: ImageSeen
 ) -> Iterator[State]:
-    """The network's heights with the optics that they give, then all one higher, and one lower.
+    """The network's heights with the conditions that they give, then all one higher, and one lower.
+
+    Lenses come first; what takes from the contrast makes up for wrong heights, and is let go in later ones.
 
     **Arguments:**
 
     - `problem`, `state`, `seen`: as above.
     - `said`: from `network_says`.
     """
-    for off in (0, 1, -1):
+    lenses = problem.named(*LENSES)
+    dimmed = lenses | problem.named(*DIMMING)
+    for off, free in ((0, lenses), (0, dimmed), (1, lenses), (-1, lenses), (1, dimmed), (-1, dimmed)):
         heights = said.argmax(axis=1).astype(np.float64)
         heights = np.where(heights > 0, np.clip(heights + off, 1, problem.most), 0)
         found = []
         for _, one in _focuses(problem, with_heights(problem, state, heights), seen):
-            at, cost = focused(problem, one, 5, optics_only=True)
+            at, cost = focused(problem, one, 5, free)
             log.debug("start %+d: %.1f at %.2f nm", off, cost, float(at.conditions["defocus"]))
             found.append((cost, at))
         yield min(found, key=lambda one: one[0])[1]
@@ -100,7 +110,7 @@ def _misfit(counts: np.ndarray, mean: np.ndarray) -> float:
 
 
 def focused(
-    problem: Problem, state: State, steps: int = 6, optics_only: bool = False
+    problem: Problem, state: State, steps: int = 6, free: Bool[np.ndarray, " k"] | None = None
 ) -> tuple[State, float]:
     """The conditions that fit best with heights as they are, by Gauss and Newton's steps.
 
@@ -108,8 +118,10 @@ def focused(
 
     - `problem`, `state`: what is fitted.
     - `steps`: at most.
-    - `optics_only`: whether what changes the wave stays as it is.
+    - `free`: conditions that are fitted; all by default.
     """
+    free = np.ones(len(problem.names), bool) if free is None else free
+    optics_only = not np.any(free & ~problem.named(*OUTER))
     model = problem.model
     places, occupied = padded(model, state)
     conditions, wave = state.conditions, None
@@ -123,7 +135,6 @@ def focused(
     value, measured, wave = seen(conditions, None)
     for _ in range(steps):
         measured = problem.beside(measured.mean, problem.excess(measured))
-        free = problem.optics if optics_only else np.ones(len(conditions.priors), bool)
         changes = changes_of_wave(model, places, occupied, wave, conditions, optics_only)
         flat = (changes * measured.weights.astype(np.float32)).reshape(len(changes), -1)
         now = np.asarray(conditions.numbers, np.float64)

@@ -17,8 +17,7 @@ from atomfit.column_heights.expansion import (
 )
 from atomfit.column_heights.found import Heights
 from atomfit.column_heights.problem import Problem, prepared
-from atomfit.column_heights.rounds import Round
-from atomfit.column_heights.search import Progress, solve
+from atomfit.column_heights.search import Found, Progress, solve
 from atomfit.column_heights.starting import network_says, started
 from atomfit.networks.looking import ImageSeen
 from atomfit.support.numerics import own_numerics
@@ -66,25 +65,25 @@ def likelihood_heights(
         problem, state = prepared(counts / gain, pixel, seen, of, zone, voltage, optics)
         said = network_says(problem, seen, seen_pixel or pixel)
         starts = started(problem, state, said, seen)
-        found, settled = solve(problem, starts, said, seed, progress)
-        return told(problem, found, settled, seen, gain)
+        return told(problem, solve(problem, starts, said, seed, progress), seen, gain)
 
 
-def told(problem: Problem, found: Round, settled: bool, seen: ImageSeen, gain: float) -> Heights:
-    """A round as it is reported.
+def told(problem: Problem, searched: Found, seen: ImageSeen, gain: float) -> Heights:
+    """What a search ends with, as it is reported.
 
     **Arguments:**
 
-    - `problem`, `found`, `settled`: what was found, and whether it stays.
+    - `problem`, `searched`: what was looked for, and what was found.
     - `seen`, `gain`: as of `likelihood_heights`.
     """
+    found = searched.last
     field = problem.model.field
     size = field.pixel * np.array(field.shape[::-1])
     n, m = len(problem.heavy), len(problem.light)
     variances = found.energies.variances()
     places = found.state.places[problem.heavy]
     inside = np.all((places > -0.5 * field.pixel) & (places < size - 0.5 * field.pixel), axis=1)
-    probabilities = found.of_levels(problem.most)
+    probabilities = searched.probabilities
     # Sites of the crystal that are surely empty are none of its columns.
     shown = inside & _beside(problem, probabilities)
     chosen = found.sampled.probabilities
@@ -118,7 +117,7 @@ def told(problem: Problem, found: Round, settled: bool, seen: ImageSeen, gain: f
         gain,
         gain * mean,
         found.excess,
-        settled,
+        searched.settled,
         levels=np.concatenate([problem.sites.levels[problem.heavy][shown], unknown]),
     )
 

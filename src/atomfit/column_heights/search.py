@@ -6,10 +6,11 @@ likelier, until none is. The last expansion is made closely, of all heights.
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import softmax
 
 from atomfit.column_heights.conditions import FREEDOM, STIFF
 from atomfit.column_heights.expansion import (
@@ -17,7 +18,7 @@ from atomfit.column_heights.expansion import (
 )
 from atomfit.column_heights.problem import Problem, around, log_likelihood, with_heights
 from atomfit.column_heights.rounds import Round, expanded
-from atomfit.column_heights.starting import LENSES, focused
+from atomfit.column_heights.starting import focused
 
 log = logging.getLogger("atomfit")
 
@@ -27,8 +28,26 @@ ROUNDS = 9
 _STIFF, _RIGHT = 2, 1.08
 #: Rounds of each start, and by how much a state must be likelier (log).
 _PROBED, _GAIN = 3, 3.0
+#: How much less likely (log) other heights everywhere may be, before and after a search, to be looked at.
+_HOPELESS, _ALIKE = 80.0, 8.0
 
 Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search ends with.
+
+    **Fields:**
+
+    - `last`: the last expansion.
+    - `probabilities`: of all heights.
+    - `settled`: whether nothing is likelier.
+    """
+
+    last: Round
+    probabilities: Float[np.ndarray, "h levels"]
+    settled: bool
 
 
 def solve(
@@ -37,7 +56,7 @@ def solve(
     said: Float[np.ndarray, "h levels"],
     seed: int,
     progress: Progress,
-) -> tuple[Round, bool]:
+) -> Found:
     """The best of searches from several starts: another is tried where an image is not that which is seen.
 
     **Arguments:**
@@ -83,24 +102,34 @@ def searched(
     return found, state, likely
 
 
-def finished(problem: Problem, place: Place, seed: int, progress: Progress) -> tuple[Round, bool]:
-    """Go on until nothing is likelier, and look once more, closely; and whether that was reached.
+def finished(problem: Problem, place: Place, seed: int, progress: Progress) -> Found:
+    """Go on until nothing is likelier, all columns one atom higher or lower among it; then look closely.
+
+    What is nearly as likely with other heights everywhere has its part of the probabilities.
 
     **Arguments:** those of `searched`.
     """
     state, likely = place
-    last = False
-    for number in range(_PROBED, ROUNDS):
-        found = _expanded(problem, state, likely, seed, number, last, progress)
-        likely = found.of_levels(problem.most)
-        moved = moved_on(problem, found, 5 * _GAIN if last else _GAIN)
-        if moved is None and not last:
-            moved = _shifted(problem, found)
-        if moved is None and last:
-            return found, True
-        last = moved is None
-        state = state if moved is None else moved
-    return _expanded(problem, state, likely, seed, ROUNDS, True, progress), False
+    others: list[tuple[float, State, Float[np.ndarray, "h levels"]]] = []
+    number, settled = _PROBED, False
+    while number < ROUNDS and not settled:
+        found, state, likely = searched(
+            problem, (state, likely), (number, max(number + 1, ROUNDS - 1)), seed, progress
+        )
+        others = _shifted(problem, found, seed, progress)
+        better = [one for one in others if one[0] > found.value + _GAIN]
+        settled, number = not better, number + 2
+        if better:
+            _, state, likely = max(better, key=lambda one: one[0])
+    final = _expanded(problem, state, likely, seed, ROUNDS, True, progress)
+    parts = [(final.value, final.of_levels(problem.most))]
+    for value, at, there in others:
+        if value > final.value - _ALIKE:
+            also = _expanded(problem, at, there, seed, ROUNDS, True, progress)
+            parts.append((also.value, also.of_levels(problem.most)))
+    weights = softmax([value for value, _ in parts])
+    mixed = np.einsum("k,khl->hl", weights, np.stack([p for _, p in parts]))
+    return Found(final, mixed, settled)
 
 
 def _expanded(
@@ -128,19 +157,24 @@ def _expanded(
     return found
 
 
-def _shifted(problem: Problem, found: "Round") -> State | None:
-    """The state with all columns one atom higher or lower, if that is likelier with its own conditions."""
-    best: tuple[float, State | None] = (found.value + 1.0, None)
+def _shifted(
+    problem: Problem, found: Round, seed: int, progress: Progress
+) -> list[tuple[float, State, Float[np.ndarray, "h levels"]]]:
+    """All columns one atom higher, and one lower, with conditions and places of their own, if likely."""
+    made = []
     now = found.state.heights[problem.heavy]
+    every = np.arange(problem.most + 1)
     for off in (1, -1):
         heights = np.where(now > 0, np.clip(now + off, 1, problem.most), 0)
-        state, cost = focused(
-            problem, with_heights(problem, found.state, heights), 4, problem.named(*LENSES)
-        )
+        state, cost = focused(problem, with_heights(problem, found.state, heights), 5)
         log.debug("all %+d: %.1f for %.1f", off, -cost, found.value)
-        if -cost > best[0]:
-            best = -cost, state
-    return best[1]
+        if -cost < found.value - _HOPELESS:
+            continue
+        near = np.where(np.abs(every - heights[:, None]) <= 1, 0.3, 1e-5)
+        other, at, likely = searched(problem, (state, near), (_STIFF, _STIFF + 2), seed, progress)
+        log.debug("all %+d, searched: %.1f for %.1f", off, other.value, found.value)
+        made.append((other.value, at, likely))
+    return made
 
 
 def moved_on(problem: Problem, found: Round, enough: float) -> State | None:

@@ -63,7 +63,7 @@ def planted(of: str = "CeO2", size: int = 64, off: int = 0, **options: Any) -> P
     shown = made.columns[(made.columns.elements == made.specimen.crystal.heaviest)]
     shown = shown[shown.heights > 0]
     heights = shown.heights.copy()
-    heights[::3] = np.clip(heights[::3] + off, 1, 10)
+    heights[1::3] = np.clip(heights[1::3] + off, 1, 10)
     seen = seen_of(shown.positions, heights, made.expected.shape, made.options.defocus)
     problem, state = prepared(np.array(made.frames[0], np.float64), PIXEL, seen, of, ZONE, 300.0)
     return Planted(made, seen, problem, _truth(made, problem, state))

@@ -16,6 +16,7 @@ from atomfit.column_heights.expansion import (
     expected,
 )
 from atomfit.column_heights.found import Heights
+from atomfit.column_heights.pieces import in_pieces
 from atomfit.column_heights.problem import Problem, prepared
 from atomfit.column_heights.search import Found, Progress, solve
 from atomfit.column_heights.starting import network_says, started
@@ -61,11 +62,16 @@ def likelihood_heights(
     if seen is None:
         trained = network_for(of, zone, voltage)
         seen, seen_pixel = seen_by_network(trained, counts, pixel, gain), trained.recipe["pixel_size"]
-    with own_numerics():
-        problem, state = prepared(counts / gain, pixel, seen, of, zone, voltage, optics)
-        said = network_says(problem, seen, seen_pixel or pixel)
+    own = seen_pixel or pixel
+
+    def solved(image: Float[np.ndarray, "rows columns"], seen: ImageSeen) -> Heights:
+        problem, state = prepared(image / gain, pixel, seen, of, zone, voltage, optics)
+        said = network_says(problem, seen, own)
         starts = started(problem, state, said, seen)
         return told(problem, solve(problem, starts, said, seed, progress), seen, gain)
+
+    with own_numerics():
+        return in_pieces(counts, pixel, seen, own, gain, solved)
 
 
 def told(problem: Problem, searched: Found, seen: ImageSeen, gain: float) -> Heights:

@@ -1,5 +1,7 @@
 """Large images: every column once, in the image's frame, whatever the pieces."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from jaxtyping import Float
@@ -101,3 +103,17 @@ def test_conditions_are_means_and_a_piece_without_a_lattice_is_the_networks() ->
     assert defocus.value == pytest.approx(5.0)
     # Two that differ by 2 nm tell their mean to 1 nm, whatever each says of itself.
     assert defocus.esd == pytest.approx(1.0)
+
+
+def test_when_a_user_has_had_enough_the_rest_is_the_networks() -> None:
+    places = np.array([[5.0, 5.0], [45.0, 5.0], [95.0, 5.0]])
+    asked = []
+
+    def solve(part: Float[np.ndarray, "rows columns"], seen: ImageSeen) -> Heights:
+        asked.append(len(seen.columns))
+        return replace(believed(part, seen), interrupted=len(asked) == 2)
+
+    found = in_pieces(np.ones((100, 500)), 0.2, seen_of(places, (100, 500)), 0.2, 1.0, solve)
+    assert found.interrupted
+    assert len(asked) == 2
+    assert len(found) == 3

@@ -57,4 +57,4 @@ def run(
         with job.fitting("reading ...") as tell:
             result = pipeline.heights(image, options, progress=tell)
         result.write(directory, job.replacing, figures)
-    job.end(result.told, "heights.csv", "converged", result.verdict)
+    job.end(result.told, "heights.csv", result.reason, result.verdict)

@@ -48,6 +48,7 @@ class Heights:
     - `evidence`: logarithm, of each start that was tried; the first is that which was taken.
     - `levels`: heights of columns' first places for atoms along the beam, within a repeat (Å): an atom
         that has n places before it is n planes below; NaN where not known. None from a network alone.
+    - `interrupted`: whether a user has ended the search.
     """
 
     positions: Float[np.ndarray, "n 2"]
@@ -64,6 +65,7 @@ class Heights:
     settled: bool = True
     evidence: tuple[float, ...] = ()
     levels: Float[np.ndarray, " n"] | None = None
+    interrupted: bool = False
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -57,7 +57,8 @@ def likelihood_heights(
     - `optics`: middles of the priors of `c3` (µm), `c5` (mm) and `focal_spread` (nm), those that are known.
     - `progress`: called with the round, and minus the log likelihood of its start.
 
-    **Raises:** `InputError` if the columns that are seen have no lattice of the crystal.
+    **Raises:** `InputError` if the columns that are seen have no lattice of the crystal;
+    `KeyboardInterrupt` if it came before the first round ended: later ones end the search.
     """
     if seen is None:
         trained = network_for(of, zone, voltage)
@@ -125,6 +126,7 @@ def told(problem: Problem, searched: Found, seen: ImageSeen, gain: float) -> Hei
         found.excess,
         searched.settled,
         levels=np.concatenate([problem.sites.levels[problem.heavy][shown], unknown]),
+        interrupted=searched.interrupted,
     )
 
 

@@ -44,12 +44,19 @@ def in_pieces(
     if max(counts.shape) * pixel <= WHOLE:
         return solve(counts, seen)
     edge, border = (STRIDE * round(length / pixel / STRIDE) for length in (EDGE, BORDER))
-    parts, expected = [], np.zeros(counts.shape)
+    parts: list[Heights] = []
+    expected = np.zeros(counts.shape)
     for tile, kept, within in tiles((counts.shape[0], counts.shape[1]), edge, border):
         origin = pixel * np.array([tile[1].start, tile[0].start])
         there = cut_out(seen, tile, pixel, seen_pixel)
+        # When a user has had enough, the rest is the network's.
+        over = any(one.interrupted for one in parts)
         try:
-            found = solve(counts[tile], there)
+            found = (
+                replace(network_heights(there, gain), interrupted=True)
+                if over
+                else solve(counts[tile], there)
+            )
         except InputError:
             found = replace(network_heights(there, gain), on_lattice=np.zeros(len(there.columns), bool))
         expected[kept] = float(counts[tile].mean()) if found.expected is None else found.expected[within]
@@ -126,6 +133,7 @@ def joined(
         expected=None if decided[0].expected is None else expected,
         misfit=float(np.max([one.misfit for one in decided])),
         settled=all(one.settled for one in decided),
+        interrupted=any(one.interrupted for one in parts),
     )
 
 

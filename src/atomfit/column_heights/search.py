@@ -43,11 +43,13 @@ class Found:
     - `last`: the last expansion.
     - `probabilities`: of all heights.
     - `settled`: whether nothing is likelier.
+    - `interrupted`: whether a user has ended it.
     """
 
     last: Round
     probabilities: Float[np.ndarray, "h levels"]
     settled: bool
+    interrupted: bool = False
 
 
 def solve(
@@ -57,124 +59,138 @@ def solve(
     seed: int,
     progress: Progress,
 ) -> Found:
-    """The best of searches from several starts: another is tried where an image is not that which is seen.
+    """The best of searches from several starts; when it is interrupted, the likeliest state so far.
 
     **Arguments:**
 
     - `problem`, `starts`: where to begin, the best first.
     - `said`: probabilities that a network gives heights.
     - `seed`, `progress`: as of `likelihood_heights`.
+
+    **Raises:** `KeyboardInterrupt` if it came before the first round ended.
     """
-    tried: list[tuple[float, State, Float[np.ndarray, "h levels"]]] = []
-    for state in starts:
-        found, state, likely = searched(problem, (state, said), (0, _PROBED), seed, progress)
-        tried.append((found.value, state, likely))
-        # Another start is tried where the image is not what is seen.
-        if found.excess < _RIGHT:
-            break
-        log.debug("a start ends at %.1f, excess %.2f", found.value, found.excess)
-    _, state, likely = max(tried, key=lambda one: one[0])
-    return finished(problem, (state, likely), seed, progress)
+    search = Search(problem, seed, progress)
+    try:
+        return search.finished(search.begun(starts, said))
+    except KeyboardInterrupt:
+        if search.best is None:
+            raise
+        return Found(search.best, search.best.of_levels(problem.most), False, True)
 
 
 Place = tuple[State, Float[np.ndarray, "h levels"]]
 
 
-def searched(
-    problem: Problem, place: Place, numbers: tuple[int, int], seed: int, progress: Progress
-) -> tuple[Round, State, Float[np.ndarray, "h levels"]]:
-    """Expand, sample and move on for some rounds: the last of them, and where it leads.
+class Search:
+    """A search that remembers the likeliest state.
 
     **Arguments:**
 
-    - `problem`, `seed`, `progress`: as of `solve`.
-    - `place`: a state, and how likely heights are.
-    - `numbers`: of the first round, and of that behind the last.
+    - `problem`: what is searched.
+    - `seed`: of the sampling.
+    - `progress`: called with the round, and minus the log likelihood of its start.
     """
-    state, likely = place
-    for number in range(*numbers):
-        found = _expanded(problem, state, likely, seed, number, False, progress)
-        likely = found.of_levels(problem.most)
-        moved = moved_on(problem, found, _GAIN)
-        if moved is None:
-            break
-        state = moved
-    return found, state, likely
 
+    def __init__(self, problem: Problem, seed: int, progress: Progress) -> None:
+        self.problem, self.seed, self.progress = problem, seed, progress
+        self.best: Round | None = None
 
-def finished(problem: Problem, place: Place, seed: int, progress: Progress) -> Found:
-    """Go on until nothing is likelier, all columns one atom higher or lower among it; then look closely.
+    def begun(self, starts: Iterable[State], said: Float[np.ndarray, "h levels"]) -> Place:
+        """The likeliest of some rounds from each start: others are tried if an image is not what is seen.
 
-    What is nearly as likely with other heights everywhere has its part of the probabilities.
+        **Arguments:** those of `solve`.
+        """
+        tried: list[tuple[float, State, Float[np.ndarray, "h levels"]]] = []
+        for state in starts:
+            found, state, likely = self.rounds((state, said), (0, _PROBED))
+            tried.append((found.value, state, likely))
+            if found.excess < _RIGHT:
+                break
+            log.debug("a start ends at %.1f, excess %.2f", found.value, found.excess)
+        _, state, likely = max(tried, key=lambda one: one[0])
+        return state, likely
 
-    **Arguments:** those of `searched`.
-    """
-    state, likely = place
-    others: list[tuple[float, State, Float[np.ndarray, "h levels"]]] = []
-    number, settled = _PROBED, False
-    while number < ROUNDS and not settled:
-        found, state, likely = searched(
-            problem, (state, likely), (number, max(number + 1, ROUNDS - 1)), seed, progress
+    def rounds(
+        self, place: Place, numbers: tuple[int, int]
+    ) -> tuple[Round, State, Float[np.ndarray, "h levels"]]:
+        """Expand, sample and move on for some rounds: the last of them, and where it leads.
+
+        **Arguments:**
+
+        - `place`: a state, and how likely heights are.
+        - `numbers`: of the first round, and of that behind the last.
+        """
+        state, likely = place
+        for number in range(*numbers):
+            found = self._expanded((state, likely), number, False)
+            likely = found.of_levels(self.problem.most)
+            moved = moved_on(self.problem, found, _GAIN)
+            if moved is None:
+                break
+            state = moved
+        return found, state, likely
+
+    def finished(self, place: Place) -> Found:
+        """Go on until nothing is likelier, nor all columns one atom higher or lower; then look closely.
+
+        What is nearly as likely with other heights everywhere has its part of the probabilities.
+
+        **Arguments:**
+
+        - `place`: where to go on from.
+        """
+        others: list[tuple[float, Place]] = []
+        number, settled = _PROBED, False
+        while number < ROUNDS and not settled:
+            found, state, likely = self.rounds(place, (number, max(number + 1, ROUNDS - 1)))
+            place = state, likely
+            others = self._shifted(found)
+            better = [one for one in others if one[0] > found.value + _GAIN]
+            settled, number = not better, number + 2
+            if better:
+                place = max(better, key=lambda one: one[0])[1]
+        final = self._expanded(place, ROUNDS, True)
+        alike = [other for value, other in others if value > final.value - _ALIKE]
+        every = [final, *(self._expanded(other, ROUNDS, True) for other in alike)]
+        weights = softmax([one.value for one in every])
+        parts = np.stack([one.of_levels(self.problem.most) for one in every])
+        return Found(final, np.einsum("k,khl->hl", weights, parts), settled)
+
+    def _shifted(self, found: Round) -> list[tuple[float, Place]]:
+        """All columns one atom higher, and one lower, with their own conditions and places, if likely."""
+        made = []
+        now = found.state.heights[self.problem.heavy]
+        every = np.arange(self.problem.most + 1)
+        for off in (1, -1):
+            heights = np.where(now > 0, np.clip(now + off, 1, self.problem.most), 0)
+            state, cost = focused(self.problem, with_heights(self.problem, found.state, heights), 5)
+            log.debug("all %+d: %.1f for %.1f", off, -cost, found.value)
+            if -cost < found.value - _HOPELESS:
+                continue
+            near = np.where(np.abs(every - heights[:, None]) <= 1, 0.3, 1e-5)
+            other, at, likely = self.rounds((state, near), (_STIFF, _STIFF + 2))
+            log.debug("all %+d, searched: %.1f for %.1f", off, other.value, found.value)
+            made.append((other.value, (at, likely)))
+        return made
+
+    def _expanded(self, place: Place, number: int, last: bool) -> Round:
+        state, likely = place
+        freedom = STIFF if number < _STIFF else FREEDOM
+        found = expanded(self.problem, state, likely, self.seed + number, last, freedom)
+        if self.best is None or found.value > self.best.value:
+            self.best = found
+        self.progress(number + 1, -found.value)
+        changed = found.of_levels(self.problem.most).argmax(axis=1) != state.heights[self.problem.heavy]
+        log.debug(
+            "round %d: value %.1f, excess %.2f, %d of %d heights differ, defocus %.2f",
+            number + 1,
+            found.value,
+            found.excess,
+            int(changed.sum()),
+            len(changed),
+            float(state.conditions["defocus"]),
         )
-        others = _shifted(problem, found, seed, progress)
-        better = [one for one in others if one[0] > found.value + _GAIN]
-        settled, number = not better, number + 2
-        if better:
-            _, state, likely = max(better, key=lambda one: one[0])
-    final = _expanded(problem, state, likely, seed, ROUNDS, True, progress)
-    parts = [(final.value, final.of_levels(problem.most))]
-    for value, at, there in others:
-        if value > final.value - _ALIKE:
-            also = _expanded(problem, at, there, seed, ROUNDS, True, progress)
-            parts.append((also.value, also.of_levels(problem.most)))
-    weights = softmax([value for value, _ in parts])
-    mixed = np.einsum("k,khl->hl", weights, np.stack([p for _, p in parts]))
-    return Found(final, mixed, settled)
-
-
-def _expanded(
-    problem: Problem,
-    state: State,
-    likely: Float[np.ndarray, "h levels"],
-    seed: int,
-    number: int,
-    last: bool,
-    progress: Progress,
-) -> Round:
-    freedom = STIFF if number < _STIFF else FREEDOM
-    found = expanded(problem, state, likely, seed + number, last, freedom)
-    progress(number + 1, -found.value)
-    changed = found.of_levels(problem.most).argmax(axis=1) != state.heights[problem.heavy]
-    log.debug(
-        "round %d: value %.1f, excess %.2f, %d of %d heights differ, defocus %.2f",
-        number + 1,
-        found.value,
-        found.excess,
-        int(changed.sum()),
-        len(changed),
-        float(state.conditions["defocus"]),
-    )
-    return found
-
-
-def _shifted(
-    problem: Problem, found: Round, seed: int, progress: Progress
-) -> list[tuple[float, State, Float[np.ndarray, "h levels"]]]:
-    """All columns one atom higher, and one lower, with conditions and places of their own, if likely."""
-    made = []
-    now = found.state.heights[problem.heavy]
-    every = np.arange(problem.most + 1)
-    for off in (1, -1):
-        heights = np.where(now > 0, np.clip(now + off, 1, problem.most), 0)
-        state, cost = focused(problem, with_heights(problem, found.state, heights), 5)
-        log.debug("all %+d: %.1f for %.1f", off, -cost, found.value)
-        if -cost < found.value - _HOPELESS:
-            continue
-        near = np.where(np.abs(every - heights[:, None]) <= 1, 0.3, 1e-5)
-        other, at, likely = searched(problem, (state, near), (_STIFF, _STIFF + 2), seed, progress)
-        log.debug("all %+d, searched: %.1f for %.1f", off, other.value, found.value)
-        made.append((other.value, at, likely))
-    return made
+        return found
 
 
 def moved_on(problem: Problem, found: Round, enough: float) -> State | None:

@@ -14,6 +14,7 @@ from atomfit.column_heights.found import Heights
 from atomfit.column_heights.gain import FoundGain
 from atomfit.io.images import ImageFile
 from atomfit.networks.looking import ImageSeen
+from atomfit.optimisation.ended import Ended
 from atomfit.options.heights import HeightsOptions
 from atomfit.structure.crystals import Crystal, ZoneColumns
 from atomfit.support.numerics import own_numerics
@@ -91,6 +92,13 @@ class HeightsResult:
         return self.crystal.heaviest
 
     @property
+    def reason(self) -> Ended:
+        """How the search has ended."""
+        if self.found.interrupted:
+            return Ended.INTERRUPTED
+        return Ended.CONVERGED if self.found.settled else Ended.ITERATION_LIMIT
+
+    @property
     def atoms(self) -> tuple[float, float]:
         """Atoms of all columns: mean, and standard deviation with columns taken as independent."""
         return self.found.atoms
@@ -141,6 +149,11 @@ class HeightsSeries:
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.followed.frames)
+
+    @property
+    def reason(self) -> Ended:
+        """How the search has ended, of all frames."""
+        return self.typical.reason
 
     @property
     def verdict(self) -> Verdict:

@@ -110,6 +110,9 @@ def _of_frames(movie: Movie, looking: Looking, clock: Stopwatch, progress: Progr
                 seen, found, by_model = looking.look(counts, movie.pixel, gain, progress)
             except InputError as error:
                 raise error.at(f"frame {k}") from None
+            # Frames that were not looked at are no part of a series.
+            if found.interrupted:
+                raise KeyboardInterrupt
             frames.append(found)
             modelled = modelled and by_model
             warnings += [f"frame {k}: {words}" for words in image.warnings]

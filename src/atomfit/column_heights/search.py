@@ -163,7 +163,10 @@ class Search:
         every = np.arange(self.problem.most + 1)
         for off in (1, -1):
             heights = np.where(now > 0, np.clip(now + off, 1, self.problem.most), 0)
-            state, cost = focused(self.problem, with_heights(self.problem, found.state, heights), 5)
+            state, cost = focused(self.problem, with_heights(self.problem, found.state, heights), 2)
+            # Further steps are dear, and gain little where so much is lacking.
+            if -cost > found.value - 10 * _HOPELESS:
+                state, cost = focused(self.problem, state, 3)
             log.debug("all %+d: %.1f for %.1f", off, -cost, found.value)
             if -cost < found.value - _HOPELESS:
                 continue

@@ -162,8 +162,8 @@ class VerdictLimits:
     dose_doubtful: float = 200.0
     focus_doubtful: float = 1.0
     highest_doubtful: float = 0.1
-    misfit_doubtful: float = 1.3
-    misfit_bad: float = 2.0
+    misfit_doubtful: float = 1.12
+    misfit_bad: float = 1.5
     condition_doubtful: float = 4.0
     off_lattice_doubtful: float = 0.1
 

@@ -70,7 +70,7 @@ def test_a_few_columns_are_told_of() -> None:
     [
         ({"dose": 90.0}, "low-dose", "doubtful"),
         ({"conditions": (Condition("defocus", "nm", -0.4, 0.2),)}, "defocus-zero", "doubtful"),
-        ({"misfit": 1.5}, "misfit", "doubtful"),
+        ({"misfit": 1.2}, "misfit", "doubtful"),
         ({"misfit": 4.0}, "misfit", "bad"),
         ({"on_lattice": np.arange(36) > 5}, "off-lattice", "doubtful"),
         ({"settled": False}, "not-settled", "doubtful"),

@@ -7,7 +7,7 @@ focal spread are the user's, the defocus' is what is tried. Those that cannot be
 where a fit ends (`bounded`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from atomfit.column_heights.found import Condition
-from atomfit.waves import Aberrations, Beam, CoherentSum, Detector, Microscope
+from atomfit.waves import Aberrations, CoherentSum, Detector, Microscope
 from atomfit.waves.slices import Leaf
 
 #: Å in the units of conditions.
@@ -158,10 +158,6 @@ class Conditions(eqx.Module):
         """B of elements (Å²)."""
         return jnp.stack([self[f"b_{one}"] for one in elements])
 
-    def beam(self) -> Beam:
-        """The illumination: along the normal, as the crystal is tilted."""
-        return Beam(self.voltage)
-
     def microscope(self, below: float, focuses: int, oversampling: float) -> Microscope:
         """Lenses and detector, for a wave in a plane below the specimen's middle.
 
@@ -211,14 +207,3 @@ def first_conditions(of: tuple[Prior, ...], voltage: float, dose: float, **value
     for name, value in values.items():
         made = made.changed(name, value)
     return made
-
-
-def centred(of: tuple[Prior, ...], **middles: float) -> tuple[Prior, ...]:
-    """Priors with other middles.
-
-    **Arguments:**
-
-    - `of`: the priors.
-    - `middles`: by name.
-    """
-    return tuple(replace(one, middle=middles.get(one.name, one.middle)) for one in of)

@@ -12,9 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from atomfit.column_heights.by_network import network_for, seen_by_network
-from atomfit.column_heights.expansion import (
-    expected,
-)
+from atomfit.column_heights.expansion import expected
 from atomfit.column_heights.found import Heights
 from atomfit.column_heights.pieces import in_pieces
 from atomfit.column_heights.problem import Problem, prepared

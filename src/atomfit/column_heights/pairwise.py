@@ -13,7 +13,7 @@ with s one change of each column or none. What a single column changes is taken 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial import cKDTree
 
@@ -243,13 +243,3 @@ def _columns_with_none(shared: np.ndarray, n: int, states: int) -> np.ndarray:
     wide = np.zeros((len(shared), n, states + 1))
     wide[:, :, 1:] = shared.reshape(len(shared), n, states)
     return wide.reshape(len(shared), -1)
-
-
-def allowed(levels: Float[np.ndarray, "columns states"]) -> Bool[np.ndarray, "columns states"]:
-    """States that a column has: the others are NaN."""
-    return np.isfinite(levels)
-
-
-def indices(n: int, own: int) -> Int[np.ndarray, "n own"]:
-    """Where nuisances of columns are, in order."""
-    return np.arange(n * own).reshape(n, own)

@@ -5,10 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atomfit.column_heights.conditions import (
-    FREEDOM,
-    prior_precision,
-)
+from atomfit.column_heights.conditions import FREEDOM, prior_precision
 from atomfit.column_heights.expansion import (
     REACH,
     Changer,

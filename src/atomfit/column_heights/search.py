@@ -13,9 +13,7 @@ from jaxtyping import Float
 from scipy.special import softmax
 
 from atomfit.column_heights.conditions import FREEDOM, STIFF
-from atomfit.column_heights.expansion import (
-    State,
-)
+from atomfit.column_heights.expansion import State
 from atomfit.column_heights.problem import Problem, around, log_likelihood, with_heights
 from atomfit.column_heights.rounds import Round, expanded
 from atomfit.column_heights.starting import focused

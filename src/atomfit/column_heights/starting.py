@@ -13,10 +13,7 @@ from jaxtyping import Array, Bool, Float
 from scipy.spatial import cKDTree
 from scipy.special import softmax
 
-from atomfit.column_heights.conditions import (
-    Conditions,
-    prior_precision,
-)
+from atomfit.column_heights.conditions import Conditions, prior_precision
 from atomfit.column_heights.expansion import (
     State,
     changes_of_wave,

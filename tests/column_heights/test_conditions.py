@@ -5,7 +5,6 @@ import pytest
 
 from atomfit.column_heights.conditions import (
     FREEDOM,
-    centred,
     first_conditions,
     log_prior,
     prior_precision,
@@ -38,7 +37,7 @@ def test_values_are_middles_and_widths() -> None:
     assert float(at["c3"]) == pytest.approx(-9.0)
     np.testing.assert_allclose(at.pair("a1"), [-0.5, 0])
     np.testing.assert_allclose(at.b_factors(("O", "Ce")), [0.47, 0.46], rtol=1e-5)
-    moved = first_conditions(centred(OF, c3=5.0), 300.0, 1e3)
+    moved = first_conditions(priors(("Ce", "O"), {}, c3=5.0), 300.0, 1e3)
     assert float(moved["c3"]) == pytest.approx(5.0)
     told = {one.name: one for one in at.told(np.full(len(OF), 0.5))}
     assert list(told) == [one.name for one in OF]

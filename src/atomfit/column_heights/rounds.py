@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from atomfit.column_heights.conditions import FREEDOM, prior_precision
 from atomfit.column_heights.expansion import (
@@ -20,7 +20,7 @@ from atomfit.column_heights.expansion import (
 )
 from atomfit.column_heights.pairwise import Nuisances, Pairwise, pairwise
 from atomfit.column_heights.problem import Problem, around
-from atomfit.column_heights.sampling import HOT, SWEEPS, Sampled, sample_heights
+from atomfit.column_heights.sampling import HEAT, HOT, SWEEPS, Sampled, sample_heights
 
 #: Standard deviations of columns about their sites, heavy and light (Å).
 _STRAY = (0.08, 0.08)
@@ -32,8 +32,6 @@ _STATES, _LIKELY = 5, 1e-4
 _LAST, _NEAR = 7, 3
 #: Electrons per Å² below which nothing is told of where light columns are.
 _FEW = 250.0
-#: Precision of conditions that are as little as they can be, in those of their priors.
-_HELD = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +99,11 @@ def expanded(
         heavy, light, images, measured, levels.shape[1] - 1, _nuisances(problem, state, freedom)
     )
     sweeps = (HOT, SWEEPS) if last else (HOT // 2, SWEEPS // 3)
-    sampled = sample_heights(energies.unary, energies.coupling, levels, problem.pairs, seed, sweeps=sweeps)
+    # It is right about its state: hot chains find others that it alone holds likely, as no atom at all.
+    heat = 1.0 if last else HEAT
+    sampled = sample_heights(
+        energies.unary, energies.coupling, levels, problem.pairs, seed, sweeps=sweeps, heat=heat
+    )
     return Round(state, levels, energies, sampled, excess, value)
 
 
@@ -133,16 +135,7 @@ def _levels(
     return np.where(enough, order, np.nan)
 
 
-def _at_their_least(state: State, steps: Float[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
-    """Conditions that would become less than they can be."""
-    numbers = np.asarray(state.conditions.numbers, np.float64) + steps
-    middle, width, least = np.array([(p.middle, p.width, p.least) for p in state.conditions.priors]).T
-    return middle + width * (numbers + 0.2) < least
-
-
-def _nuisances(
-    problem: Problem, state: State, freedom: float, held: Bool[np.ndarray, " k"] | None = None
-) -> Nuisances:
+def _nuisances(problem: Problem, state: State, freedom: float) -> Nuisances:
     """Priors of places, starts, heights of light columns, and conditions."""
     sites, heavy, light = problem.sites, problem.heavy, problem.light
     off = sites.places - state.places
@@ -154,9 +147,7 @@ def _nuisances(
     scale_h = np.tile([_STRAY[0] ** -2, _STRAY[0] ** -2, _START**-2], (len(heavy), 1))
     scale_l = np.tile([_STRAY[1] ** -2, _STRAY[1] ** -2, _LIGHT**-2], (len(light), 1))
     numbers = np.append(-np.asarray(state.conditions.numbers, np.float64), 0.0)
-    # What cannot be less hardly moves.
-    known = prior_precision(numbers[:-1], freedom) * (1.0 if held is None else np.where(held, _HELD, 1.0))
-    scale_g = np.append(known, _ENTRANCE**-2)
+    scale_g = np.append(prior_precision(numbers[:-1], freedom), _ENTRANCE**-2)
     precision = np.concatenate([scale_h.ravel(), scale_l.ravel(), scale_g])
     towards = np.concatenate([h.ravel(), o.ravel(), numbers]) * precision
     return Nuisances(np.diag(precision), towards)

@@ -17,6 +17,8 @@ _WORTH = 100.0
 #: Part of what neighbours say: each has several, which say much the same.
 STRENGTH = 0.2
 CHAINS, HOT, SWEEPS = 24, 30, 150
+#: Temperature that chains begin with.
+HEAT = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,7 @@ def sample_heights(
     seed: int,
     strength: float = STRENGTH,
     sweeps: tuple[int, int] = (HOT, SWEEPS),
+    heat: float = HEAT,
 ) -> Sampled:
     """Draw heights of all columns.
 
@@ -54,6 +57,7 @@ def sample_heights(
     - `seed`: of the chains.
     - `strength`: of what neighbours say.
     - `sweeps`: until chains are cool, and from then on.
+    - `heat`: at first; 1 for chains that stay about the state.
     """
     hot, cool = sweeps
     rng = np.random.default_rng([seed, 31])
@@ -75,7 +79,7 @@ def sample_heights(
     chains = np.arange(CHAINS)
     best, best_value = chosen[0].copy(), -np.inf
     for sweep in range(hot + cool):
-        heat = max(1.0, 8.0 * (1 - sweep / (0.7 * hot)))
+        warm = max(1.0, heat * (1 - sweep / (0.7 * hot)))
         law = strength * _law(differ)
         for c in rng.permutation(n):
             mine = slice(c * states, (c + 1) * states)
@@ -84,7 +88,7 @@ def sample_heights(
                 theirs = atoms[lists[c]][np.arange(len(lists[c])), chosen[:, lists[c]]]
                 apart = np.abs(atoms[c][None, :, None] - theirs[:, None, :])
                 energy = energy + law[np.minimum(apart, most)].sum(axis=2)
-            odds = energy / heat
+            odds = energy / warm
             odds = np.exp(odds - odds.max(axis=1, keepdims=True))
             odds /= odds.sum(axis=1, keepdims=True)
             if sweep >= hot:

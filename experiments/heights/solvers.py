@@ -24,7 +24,7 @@ def solver(method: str, crystal: str) -> Solve:
         from atomfit.column_heights import likelihood_heights
 
         return lambda image, pixel, gain: likelihood_heights(
-            image, pixel, gain, of=crystal, zone=ZONE, voltage=VOLTAGE
+            image, pixel, gain, crystal=crystal, zone=ZONE, voltage=VOLTAGE
         )
     trained = network_for(crystal, ZONE, VOLTAGE)
     return lambda image, pixel, gain: network_heights(seen_by_network(trained, image, pixel, gain), gain)

@@ -60,9 +60,8 @@ def test_what_cannot_be_negative_is_not() -> None:
 
 def test_lenses_have_their_own_units() -> None:
     at = first_conditions(OF, 300.0, 1e3, defocus=4.0, a1_x=1.0, b2_y=20.0, blur_variance=0.04)
-    made = at.microscope(15.0, 5, 1.5)
-    # Å, from a plane that is 15 Å below.
-    assert float(made.lens.c1) == pytest.approx(25.0)
+    made = at.microscope(5, 1.5)
+    assert float(made.lens.c1) == pytest.approx(40.0)
     np.testing.assert_allclose(made.lens.a1, [10, 0], atol=1e-5)
     np.testing.assert_allclose(made.lens.b2, [0, 200], rtol=1e-5)
     assert float(made.lens.c3) == pytest.approx(-9e4)

@@ -12,13 +12,14 @@ from atomfit.column_heights.expansion import (
     Heightened,
     Moved,
     Shifted,
+    changes_of_wave,
     coarse,
-    coloured,
     condition_changes,
     expected,
     padded,
     quick_image,
     starts_of,
+    wave_of,
 )
 from column_heights.planted import Planted, planted
 
@@ -87,20 +88,12 @@ def test_derivatives_by_conditions_are_differences(it: Planted) -> None:
         apart = model.field.shown(found[k] - slope)
         # Images are sampled less closely, and waves are on fewer points for those that change them.
         assert np.linalg.norm(apart) < 0.25 * np.linalg.norm(model.field.shown(slope)), prior.name
-    without = condition_changes(model, state, optics_only=True)
+    places, occupied = padded(model, state)
+    wave = wave_of(model, places, occupied, start)
+    without = changes_of_wave(model, places, occupied, wave, start, True)
     of_wave = np.array([p.name[:2] == "b_" or p.name[:3] in ("mis", "abs") for p in start.priors])
     assert not without[of_wave].any()
     np.testing.assert_allclose(without[~of_wave], found[~of_wave], rtol=1e-5)
-
-
-def test_colours_are_few_and_apart() -> None:
-    places = np.random.default_rng(0).uniform(0, 30, (60, 2))
-    groups = coloured(places, 6.0)
-    assert sorted(np.concatenate(groups).tolist()) == list(range(60))
-    for group in groups:
-        away = np.linalg.norm(places[group][:, None] - places[group][None], axis=2)
-        assert away[~np.eye(len(group), dtype=bool)].min(initial=np.inf) >= 6.0
-    assert len(groups) < 20
 
 
 def test_changed_columns_keep_their_middle(it: Planted) -> None:

@@ -104,3 +104,16 @@ def test_a_seed_says_all() -> None:
     )
     np.testing.assert_array_equal(one.probabilities, same.probabilities)
     assert np.abs(one.probabilities - other.probabilities).max() > 1e-6
+
+
+@pytest.mark.parametrize(("heat", "stays"), [(1.0, True), (8.0, False)])
+def test_cold_chains_stay_about_the_state(heat: float, stays: bool) -> None:
+    # Each change alone is unlikely, all together are likely: as of an expansion that is taken too far.
+    n = 6
+    unary = np.tile([0.0, -25.0], (n, 1))
+    coupling = np.zeros((n, 2, n, 2))
+    coupling[:, 1, :, 1] = -30.0 * (1 - np.eye(n))
+    levels = np.tile([4.0, 0.0], (n, 1))
+    none = np.zeros((0, 2), int)
+    found = sample_heights(unary, coupling.reshape(2 * n, 2 * n), levels, none, 0, heat=heat)
+    assert (found.probabilities[:, 0].min() > 0.99) == stays

@@ -83,3 +83,14 @@ def test_hypotheses_of_one_height_are_weighed_alike_and_told_probabilities_are_t
     again = posteriors(contrasts_of(twice, see, PIXEL), electrons, scale)
     np.testing.assert_allclose(again, once, atol=1e-9)
     np.testing.assert_allclose(once.sum(axis=2), 1, atol=1e-9)
+
+
+def test_colours_are_few_and_apart() -> None:
+    places = np.random.default_rng(0).uniform(0, 30, (60, 2))
+    colours = coloured(places, 6.0)
+    for colour in range(colours.max() + 1):
+        group = places[colours == colour]
+        away = np.linalg.norm(group[:, None] - group[None], axis=2)
+        assert away[~np.eye(len(group), dtype=bool)].min(initial=np.inf) >= 6.0
+    assert colours.min() == 0
+    assert colours.max() < 20

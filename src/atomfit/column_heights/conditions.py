@@ -31,7 +31,7 @@ class Prior:
     **Fields:**
 
     - `name`, `unit`: as of `Condition`.
-    - `middle`, `width`: mean and standard deviation.
+    - `middle`, `width`: of Student's law.
     - `least`: that it can be.
     """
 
@@ -90,7 +90,7 @@ def log_prior(numbers: Float[Leaf, " k"]) -> float:
 
     **Arguments:**
 
-    - `numbers`: in standard deviations.
+    - `numbers`: in widths.
     """
     return float(-0.5 * (FREEDOM + 1) * np.sum(np.log1p(np.asarray(numbers, np.float64) ** 2 / FREEDOM)))
 
@@ -111,7 +111,7 @@ class Conditions(eqx.Module):
 
     **Fields:**
 
-    - `numbers`: in standard deviations of the priors from their middles.
+    - `numbers`: in widths of the priors from their middles.
     - `priors`: of them.
     - `voltage`: kV.
     - `dose`: electrons per Å² of the image's mean.
@@ -158,17 +158,16 @@ class Conditions(eqx.Module):
         """B of elements (Å²)."""
         return jnp.stack([self[f"b_{one}"] for one in elements])
 
-    def microscope(self, below: float, focuses: int, oversampling: float) -> Microscope:
-        """Lenses and detector, for a wave in a plane below the specimen's middle.
+    def microscope(self, focuses: int, oversampling: float) -> Microscope:
+        """Lenses and detector.
 
         **Arguments:**
 
-        - `below`: by how much (Å).
         - `focuses`: of the coherent sum.
         - `oversampling`: of intensities.
         """
         lens = Aberrations(
-            _NM * self["defocus"] - below,
+            _NM * self["defocus"],
             _NM * self.pair("a1"),
             _NM * self.pair("b2"),
             _NM * self.pair("a2"),

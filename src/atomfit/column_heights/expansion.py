@@ -6,6 +6,7 @@ into stamps. So an expansion costs a fixed number of images, however many column
 have derivatives of the whole image.
 """
 
+import abc
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ from jaxtyping import Array, Float, Int
 from scipy.fft import next_fast_len
 
 from atomfit.column_heights.conditions import Conditions
+from atomfit.column_heights.limit import coloured
 from atomfit.column_heights.model import ColumnModel, occupancies
 from atomfit.waves import Field
 from atomfit.waves.slices import Leaf
 
 #: How far a changed column is seen (Å), a heavy and a light one.
 REACH = (4.2, 3.2)
-#: Displacement of a column by which its derivative is taken (Å), and of a light column's height.
+#: Displacement of a column by which its derivative is taken (Å).
 STEP = 0.06
 #: Points of the wave (Å) and oversampling of the intensity for changes: right to a tenth of them.
 COARSE, QUICK = 0.134, 1.25
@@ -140,20 +142,17 @@ def expected(model: ColumnModel, state: State) -> Float[np.ndarray, "rows column
     return np.asarray(image_of(model, wave, state.conditions), np.float64)
 
 
-def condition_changes(
-    model: ColumnModel, state: State, optics_only: bool = False
-) -> Float[np.ndarray, "k rows columns"]:
+def condition_changes(model: ColumnModel, state: State) -> Float[np.ndarray, "k rows columns"]:
     """Derivatives of an image by the conditions' numbers.
 
     **Arguments:**
 
     - `model`, `state`: where.
-    - `optics_only`: zeros for those that change the wave.
     """
     places, occupied = padded(model, state)
     conditions = state.conditions
     wave = wave_of(model, places, occupied, conditions)
-    return changes_of_wave(model, places, occupied, wave, conditions, optics_only)
+    return changes_of_wave(model, places, occupied, wave, conditions, False)
 
 
 def changes_of_wave(
@@ -164,7 +163,14 @@ def changes_of_wave(
     conditions: Conditions,
     optics_only: bool,
 ) -> Float[np.ndarray, "k rows columns"]:
-    """The same, of a wave that is there."""
+    """The same, of a wave that is there.
+
+    **Arguments:**
+
+    - `model`, `places`, `occupied`, `conditions`: where.
+    - `wave`: that these make.
+    - `optics_only`: zeros for those that change the wave.
+    """
     unit = np.eye(len(conditions.priors), dtype=np.float32)
     inner = np.array([p.name.startswith(("b_", "mistilt", "absorption")) for p in conditions.priors])
     inner &= ~np.char.startswith([p.name for p in conditions.priors], "b2_")
@@ -173,22 +179,6 @@ def changes_of_wave(
     if not optics_only:
         found[inner] = _whole_derivatives(coarse(model), places, occupied, conditions, unit[inner])
     return found
-
-
-def coloured(places: Float[np.ndarray, "n 2"], apart: float) -> list[Int[np.ndarray, " m"]]:
-    """Groups of points no two of which are near.
-
-    **Arguments:**
-
-    - `places`: of the points (Å).
-    - `apart`: least distance in a group (Å).
-    """
-    near = np.linalg.norm(places[:, None] - places[None], axis=2) < apart
-    colours = np.full(len(places), -1)
-    for k in np.lexsort(places.T):
-        taken = set(colours[near[k]].tolist())
-        colours[k] = next(c for c in range(len(places) + 1) if c not in taken)
-    return [np.flatnonzero(colours == c) for c in range(colours.max(initial=-1) + 1)]
 
 
 class Changer:
@@ -204,7 +194,7 @@ class Changer:
         self.places, self.occupied = padded(model, state)
         self.base = self._image(self.places, self.occupied)
 
-    def stamps(self, columns: Int[np.ndarray, " c"], kinds: list["Change"], reach: float) -> Stamps:
+    def stamps(self, columns: Int[np.ndarray, " c"], kinds: list["AbstractChange"], reach: float) -> Stamps:
         """Of some columns.
 
         **Arguments:**
@@ -233,7 +223,9 @@ class Changer:
                 cut = change[row : row + size, column : column + size]
                 values[one, k] = window * cut / step
 
-        tasks = [(group, k) for group in coloured(at, 2 * reach) for k in range(len(kinds))]
+        colours = coloured(at, 2 * reach)
+        groups = [np.flatnonzero(colours == c) for c in range(colours.max(initial=-1) + 1)]
+        tasks = [(group, k) for group in groups for k in range(len(kinds))]
         with ThreadPoolExecutor(_THREADS) as threads:
             list(threads.map(make, tasks))
         return Stamps(columns, corners, values)
@@ -247,17 +239,24 @@ def _round(size: int, half: int) -> Float[np.ndarray, "size size"]:
     return (x * x + y * y <= (half + 0.5) ** 2).astype(np.float32)
 
 
-class Change:
-    """A way to change columns; gives places, occupancies, and by what the difference is divided."""
+class AbstractChange(abc.ABC):
+    """A way to change columns."""
 
+    @abc.abstractmethod
     def __call__(
         self, of: Changer, columns: Int[np.ndarray, " m"]
     ) -> tuple[np.ndarray, np.ndarray, float | None]:
-        raise NotImplementedError
+        """Places, occupancies, and by what the difference is divided; None if nothing changes.
+
+        **Arguments:**
+
+        - `of`: the state that is changed.
+        - `columns`: which of its columns.
+        """
 
 
 @dataclass(frozen=True)
-class Moved(Change):
+class Moved(AbstractChange):
     """Displaced along an axis.
 
     **Fields:**
@@ -275,7 +274,7 @@ class Moved(Change):
         return places, of.occupied, STEP
 
 
-class Still(Change):
+class Still(AbstractChange):
     """As it is."""
 
     def __call__(
@@ -285,7 +284,7 @@ class Still(Change):
 
 
 @dataclass(frozen=True, eq=False)
-class Shifted(Change):
+class Shifted(AbstractChange):
     """Begun one place lower, or where there is none higher; per place lower."""
 
     def __call__(
@@ -298,7 +297,7 @@ class Shifted(Change):
 
 
 @dataclass(frozen=True, eq=False)
-class Heightened(Change):
+class Heightened(AbstractChange):
     """Of other heights, about the same middle.
 
     **Fields:**
@@ -307,7 +306,6 @@ class Heightened(Change):
     """
 
     heights: Float[np.ndarray, " n"]
-    step: float = 1.0
 
     def __call__(
         self, of: Changer, columns: Int[np.ndarray, " m"]
@@ -320,7 +318,7 @@ class Heightened(Change):
         heights = self.heights[which]
         starts = starts_of(of.state.starts[which], of.state.heights[which], heights, of.model.units)
         occupied[which] = occupancies(starts, heights, of.model.units)
-        return of.places, occupied, self.step
+        return of.places, occupied, 1.0
 
 
 def starts_of(

@@ -137,7 +137,6 @@ def _together(
         expected=None,
         misfit=float(np.mean([one.misfit for one in frames])),
         settled=all(one.settled for one in frames),
-        evidence=(),
         levels=None,
     )
 

@@ -45,7 +45,6 @@ class Heights:
     - `expected`: counts that the model expects; None from a network alone.
     - `misfit`: variance of what is left over that of noise, where columns are seen; NaN likewise.
     - `settled`: whether expansions ended by themselves.
-    - `evidence`: logarithm, of each start that was tried; the first is that which was taken.
     - `levels`: heights of columns' first places for atoms along the beam, within a repeat (Å): an atom
         that has n places before it is n planes below; NaN where not known. None from a network alone.
     - `interrupted`: whether a user has ended the search.
@@ -63,7 +62,6 @@ class Heights:
     expected: Float[np.ndarray, "rows columns"] | None = None
     misfit: float = float("nan")
     settled: bool = True
-    evidence: tuple[float, ...] = ()
     levels: Float[np.ndarray, " n"] | None = None
     interrupted: bool = False
 

@@ -31,7 +31,7 @@ def likelihood_heights(
     counts: Float[np.ndarray, "rows columns"],
     pixel: float,
     gain: float = 1.0,
-    of: str = "CeO2",
+    crystal: str = "CeO2",
     zone: tuple[int, int, int] = (1, 1, 0),
     voltage: float = 300.0,
     seen: ImageSeen | None = None,
@@ -47,7 +47,7 @@ def likelihood_heights(
     - `counts`: of the image.
     - `pixel`: its edge (Å).
     - `gain`: counts of an electron.
-    - `of`, `zone`: the crystal (a name or a CIF file) and its direction along the beam.
+    - `crystal`, `zone`: the crystal (a name or a CIF file) and its direction along the beam.
     - `voltage`: kV.
     - `seen`: what a network makes of it; that which comes with the package is asked by default.
     - `seen_pixel`: edge of the pixels of the network's maps (Å), if it is another.
@@ -59,12 +59,12 @@ def likelihood_heights(
     `KeyboardInterrupt` if it came before the first round ended: later ones end the search.
     """
     if seen is None:
-        trained = network_for(of, zone, voltage)
+        trained = network_for(crystal, zone, voltage)
         seen, seen_pixel = seen_by_network(trained, counts, pixel, gain), trained.recipe["pixel_size"]
     own = seen_pixel or pixel
 
     def solved(image: Float[np.ndarray, "rows columns"], seen: ImageSeen) -> Heights:
-        problem, state = prepared(image / gain, pixel, seen, of, zone, voltage, optics)
+        problem, state = prepared(image / gain, pixel, seen, crystal, zone, voltage, optics)
         said = network_says(problem, seen, own)
         starts = started(problem, state, said, seen)
         return told(problem, solve(problem, starts, said, seed, progress), seen, gain)

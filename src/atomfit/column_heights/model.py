@@ -103,7 +103,7 @@ class ColumnModel(eqx.Module):
         - `conditions`: of the imaging.
         - `oversampling`: of intensities.
         """
-        microscope = conditions.microscope(0.0, self.focuses, oversampling)
+        microscope = conditions.microscope(self.focuses, oversampling)
         seen = microscope.image(wave, self.field, Beam(self.voltage))
         flat = conditions.dose * conditions["scale"] * self.field.pixel**2
         # What is everywhere the same takes from the contrast, not from the dose.
@@ -123,18 +123,6 @@ class ColumnModel(eqx.Module):
     def spacing(self) -> float:
         """Of places along the beam (Å)."""
         return self.slices.count * float(self.slices.thickness) / (self.units + 1)
-
-    def expected(
-        self,
-        places: Float[Leaf, "n 2"],
-        occupancies: Float[Leaf, "n units"],
-        conditions: Conditions,
-    ) -> Float[Array, "pixel_rows pixel_columns"]:
-        """Both, one after the other.
-
-        **Arguments:** those of `wave`.
-        """
-        return self.image(self.wave(places, occupancies, conditions), conditions)
 
 
 def column_model(

@@ -68,9 +68,9 @@ class Problem:
         """
         return np.array([one.startswith(starts) for one in self.names])
 
-    def measured(self, state: State, excess: float) -> Measured:
-        """The image beside that of a state."""
-        return self.beside(expected(self.model, state), excess)
+    def measured(self, state: State) -> Measured:
+        """The image beside that of a state, with the variance of noise."""
+        return self.beside(expected(self.model, state), 1.0)
 
     def beside(self, mean: Float[np.ndarray, "rows columns"], excess: float) -> Measured:
         """The image beside one that is expected."""
@@ -172,7 +172,7 @@ def with_heights(problem: Problem, state: State, heights: Float[np.ndarray, " h"
 
 def log_likelihood(problem: Problem, state: State) -> float:
     """Of a state."""
-    return problem.log_likelihood(problem.measured(state, 1.0), state.conditions)
+    return problem.log_likelihood(problem.measured(state), state.conditions)
 
 
 def around(

@@ -76,7 +76,7 @@ def expanded(
     - `last`: whether its probabilities are the answer: then it is not hurried.
     - `freedom`: of the conditions' priors.
     """
-    measured = problem.measured(state, 1.0)
+    measured = problem.measured(state)
     value, excess = problem.log_likelihood(measured, state.conditions), problem.excess(measured)
     measured = problem.beside(measured.mean, excess)
     model = problem.model if last else coarse(problem.model)

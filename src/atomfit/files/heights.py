@@ -98,7 +98,7 @@ def summary(result: "HeightsResult") -> dict[str, Any]:
         "conditions": {one.name: asdict(one) for one in found.conditions},
         "set_size": float(result.sets.sum(axis=1).mean()) if len(found) else float("nan"),
         "expected_columns": found.probabilities.sum(axis=0),
-        "model": {"misfit": found.misfit, "settled": found.settled, "evidence": list(found.evidence)},
+        "model": {"misfit": found.misfit, "settled": found.settled},
     }
 
 

@@ -169,7 +169,6 @@ def as_heights(kept: dict[str, np.ndarray]) -> Heights:
     """
     of = {each.name: kept[each.name] for each in fields(Heights) if each.name in kept}
     of["conditions"] = tuple(Condition(*each) for each in json.loads(str(of["conditions"])))
-    of["evidence"] = tuple(of["evidence"].tolist())
     return Heights(**{name: v.item() if getattr(v, "ndim", 1) == 0 else v for name, v in of.items()})
 
 

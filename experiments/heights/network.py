@@ -21,6 +21,7 @@ def main() -> None:
         help="processes of `generate` that run beside; 0: train makes all",
     )
     parser.add_argument("--worker", type=int, default=0, help="generate: which of those processes this is")
+    parser.add_argument("--start", type=Path, help="train: weights to begin with, as another material's")
     given = parser.parse_args()
     folder = LOCAL / Path(given.crystal).stem
     match given.part:
@@ -32,7 +33,7 @@ def main() -> None:
         case "train":
             from experiments.heights.training import train
 
-            train(folder, given.crystal, given.hours, given.seed, given.generate == 0)
+            train(folder, given.crystal, given.hours, given.seed, given.generate == 0, given.start)
         case "ship":
             from experiments.heights.shipping import ship
 

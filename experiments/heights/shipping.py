@@ -11,20 +11,22 @@ from experiments.recording import LIBRARIES, markdown, record
 ZONE = "110"
 
 
-def recipe(crystal: str, seed: int, state: training.State) -> dict[str, object]:
+def recipe(crystal: str, seed: int, state: training.State, start: str = "") -> dict[str, object]:
     """How weights came about.
 
     **Arguments:**
 
     - `crystal`, `seed`, `state`: of the run.
+    - `start`: the weights that it began with, if any.
     """
+    began = f" --start {start}" if start else ""
     steps = int(state.step)
     return {
         "crystal": crystal,
         "zone": ZONE,
         "voltage_kv": specimens.VOLTAGE,
         "pixel_size": specimens.PIXEL,
-        "command": f"python -m experiments.heights train --crystal {crystal} --seed {seed}",
+        "command": f"python -m experiments.heights train --crystal {crystal} --seed {seed}{began}",
         "hours": round(float(state.seconds) / 3600, 3),
         "steps": steps,
         "patches": steps * pool.BATCH,
@@ -59,7 +61,8 @@ def ship(folder: Path, crystal: str, seed: int) -> None:
     state = training.load_state(folder / "state.npz", seed)
     if int(state.step) == 0:
         raise SystemExit("there is nothing to ship: run `train` first")
-    told = recipe(crystal, seed, state)
+    start = folder / "start.txt"
+    told = recipe(crystal, seed, state, start.read_text(encoding="utf-8") if start.is_file() else "")
     trained = scoring.calibrated(state.mean, folder / "validation", crystal, told)
     name = f"{Path(crystal).stem.lower()}_{ZONE}.npz"
     path = Path(atomfit.networks.__path__[0]) / name

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 
 from atomfit.networks.losses import defocus_loss, height_losses, presence_loss, sites_of
 from atomfit.networks.residual_unet import Architecture, ResidualUNet, Seen
+from atomfit.networks.weights import load_weights
 from experiments.heights.pool import BATCH, Batch, Pool
 from experiments.heights.validation import Validation
 
@@ -54,14 +55,15 @@ def optimiser() -> optax.GradientTransformation:
     )
 
 
-def first_state(seed: int) -> State:
+def first_state(seed: int, start: Path | None = None) -> State:
     """Before any step.
 
     **Arguments:**
 
     - `seed`: of the weights.
+    - `start`: a file of weights instead: what another material taught.
     """
-    network = ResidualUNet(Architecture(), jax.random.key(seed))
+    network = load_weights(start).network if start else ResidualUNet(Architecture(), jax.random.key(seed))
     moments = optimiser().init(eqx.filter(network, eqx.is_array))
     # Buffers that are donated must not be one.
     mean = jax.tree.map(lambda leaf: leaf + 0 if eqx.is_array(leaf) else leaf, network)
@@ -148,9 +150,9 @@ def save_state(path: Path, state: State) -> None:
     os.replace(new, path)
 
 
-def load_state(path: Path, seed: int) -> State:
+def load_state(path: Path, seed: int, start: Path | None = None) -> State:
     """The state of a run, or the first one."""
-    like = first_state(seed)
+    like = first_state(seed, start)
     if not path.is_file():
         return like
     arrays, other = eqx.partition(like, eqx.is_array)
@@ -162,7 +164,9 @@ def load_state(path: Path, seed: int) -> State:
     return eqx.combine(jax.tree.unflatten(shape, found), other)
 
 
-def train(folder: Path, crystal: str, hours: float, seed: int, alone: bool = True) -> None:
+def train(
+    folder: Path, crystal: str, hours: float, seed: int, alone: bool = True, start: Path | None = None
+) -> None:
     """Train until the hours are over, or SIGINT.
 
     **Arguments:**
@@ -172,12 +176,15 @@ def train(folder: Path, crystal: str, hours: float, seed: int, alone: bool = Tru
     - `hours`: that training is given, all runs together.
     - `seed`: of weights and batches.
     - `alone`: make specimens in this process; else others do (`generate`).
+    - `start`: weights of the first run's beginning.
     """
     pool = Pool(folder / "pool", crystal)
+    if start and not (folder / "state.npz").is_file():
+        (folder / "start.txt").write_text(start.name, encoding="utf-8")
     while len(pool.held) < FIRST:
         print(f"specimen {len(pool.held) + 1} of {FIRST}", flush=True)
         pool.add() if alone else (time.sleep(5), pool.look())
-    state = load_state(folder / "state.npz", seed)
+    state = load_state(folder / "state.npz", seed, start)
     validation = Validation(folder / "validation", crystal)
     number, spent = int(state.step), float(state.seconds)
     began, saved, told = time.monotonic() - spent, time.monotonic(), time.monotonic()

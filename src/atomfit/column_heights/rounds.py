@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from atomfit.column_heights.conditions import FREEDOM, prior_precision
 from atomfit.column_heights.expansion import (
@@ -30,6 +30,8 @@ _START, _ENTRANCE, _LIGHT = 0.7, 0.35, 0.8
 _STATES, _LIKELY = 5, 1e-4
 #: States of the last expansion, and heights so near that they are among them.
 _LAST, _NEAR = 7, 3
+#: Log odds against a height that is off by more than one, if all other columns are as they are.
+_UNLIKELY = 6.0
 #: Electrons per Å² below which nothing is told of where light columns are.
 _FEW = 250.0
 
@@ -99,6 +101,8 @@ def expanded(
         heavy, light, images, measured, levels.shape[1] - 1, _nuisances(problem, state, freedom)
     )
     sweeps = (HOT, SWEEPS) if last else (HOT // 2, SWEEPS // 3)
+    if last:
+        levels = np.where(_within_reach(levels, energies.unary), levels, np.nan)
     # It is right about its state: hot chains find others that it alone holds likely, as no atom at all.
     heat = 1.0 if last else HEAT
     sampled = sample_heights(
@@ -133,6 +137,22 @@ def _levels(
     order = np.argsort(-wanted, axis=1, kind="stable")[:, : (_LAST if last else _STATES) + 1]
     enough = np.take_along_axis(wanted, order, axis=1) >= _LIKELY
     return np.where(enough, order, np.nan)
+
+
+def _within_reach(
+    levels: Float[np.ndarray, "h states"], alone: Float[np.ndarray, "h states"]
+) -> Bool[np.ndarray, "h states"]:
+    """Heights that are near, or not unlikely by themselves: all far ones at once are beyond an expansion.
+
+    **Arguments:**
+
+    - `levels`: heights; the first is that of the state.
+    - `alone`: log probabilities with all other columns as they are.
+    """
+    near = np.abs(levels - levels[:, :1]) <= 1
+    there = np.isfinite(levels)
+    best = np.max(np.where(there, alone, -np.inf), axis=1, keepdims=True)
+    return there & (near | (alone > best - _UNLIKELY))
 
 
 def _nuisances(problem: Problem, state: State, freedom: float) -> Nuisances:

@@ -102,13 +102,29 @@ def expanded(
     )
     sweeps = (HOT, SWEEPS) if last else (HOT // 2, SWEEPS // 3)
     if last:
-        levels = np.where(_within_reach(levels, energies.unary), levels, np.nan)
+        levels = np.where(within_reach(levels, energies.unary), levels, np.nan)
     # It is right about its state: hot chains find others that it alone holds likely, as no atom at all.
     heat = 1.0 if last else HEAT
     sampled = sample_heights(
         energies.unary, energies.coupling, levels, problem.pairs, seed, sweeps=sweeps, heat=heat
     )
     return Round(state, levels, energies, sampled, excess, value)
+
+
+def within_reach(
+    levels: Float[np.ndarray, "h states"], alone: Float[np.ndarray, "h states"]
+) -> Bool[np.ndarray, "h states"]:
+    """Heights that are near, or not unlikely by themselves: all far ones at once are beyond an expansion.
+
+    **Arguments:**
+
+    - `levels`: heights; the first is that of the state.
+    - `alone`: log probabilities with all other columns as they are.
+    """
+    near = np.abs(levels - levels[:, :1]) <= 1
+    there = np.isfinite(levels)
+    best = np.max(np.where(there, alone, -np.inf), axis=1, keepdims=True)
+    return there & (near | (alone > best - _UNLIKELY))
 
 
 def _entrance(problem: Problem, state: State, heavy: Stamps) -> Float[np.ndarray, "rows columns"]:
@@ -137,22 +153,6 @@ def _levels(
     order = np.argsort(-wanted, axis=1, kind="stable")[:, : (_LAST if last else _STATES) + 1]
     enough = np.take_along_axis(wanted, order, axis=1) >= _LIKELY
     return np.where(enough, order, np.nan)
-
-
-def _within_reach(
-    levels: Float[np.ndarray, "h states"], alone: Float[np.ndarray, "h states"]
-) -> Bool[np.ndarray, "h states"]:
-    """Heights that are near, or not unlikely by themselves: all far ones at once are beyond an expansion.
-
-    **Arguments:**
-
-    - `levels`: heights; the first is that of the state.
-    - `alone`: log probabilities with all other columns as they are.
-    """
-    near = np.abs(levels - levels[:, :1]) <= 1
-    there = np.isfinite(levels)
-    best = np.max(np.where(there, alone, -np.inf), axis=1, keepdims=True)
-    return there & (near | (alone > best - _UNLIKELY))
 
 
 def _nuisances(problem: Problem, state: State, freedom: float) -> Nuisances:

@@ -12,6 +12,7 @@ from atomfit.column_heights.by_network import ALIKE, network_for, network_height
 from atomfit.column_heights.found import Heights
 from atomfit.column_heights.gain import FoundGain
 from atomfit.column_heights.likelihood import likelihood_heights
+from atomfit.column_heights.pieces import WHOLE
 from atomfit.column_heights.sites import FEWEST
 from atomfit.networks.looking import ImageSeen
 from atomfit.networks.weights import TrainedNetwork
@@ -20,8 +21,8 @@ from atomfit.structure.crystals import Crystal, ZoneColumns, crystal, zone_colum
 
 log = logging.getLogger("atomfit")
 
-#: Seconds of one core that a column takes, and that are needed anyhow, for programs to be compiled.
-_EACH, _ANYHOW = 0.4, 20.0
+#: Seconds of one core that a column takes, more often in pieces that overlap; and, anyhow, to compile.
+_EACH, _OVERLAP, _ANYHOW = 1.0, 1.7, 20.0
 
 Progress = Callable[[str], None]
 
@@ -83,7 +84,7 @@ class Looking:
     ) -> Heights:
         """What the likelihood of the image makes of what the network sees."""
         n = len(seen.columns)
-        log.info(f"the likelihood of {n} columns takes roughly {_roughly(n)} of one core")
+        log.info(f"the likelihood of {n} columns takes roughly {_roughly(n, pixel * max(counts.shape) > WHOLE)} of one core")
         first: list[float] = []
 
         def tell(round_: int, value: float) -> None:
@@ -134,7 +135,7 @@ class Looking:
         return pixel if abs(pixel / own - 1) < ALIKE else own
 
 
-def _roughly(columns: int) -> str:
+def _roughly(columns: int, pieces: bool) -> str:
     """How long a likelihood takes, in words."""
-    seconds = _ANYHOW + _EACH * columns
+    seconds = _ANYHOW + _EACH * columns * (_OVERLAP if pieces else 1.0)
     return f"{10 * round(seconds / 10)} s" if seconds < 90 else f"{round(seconds / 60)} min"

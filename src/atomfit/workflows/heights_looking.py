@@ -84,7 +84,8 @@ class Looking:
     ) -> Heights:
         """What the likelihood of the image makes of what the network sees."""
         n = len(seen.columns)
-        log.info(f"the likelihood of {n} columns takes roughly {_roughly(n, pixel * max(counts.shape) > WHOLE)} of one core")
+        taking = _roughly(n, pixel * max(counts.shape) > WHOLE)
+        log.info(f"the likelihood of {n} columns takes roughly {taking} of one core")
         first: list[float] = []
 
         def tell(round_: int, value: float) -> None:

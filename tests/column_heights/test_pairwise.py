@@ -98,7 +98,23 @@ def test_nuisances_are_what_least_squares_says() -> None:
     matrix = slopes @ slopes.T + toy.nuisances.precision
     wanted = np.linalg.solve(matrix, slopes @ left + toy.nuisances.towards)
     np.testing.assert_allclose(energies.nuisances(chosen), wanted, atol=1e-4)
-    np.testing.assert_allclose(energies.variances(), np.diag(np.linalg.inv(matrix)), rtol=1e-4)
+    same = np.tile([2, 0, 1], (4, 1))
+    np.testing.assert_allclose(energies.variances(same), np.diag(np.linalg.inv(matrix)), rtol=1e-4)
+
+
+def test_what_heights_leave_open_is_in_variances() -> None:
+    energies = Toy(5, 400.0).energies()
+    draws = np.random.default_rng(0).integers(0, STATES + 1, (50, 3))
+    draws[:, 2] = draws[:, 0]
+    means = []
+    for chosen in draws:
+        indicator = np.zeros((3, STATES + 1))
+        indicator[np.arange(3), chosen] = 1
+        means.append(energies.nuisances(indicator))
+    known = energies.variances(draws[:1])
+    wanted = np.var(means, axis=0)
+    assert np.all(wanted > 0)
+    np.testing.assert_allclose(energies.variances(draws), known + wanted, rtol=1e-6)
 
 
 def test_a_change_alone_is_as_likely_as_poisson_says() -> None:

@@ -34,7 +34,7 @@ def test_an_interrupted_search_ends_with_the_likeliest_round(
             np.zeros(1),
             np.zeros((1, 2 * n)),
         )
-        sampled = Sampled(np.tile([0.9, 0.1], (n, 1)), np.zeros(n, int), np.ones(3))
+        sampled = Sampled(np.tile([0.9, 0.1], (n, 1)), np.zeros((1, n), int), np.ones(3))
         made.append(value)
         return Round(state, levels, Pairwise(*none), sampled, 1.5, value)
 

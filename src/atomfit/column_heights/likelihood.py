@@ -85,7 +85,7 @@ def told(problem: Problem, searched: Found, seen: ImageSeen, gain: float) -> Hei
     field = problem.model.field
     size = field.pixel * np.array(field.shape[::-1])
     n, m = len(problem.heavy), len(problem.light)
-    variances = found.energies.variances()
+    variances = found.energies.variances(found.sampled.draws)
     places = found.state.places[problem.heavy]
     inside = np.all((places > -0.5 * field.pixel) & (places < size - 0.5 * field.pixel), axis=1)
     probabilities = searched.probabilities

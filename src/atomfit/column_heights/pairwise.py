@@ -13,7 +13,7 @@ with s one change of each column or none. What a single column changes is taken 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial import cKDTree
 
@@ -67,9 +67,18 @@ class Pairwise:
         """Their mean, by how likely each state is."""
         return cho_solve(self.matrix, self.slope - self.shared @ chosen.ravel())
 
-    def variances(self) -> Float[np.ndarray, " nuisances"]:
-        """Of nuisances, where heights are known."""
-        return np.diag(cho_solve(self.matrix, np.eye(len(self.slope))))
+    def variances(self, draws: Int[np.ndarray, "draws columns"]) -> Float[np.ndarray, " nuisances"]:
+        """Of nuisances: where heights are known, and as heights vary (the law of total variance).
+
+        **Arguments:**
+
+        - `draws`: states of all columns.
+        """
+        states = self.unary.shape[1]
+        within = np.diag(cho_solve(self.matrix, np.eye(len(self.slope))))
+        by_state = cho_solve(self.matrix, self.shared)
+        each = by_state[:, np.arange(draws.shape[1]) * states + draws].sum(axis=2)
+        return within + each.var(axis=1)
 
 
 def cut(image: Float[np.ndarray, "rows columns"], of: Stamps) -> Float[np.ndarray, "c size size"]:

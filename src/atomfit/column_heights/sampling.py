@@ -17,6 +17,8 @@ _WORTH = 100.0
 #: Part of what neighbours say: each has several, which say much the same.
 STRENGTH = 0.2
 CHAINS, HOT, SWEEPS = 24, 30, 150
+#: Sweeps from one draw that is kept to the next.
+_BETWEEN = 10
 #: Temperature that chains begin with.
 HEAT = 8.0
 
@@ -28,12 +30,12 @@ class Sampled:
     **Fields:**
 
     - `probabilities`: of each column's states.
-    - `likeliest`: states of the likeliest sample.
+    - `draws`: states of all columns together, now and then.
     - `differ`: how often neighbours differ by 0, 1, ... atoms.
     """
 
     probabilities: Float[np.ndarray, "n states"]
-    likeliest: Int[np.ndarray, " n"]
+    draws: Int[np.ndarray, "draws n"]
     differ: Float[np.ndarray, " levels"]
 
 
@@ -76,8 +78,7 @@ def sample_heights(
     first = np.where(there, unary, -np.inf)
     totals = np.zeros((n, states))
     counts = np.zeros(most + 1)
-    chains = np.arange(CHAINS)
-    best, best_value = chosen[0].copy(), -np.inf
+    draws: list[np.ndarray] = []
     for sweep in range(hot + cool):
         warm = max(1.0, heat * (1 - sweep / (0.7 * hot)))
         law = strength * _law(differ)
@@ -105,11 +106,9 @@ def sample_heights(
             told = counts / counts.sum()
             differ = (len(pairs) * told + _WORTH * _DIFFER) / (len(pairs) + _WORTH)
             differ = differ / differ.sum()
-        at = np.arange(n) * states + chosen
-        value = first[np.arange(n), chosen].sum(axis=1) - 0.5 * field[chains[:, None], at].sum(axis=1)
-        if value.max() > best_value:
-            best, best_value = chosen[value.argmax()].copy(), value.max()
-    return Sampled(totals / cool, best, differ)
+        if sweep >= hot and (sweep - hot) % _BETWEEN == 0:
+            draws.append(chosen.copy())
+    return Sampled(totals / cool, np.concatenate(draws), differ)
 
 
 def _law(differ: Float[np.ndarray, " levels"]) -> Float[np.ndarray, " levels"]:

@@ -27,7 +27,9 @@ _STIFF, _RIGHT = 2, 1.08
 #: Rounds of each start, and by how much a state must be likelier (log).
 _PROBED, _GAIN = 3, 3.0
 #: How much less likely (log) other heights everywhere may be, before and after a search, to be looked at.
-_HOPELESS, _ALIKE = 80.0, 8.0
+_HOPELESS, _ALIKE = 80.0, 30.0
+#: By how much searches end below what they could (log): odds of places that are apart are softened so.
+_DOUBT = 10.0
 
 Progress = Callable[[int, float], None]
 
@@ -131,7 +133,8 @@ class Search:
     def finished(self, place: Place) -> Found:
         """Go on until nothing is likelier, nor all columns one atom higher or lower; then look closely.
 
-        What is nearly as likely with other heights everywhere has its part of the probabilities.
+        What is nearly as likely with other heights everywhere has its part of the probabilities, by odds that
+        are softened as searches end where they can.
 
         **Arguments:**
 
@@ -150,7 +153,7 @@ class Search:
         final = self._expanded(place, ROUNDS, True)
         alike = [other for value, other in others if value > final.value - _ALIKE]
         every = [final, *(self._expanded(other, ROUNDS, True) for other in alike)]
-        weights = softmax([one.value for one in every])
+        weights = softmax([one.value / _DOUBT for one in every])
         parts = np.stack([one.of_levels(self.problem.most) for one in every])
         return Found(final, np.einsum("k,khl->hl", weights, parts), settled)
 

@@ -133,8 +133,8 @@ class Search:
     def finished(self, place: Place) -> Found:
         """Go on until nothing is likelier, nor all columns one atom higher or lower; then look closely.
 
-        What is nearly as likely with other heights everywhere has its part of the probabilities, by odds that
-        are softened as searches end where they can.
+        What is nearly as likely with other heights everywhere has its part of the probabilities. Its odds
+        are softened, as searches end where they can.
 
         **Arguments:**
 

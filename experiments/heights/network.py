@@ -41,4 +41,5 @@ def main() -> None:
         case "score":
             from experiments.heights.shipping import score
 
-            score(HERE / "heights.md", folder, given.crystal)
+            suffix = "" if folder.name == "CeO2" else f"_{folder.name.lower()}"
+            score(HERE / f"heights{suffix}.md", folder, given.crystal)

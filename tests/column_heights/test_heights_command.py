@@ -125,7 +125,7 @@ PIXELS = ("--pixel-size", "0.2")
         (NOISE, (*PIXELS, "--zone", "0,0,1"), "no network for CeO2 along [100]"),
         (NOISE, (*PIXELS, "--zone", "1,1"), "is no zone axis"),
         (NOISE, (*PIXELS, "--crystal", "CeO3"), "'CeO3' is neither CeO2, Pt, Au nor a file"),
-        (NOISE, (*PIXELS, "--crystal", "Pt"), "no network for Pt along [110]"),
+        (NOISE, (*PIXELS, "--crystal", "Au"), "no network for Au along [110]"),
     ],
 )
 def test_what_cannot_be_used_is_refused(

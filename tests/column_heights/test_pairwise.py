@@ -143,3 +143,22 @@ def test_stamps_reach_beyond_the_image() -> None:
     np.testing.assert_array_equal(found[1, :4, :4], image[20:, 22:])
     assert not found[1, 4:].any()
     assert not found[1, :, 4:].any()
+
+
+def test_crystals_of_one_element_have_no_light_columns() -> None:
+    toy = Toy(3, 400.0)
+    few = len(toy.light.columns) * FEW
+    none = Stamps(np.zeros(0, int), np.zeros((0, 2), int), np.zeros((0, FEW, SIZE, SIZE), np.float32))
+    there = np.r_[: 3 * OWN, 3 * OWN + few : 3 * OWN + few + IMAGES]
+    nuisances = Nuisances(toy.nuisances.precision[np.ix_(there, there)], toy.nuisances.towards[there])
+    without = pairwise(toy.heavy, none, toy.images, toy.measured, STATES, nuisances)
+    # Light columns that surely are as they are change nothing either.
+    sure = toy.nuisances.precision.copy()
+    light = slice(3 * OWN, 3 * OWN + few)
+    sure[light], sure[:, light] = 0, 0
+    sure[light, light] = 1e12 * np.eye(few)
+    fixed = pairwise(
+        toy.heavy, toy.light, toy.images, toy.measured, STATES, Nuisances(sure, toy.nuisances.towards)
+    )
+    np.testing.assert_allclose(without.unary, fixed.unary, atol=1e-5)
+    np.testing.assert_allclose(without.coupling, fixed.coupling, atol=1e-5)

@@ -61,7 +61,8 @@ def likelihood_heights(
     if seen is None:
         trained = network_for(crystal, zone, voltage)
         seen, seen_pixel = seen_by_network(trained, counts, pixel, gain), trained.recipe["pixel_size"]
-    own = seen_pixel or pixel
+    pixel = float(pixel)
+    own = float(seen_pixel or pixel)
 
     def solved(image: Float[np.ndarray, "rows columns"], seen: ImageSeen) -> Heights:
         problem, state = prepared(image / gain, pixel, seen, crystal, zone, voltage, optics)

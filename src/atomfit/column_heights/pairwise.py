@@ -91,7 +91,10 @@ def cut(image: Float[np.ndarray, "rows columns"], of: Stamps) -> Float[np.ndarra
     """
     size = of.values.shape[-1]
     wide = np.pad(image, size)
-    return np.stack([wide[r + size : r + 2 * size, c + size : c + 2 * size] for r, c in of.corners])
+    found = np.zeros((len(of.corners), size, size), wide.dtype)
+    for one, (r, c) in zip(found, of.corners, strict=True):
+        one[:] = wide[r + size : r + 2 * size, c + size : c + 2 * size]
+    return found
 
 
 def weighted(of: Stamps, measured: Measured) -> Stamps:
@@ -195,7 +198,7 @@ def pairwise(
     ll = overlaps(o, o, (at[1], at[1]), True).reshape(m * few, m * few)
     scaled = images * measured.weights.astype(np.float32)
     hg = np.stack([_against(h, one) for one in scaled], axis=-1)
-    lg = np.stack([_against(o, one) for one in scaled], axis=-1).reshape(m * few, -1)
+    lg = np.stack([_against(o, one) for one in scaled], axis=-1).reshape(m * few, len(scaled))
     flat = scaled.reshape(len(scaled), -1)
     gg = (flat @ flat.T).astype(np.float64)
     own = kinds - states

@@ -138,6 +138,7 @@ def _together(
         misfit=float(np.mean([one.misfit for one in frames])),
         settled=all(one.settled for one in frames),
         levels=None,
+        draws=None,
     )
 
 

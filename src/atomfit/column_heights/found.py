@@ -7,6 +7,9 @@ from jaxtyping import Bool, Float, Int
 
 from atomfit.networks.columns_seen import credible_sets
 
+#: Draws of all heights together.
+DRAWS = 240
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -48,6 +51,8 @@ class Heights:
     - `levels`: heights of columns' first places for atoms along the beam, within a repeat (Å): an atom
         that has n places before it is n planes below; NaN where not known. None from a network alone.
     - `interrupted`: whether a user has ended the search.
+    - `draws`: heights of all columns together, as likely as each other: what columns have in common is in
+        them. None if columns are independent, as a network has them.
     """
 
     positions: Float[np.ndarray, "n 2"]
@@ -64,6 +69,7 @@ class Heights:
     settled: bool = True
     levels: Float[np.ndarray, " n"] | None = None
     interrupted: bool = False
+    draws: Int[np.ndarray, "draws n"] | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -80,9 +86,11 @@ class Heights:
 
     @property
     def atoms(self) -> tuple[float, float]:
-        """Atoms of all columns: mean, and standard deviation with columns taken as independent."""
+        """Atoms of all columns: mean and standard deviation."""
         levels = np.arange(self.probabilities.shape[1])
         means = self.probabilities @ levels
+        if self.draws is not None:
+            return float(means.sum()), float(self.draws.sum(axis=1).std())
         variances = self.probabilities @ levels**2 - means**2
         return float(means.sum()), float(np.sqrt(np.maximum(variances.sum(), 0)))
 
@@ -94,3 +102,18 @@ class Heights:
         - `held`: the probability.
         """
         return credible_sets(self.probabilities, held)
+
+
+def independent_draws(
+    probabilities: Float[np.ndarray, "n levels"], count: int = DRAWS, seed: int = 0
+) -> Int[np.ndarray, "draws n"]:
+    """Heights of columns that have nothing in common.
+
+    **Arguments:**
+
+    - `probabilities`: of their heights.
+    - `count`, `seed`: of the draws.
+    """
+    below = probabilities.cumsum(axis=1)[None, :, :-1]
+    chance = np.random.default_rng([seed, 37]).random((count, len(probabilities), 1))
+    return (chance >= below).sum(axis=2)

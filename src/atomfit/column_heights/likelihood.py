@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from atomfit.column_heights.by_network import network_for, seen_by_network
 from atomfit.column_heights.expansion import expected
-from atomfit.column_heights.found import Heights
+from atomfit.column_heights.found import Heights, independent_draws
 from atomfit.column_heights.pieces import in_pieces
 from atomfit.column_heights.problem import Problem, prepared
 from atomfit.column_heights.search import Found, Progress, solve
@@ -126,6 +126,9 @@ def told(problem: Problem, searched: Found, seen: ImageSeen, gain: float) -> Hei
         searched.settled,
         levels=np.concatenate([problem.sites.levels[problem.heavy][shown], unknown]),
         interrupted=searched.interrupted,
+        draws=np.concatenate(
+            [searched.draws[:, shown], independent_draws(seen.columns.probabilities[more])], axis=1
+        ),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atomfit.column_heights.by_network import network_heights
-from atomfit.column_heights.found import Condition, Heights
+from atomfit.column_heights.found import Condition, Heights, independent_draws
 from atomfit.networks.columns_seen import ColumnsSeen
 from atomfit.networks.looking import ImageSeen, Part, tiles
 from atomfit.networks.residual_unet import STRIDE
@@ -106,6 +106,7 @@ def chosen(found: Heights, which: Bool[np.ndarray, " n"]) -> Heights:
         start_esds=unknown,
         on_lattice=found.on_lattice[which],
         levels=None,
+        draws=None if found.draws is None else found.draws[:, which],
     )
 
 
@@ -134,6 +135,11 @@ def joined(
         misfit=float(np.max([one.misfit for one in decided])),
         settled=all(one.settled for one in decided),
         interrupted=any(one.interrupted for one in parts),
+        # Pieces have nothing in common but what they see.
+        draws=np.concatenate(
+            [independent_draws(one.probabilities) if one.draws is None else one.draws for one in parts],
+            axis=1,
+        ),
     )
 
 

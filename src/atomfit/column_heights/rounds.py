@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from atomfit.column_heights.conditions import FREEDOM, prior_precision
 from atomfit.column_heights.expansion import (
@@ -58,6 +58,17 @@ class Round:
                 self.sampled.probabilities[there, k],
             )
         return found
+
+    def drawn(self, count: int, seed: int) -> Int[np.ndarray, "draws h"]:
+        """Heights of all columns together.
+
+        **Arguments:**
+
+        - `count`, `seed`: of the draws.
+        """
+        kept = self.sampled.draws
+        which = np.random.default_rng([seed, 38]).integers(0, len(kept), count)
+        return self.levels[np.arange(len(self.levels)), kept[which]].astype(int)
 
 
 def expanded(

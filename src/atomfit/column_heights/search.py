@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import softmax
 
 from atomfit.column_heights.conditions import FREEDOM, STIFF
 from atomfit.column_heights.expansion import State
+from atomfit.column_heights.found import DRAWS
 from atomfit.column_heights.problem import Problem, around, log_likelihood, with_heights
 from atomfit.column_heights.rounds import Round, expanded
 from atomfit.column_heights.starting import focused
@@ -42,12 +43,14 @@ class Found:
 
     - `last`: the last expansion.
     - `probabilities`: of all heights.
+    - `draws`: of all columns together.
     - `settled`: whether nothing is likelier.
     - `interrupted`: whether a user has ended it.
     """
 
     last: Round
     probabilities: Float[np.ndarray, "h levels"]
+    draws: Int[np.ndarray, "draws h"]
     settled: bool
     interrupted: bool = False
 
@@ -75,7 +78,8 @@ def solve(
     except KeyboardInterrupt:
         if search.best is None:
             raise
-        return Found(search.best, search.best.of_levels(problem.most), False, True)
+        best = search.best
+        return Found(best, best.of_levels(problem.most), best.drawn(DRAWS, seed), False, True)
 
 
 Place = tuple[State, Float[np.ndarray, "h levels"]]
@@ -155,7 +159,9 @@ class Search:
         every = [final, *(self._expanded(other, ROUNDS, True) for other in alike)]
         weights = softmax([one.value / _DOUBT for one in every])
         parts = np.stack([one.of_levels(self.problem.most) for one in every])
-        return Found(final, np.einsum("k,khl->hl", weights, parts), settled)
+        shares = np.diff(np.rint(np.append(0, DRAWS * weights.cumsum())).astype(int))
+        draws = [one.drawn(share, self.seed) for one, share in zip(every, shares, strict=True)]
+        return Found(final, np.einsum("k,khl->hl", weights, parts), np.concatenate(draws), settled)
 
     def _shifted(self, found: Round) -> list[tuple[float, Place]]:
         """All columns one atom higher, and one lower, with their own conditions and places, if likely."""

@@ -38,7 +38,9 @@ FRAMES: tuple[Column, ...] = (
     Column("columns", "", "d", "positions of columns that it shows"),
     Column("vacant", "", "d", "of these likeliest vacant"),
     Column("atoms", "", ".3f", "of all its columns, mean of the probabilities"),
-    Column("atoms_esd", "", ".3f", "its standard uncertainty, columns taken as independent"),
+    Column(
+        "atoms_esd", "", ".3f", "its standard uncertainty; of a network alone, columns taken as independent"
+    ),
     Column("shift_x", "Å", ".4f", "from the first frame, along x"),
     Column("shift_y", "Å", ".4f", "along y"),
     Column("dose", "electrons/Å²", ".6g", "the frame's mean"),

@@ -235,8 +235,11 @@ def height_cautions(result: "HeightsResult", found: dict[str, Any]) -> list[str]
         )
     return [
         *said,
-        "The standard uncertainty of all atoms takes columns as independent; what a wrong gain, defocus or "
-        "thickness law would do to all of them at once is not in it.",
+        "The standard uncertainty of all atoms takes columns as independent; what a wrong gain or defocus "
+        "would do to all of them at once is not in it."
+        if found["by"] == "network"
+        else "The standard uncertainty of all atoms is that of samples of all columns together; what a "
+        "wrong model would do to all of them at once is not in it.",
         "Every length has the relative error of the pixel size.",
     ]
 

@@ -100,7 +100,7 @@ class HeightsResult:
 
     @property
     def atoms(self) -> tuple[float, float]:
-        """Atoms of all columns: mean, and standard deviation with columns taken as independent."""
+        """Atoms of all columns: mean and standard deviation, with what columns have in common."""
         return self.found.atoms
 
     @property

@@ -110,3 +110,16 @@ def test_conditions_far_from_likely_are_named() -> None:
     assert "background 0.15 of the dose" in verdict.findings[0].problem
     # Of the network's defocus nothing was likely beforehand.
     assert judged(planted(), modelled=False).codes == ()
+
+
+def test_heights_that_are_all_off_together_are_doubtful() -> None:
+    sure = planted()
+    apart = replace(sure, draws=np.tile(sure.heights, (200, 1)))
+    apart.draws[::2, 0] += 1
+    assert judged(apart).codes == ()
+    # A fifth of all draws has one atom more everywhere.
+    both = replace(sure, draws=np.tile(sure.heights, (200, 1)))
+    both.draws[::5] += 1
+    verdict = judged(both)
+    assert (verdict.level, verdict.codes) == ("doubtful", ("heights-together",))
+    assert verdict.measures["together"] == pytest.approx(0.4)

@@ -83,12 +83,14 @@ class VerdictLimits:
     - `columns_few`: fewer columns with heights do not tell which crystal they are of.
     - `white_doubtful`: power of noise of counts before the highest frequencies, in that there.
     - `set_doubtful`: heights of a column in a set that holds 90 %, on average.
-    - `dose_doubtful`: electrons per Å², below which probabilities of heights were too sure.
+    - `dose_doubtful`: electrons per Å², below which probabilities of heights are hardly known to be right.
     - `focus_doubtful`: defocus (nm) nearer to zero hardly tells heights.
     - `highest_doubtful`: part of the columns that have the most atoms that can be told.
     - `misfit_doubtful`, `misfit_bad`: variance that a model of an HRTEM image leaves, in that of noise.
     - `condition_doubtful`: widths of its prior, beyond twice its standard uncertainty, that a condition of
         imaging may be off.
+    - `together_doubtful`: standard deviation of the mean height of all columns (atoms): so many of them
+        that all may be one atom higher or lower with a probability of a tenth.
     - `off_lattice_doubtful`: part of the columns that are at no site of the crystal.
     - `closest_projected`, `farthest_projected`: between which the median distance of columns lies, in the
         bulk's distance of atoms.
@@ -165,6 +167,7 @@ class VerdictLimits:
     misfit_doubtful: float = 1.12
     misfit_bad: float = 1.5
     condition_doubtful: float = 4.0
+    together_doubtful: float = 0.3
     off_lattice_doubtful: float = 0.1
 
 

@@ -70,6 +70,7 @@ def judge_heights(
         "highest": highest,
         "off_lattice": off,
         "misfit": found.misfit,
+        "together": _together(found),
         "noise_white": gain.white,
     }
     return Verdict.of(findings, measures)
@@ -200,6 +201,11 @@ def _of_levels(highest: float, most: int) -> list[Finding]:
     ]
 
 
+def _together(found: Heights) -> float:
+    """Standard deviation of the mean height of columns that are there (atoms); 0 if nothing tells it."""
+    return 0.0 if found.draws is None else found.atoms[1] / max(int(np.sum(found.heights > 0)), 1)
+
+
 def _odd_conditions(found: Heights) -> list[str]:
     """Conditions that are far from what was likely, with their values."""
     return [
@@ -233,6 +239,17 @@ def _of_model(found: Heights, off: float) -> list[Finding]:
                 "heights may be off together",
                 "compare conditions.csv with what is known of the microscope (--c3, --c5, --focal-spread), "
                 "and look at residual.mrc",
+            )
+        )
+    together = _together(found)
+    if together > LIMITS.together_doubtful:
+        findings.append(
+            Finding(
+                "heights-together",
+                "doubtful",
+                f"all heights may be off together: their mean is known to {together:.2g} atoms",
+                "compare conditions.csv with what is known of the microscope; another defocus, or more "
+                "electrons, may decide",
             )
         )
     if off > LIMITS.off_lattice_doubtful:

@@ -92,12 +92,13 @@ class Search:
 
     - `problem`: what is searched.
     - `seed`: of the sampling.
-    - `progress`: called with the round, and minus the log likelihood of its start.
+    - `progress`: called with the number of the expansion, and minus the log likelihood of its start.
     """
 
     def __init__(self, problem: Problem, seed: int, progress: Progress) -> None:
         self.problem, self.seed, self.progress = problem, seed, progress
         self.best: Round | None = None
+        self.done = 0
 
     def begun(self, starts: Iterable[State], said: Float[np.ndarray, "h levels"]) -> Place:
         """The likeliest of some rounds from each start: others are tried if an image is not what is seen.
@@ -159,7 +160,7 @@ class Search:
         every = [final, *(self._expanded(other, ROUNDS, True) for other in alike)]
         weights = softmax([one.value / _DOUBT for one in every])
         parts = np.stack([one.of_levels(self.problem.most) for one in every])
-        shares = np.diff(np.rint(np.append(0, DRAWS * weights.cumsum())).astype(int))
+        shares = np.diff(np.rint(np.append(0, DRAWS * weights.cumsum())).astype(int)).tolist()
         draws = [one.drawn(share, self.seed) for one, share in zip(every, shares, strict=True)]
         return Found(final, np.einsum("k,khl->hl", weights, parts), np.concatenate(draws), settled)
 
@@ -189,11 +190,12 @@ class Search:
         found = expanded(self.problem, state, likely, self.seed + number, last, freedom)
         if self.best is None or found.value > self.best.value:
             self.best = found
-        self.progress(number + 1, -found.value)
+        self.done += 1
+        self.progress(self.done, -found.value)
         changed = found.of_levels(self.problem.most).argmax(axis=1) != state.heights[self.problem.heavy]
         log.debug(
-            "round %d: value %.1f, excess %.2f, %d of %d heights differ, defocus %.2f",
-            number + 1,
+            "expansion %d: value %.1f, excess %.2f, %d of %d heights differ, defocus %.2f",
+            self.done,
             found.value,
             found.excess,
             int(changed.sum()),

@@ -155,9 +155,10 @@ def parse_stack_header(raw: bytes, pixel_size: float | None = None, single: bool
     stored_shape = _shape(header)
     sections, rows, columns = stored_shape
     if 1 in (rows, columns) or (sections == 1 and not single):
+        wanted = "an image" if single else "several images"
         raise InputError(
-            f"{columns} x {rows} x {sections} pixels are not several images",
-            "give a stack of the images of all views",
+            f"{columns} x {rows} x {sections} pixels are not {wanted}",
+            "give one of many rows and columns" if single else "give a stack of the images of all views",
         )
     dtype = _dtype(header, byte_order, stored_shape, notes)
     group = int(header["ispg"])

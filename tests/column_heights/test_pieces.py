@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 
-from atomfit.column_heights.found import Condition, Heights
-from atomfit.column_heights.pieces import EDGE, WHOLE, cut_out, in_pieces
+from atomfit.column_heights.found import DRAWS, Condition, Heights
+from atomfit.column_heights.pieces import EDGE, WHOLE, cut_out, in_pieces, joined
 from atomfit.networks import ImageSeen
 from atomfit.networks.columns_seen import ColumnsSeen
 from atomfit.support.errors import InputError
@@ -117,3 +117,13 @@ def test_when_a_user_has_had_enough_the_rest_is_the_networks() -> None:
     assert found.interrupted
     assert len(asked) == 2
     assert len(found) == 3
+
+
+def test_pieces_have_nothing_in_common() -> None:
+    seen = seen_of(np.zeros((10, 2)), (8, 8))
+    one = replace(believed(np.ones((8, 8)), seen), draws=np.repeat([[1], [2]], DRAWS // 2, 0).repeat(10, 1))
+    alone = replace(one, draws=None, probabilities=np.tile([0, 0.5, 0.5, 0], (10, 1)))
+    whole = joined([one] * 8 + [alone] * 8, 100.0, 1.0, np.ones((8, 8)))
+    assert whole.draws is not None
+    # Of eight of which each is all of one or all of two, and eighty columns by themselves.
+    assert whole.atoms[1] == pytest.approx(np.sqrt(8 * 5.0**2 + 80 * 0.5**2), rel=0.15)

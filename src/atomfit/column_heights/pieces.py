@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from atomfit.column_heights.by_network import network_heights
 from atomfit.column_heights.found import Condition, Heights, independent_draws
@@ -135,12 +135,15 @@ def joined(
         misfit=float(np.max([one.misfit for one in decided])),
         settled=all(one.settled for one in decided),
         interrupted=any(one.interrupted for one in parts),
-        # Pieces have nothing in common but what they see.
-        draws=np.concatenate(
-            [independent_draws(one.probabilities) if one.draws is None else one.draws for one in parts],
-            axis=1,
-        ),
+        draws=np.concatenate([_shuffled(one, k) for k, one in enumerate(parts)], axis=1),
     )
+
+
+def _shuffled(part: Heights, number: int) -> Int[np.ndarray, "draws n"]:
+    """Draws of a piece in an order of its own: pieces have nothing in common."""
+    if part.draws is None:
+        return independent_draws(part.probabilities, seed=number)
+    return np.random.default_rng([number, 39]).permutation(part.draws)
 
 
 def means(conditions: list[tuple[Condition, ...]]) -> tuple[Condition, ...]:

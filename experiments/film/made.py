@@ -18,8 +18,8 @@ from experiments.film.reconstruction import reconstructed
 from experiments.film.scenes import VOXEL, Scene
 from experiments.film.structures import brightness, specimen
 
-#: The support goes so far beyond the outermost atoms, and the map so far beyond it (Å, voxels).
-LOOSE, EMPTY = 2.5, 5
+#: The support, and with it the map, ends so far beyond the outermost atoms (Å), as of the measured film.
+LOOSE = 6.0
 #: Atoms so far beyond a face are true ones, too (Å).
 BEYOND = 4.0
 #: The mean of the brightest maxima is set to this, as maps come in any unit.
@@ -102,15 +102,13 @@ def support_of(scene: Scene, positions: Float[np.ndarray, "n 3"]) -> Bool[np.nda
     - `positions`: of its atoms (Å).
     """
     reach = float(np.abs(positions[:, 2]).max()) + LOOSE
-    half = int(np.ceil(reach / VOXEL)) + EMPTY
+    half = int(reach / VOXEL)
     z = VOXEL * np.arange(-half, half + 1)
     x = VOXEL * np.arange(scene.period[0])
-    inside = np.broadcast_to(np.abs(z)[:, None] <= reach, (len(z), len(x)))
-    if scene.alone:
-        middle = scene.lengths[0] / 2
-        wide = float(np.abs(positions[:, 0] - middle).max()) + LOOSE
-        inside = inside & (np.abs(x - middle) <= wide)
-    return np.array(inside)
+    middle, wide = positions[:, 0].min() / 2 + positions[:, 0].max() / 2, np.ptp(positions[:, 0]) / 2
+    length = scene.lengths[0]
+    beside = np.abs(np.mod(x - middle + length / 2, length) - length / 2)
+    return np.array((np.abs(z)[:, None] <= reach) & (beside <= wide + LOOSE))
 
 
 def cut(

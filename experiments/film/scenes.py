@@ -1,9 +1,11 @@
 """A kind and a seed in, all that is true of a sub-area out: material, film, imaging, where it is cut.
 
-Seeds come in two groups that share none: what is chosen by `choose` is told of `report`. A film is periodic
-along x and y, like the cell of its molecular dynamics, so that it has no edge and no image is cut off; four
-seeds in a row are four quarters of one film (they share its atoms and images, but not the region), and no
-film is in both groups. A particle is a seed of its own.
+Seeds come in two groups that share none: what is chosen by `choose` is told of `report`. A film is a
+ribbon: along y it goes on for ever (it is periodic, as the cell of its molecular dynamics), along x it
+is as wide as that cell, and there is nothing beside it. A slab without an end along x would have a
+profile along z of which the tilts tell nothing, and no measured film is one. Four seeds in a row are
+four quarters of one film (they share its atoms and images, but not the region), and no film is in both
+groups. A particle is a seed of its own.
 
 Lengths are in Å, and electrons are those that the detector counts of one atom in one image: of the
 geometric mean of the elements, as who wants to see the faint ones gives more. What is drawn at random was
@@ -24,7 +26,9 @@ QUARTERS = 4
 
 VOXEL = 0.3216
 #: Voxels of a film along x and y, and of a sub-area.
-PERIOD, EDGE = 150, 75
+WIDE, EDGE = 150, 75
+#: All is repeated after these along x and y: beside a film there is nothing, as beside the measured one.
+FILM_PERIOD = (240, WIDE)
 #: A particle is alone: copies of it are so far away (voxels along x and y), and its box is so large.
 PARTICLE_PERIOD, PARTICLE_BOX = (320, 112), 112
 #: Tilts of the measured series (degrees).
@@ -139,7 +143,7 @@ class Scene:
     @property
     def period(self) -> tuple[int, int]:
         """Voxels along x and y after which all is repeated."""
-        return PARTICLE_PERIOD if self.alone else (PERIOD, PERIOD)
+        return PARTICLE_PERIOD if self.alone else FILM_PERIOD
 
     @property
     def lengths(self) -> Float[np.ndarray, " 2"]:

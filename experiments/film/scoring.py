@@ -92,10 +92,12 @@ class Scored:
 
     - `pairs`: of atoms of `build`.
     - `picker`, `smooth_picker`: the oracle's, of maxima of the map and of the denoised map of `detect`.
+    - `own`: the oracle's, of all that `build` has scored: its atoms and what it has discarded.
     - `off`: found less true positions of the pairs (Å).
     - `esds`: of these (Å).
     - `said`: rate of false atoms that the result expects of its own: the largest q-value.
-    - `q_values`, `right`: of every judged atom of `build`, and whether it is one.
+    - `q_values`, `parts`, `right`: of every judged atom of `build`: q-value, score in that of the median
+        atom, and whether it is one.
     - `elements`: part of the pairs whose element is right.
     - `cut`, `typical`: the score asked for, and the median one.
     - `known`: whether noise was measured.
@@ -105,10 +107,12 @@ class Scored:
     pairs: Match
     picker: Oracle
     smooth_picker: Oracle
+    own: Oracle
     off: Float[np.ndarray, "n 3"]
     esds: Float[np.ndarray, "n 3"]
     said: float
     q_values: Float[np.ndarray, " k"]
+    parts: Float[np.ndarray, " k"]
     right: Bool[np.ndarray, " k"]
     elements: float
     cut: float
@@ -153,18 +157,25 @@ def scored(kept: dict[str, np.ndarray]) -> Scored:
     asked = inner(found, grid)
     same = kept["symbols"][pairs.found] == kept["true_symbols"][pairs.known]
     q = kept["q_values"]
+    scored_places = np.concatenate([found, kept["discarded"]])
+    scores = np.concatenate([kept["scores"], kept["discarded_scores"]])
+    order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    order = order[np.isfinite(scores[order])]
+    typical = float(np.nanmedian(kept["scores"]))
     return Scored(
         pairs,
         oracle(kept["picks"], kept["heights"], truth, grid),
         oracle(kept["smooth_picks"], kept["smooth_heights"], truth, grid),
+        oracle(scored_places[order], scores[order], truth, grid),
         found[pairs.found] - truth[pairs.known],
         kept["esds"][pairs.found],
         float(np.nanmax(q)) if np.any(np.isfinite(q)) else float("nan"),
         q[asked],
+        kept["scores"][asked] / typical,
         right[asked],
         float(np.mean(same)) if len(same) else float("nan"),
         float(kept["cut"]),
-        float(np.nanmedian(kept["scores"])),
+        typical,
         bool(kept["noise_known"]),
         float(kept["seconds"]),
     )

@@ -1,7 +1,7 @@
 """A scene in, its atoms out: glass quenched from the melt, grains of a polycrystal, a disordered particle.
 
 The cell of the molecular dynamics is periodic. A film is all of it along x and y and a slab along z, whose
-two surfaces are rough: smooth random heights, periodic as the cell is. A particle is a ball with a rough
+two surfaces are rough: smooth random heights, as periodic as the cell. A particle is a ball with a rough
 surface cut from a glass, and annealed in vacuum.
 """
 
@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from experiments.film.scenes import KINDS, PERIOD, VOXEL, Scene
+from experiments.film.scenes import KINDS, VOXEL, WIDE, Scene
 
 #: Edges of a cell of a film and of a particle (Å), before it breathes.
-FILM_CELL = (PERIOD * VOXEL, PERIOD * VOXEL, 36.0)
+FILM_CELL = (WIDE * VOXEL, WIDE * VOXEL, 36.0)
 PARTICLE_CELL = (34.0, 34.0, 34.0)
 #: Steps in the melt, while it is quenched, and of annealing.
 MELT, QUENCH, ANNEAL = 1500, 8000, 1000
@@ -31,7 +31,7 @@ class Specimen:
 
     **Fields:**
 
-    - `positions`: in Å; x and y from 0 to a period, z about 0.
+    - `positions`: in Å; x and y of a film from 0, of a particle in the middle; z about 0.
     - `types`: which of the kind's elements each is.
     """
 

@@ -21,6 +21,11 @@ BEST_HEADER = (
     *("precision, recall: build", "the same of the raw picker", "picker's threshold / median height"),
     *("false: said, found", "RMSD, pm", "z along x, y, z"),
 )
+OWN_HEADER = (
+    *("kind", "F1: as it is", "with the best cut of its own scores", "that cut / median", "best picker"),
+)
+PART_HEADER = ("kind", "score / typical", "atoms", "false among them")
+PART_EDGES = (0.0, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, np.inf)
 Q_HEADER = ("kind", "q-value", "atoms", "false among them")
 Q_EDGES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 
@@ -81,13 +86,29 @@ def summary(kind: str, every: Sequence[Scored]) -> tuple[str, ...]:
     )
 
 
+def of_own(kind: str, every: Sequence[Scored]) -> tuple[str, ...]:
+    """What the scores would allow whoever knew where to cut them."""
+    numbers = [(one.pairs.f1, one.own.pairs.f1, one.own.part, one.rival) for one in every]
+    return (kind, *(f"{x:.3f}" for x in np.mean(numbers, axis=0)))
+
+
 def by_q(kind: str, every: Sequence[Scored]) -> list[tuple[str, ...]]:
     """How many atoms of each range of q-values are false."""
-    q = np.concatenate([one.q_values for one in every])
+    return _by(kind, np.concatenate([one.q_values for one in every]), every, Q_EDGES)
+
+
+def by_score(kind: str, every: Sequence[Scored]) -> list[tuple[str, ...]]:
+    """How many atoms of each range of scores are false."""
+    return _by(kind, np.concatenate([one.parts for one in every]), every, PART_EDGES)
+
+
+def _by(
+    kind: str, values: np.ndarray, every: Sequence[Scored], edges: tuple[float, ...]
+) -> list[tuple[str, ...]]:
     right = np.concatenate([one.right for one in every])
     rows = []
-    for low, high in pairwise(Q_EDGES):
-        these = (q >= low) & (q < high if high < 1 else q <= high)
+    for low, high in pairwise(edges):
+        these = (values >= low) & (values <= high if high == edges[-1] else values < high)
         if these.any():
             false = int(np.sum(~right[these]))
             rows.append(
@@ -116,8 +137,10 @@ def write(group: str, path: Path, folder: Path = FOLDER) -> None:
     }
     first = GROUPS[group]
     rows = [row(kind, seed - first, one) for kind, ones in every.items() for seed, one in ones]
-    sums = [summary(kind, [one for _, one in ones]) for kind, ones in every.items()]
-    rates = [line for kind, ones in every.items() for line in by_q(kind, [one for _, one in ones])]
+    scores = {kind: [one for _, one in ones] for kind, ones in every.items()}
+    rates = [line for kind, ones in scores.items() for line in by_q(kind, ones)]
+    parts = [line for kind, ones in scores.items() for line in by_score(kind, ones)]
+    sums = [summary(kind, ones) for kind, ones in scores.items()]
     record(
         path,
         f"python -m experiments.film tables --group {group}",
@@ -125,6 +148,10 @@ def write(group: str, path: Path, folder: Path = FOLDER) -> None:
         markdown(BEST_HEADER, sums),
         f"Every sub-area; seeds are counted from {first}:",
         markdown(HEADER, rows),
+        "Atoms and what was discarded, ranked by score, cut where F1 is largest:",
+        markdown(OWN_HEADER, [of_own(kind, ones) for kind, ones in scores.items()]),
+        "False atoms by their score in that of the median atom:",
+        markdown(PART_HEADER, parts),
         "False atoms by the q-value that the result gives them:",
         markdown(Q_HEADER, rates),
     )

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import gammaln
 
-from experiments.film.imaging import Tilted, counted, denoised, pixels_of, projected
+from experiments.film.imaging import Tilted, counted, counts_of, denoised, pixels_of, projected
 from experiments.film.reconstruction import reconstructed, shadows
-from experiments.film.scenes import PERIOD, TILTS, VOXEL, Imaging
+from experiments.film.scenes import FILM_PERIOD, TILTS, VOXEL, Imaging
 
 PLAIN = Imaging(electrons=50.0, background=10.0, blur=0.45)
 SMALL = (40, 24)
@@ -15,8 +16,8 @@ SMALL = (40, 24)
 
 def test_pixels_divide_a_period_evenly() -> None:
     for angle in TILTS:
-        count, pixel = pixels_of(angle, (PERIOD, PERIOD))
-        np.testing.assert_allclose(count * pixel, PERIOD * VOXEL * np.cos(np.radians(angle)))
+        count, pixel = pixels_of(angle, FILM_PERIOD)
+        np.testing.assert_allclose(count * pixel, FILM_PERIOD[0] * VOXEL * np.cos(np.radians(angle)))
         assert abs(pixel / VOXEL - 1) < 0.01
 
 
@@ -82,6 +83,14 @@ def test_denoised_images_are_nearer_and_not_biased() -> None:
     raw_error, error = (np.std(x - true.values) for x in (noisy_values, smooth.values))
     assert error < 0.8 * raw_error
     assert abs(smooth.values.sum() / true.values.sum() - 1) < 0.07
+
+
+def test_counts_come_back_from_their_mean_levels() -> None:
+    n = np.arange(400)
+    for mean in (0.5, 2.0, 5.0, 30.0):
+        law = np.exp(n * np.log(mean) - mean - gammaln(n + 1))
+        level = np.sum(law * 2 * np.sqrt(n + 3 / 8))
+        np.testing.assert_allclose(counts_of(np.array(level)), mean, atol=0.03)
 
 
 def test_shadows_keep_the_volume_of_every_voxel() -> None:

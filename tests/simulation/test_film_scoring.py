@@ -55,6 +55,8 @@ def result(found: np.ndarray, off: float) -> dict[str, np.ndarray]:
         "q_values": np.linspace(0, 0.02, n),
         "cut": np.array(6.0),
         "noise_known": np.array(False),
+        "discarded": TRUE[2:],
+        "discarded_scores": np.array([5.0, np.nan]),
         "picks": TRUE,
         "heights": np.arange(4.0)[::-1] + 1,
         "smooth_picks": TRUE[:2],
@@ -96,6 +98,9 @@ def test_tables_are_made_of_what_is_on_disk(tmp_path: Path) -> None:
     means = dict(zip(tables.BEST_HEADER, tables.summary("tantalum", [one, one]), strict=True))
     assert (means["sub-areas"], means["best picker"], means["better in"]) == ("2", "1.000", "0")
     assert means["mean gain"] == "-0.200"
+    # What was discarded is the third atom: with it the scores would have found all.
+    assert tables.of_own("tantalum", [one]) == ("tantalum", "0.800", "1.000", "0.500", "1.000")
+    assert tables.by_score("tantalum", [one]) == [("tantalum", "1 to 1.2", "2", "0 (0.0 %)")]
     assert tables.by_q("tantalum", [one]) == [
         ("tantalum", "0 to 0.001", "1", "0 (0.0 %)"),
         ("tantalum", "0.01 to 0.03", "1", "0 (0.0 %)"),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from experiments.film.made import BEYOND, cut, kept, support_of
-from experiments.film.scenes import EDGE, GROUP_SIZE, GROUPS, KINDS, PERIOD, TILTS, VOXEL, scene
+from experiments.film.made import BEYOND, LOOSE, cut, kept, support_of
+from experiments.film.scenes import EDGE, FILM_PERIOD, GROUP_SIZE, GROUPS, KINDS, TILTS, VOXEL, WIDE, scene
 from experiments.film.structures import BCC, TOO_NEAR, ball, brightness, grains, scattered, slab
 
 
@@ -27,12 +27,12 @@ def test_four_seeds_are_the_quarters_of_one_film() -> None:
     four = [scene("tantalum", GROUPS["choose"] + seed) for seed in range(4)]
     assert len({one.film for one in four}) == 1
     assert len({repr(asdict(one.imaging)) + f"{one.thickness} {one.roughness}" for one in four}) == 1
-    covered = np.zeros((PERIOD, PERIOD), int)
+    covered = np.zeros((WIDE, WIDE), int)
     for one in four:
         x, y = one.corner
         covered[x : x + one.edge, y : y + one.edge] += 1
     assert np.all(covered == 1)
-    assert 2 * EDGE == PERIOD
+    assert 2 * EDGE == WIDE
     assert scene("particle", 7).film != scene("particle", 6).film
 
 
@@ -92,14 +92,14 @@ def test_atoms_are_as_bright_as_a_dark_field_has_them() -> None:
 def test_a_sub_area_knows_atoms_beyond_its_faces(quarter: int) -> None:
     one = scene("tantalum", GROUPS["choose"] + quarter)
     rng = np.random.default_rng(quarter)
-    atoms = rng.uniform([0, 0, -10], [PERIOD * VOXEL, PERIOD * VOXEL, 10], (600, 3))
+    atoms = rng.uniform([0, 0, -10], [WIDE * VOXEL, WIDE * VOXEL, 10], (600, 3))
     types = rng.integers(0, 1, 600)
     support = support_of(one, atoms)
-    density = np.zeros((len(support), PERIOD, PERIOD), np.float32)
+    density = np.zeros((len(support), *FILM_PERIOD[::-1]), np.float32)
     z, y, x = (
         np.rint(c / VOXEL).astype(int) for c in (atoms + [0, 0, VOXEL * (len(support) - 1) / 2])[:, ::-1].T
     )
-    density[z, y % PERIOD, x % PERIOD] = 1.0
+    density[z, y % WIDE, x] = 1.0
     area = cut(one, density, atoms, types, "none")
     grid = area.map.grid
     assert grid.shape == (len(support), EDGE, EDGE)
@@ -111,10 +111,21 @@ def test_a_sub_area_knows_atoms_beyond_its_faces(quarter: int) -> None:
     assert cKDTree(bright).query(area.positions[inside])[0].max() < VOXEL
     low, high = grid.origin - BEYOND, grid.positions_of(np.array(grid.shape) - 1) + BEYOND
     assert np.all((area.positions >= low) & (area.positions <= high))
-    # As many per volume beyond the faces as within, whatever side of the period they come from.
-    wide = (EDGE * VOXEL + 2 * BEYOND) ** 2 / (PERIOD * VOXEL) ** 2
+    # As many per volume beyond the faces as within; along x on the side that the film goes on.
+    wide = (EDGE * VOXEL + BEYOND) * (EDGE * VOXEL + 2 * BEYOND) / (WIDE * VOXEL) ** 2
     assert abs(len(area.positions) / (600 * wide) - 1) < 0.15
-    assert np.ptp(area.positions[:, 0]) > EDGE * VOXEL + 1.5 * BEYOND
+    assert np.ptp(area.positions[:, 1]) > EDGE * VOXEL + 1.5 * BEYOND
+
+
+def test_the_support_ends_beyond_the_atoms() -> None:
+    one = scene("silicon", 3)
+    atoms = np.array([[0.0, 5, -10], [48.0, 9, 8]])
+    support = support_of(one, atoms)
+    x = VOXEL * np.arange(FILM_PERIOD[0])
+    inside = (x <= 48 + LOOSE) | (x >= one.lengths[0] - LOOSE)
+    np.testing.assert_array_equal(support.any(axis=0), inside)
+    assert len(support) == 2 * int((10 + LOOSE) / VOXEL) + 1
+    assert np.all(support.any(axis=1))
 
 
 def test_what_is_kept_is_made_once(tmp_path: Path) -> None:

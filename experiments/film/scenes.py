@@ -9,8 +9,8 @@ groups. A particle is a seed of its own.
 
 Lengths are in Å, and electrons are those that the detector counts of one atom in one image: of the
 geometric mean of the elements, as who wants to see the faint ones gives more. What is drawn at random was
-laid around what makes the film of tantalum look like the measured one (`realism.md`); no result of a fit
-had a say in it.
+laid around what makes the film of tantalum look like the measured one (`realism.md`); the README says what
+was changed when first results had been seen.
 """
 
 from dataclasses import dataclass

@@ -3,9 +3,7 @@
 Atoms and reconstruction of a film are kept once, and its four sub-areas are cut from them.
 """
 
-import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from experiments.film.imaging import denoiser, series
 from experiments.film.reconstruction import reconstructed
 from experiments.film.scenes import VOXEL, Scene
 from experiments.film.structures import brightness, specimen
+from experiments.keeping import kept
 
 #: The support, and with it the map, ends so far beyond the outermost atoms (Å), as of the measured film.
 LOOSE = 6.0
@@ -42,24 +41,6 @@ class SubArea:
     positions: Float[np.ndarray, "n 3"]
     types: Int[np.ndarray, " n"]
     denoiser: str
-
-
-def kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays of a file, which is made if it is not there.
-
-    **Arguments:**
-
-    - `path`: of the file.
-    - `make`: what makes them.
-    """
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new, found = path.with_name(f".{path.name}.{os.getpid()}"), make()
-        with new.open("wb") as file:
-            np.savez_compressed(file, **found)
-        os.replace(new, path)
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
 
 
 def sub_area(scene: Scene, folder: Path) -> SubArea:

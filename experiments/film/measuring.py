@@ -12,9 +12,10 @@ import numpy as np
 from atomfit.detection.limits import LIMITS
 from atomfit.detection.peaks import local_maxima
 from atomfit.structure.grid import DensityMap
-from experiments.film.made import SubArea, kept, sub_area
+from experiments.film.made import SubArea, sub_area
 from experiments.film.scenes import Kind, Scene
 from experiments.film.scoring import Scored, scored
+from experiments.keeping import kept
 
 FOLDER = Path(__file__).parents[2] / "local" / "film"
 

@@ -6,9 +6,8 @@ says of them, are kept beside.
 """
 
 import json
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from experiments.heights.oracle import counts, oracle
 from experiments.heights.scenes import DOSES, Scene, scene
 from experiments.heights.solvers import Solve, solver
 from experiments.heights.specimens import PIXEL
+from experiments.keeping import kept
 
 #: Draws of noise that an oracle sees; the first of them is what methods see.
 DRAWS = 8
@@ -60,8 +60,8 @@ class Measured:
                 "expected": made.expected,
             }
 
-        kept = _kept(self.folder / "scenes" / what.name / f"{what.seed}.npz", make)
-        return Truth(*(kept[each.name] for each in fields(Truth))), kept["expected"]
+        found = kept(self.folder / "scenes" / what.name / f"{what.seed}.npz", make)
+        return Truth(*(found[each.name] for each in fields(Truth))), found["expected"]
 
     def limit(
         self, what: Scene, starts: str = "known", make: bool = True
@@ -77,7 +77,7 @@ class Measured:
         path = self.folder / f"oracle-{starts}" / what.name / f"{what.seed}.npz"
         if not make and not path.is_file():
             return None
-        return _kept(path, lambda: {"p": oracle(Made(what), DOSES, DRAWS, starts)})["p"]
+        return kept(path, lambda: {"p": oracle(Made(what), DOSES, DRAWS, starts)})["p"]
 
     def found(
         self, what: Scene, dose: float, method: str, solve: Solve | None
@@ -100,7 +100,7 @@ class Measured:
             heights = solve(image, PIXEL, 1.0)
             return as_arrays(heights) | {"seconds": np.array(time.perf_counter() - begin)}
 
-        return _kept(path, run)
+        return kept(path, run)
 
     def compared(
         self, what: Scene, dose: float, method: str, solve: Solve | None, ask: bool
@@ -112,13 +112,13 @@ class Measured:
         - `what`, `dose`, `method`, `solve`: as above.
         - `ask`: whether to ask the oracle where it was not asked yet.
         """
-        kept = self.found(what, dose, method, solve)
-        if kept is None:
+        found = self.found(what, dose, method, solve)
+        if found is None:
             return None
         truth, _ = self.seen(what)
         limit = self.limit(what, make=ask) if dose in DOSES else None
         told = None if limit is None else limit[DOSES.index(dose), 0]
-        return compared(as_heights(kept), truth, what.conditions, told, float(kept["seconds"]))
+        return compared(as_heights(found), truth, what.conditions, told, float(found["seconds"]))
 
 
 def measure(
@@ -160,26 +160,13 @@ def as_arrays(found: Heights) -> dict[str, np.ndarray]:
     }
 
 
-def as_heights(kept: dict[str, np.ndarray]) -> Heights:
+def as_heights(arrays: dict[str, np.ndarray]) -> Heights:
     """The contrary.
 
     **Arguments:**
 
-    - `kept`: arrays.
+    - `arrays`: what is kept.
     """
-    of = {each.name: kept[each.name] for each in fields(Heights) if each.name in kept}
+    of = {each.name: arrays[each.name] for each in fields(Heights) if each.name in arrays}
     of["conditions"] = tuple(Condition(*each) for each in json.loads(str(of["conditions"])))
     return Heights(**{name: v.item() if getattr(v, "ndim", 1) == 0 else v for name, v in of.items()})
-
-
-def _kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays of a file, which is made if it is not there."""
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        found = make()
-        with new.open("wb") as file:
-            np.savez_compressed(file, **found)
-        os.replace(new, path)
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}

@@ -55,6 +55,42 @@ def test_probabilities_are_those_of_all_states(n: int, states: int, seed: int) -
     np.testing.assert_allclose(drawn, found.probabilities, atol=0.06)
 
 
+def test_neighbours_count_as_strongly_as_is_said() -> None:
+    unary, coupling, levels = law(4, 3, 5)
+    pairs = np.array([[0, 1], [1, 2], [2, 3]])
+    without = exact(unary, coupling, levels, pairs, 0)
+    none = sample_heights(unary, coupling, levels, pairs, 5, strength=0, sweeps=(30, 600))
+    np.testing.assert_allclose(none.probabilities, without, atol=0.02)
+    # The law of differences is told anew by samples, but three pairs hardly move it.
+    strong = exact(unary, coupling, levels, pairs, 1)
+    assert np.abs(strong - without).max() > 0.1
+    found = sample_heights(unary, coupling, levels, pairs, 5, strength=1, sweeps=(30, 600))
+    np.testing.assert_allclose(found.probabilities, strong, atol=0.06)
+
+
+def test_many_pairs_tell_how_much_neighbours_differ() -> None:
+    n = 400
+    unary = np.zeros((n, 3))
+    # Heights alternate: each differs by two from the next.
+    unary[::2, 2] = unary[1::2, 0] = 20
+    levels = np.tile([1.0, 2, 3], (n, 1))
+    pairs = np.stack([np.arange(n - 1), np.arange(1, n)], axis=1)
+    found = sample_heights(unary, np.zeros((3 * n, 3 * n)), levels, pairs, 0, sweeps=(10, 30))
+    assert found.differ.argmax() == 2
+    assert found.differ[2] > 0.7 > 10 * _DIFFER[2] * 0.6
+    assert found.differ.sum() == pytest.approx(1)
+
+
+def test_a_seed_says_all() -> None:
+    unary, coupling, levels = law(5, 3, 7)
+    pairs = np.array([[0, 1], [3, 4]])
+    one, same, other = (
+        sample_heights(unary, coupling, levels, pairs, seed, sweeps=(10, 20)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one.probabilities, same.probabilities)
+    assert np.abs(one.probabilities - other.probabilities).max() > 1e-6
+
+
 @pytest.mark.parametrize(("heat", "stays"), [(1.0, True), (8.0, False)])
 def test_cold_chains_stay_about_the_state(heat: float, stays: bool) -> None:
     # Each change alone is unlikely, all together are likely: as of an expansion that is taken too far.

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from atomfit.column_heights import Condition, FoundGain, Heights
+from atomfit.column_heights.found import independent_draws
+from atomfit.column_heights.gain import find_gain
 from atomfit.structure.crystals import crystal, zone_columns
 from atomfit.verdict.findings import Verdict
 from atomfit.verdict.of_heights import judge_heights
@@ -59,10 +61,7 @@ def test_columns_that_are_moved_at_random_are_as_far_apart_as_before() -> None:
 
 
 def test_a_few_columns_are_told_of() -> None:
-    one = planted()
-    few = {name: getattr(one, name)[:3] for name in ("positions", "position_esds", "probabilities")}
-    few |= {name: getattr(one, name)[:3] for name in ("starts", "start_esds", "on_lattice")}
-    assert judged(replace(one, **few)).codes == ("few-columns",)
+    assert judged(planted().only(np.arange(36) < 3)).codes == ("few-columns",)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +76,7 @@ def test_a_few_columns_are_told_of() -> None:
         ({"positions": 1.08 * planted().positions}, "column-spacing", "doubtful"),
         ({"positions": 1.3 * planted().positions}, "column-spacing", "bad"),
         ({"probabilities": np.eye(11)[np.where(np.arange(36) < 10, 10, 5)]}, "highest", "doubtful"),
+        ({"probabilities": np.eye(11)[np.where(np.arange(36) < 20, 10, 5)]}, "highest", "bad"),
         ({"probabilities": np.eye(11)[np.zeros(36, int)]}, "no-columns", "bad"),
     ],
 )
@@ -90,6 +90,18 @@ def test_coloured_noise_is_a_doubt_unless_the_gain_is_given() -> None:
     assert judged(planted(), coloured).codes == ("coloured-noise",)
     assert judged(planted(), replace(coloured, how="given")).codes == ()
     assert judged(planted(), replace(coloured, white_esd=0.5)).codes == ()
+
+
+def test_whole_numbers_that_scatter_too_little_are_a_doubt() -> None:
+    little = replace(WHITE, noise=0.5, noise_esd=0.05)
+    assert judged(planted(), little).codes == ("dark-level",)
+    assert judged(planted(), replace(little, noise_esd=0.15)).codes == ()
+    assert judged(planted(), replace(little, how="given")).codes == ()
+    # What a dark level does, and electrons without one do not.
+    rng = np.random.default_rng(5)
+    counts = [rng.poisson(40, (128, 128)) + dark for dark in (0.0, 40.0)]
+    codes = [judged(planted(), find_gain(image)).codes for image in counts]
+    assert codes == [(), ("dark-level",)]
 
 
 def test_a_network_alone_has_no_model_to_judge() -> None:
@@ -122,4 +134,12 @@ def test_heights_that_are_all_off_together_are_doubtful() -> None:
     both.draws[::5] += 1
     verdict = judged(both)
     assert (verdict.level, verdict.codes) == ("doubtful", ("heights-together",))
-    assert verdict.measures["together"] == pytest.approx(0.4)
+    assert verdict.measures["together"] == pytest.approx(0.4, abs=0.01)
+
+
+def test_few_columns_that_are_vague_each_by_itself_have_nothing_in_common() -> None:
+    vague = np.tile(np.where((np.arange(11) > 2) & (np.arange(11) < 8), 0.2, 0.0), (36, 1))
+    found = replace(planted(), probabilities=vague, draws=independent_draws(vague)).only(np.arange(36) < 6)
+    assert found.atoms[1] / 6 > 0.5
+    assert found.in_common < 0.3
+    assert "heights-together" not in judged(found).codes

@@ -11,6 +11,7 @@ import tifffile
 from atomfit.column_heights import FoundGain, Heights, ImagingAdvice, ImagingSetup, network_heights
 from atomfit.io.images import image_of
 from atomfit.networks import ImageSeen
+from atomfit.options.heights import HeightsOptions
 from atomfit.results.heights import HeightsResult
 from atomfit.simulation.hrtem import SimulatedHrtem
 from atomfit.structure.grid import DensityMap, Grid
@@ -18,6 +19,7 @@ from atomfit.support.errors import InputError
 from atomfit.verdict.of_heights import judge_heights
 from atomfit.workflows.heights import heights
 from atomfit.workflows.heights_looking import Looking
+from atomfit.workflows.heights_reading import without_unmeasured
 
 CERIA: dict[str, Any] = {"crystal": "CeO2", "zone": "1,1,0"}
 
@@ -70,6 +72,35 @@ def test_an_origin_moves_no_column_and_bad_pixels_hardly(
     assert found.source.left_out == {"hot": 1}
     assert abs(found.atoms[0] - result.atoms[0]) < 0.05 * result.atoms[0]
     assert found.found.dose == pytest.approx(result.found.dose, rel=0.01)
+
+
+def test_columns_of_which_no_pixel_was_measured_are_left_out(
+    specimen: SimulatedHrtem, result: HeightsResult
+) -> None:
+    counts = np.array(specimen.frames[0], np.float32)
+    size = 0.2 * np.array(counts.shape[::-1])
+    middle = np.argmin(np.linalg.norm(result.positions - size / 2, axis=1))
+    y, x = 0.2 * np.mgrid[: counts.shape[0], : counts.shape[1]]
+    hole = np.hypot(x - result.positions[middle, 0], y - result.positions[middle, 1]) < 1.3
+    found = heights(np.where(hole, np.nan, counts), **CERIA, pixel_size=0.2, network_only=True)
+    away = np.linalg.norm(found.positions - result.positions[middle], axis=1)
+    assert away.min() > 1.0
+    # The others are told as before.
+    apart = np.linalg.norm(result.positions[:, None] - found.positions, axis=2).min(axis=1)
+    assert np.sum(apart > 0.5) <= 2
+    # What a model tells of such a place is left out, and said.
+    spoiled = DensityMap(counts, Grid(counts.shape, np.full(2, 0.2), np.zeros(2)), ~hole)
+    kept, told = without_unmeasured(result.found, spoiled)
+    assert len(kept) == len(result) - 1
+    assert told == [f"1 of {len(result)} columns are left out: their pixels are no numbers"]
+    few = ~(np.arange(counts.size).reshape(counts.shape) % 97 == 0)
+    whole, told = without_unmeasured(result.found, DensityMap(counts, spoiled.grid, few))
+    assert (len(whole), told) == (len(result), [])
+
+
+@pytest.mark.parametrize("zone", ["110", "1,1,0", (1, 1, 0), [1, 1, 0]])
+def test_a_zone_axis_is_written_in_any_way(zone: Any) -> None:
+    assert HeightsOptions(crystal="CeO2", zone=zone).axis == (1, 1, 0)
 
 
 def test_frames_are_chosen(specimen: SimulatedHrtem, result: HeightsResult, tmp_path: Path) -> None:

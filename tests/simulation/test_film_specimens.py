@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from experiments.film.made import BEYOND, LOOSE, cut, kept, support_of
+from experiments.film.made import BEYOND, LOOSE, cut, support_of
 from experiments.film.scenes import EDGE, FILM_PERIOD, GROUP_SIZE, GROUPS, KINDS, TILTS, VOXEL, WIDE, scene
 from experiments.film.structures import BCC, TOO_NEAR, ball, brightness, grains, scattered, slab
+from experiments.keeping import kept
 
 
 def test_groups_share_no_film() -> None:

@@ -1,6 +1,6 @@
 """Heights as they are found: columns with probabilities of every height, and how the image was made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -91,8 +91,39 @@ class Heights:
         means = self.probabilities @ levels
         if self.draws is not None:
             return float(means.sum()), float(self.draws.sum(axis=1).std())
-        variances = self.probabilities @ levels**2 - means**2
-        return float(means.sum()), float(np.sqrt(np.maximum(variances.sum(), 0)))
+        return float(means.sum()), float(np.sqrt(self._variances.sum()))
+
+    @property
+    def in_common(self) -> float:
+        """Standard deviation of the mean height that columns have in common: 0 if they are independent."""
+        if self.draws is None or not np.any(self.heights):
+            return 0.0
+        beyond = max(float(self.draws.sum(axis=1).var() - self._variances.sum()), 0.0)
+        return float(np.sqrt(beyond)) / int(np.sum(self.heights > 0))
+
+    @property
+    def _variances(self) -> Float[np.ndarray, " n"]:
+        levels = np.arange(self.probabilities.shape[1])
+        return np.maximum(self.probabilities @ levels**2 - (self.probabilities @ levels) ** 2, 0.0)
+
+    def only(self, which: Bool[np.ndarray, " n"]) -> "Heights":
+        """Some of the columns.
+
+        **Arguments:**
+
+        - `which`: those that are kept.
+        """
+        return replace(
+            self,
+            positions=self.positions[which],
+            position_esds=self.position_esds[which],
+            probabilities=self.probabilities[which],
+            starts=self.starts[which],
+            start_esds=self.start_esds[which],
+            on_lattice=self.on_lattice[which],
+            levels=None if self.levels is None else self.levels[which],
+            draws=None if self.draws is None else self.draws[:, which],
+        )
 
     def sets(self, held: float = 0.9) -> Bool[np.ndarray, "n levels"]:
         """The smallest sets of heights that hold a probability.

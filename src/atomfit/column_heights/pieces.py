@@ -97,17 +97,7 @@ def chosen(found: Heights, which: Bool[np.ndarray, " n"]) -> Heights:
     - `found`, `which`: columns, and those that are kept.
     """
     unknown = np.full(int(which.sum()), np.nan)
-    return replace(
-        found,
-        positions=found.positions[which],
-        position_esds=found.position_esds[which],
-        probabilities=found.probabilities[which],
-        starts=unknown,
-        start_esds=unknown,
-        on_lattice=found.on_lattice[which],
-        levels=None,
-        draws=None if found.draws is None else found.draws[:, which],
-    )
+    return replace(found.only(which), starts=unknown, start_esds=unknown, levels=None)
 
 
 def joined(

@@ -42,7 +42,7 @@ class HeightsOptions:
         metavar="CRYSTAL",
         need=Need("crystal", "CeO2, Pt, Au or a CIF file"),
     )
-    zone: str | None = option(
+    zone: str | tuple[int, int, int] | None = option(
         None,
         _CRYSTAL,
         "Its direction along the beam, as 1,1,0.",

@@ -85,12 +85,14 @@ class VerdictLimits:
     - `set_doubtful`: heights of a column in a set that holds 90 %, on average.
     - `dose_doubtful`: electrons per Å², below which probabilities of heights are hardly known to be right.
     - `focus_doubtful`: defocus (nm) nearer to zero hardly tells heights.
-    - `highest_doubtful`: part of the columns that have the most atoms that can be told.
+    - `highest_doubtful`, `highest_bad`: part of the columns that have the most atoms that can be told.
+    - `noise_doubtful`: of whole numbers, noise in that of as many electrons: 0.76 to 1.3 of simulated
+        images, 0.39 to 0.56 with a dark level of half of all counts.
     - `misfit_doubtful`, `misfit_bad`: variance that a model of an HRTEM image leaves, in that of noise.
     - `condition_doubtful`: widths of its prior, beyond twice its standard uncertainty, that a condition of
         imaging may be off.
-    - `together_doubtful`: standard deviation of the mean height of all columns (atoms): so many of them
-        that all may be one atom higher or lower with a probability of a tenth.
+    - `together_doubtful`: standard deviation of the mean height that all columns have in common: 0.3 atoms
+        if all are one higher or lower with a probability of a tenth.
     - `off_lattice_doubtful`: part of the columns that are at no site of the crystal.
     - `closest_projected`, `farthest_projected`: between which the median distance of columns lies, in the
         bulk's distance of atoms.
@@ -164,6 +166,8 @@ class VerdictLimits:
     dose_doubtful: float = 200.0
     focus_doubtful: float = 1.0
     highest_doubtful: float = 0.1
+    highest_bad: float = 0.5
+    noise_doubtful: float = 0.7
     misfit_doubtful: float = 1.12
     misfit_bad: float = 1.5
     condition_doubtful: float = 4.0

@@ -70,7 +70,7 @@ def judge_heights(
         "highest": highest,
         "off_lattice": off,
         "misfit": found.misfit,
-        "together": _together(found),
+        "together": found.in_common,
         "noise_white": gain.white,
     }
     return Verdict.of(findings, measures)
@@ -109,7 +109,17 @@ def _of_number(count: int) -> list[Finding]:
 
 
 def _of_gain(gain: FoundGain, dose: float) -> list[Finding]:
-    """Noise that is not white tells of another gain than the one at its highest frequencies."""
+    """Noise that is less than that of electrons, or not white, tells of another gain or dark level."""
+    if gain.how == "whole" and gain.noise + 2 * gain.noise_esd < LIMITS.noise_doubtful:
+        return [
+            Finding(
+                "dark-level",
+                "doubtful",
+                f"whole numbers scatter {gain.noise:.2g} times as much as so many electrons would: a dark "
+                f"level may have been left in, and the dose of {dose:,.4g} electrons/Å² may be too high",
+                "take off the dark level, or give the gain (--gain), counts of an electron",
+            )
+        ]
     if gain.how == "given" or not gain.white - 2 * gain.white_esd > LIMITS.white_doubtful:
         return []
     return [
@@ -189,21 +199,18 @@ def _focus_words(better: tuple[float, float] | None) -> str:
 
 def _of_levels(highest: float, most: int) -> list[Finding]:
     """Columns may be higher than what can be told."""
-    if not highest > LIMITS.highest_doubtful:
+    level = level_above(highest, LIMITS.highest_doubtful, LIMITS.highest_bad)
+    if level == "good":
         return []
     return [
         Finding(
             "highest",
-            "doubtful",
+            level,
             f"{highest:.0%} of the columns have {most} atoms, the most that can be told",
-            "they may have more",
+            "they may have more, and if many have, lower ones and the conditions are wrong, too: look at "
+            "thinner parts",
         )
     ]
-
-
-def _together(found: Heights) -> float:
-    """Standard deviation of the mean height of columns that are there (atoms); 0 if nothing tells it."""
-    return 0.0 if found.draws is None else found.atoms[1] / max(int(np.sum(found.heights > 0)), 1)
 
 
 def _odd_conditions(found: Heights) -> list[str]:
@@ -226,7 +233,8 @@ def _of_model(found: Heights, off: float) -> list[Finding]:
                 level,
                 f"the model does not describe the image: what is left varies {found.misfit:.2g} times as "
                 "much as noise does",
-                "look at residual.mrc: another crystal, a second grain, a support or a tilt shows there",
+                "look at residual.mrc: another crystal, a second grain, a support or a tilt shows there; a "
+                "gain that is too low leaves as much everywhere",
             )
         )
     odd = _odd_conditions(found)
@@ -241,13 +249,13 @@ def _of_model(found: Heights, off: float) -> list[Finding]:
                 "and look at residual.mrc",
             )
         )
-    together = _together(found)
+    together = found.in_common
     if together > LIMITS.together_doubtful:
         findings.append(
             Finding(
                 "heights-together",
                 "doubtful",
-                f"all heights may be off together: their mean is known to {together:.2g} atoms",
+                f"all heights may be off together, by some {together:.2g} atoms",
                 "compare conditions.csv with what is known of the microscope; another defocus, or more "
                 "electrons, may decide",
             )

@@ -29,7 +29,13 @@ from atomfit.support.numerics import own_numerics
 from atomfit.support.timing import Stopwatch
 from atomfit.verdict.of_heights import judge_heights
 from atomfit.workflows.heights_looking import Looking, Progress
-from atomfit.workflows.heights_reading import Source, counted_image, frames_of, read_counts
+from atomfit.workflows.heights_reading import (
+    Source,
+    counted_image,
+    frames_of,
+    read_counts,
+    without_unmeasured,
+)
 
 log = logging.getLogger("atomfit")
 
@@ -87,6 +93,8 @@ def _of_image(source: ImageFile, looking: Looking, clock: Stopwatch, progress: P
     progress("looking at the image ...")
     with clock("heights"):
         seen, found, modelled = looking.look(counts, pixel, gain, progress)
+    found, told = without_unmeasured(found, source.image)
+    source = replace(source, warnings=[*source.warnings, *told])
     log.info("%d columns are seen, at %.4g electrons/Å²", len(seen.columns), seen.dose)
     result = _result(source, looking, gain, seen, (found, modelled), clock, progress)
     log.info("%s", result.told)
@@ -113,9 +121,10 @@ def _of_frames(movie: Movie, looking: Looking, clock: Stopwatch, progress: Progr
             # Frames that were not looked at are no part of a series.
             if found.interrupted:
                 raise KeyboardInterrupt
+            found, told = without_unmeasured(found, image.image)
             frames.append(found)
             modelled = modelled and by_model
-            warnings += [f"frame {k}: {words}" for words in image.warnings]
+            warnings += [f"frame {k}: {words}" for words in (*image.warnings, *told)]
         assert seen is not None
         followed = follow_heights(frames)
     mean = _mean_frame(movie, followed.shifts)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
+from atomfit.column_heights.found import Heights
 from atomfit.doubts.defects import without_defects
 from atomfit.io.images import ImageFile, SeveralImagesError, image_of, read_image
 from atomfit.io.movies import Movie, movie_of, read_movie
@@ -21,6 +23,8 @@ Source = str | Path | DensityMap | ImageFile | AnyArray
 
 #: Bytes of memory per pixel that a network's maps need, and at least.
 _BYTES_PER_PIXEL, _BYTES_AT_LEAST = 300, 1.2e9
+#: A column is seen within this of its place (Å); it is not if so large a part of that was not measured.
+_ATOM, _UNSEEN = 0.8, 0.25
 #: A hot pixel is so many times as bright as the brightest that is none.
 _HOT = 1.5
 
@@ -91,6 +95,29 @@ def counted_image(source: ImageFile) -> ImageFile:
     values, left_out, told = _without_defects(values.astype(np.float32), image)
     kept = DensityMap(values, grid, image.counted)
     return replace(source, image=kept, warnings=[*warnings, *told], offset=0.0, left_out=left_out)
+
+
+def without_unmeasured(found: Heights, image: DensityMap) -> tuple[Heights, list[str]]:
+    """Columns of which pixels were measured: what they were filled with is not to be told as vacant.
+
+    **Arguments:**
+
+    - `found`: columns (Å, from the first pixel).
+    - `image`: that they were found in.
+
+    **Returns:** them, and a warning if there are others.
+    """
+    if image.counted is None or image.counted.all() or not len(found):
+        return found, []
+    pixel = float(image.grid.spacing[0])
+    gone = cKDTree(pixel * np.argwhere(~image.counted)[:, ::-1])
+    near = gone.query_ball_point(found.positions, _ATOM, return_length=True)
+    seen = near * pixel**2 < _UNSEEN * np.pi * _ATOM**2
+    if seen.all():
+        return found, []
+    return found.only(seen), [
+        f"{np.sum(~seen)} of {len(seen)} columns are left out: their pixels are no numbers"
+    ]
 
 
 def _without_defects(

@@ -28,6 +28,16 @@ def test_focus_tells_least_where_electrons_are_few(advice: ImagingAdvice) -> Non
     assert advice.best()[0] != 0
     # Where all is told at each focus, there is no need to leave it.
     assert advice.best()[-1] == 0
+    assert advice.alike[-1].all()
+    assert "every defocus from -8 to +8 nm tells as much" in advice.told
+
+
+def test_focuses_that_tell_as_much_are_all_told() -> None:
+    exact = np.array([[0.9, 0.5, 0.898], [0.9, 0.5, 0.8]])
+    found = ImagingAdvice(np.array([1e3, 3e3]), np.array([-8.0, 0.0, 6.0]), exact, np.zeros((2, 3)))
+    first, second = found.told.split("; ")
+    assert "2 defocuses between -8 and +6 nm tell most, of which +6 nm" in first
+    assert "a defocus of -8 nm tells most" in second
 
 
 def test_a_table_has_all_of_it(advice: ImagingAdvice, tmp_path: Path) -> None:

@@ -89,6 +89,19 @@ def test_coloured_noise_is_a_doubt_unless_the_gain_is_given() -> None:
     coloured = replace(WHITE, white=2.0)
     assert judged(planted(), coloured).codes == ("coloured-noise",)
     assert judged(planted(), replace(coloured, how="given")).codes == ()
+    # What a transfer function takes from noise is no other gain; but none adds to it.
+    assert judged(planted(), replace(coloured, how="given", value=2.0)).codes == ()
+    assert judged(planted(), replace(coloured, how="given", value=0.5)).codes == ("gain",)
+
+
+@pytest.mark.parametrize(("given", "codes"), [(40.0, ()), (80.0, ("gain",)), (20.0, ("gain",))])
+def test_a_gain_that_noise_contradicts_is_a_doubt(given: float, codes: tuple[str, ...]) -> None:
+    counts = 40.0 * np.random.default_rng(0).poisson(40, (128, 128))
+    assert judged(planted(), find_gain(counts, given)).codes == codes
+
+
+def test_noise_that_is_white_enough_is_none() -> None:
+    coloured = replace(WHITE, white=2.0)
     assert judged(planted(), replace(coloured, white_esd=0.5)).codes == ()
 
 
@@ -96,7 +109,7 @@ def test_whole_numbers_that_scatter_too_little_are_a_doubt() -> None:
     little = replace(WHITE, noise=0.5, noise_esd=0.05)
     assert judged(planted(), little).codes == ("dark-level",)
     assert judged(planted(), replace(little, noise_esd=0.15)).codes == ()
-    assert judged(planted(), replace(little, how="given")).codes == ()
+    assert judged(planted(), replace(little, how="given")).codes == ("gain",)
     # What a dark level does, and electrons without one do not.
     rng = np.random.default_rng(5)
     counts = [rng.poisson(40, (128, 128)) + dark for dark in (0.0, 40.0)]

@@ -12,7 +12,7 @@ from atomfit.column_heights import FoundGain, Heights, ImagingAdvice, ImagingSet
 from atomfit.io.images import image_of
 from atomfit.networks import ImageSeen
 from atomfit.options.heights import HeightsOptions
-from atomfit.results.heights import HeightsResult
+from atomfit.results.heights import HeightsResult, HeightsSeries
 from atomfit.simulation.hrtem import SimulatedHrtem
 from atomfit.structure.grid import DensityMap, Grid
 from atomfit.support.errors import InputError
@@ -115,18 +115,52 @@ def test_frames_are_chosen(specimen: SimulatedHrtem, result: HeightsResult, tmp_
         heights(path, **CERIA)
 
 
-def test_a_frame_that_cannot_be_used_is_named(specimen: SimulatedHrtem) -> None:
-    frames = np.array(specimen.frames)
-    frames[1] = 0
-    with pytest.raises(InputError, match="frame 1: the image's mean is 0"):
-        heights(frames, **CERIA, pixel_size=0.2, gain=1.0, network_only=True)
+def test_a_frame_that_cannot_be_used_is_left_out_and_named(
+    specimen: SimulatedHrtem, result: HeightsResult, tmp_path: Path
+) -> None:
+    first, nothing = (
+        np.array(specimen.frames[0], np.float32),
+        np.zeros(specimen.frames[0].shape, np.float32),
+    )
+    alone = {**CERIA, "pixel_size": 0.2, "gain": 1.0, "network_only": True}
+    found = heights(np.stack([nothing, np.full_like(first, np.nan), first, first]), **alone)
+    assert isinstance(found, HeightsSeries)
+    assert found.followed.numbers.tolist() == [2, 3]
+    told = [words for words in found.warnings if "left out" in words]
+    assert [words[:7] for words in told] == ["frame 0", "frame 1"]
+    assert "all pixels are 0" in told[0]
+    np.testing.assert_allclose(found.typical.counts, result.counts, rtol=1e-4)
+    np.testing.assert_allclose(found.followed.atoms[0], result.atoms, rtol=1e-3)
+    out = found.write(tmp_path / "out")
+    for name in ("frames.csv", "heights.csv"):
+        assert np.unique(np.genfromtxt(out / name, delimiter=",", names=True)["frame"]).tolist() == [2, 3]
+    with pytest.raises(InputError, match="frame 0: the image's mean is 0"):
+        heights(np.stack([nothing, nothing]), **alone)
+
+
+def test_the_gain_of_a_stack_is_that_of_frames_that_tell_one(specimen: SimulatedHrtem) -> None:
+    nothing = np.zeros((12, *specimen.frames[0].shape), np.float32)
+    nothing[7] = specimen.frames[0]
+    found = heights(nothing, **CERIA, pixel_size=0.2, network_only=True)
+    assert found.followed.numbers.tolist() == [7]
+    assert found.typical.gain.how == "whole"
+
+
+def test_a_frame_of_noise_alone_is_told(specimen: SimulatedHrtem) -> None:
+    frame = np.array(specimen.frames[0])
+    noise = np.random.default_rng(0).poisson(frame.mean(), frame.shape)
+    found = heights(np.stack([frame, frame, noise]), **CERIA, pixel_size=0.2, gain=1.0, network_only=True)
+    assert [words[:13] for words in found.warnings if "most show" in words] == ["frame 2 shows"]
+
+
+def test_other_shapes_are_no_image(specimen: SimulatedHrtem) -> None:
     with pytest.raises(InputError, match="no image"):
         heights(np.ones((2, 2, 64, 64)), **CERIA, pixel_size=0.2)
     read = image_of(np.array(specimen.frames[0]), 0.2)
     assert isinstance(heights(read, **CERIA, network_only=True), HeightsResult)
 
 
-def test_a_frame_without_a_lattice_is_named(
+def test_a_frame_without_a_lattice_is_left_out(
     specimen: SimulatedHrtem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = np.array(specimen.frames)
@@ -139,8 +173,9 @@ def test_a_frame_without_a_lattice_is_named(
         return network_heights(known[2], 1.0)
 
     monkeypatch.setattr(Looking, "_decided", decided)
-    with pytest.raises(InputError, match="frame 1: the columns that are seen have no lattice"):
-        heights(frames, **CERIA, pixel_size=0.2)
+    found = heights(frames, **CERIA, pixel_size=0.2)
+    assert found.followed.numbers.tolist() == [0]
+    assert "frame 1 is left out: the columns that are seen have no lattice" in found.warnings
     # One frame without columns has heights of the network, and so the series has.
     alone.clear()
     frames[1] = np.random.default_rng(0).poisson(frames.mean(), frames[1].shape)
@@ -203,3 +238,9 @@ def test_what_is_known_of_the_microscope_is_told_to_the_likelihood(
     heights(np.array(specimen.frames[0]), **CERIA, pixel_size=0.2, progress=said.append, **more)
     assert told == {"seed": 4, "optics": {"c3": -3.0, "c5": 1.0, "focal_spread": 2.0}}
     assert "round 2 done, e^30 times as likely as the first" in said[-1]
+
+
+def test_conditions_are_no_matter_of_a_network_alone() -> None:
+    with pytest.raises(InputError, match=r"--c3: a network knows no such condition"):
+        HeightsOptions(**CERIA, network_only=True, c3=-20.0)
+    assert HeightsOptions(**CERIA, network_only=True, advise=True, c3=-20.0).c3 == -20

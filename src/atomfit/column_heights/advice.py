@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from atomfit.column_heights.limit import Hypotheses, See, contrasts_of, posteriors
 from atomfit.structure.crystals import ZoneColumns, crystal, zone_columns
@@ -35,6 +35,8 @@ from atomfit.waves import (
 
 #: Electrons are drawn so often; columns nearer to the patch's edge are not counted (Å).
 _DRAWS, _EDGE = 16, 1.0
+#: Rates that differ by less than this are alike, also where all draws say the same.
+_ALIKE = 0.005
 #: Points in a pixel's edge: right to 1 % of the contrast, which moves no rate.
 _OVERSAMPLING = 1.25
 
@@ -82,18 +84,22 @@ class ImagingAdvice:
     esd: Float[np.ndarray, "doses focuses"]
     setup: ImagingSetup = field(default_factory=ImagingSetup)
 
+    @property
+    def alike(self) -> Bool[np.ndarray, "doses focuses"]:
+        """Which defocuses tell as much as the best one at each dose, to what the draws can tell."""
+        return self.exact >= self.exact.max(axis=1, keepdims=True) - np.maximum(self.esd, _ALIKE)
+
     def best(self) -> Float[np.ndarray, " doses"]:
         """The defocus that tells most at each dose (nm); of such as are as good the nearest to focus."""
-        good = self.exact >= self.exact.max(axis=1, keepdims=True) - self.esd
-        return self.defocus[np.where(good, np.abs(self.defocus), np.inf).argmin(axis=1)]
+        return self.defocus[np.where(self.alike, np.abs(self.defocus), np.inf).argmin(axis=1)]
 
     @property
     def told(self) -> str:
         """Which defocus tells most at each dose, in words."""
         return "; ".join(
-            f"at {dose:.4g} electrons/Å² a defocus of {nm:+.3g} nm tells most: an ideal observer has "
+            f"at {dose:.4g} electrons/Å² {_focus_words(self.defocus, alike, nm)}: an ideal observer has "
             f"{exact.max():.0%} of the heights exactly (at the worst defocus {exact.min():.0%})"
-            for dose, nm, exact in zip(self.doses, self.best(), self.exact, strict=True)
+            for dose, nm, exact, alike in zip(self.doses, self.best(), self.exact, self.alike, strict=True)
         )
 
     def rows(self) -> list[dict[str, float]]:
@@ -120,6 +126,21 @@ class ImagingAdvice:
         header = "dose,defocus,exact,exact_esd"
         path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
         return path
+
+
+def _focus_words(
+    defocus: Float[np.ndarray, " focuses"], alike: Bool[np.ndarray, " focuses"], best: float
+) -> str:
+    """Which defocuses tell most, in words."""
+    if alike.sum() == 1:
+        return f"a defocus of {best:+.3g} nm tells most"
+    if alike.all():
+        return f"every defocus from {defocus.min():+.3g} to {defocus.max():+.3g} nm tells as much"
+    least, most = defocus[alike].min(), defocus[alike].max()
+    return (
+        f"{alike.sum()} defocuses between {least:+.3g} and {most:+.3g} nm tell most, of which {best:+.3g} "
+        "nm is the nearest to focus"
+    )
 
 
 def imaging_advice(

@@ -36,6 +36,7 @@ class FollowedHeights:
     - `together`: the common columns in the first frame's place; probabilities are means of the frames that
         show a column, and conditions means of all.
     - `seen`: frames that show each.
+    - `numbers`: of the frames in their stack, from 0; those that are no image are not among them.
     """
 
     frames: tuple[Heights, ...]
@@ -43,6 +44,7 @@ class FollowedHeights:
     shifts: Float[np.ndarray, "frames 2"]
     together: Heights
     seen: Int[np.ndarray, " n"]
+    numbers: Int[np.ndarray, " frames"]
 
     @property
     def atoms(self) -> Float[np.ndarray, "frames 2"]:
@@ -50,12 +52,13 @@ class FollowedHeights:
         return np.array([one.atoms for one in self.frames]).reshape(-1, 2)
 
 
-def follow_heights(frames: Sequence[Heights]) -> FollowedHeights:
+def follow_heights(frames: Sequence[Heights], numbers: Sequence[int] | None = None) -> FollowedHeights:
     """Find the common columns of frames.
 
     **Arguments:**
 
     - `frames`: in their order; one or more.
+    - `numbers`: of these in their stack; all of them, from 0, if not given.
     """
     places = np.zeros((0, 2))
     counts = np.zeros(0, int)
@@ -73,7 +76,8 @@ def follow_heights(frames: Sequence[Heights]) -> FollowedHeights:
         shifts.append(shift)
         which.append(found)
     together = _together(frames, which, places, counts)
-    return FollowedHeights(tuple(frames), tuple(which), np.array(shifts), together, counts)
+    known = np.arange(len(frames)) if numbers is None else np.asarray(numbers, int)
+    return FollowedHeights(tuple(frames), tuple(which), np.array(shifts), together, counts, known)
 
 
 def _shift(

@@ -75,13 +75,7 @@ def find_gain(counts: Float[np.ndarray, "rows columns"], given: float | None = N
 
     **Raises:** `InputError` if these are no counts, or if no gain is given and none can be found.
     """
-    mean, spread = float(counts.mean()), float(counts.std())
-    if not mean > _LEAST_MEAN * spread:
-        raise InputError(
-            f"the image's mean is {mean:.3g} and its standard deviation {spread:.3g}: these are no counts "
-            "of electrons",
-            "give raw counts, from which no more than the dark level was taken",
-        )
+    mean = require_counts(counts)
     power, error, *white = _noise_power(np.asarray(counts, np.float64))
     noise, noise_esd = float(power / mean), float(error / mean)
     if given is not None:
@@ -101,6 +95,25 @@ def find_gain(counts: Float[np.ndarray, "rows columns"], given: float | None = N
             f"give the image as it was recorded, or {_GIVE.removeprefix('give ')}",
         )
     return FoundGain(noise, "noise", noise, noise_esd, *white)
+
+
+def require_counts(counts: Float[np.ndarray, "rows columns"]) -> float:
+    """The mean of what may be counts of electrons.
+
+    **Arguments:**
+
+    - `counts`: of an image.
+
+    **Raises:** `InputError` if they are about zero, or all the same.
+    """
+    mean, spread = float(counts.mean()), float(counts.std())
+    if mean > _LEAST_MEAN * spread > 0:
+        return mean
+    raise InputError(
+        f"the image's mean is {mean:.3g} and its standard deviation {spread:.3g}: these are no counts "
+        "of electrons",
+        "give raw counts, from which no more than the dark level was taken",
+    )
 
 
 def _noise_power(image: Float[np.ndarray, "rows columns"]) -> tuple[float, float, float, float]:

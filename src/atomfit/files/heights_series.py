@@ -34,7 +34,9 @@ OF_FRAMES: tuple[Column, ...] = (
 SEEN = Column("frames", "", "d", "frames that show it")
 #: The columns of `frames.csv`.
 FRAMES: tuple[Column, ...] = (
-    Column("frame", "", "d", "number of the frame, from 0"),
+    Column(
+        "frame", "", "d", "number of the frame in the stack, from 0; those that were left out are missing"
+    ),
     Column("columns", "", "d", "positions of columns that it shows"),
     Column("vacant", "", "d", "of these likeliest vacant"),
     Column("atoms", "", ".3f", "of all its columns, mean of the probabilities"),
@@ -104,7 +106,7 @@ def frames_table(followed: FollowedHeights) -> dict[str, np.ndarray]:
     frames = followed.frames
     focus = np.array([_defocus(one) for one in frames])
     return {
-        "frame": np.arange(len(frames)),
+        "frame": followed.numbers,
         "columns": np.array([len(one) for one in frames]),
         "vacant": np.array([int(np.sum(one.heights == 0)) for one in frames]),
         "atoms": followed.atoms[:, 0],
@@ -135,7 +137,7 @@ def _of_each_frame(followed: FollowedHeights) -> dict[str, np.ndarray]:
     counts = [len(one) for one in followed.frames]
     found = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     return {
-        "frame": np.repeat(np.arange(len(counts)), counts),
+        "frame": np.repeat(followed.numbers, counts),
         "column": np.concatenate(followed.columns) + 1,
         **found,
     }

@@ -116,6 +116,14 @@ class HeightsOptions:
         if self.zone is None:
             raise InputError("columns follow from the zone axis", "give it, as 1,1,0", "--zone")
         _ = self.axis
+        if self.network_only and not self.advise:
+            for name in ("c3", "c5", "focal_spread"):
+                if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                    raise InputError(
+                        "a network knows no such condition, only the likelihood of the image does",
+                        "leave it out, or leave --network-only out",
+                        f"--{name.replace('_', '-')}",
+                    )
 
     @property
     def axis(self) -> tuple[int, int, int]:

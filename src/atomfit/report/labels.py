@@ -75,7 +75,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "count_probability": "probability of the count",
     },
     "Heights": {
-        "height": "atoms in the column (height)",
+        "height": "atoms in the column",
         "height_low": "height, at least",
         "height_high": "height, at most",
         "height_expected": "height, expected",

@@ -88,6 +88,8 @@ class VerdictLimits:
     - `highest_doubtful`, `highest_bad`: part of the columns that have the most atoms that can be told.
     - `noise_doubtful`: of whole numbers, noise in that of as many electrons: 0.76 to 1.3 of simulated
         images, 0.39 to 0.56 with a dark level of half of all counts.
+    - `gain_high`: noise in that of a gain that was given; as above, images of electrons go as far as 1.3.
+    - `white_alike`: noise that is as white as this does not fall towards the highest frequencies.
     - `misfit_doubtful`, `misfit_bad`: variance that a model of an HRTEM image leaves, in that of noise.
     - `condition_doubtful`: widths of its prior, beyond twice its standard uncertainty, that a condition of
         imaging may be off.
@@ -168,6 +170,8 @@ class VerdictLimits:
     highest_doubtful: float = 0.1
     highest_bad: float = 0.5
     noise_doubtful: float = 0.7
+    gain_high: float = 1.35
+    white_alike: float = 1.2
     misfit_doubtful: float = 1.12
     misfit_bad: float = 1.5
     condition_doubtful: float = 4.0

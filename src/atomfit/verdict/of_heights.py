@@ -120,6 +120,17 @@ def _of_gain(gain: FoundGain, dose: float) -> list[Finding]:
                 "take off the dark level, or give the gain (--gain), counts of an electron",
             )
         ]
+    if gain.how == "given" and _contradicted(gain):
+        return [
+            Finding(
+                "gain",
+                "doubtful",
+                f"the gain is {gain.value:.4g} as given, and noise says {gain.noise:.3g}: the dose of "
+                f"{dose:,.4g} electrons/Å² may be wrong, and with it every probability",
+                "look the gain up, counts of an electron, or leave --gain out; a detector whose transfer "
+                "function falls, or a dark level left in, makes noise say less than the gain is",
+            )
+        ]
     if gain.how == "given" or not gain.white - 2 * gain.white_esd > LIMITS.white_doubtful:
         return []
     return [
@@ -132,6 +143,12 @@ def _of_gain(gain: FoundGain, dose: float) -> list[Finding]:
             "give the gain (--gain), counts of an electron, if it is known",
         )
     ]
+
+
+def _contradicted(gain: FoundGain) -> bool:
+    """Whether noise has another gain than was given; noise that is not white may be less."""
+    low, high = ((gain.noise + sign * 2 * gain.noise_esd) / gain.value for sign in (1, -1))
+    return high > LIMITS.gain_high or (low < LIMITS.noise_doubtful and gain.white < LIMITS.white_alike)
 
 
 def _of_spacing(apart: float) -> list[Finding]:

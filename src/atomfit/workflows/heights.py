@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import shift
 
-from atomfit.column_heights.following import follow_heights
+from atomfit.column_heights.following import FollowedHeights, follow_heights
 from atomfit.column_heights.found import Heights
-from atomfit.column_heights.gain import FoundGain, find_gain
+from atomfit.column_heights.gain import FoundGain, find_gain, require_counts
 from atomfit.files.heights import write_heights_results
 from atomfit.files.heights_series import write_heights_series
 from atomfit.io.images import ImageFile, image_of
@@ -32,7 +32,7 @@ from atomfit.workflows.heights_looking import Looking, Progress
 from atomfit.workflows.heights_reading import (
     Source,
     counted_image,
-    frames_of,
+    frame_of,
     read_counts,
     without_unmeasured,
 )
@@ -41,6 +41,8 @@ log = logging.getLogger("atomfit")
 
 #: Frames from whose noise the gain of a stack is found.
 _FRAMES_OF_GAIN = 5
+#: A frame that shows fewer columns than this part of what most show is to be looked at.
+_FEW_COLUMNS = 0.5
 #: What speaks against heights that a network alone has, if it was so wanted and if there was no other way.
 _ALONE = (
     "heights are those of the network alone, which knows less than the image tells: the likelihood of the "
@@ -107,27 +109,34 @@ def _of_frames(movie: Movie, looking: Looking, clock: Stopwatch, progress: Progr
     notes = [*movie.notes, gain.told(), f"frames: {len(movie)}, each looked at by itself"]
     for note in notes:
         log.info(note)
-    frames, warnings = [], list(movie.warnings)
+    frames, numbers, warnings, refused = [], [], list(movie.warnings), []
     seen: ImageSeen | None = None
     modelled = True
     with clock("heights"):
-        for k, image in enumerate(frames_of(movie)):
+        for k in range(len(movie)):
             progress(f"looking at frame {k + 1} of {len(movie)} ...")
-            counts = np.asarray(image.image.values, np.float64)
             try:
+                image = frame_of(movie, k)
+                counts = np.asarray(image.image.values, np.float64)
+                require_counts(counts)
                 seen, found, by_model = looking.look(counts, movie.pixel, gain, progress)
             except InputError as error:
-                raise error.at(f"frame {k}") from None
+                refused.append(error.at(f"frame {k}"))
+                warnings.append(f"frame {k} is left out: {error.problem}")
+                continue
             # Frames that were not looked at are no part of a series.
             if found.interrupted:
                 raise KeyboardInterrupt
             found, told = without_unmeasured(found, image.image)
             frames.append(found)
+            numbers.append(k)
             modelled = modelled and by_model
             warnings += [f"frame {k}: {words}" for words in (*image.warnings, *told)]
-        assert seen is not None
-        followed = follow_heights(frames)
-    mean = _mean_frame(movie, followed.shifts)
+        if seen is None:
+            raise refused[0]
+        followed = follow_heights(frames, numbers)
+    warnings += _unlike_others(followed)
+    mean = _mean_frame(movie, followed)
     source = counted_image(image_of(mean, movie.pixel))
     path = movie.paths[0] if movie.paths else None
     source = replace(source, path=path, sha256=movie.sha256, notes=notes, warnings=warnings)
@@ -137,26 +146,46 @@ def _of_frames(movie: Movie, looking: Looking, clock: Stopwatch, progress: Progr
     return series
 
 
+def _unlike_others(followed: FollowedHeights) -> list[str]:
+    """Frames with far fewer columns than most, in words: they may show something else, or nothing."""
+    counts = np.array([len(one) for one in followed.frames])
+    typical = float(np.median(counts))
+    few = followed.numbers[counts < _FEW_COLUMNS * typical].tolist()
+    return [
+        f"frame {k} shows {n} column{'s' * (n != 1)}, where most show {typical:g}: look at it, and cut it "
+        "out if it is no image of the specimen"
+        for k, n in zip(few, counts[counts < _FEW_COLUMNS * typical].tolist(), strict=True)
+    ]
+
+
 def _gain_of(movie: Movie, given: float | None) -> FoundGain:
-    """The median of some frames' gains."""
-    which = np.unique(np.linspace(0, len(movie) - 1, _FRAMES_OF_GAIN).astype(int))
-    found = []
-    for k in which.tolist():
+    """The median of some frames' gains, of those that tell one.
+
+    **Raises:** `InputError` if none does.
+    """
+    first = np.unique(np.linspace(0, len(movie) - 1, _FRAMES_OF_GAIN).astype(int))
+    others = np.setdiff1d(np.arange(len(movie)), first)
+    found, refused = [], []
+    for k in [*first.tolist(), *others.tolist()]:
+        if len(found) + len(refused) >= len(first) and found:
+            break
         try:
             found.append(find_gain(np.asarray(movie.frame(k)[0], np.float64), given))
         except InputError as error:
-            raise error.at(f"frame {k}") from None
+            refused.append(error.at(f"frame {k}"))
+    if not found:
+        raise refused[0]
     return sorted(found, key=lambda one: one.value)[len(found) // 2]
 
 
-def _mean_frame(movie: Movie, shifts: Float[np.ndarray, "frames 2"]) -> Float[np.ndarray, "rows columns"]:
-    """Mean of the frames, laid on the first."""
+def _mean_frame(movie: Movie, followed: FollowedHeights) -> Float[np.ndarray, "rows columns"]:
+    """Mean of the frames that are followed, laid on the first of them."""
     total = np.zeros(movie.shape[1:])
-    for k, away in enumerate(shifts):
+    for k, away in zip(followed.numbers.tolist(), followed.shifts, strict=True):
         values, counted = movie.frame(k)
         values = np.where(counted, values, np.median(values)).astype(np.float64)
         total += shift(values, -away[::-1] / movie.pixel, order=1, mode="nearest")
-    return total / len(movie)
+    return total / len(followed.numbers)
 
 
 def _result(

@@ -1,7 +1,6 @@
 """Raw counts for heights of columns: an image or a stack in; what no electrons made is filled."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,22 +50,18 @@ def read_counts(source: Source, options: HeightsOptions) -> ImageFile | Movie:
     return movie_of(np.asarray(source), options.pixel_size)
 
 
-def frames_of(movie: Movie) -> Iterator[ImageFile]:
-    """The images of a stack, one after the other.
+def frame_of(movie: Movie, k: int) -> ImageFile:
+    """An image of a stack.
 
     **Arguments:**
 
     - `movie`: the stack.
+    - `k`: number of the frame, from 0.
 
-    **Raises:** `InputError` that names the frame, if one cannot be used.
+    **Raises:** `InputError` if it cannot be used.
     """
-    for k in range(len(movie)):
-        values, counted = movie.frame(k)
-        try:
-            found = image_of(np.where(counted, values, np.nan), movie.pixel)
-        except InputError as error:
-            raise error.at(f"frame {k}") from None
-        yield counted_image(found)
+    values, counted = movie.frame(k)
+    return counted_image(image_of(np.where(counted, values, np.nan), movie.pixel))
 
 
 def room_to_look(pixels: int) -> None:

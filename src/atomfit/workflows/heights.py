@@ -165,7 +165,8 @@ def _gain_of(movie: Movie, given: float | None) -> FoundGain:
     """
     first = np.unique(np.linspace(0, len(movie) - 1, _FRAMES_OF_GAIN).astype(int))
     others = np.setdiff1d(np.arange(len(movie)), first)
-    found, refused = [], []
+    found: list[FoundGain] = []
+    refused: list[InputError] = []
     for k in [*first.tolist(), *others.tolist()]:
         if len(found) + len(refused) >= len(first) and found:
             break

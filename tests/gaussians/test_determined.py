@@ -7,6 +7,7 @@ import numpy as np
 from atomfit.gaussians.determined import BEYOND, determined, scales_of
 from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.results.build import BuildResult
+from atomfit.statistics.isotropy import isotropies
 from atomfit.statistics.uncertainties import propagate
 from atomfit.structure.neighbours import find_neighbours
 
@@ -42,7 +43,8 @@ def test_an_atom_of_hardly_any_amplitude_has_no_place(small_result: BuildResult)
     wide[7, :-1, :-1] *= 1e26
     known = replace(joint.uncertainty, covariances=wide)
     neighbours = find_neighbours(fitted.positions, typical=2.77)
-    found = propagate(atoms, small_result.statistics.principal, neighbours, known, joint.alone)
+    isotropy = isotropies(joint.alone, neighbours.coordination_numbers.astype(float))
+    found = propagate(atoms, small_result.statistics.principal, neighbours, known, isotropy)
     for values in (found.positions, found.matrices, found.u_iso, found.amplitudes, found.nearest_distances):
         assert np.isnan(values[7]).all()
         assert np.isfinite(np.delete(values, [7, *np.flatnonzero(neighbours.nearest == 7)], axis=0)).all()

@@ -13,8 +13,8 @@ from atomfit.gaussians.pointwise import information_blocks, part_inside
 from atomfit.gaussians.uncertainty import uncertainty
 from atomfit.simulation import simulate
 from atomfit.statistics.displacements import principal_displacements
-from atomfit.statistics.uncertainties import debiased_isotropy, propagate
-from atomfit.structure.atoms import elements_of_matrices
+from atomfit.statistics.isotropy import isotropies
+from atomfit.statistics.uncertainties import propagate
 from atomfit.structure.elements import element
 from atomfit.structure.grid import Grid
 from atomfit.structure.matching import match
@@ -146,7 +146,9 @@ def test_errors_are_as_large_as_they_are_said_to_be(u: float, noise: float) -> N
     pairs = match(fitted.positions, case.positions)
     assert pairs.missing == pairs.false == 0
     principal = principal_displacements(fitted.matrices)
-    esd = propagate(fitted, principal, find_neighbours(fitted.positions), fit.uncertainty, fit.alone)
+    neighbours = find_neighbours(fitted.positions)
+    isotropy = isotropies(fit.alone, neighbours.coordination_numbers.astype(float))
+    esd = propagate(fitted, principal, neighbours, fit.uncertainty, isotropy)
     truth = np.trace(case.matrices, axis1=1, axis2=2) / 3
     for error, deviation in (
         (fitted.positions[pairs.found] - case.positions[pairs.known], esd.positions[pairs.found]),
@@ -157,22 +159,6 @@ def test_errors_are_as_large_as_they_are_said_to_be(u: float, noise: float) -> N
         # The standard deviation of n numbers is known to 1 / √(2n).
         assert z.std() == pytest.approx(1, abs=4 / np.sqrt(2 * len(z)))
         assert abs(z.mean()) < 0.35
-
-
-@pytest.mark.parametrize(("doi", "tolerance"), [(1.0, 0.02), (0.6, 0.04)])
-def test_debiased_isotropy(doi: float, tolerance: float, rng: np.random.Generator) -> None:
-    """Matrices with noise of known covariance: the plain ratio is biased, the other is not."""
-    n, noise = 4000, 0.015
-    values = 0.2 * np.array([doi, 1.0, 1.0]) if doi < 1 else np.full(3, 0.2)
-    axes = np.linalg.qr(rng.normal(size=(n, 3, 3)))[0]
-    truth = axes @ (values[:, None] * np.swapaxes(axes, 1, 2))
-    c = noise**2 * np.diag([1.0, 1, 1, 0.5, 0.5, 0.5])
-    error = rng.multivariate_normal(np.zeros(6), c, n)
-    matrices = truth + error[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]]
-    plain = np.median(principal_displacements(matrices).degree_of_isotropy)
-    better = np.median(debiased_isotropy(elements_of_matrices(matrices), np.tile(c, (n, 1, 1))))
-    assert better == pytest.approx(doi, abs=tolerance)
-    assert plain < doi - tolerance
 
 
 def test_an_unknown_background_widens_amplitudes() -> None:

@@ -11,9 +11,10 @@ from atomfit.simulation import Simulation, simulate
 from atomfit.simulation.disturbances import noise as noise_map
 from atomfit.simulation.disturbances import without_wedge
 from atomfit.statistics.displacements import principal_displacements
-from atomfit.statistics.uncertainties import debiased_isotropy
+from atomfit.statistics.isotropy import isotropies
 from atomfit.structure.elements import element
 from atomfit.structure.grid import DensityMap, Grid
+from atomfit.structure.neighbours import find_neighbours
 
 PT = element("Pt")
 
@@ -127,5 +128,6 @@ def test_weights_make_fits_better_and_errors_honest(
     z = error / weighted.uncertainty.deviations[:, :3]
     assert z.std() == pytest.approx(1, abs=0.15)
     doi = principal_displacements(plain.fitted.matrices).degree_of_isotropy
-    debiased = debiased_isotropy(weighted.alone.displacements, weighted.alone.covariances)
+    coordination = find_neighbours(weighted.fitted.positions).coordination_numbers
+    debiased = isotropies(weighted.alone, coordination.astype(float)).means
     assert np.median(debiased) > max(0.9, np.median(doi))

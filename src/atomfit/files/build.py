@@ -125,6 +125,7 @@ def summary(result: "BuildResult", model: np.ndarray) -> dict[str, Any]:
                 "u_iso": s.fitted.u_iso,
                 "doi": s.principal.degree_of_isotropy,
                 "doi_debiased": s.uncertainties.debiased_isotropy,
+                "doi_debiased_esd": s.uncertainties.debiased_isotropy_esd,
                 "x_esd": s.uncertainties.positions[:, 0],
                 "y_esd": s.uncertainties.positions[:, 1],
                 "z_esd": s.uncertainties.positions[:, 2],

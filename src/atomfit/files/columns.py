@@ -70,6 +70,7 @@ def table(result: "BuildResult") -> Table:
         "u_min": least,
         "doi": s.principal.degree_of_isotropy,
         "doi_debiased": s.uncertainties.debiased_isotropy,
+        "doi_debiased_esd": s.uncertainties.debiased_isotropy_esd,
         "cn": s.neighbours.coordination_numbers,
         "nn_distance": s.neighbours.nearest_distances,
         "mean_bond_length": s.neighbours.mean_distances,

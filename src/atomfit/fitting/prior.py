@@ -119,10 +119,10 @@ class MapAlone:
 
     def without(self, blur: Float[np.ndarray, "d d"]) -> "MapAlone":
         """The same of displacements without what widens all atoms alike (Å²)."""
-        if self.displacements.shape[1] == 1:
-            return replace(self, displacements=self.displacements - np.trace(blur) / len(blur))
         elements = np.asarray(elements_of_matrices(blur))
-        return replace(self, displacements=self.displacements - elements)
+        if self.displacements.shape[1] == 1:
+            elements = np.trace(blur) / len(blur)
+        return replace(self, displacements=self.displacements - elements, fitted=self.fitted - elements)
 
     @classmethod
     def of(

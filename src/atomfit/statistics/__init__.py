@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from atomfit.statistics.image_columns_seen import DetectionLimit as DetectionLimit
     from atomfit.statistics.image_columns_seen import ImageColumns as ImageColumns
     from atomfit.statistics.image_columns_seen import detection_limit as detection_limit
+    from atomfit.statistics.isotropy import Isotropies as Isotropies
+    from atomfit.statistics.isotropy import isotropies as isotropies
     from atomfit.statistics.lattice import Lattice as Lattice
     from atomfit.statistics.lattice import fit_lattices as fit_lattices
     from atomfit.statistics.magnification import Magnification as Magnification
@@ -105,6 +107,7 @@ else:
             "coordination": ["Coordination", "measure_coordination"],
             "bonds": ["Bonds"],
             "displacements": ["PrincipalDisplacements", "principal_displacements"],
+            "isotropy": ["Isotropies", "isotropies"],
             "structure": ["local_structure"],
             "grains": ["Grain", "Grains", "find_grains"],
             "twins": ["TwinPlane", "find_twins"],

@@ -40,6 +40,11 @@ class StatisticsLimits:
     - `strain_atoms`: fewer determine no linear field with an error.
     - `depth_atoms`: fewer are not fitted.
 
+    Displacements:
+
+    - `isotropy_step`: a matrix of the map alone that is farther from the fitted one, in its logarithm, has
+        no degree of isotropy without bias: nothing is linear so far.
+
     Lattices of an image's columns (lengths in roots of the area of a column, if nothing else is said):
 
     - `plane_near`: a column is at the end of a vector if it is so near.
@@ -145,6 +150,7 @@ class StatisticsLimits:
     lattice_atoms: int = 8
     one_lattice: float = 0.9
 
+    isotropy_step: float = 2.0
     strain_error: float = 0.02
     strain_atoms: int = 8
     depth_atoms: int = 20

@@ -12,6 +12,7 @@ from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
 from atomfit.statistics.geometry import Geometry, measure_geometry
 from atomfit.statistics.intensity import highest_voxels, map_z_scores, z_scores
+from atomfit.statistics.isotropy import found_round, isotropies
 from atomfit.statistics.particle import angles_to_radius
 from atomfit.statistics.uncertainties import StandardUncertainties, propagate, unknown
 from atomfit.structure.elements import Element
@@ -82,7 +83,9 @@ def measure_atoms(
     neighbours = find_neighbours(positions, cutoff, element.neighbour_distance)
     uncertainties = unknown(*positions.shape)
     if joint is not None:
-        uncertainties = propagate(fitted, principal, neighbours, joint.uncertainty, joint.alone)
+        coordination = neighbours.coordination_numbers.astype(float)
+        isotropy = isotropies(joint.alone, coordination, ~joint.at_bound)
+        uncertainties = propagate(fitted, principal, neighbours, joint.uncertainty, isotropy)
     geometry = measure_geometry(positions, uncertainties.positions, neighbours.cutoff, element)
     highest = highest_voxels(density, positions, element.radius)
     return AtomStatistics(
@@ -97,7 +100,7 @@ def measure_atoms(
         geometry,
         angles_to_radius(principal.axes[:, 0], positions),
         principal_displacements(baseline.fitted.matrices),
-        _flags(density.grid, positions, baseline, joint, geometry, uncertainties.debiased_isotropy),
+        _flags(density.grid, positions, baseline, joint, geometry),
     )
 
 
@@ -107,15 +110,13 @@ def _flags(
     baseline: LogFit,
     joint: JointFit | None,
     geometry: Geometry,
-    isotropy: Float[np.ndarray, " n"],
 ) -> tuple[str, ...]:
     first_face = grid.origin - 0.5 * grid.spacing
     from_faces = np.minimum(positions - first_face, first_face + grid.extent - positions)
     distances = from_faces.min(axis=1, initial=np.inf)
     bounded = np.zeros(len(positions), bool) if joint is None else joint.at_bound
     narrower = np.zeros(len(positions), bool) if joint is None else joint.narrower
-    # Exactly one only where nothing is left of the anisotropic part.
-    round_ones = isotropy == 1
+    round_ones = np.zeros(len(positions), bool) if joint is None else found_round(joint.alone)
     unknown_strain = np.isnan(geometry.strain.radial)
     return tuple(
         "; ".join(

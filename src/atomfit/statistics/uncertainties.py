@@ -1,21 +1,12 @@
 """Standard uncertainties of what is computed from a fit, by propagation of its covariances.
 
-An eigenvalue of U changes by vᵀ dU v when U changes by dU, v being its eigenvector; the degree of isotropy,
-u_iso and the peak follow from first derivatives as well.
+An eigenvalue of U changes by vᵀ dU v when U changes by dU, v being its eigenvector; the degree of
+isotropy, u_iso and the peak follow from first derivatives as well.
 
-**The degree of isotropy is biased by noise.** Noise makes any matrix less isotropic, never more: U of a
-perfectly isotropic atom comes out with DOI = 0.8. What noise adds can be told from what is real by its
-size. Let a be the anisotropic part of U (U without a third of its trace, five numbers in three
-dimensions) and C its covariance. Then q = aᵀ C⁻¹ a has the expectation q_true + 5, so q - 5 estimates the
-real part without bias, and
-
-    U_debiased = U_iso 1 + √max(0, 1 - 5 / q) a
-
-draws the matrix towards isotropy by just that (as James and Stein 1961 shrink a mean, here so that its
-square is right). An atom whose anisotropy is no larger than noise makes it on average comes out as 1, which
-says that none was found and not that there is none: so do 58 % of atoms that are isotropic, and the flag
-`no_anisotropy_found` says so of each. If the fit drew displacements to those of other atoms
-(`fitting.prior`), U and C are those of the map alone, without what the prior has put into them.
+**The degree of isotropy is biased by noise**, which makes any matrix less isotropic, never more. What it
+is without that bias is estimated from all atoms together: see `statistics.isotropy`. If the fit drew
+displacements to those of other atoms (`fitting.prior`), that is done with those of the map alone, without
+what the prior has put into them.
 """
 
 from dataclasses import dataclass, replace
@@ -23,12 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from atomfit.fitting.prior import MapAlone
 from atomfit.gaussians.determined import determined, scales_of
 from atomfit.gaussians.fitted import FittedAtoms
 from atomfit.gaussians.uncertainty import Uncertainty
-from atomfit.statistics.displacements import PrincipalDisplacements, principal_displacements
-from atomfit.structure.atoms import matrices_of_elements
+from atomfit.statistics.displacements import PrincipalDisplacements
+from atomfit.statistics.isotropy import Isotropies
 from atomfit.structure.neighbours import Neighbours
 
 
@@ -47,6 +37,7 @@ class StandardUncertainties:
     - `peak_heights`: (map units).
     - `nearest_distances`: to the nearest atom (Å).
     - `debiased_isotropy`: not an uncertainty, but what follows from one: DOI without the bias of noise.
+    - `debiased_isotropy_esd`: of that.
     """
 
     positions: Float[np.ndarray, "n d"]
@@ -58,13 +49,14 @@ class StandardUncertainties:
     peak_heights: Float[np.ndarray, " n"]
     nearest_distances: Float[np.ndarray, " n"]
     debiased_isotropy: Float[np.ndarray, " n"]
+    debiased_isotropy_esd: Float[np.ndarray, " n"]
 
 
 def unknown(n: int, d: int) -> StandardUncertainties:
     """Of atoms that nothing is known of."""
     row, rows = np.full(n, np.nan), np.full((n, d), np.nan)
     return StandardUncertainties(
-        rows, np.full((n, d * (d + 1) // 2), np.nan), row, row, rows, row, row, row, row
+        rows, np.full((n, d * (d + 1) // 2), np.nan), row, row, rows, row, row, row, row, row
     )
 
 
@@ -73,7 +65,7 @@ def propagate(
     principal: PrincipalDisplacements,
     neighbours: Neighbours,
     known: Uncertainty,
-    alone: MapAlone,
+    isotropy: Isotropies,
 ) -> StandardUncertainties:
     """Standard uncertainties of everything that is computed from the fitted numbers.
 
@@ -82,7 +74,7 @@ def propagate(
     - `atoms`, `known`: the fit and its covariances, of which those that say nothing are left out.
     - `principal`: displacements along principal axes.
     - `neighbours`: nearest atoms and their distances.
-    - `alone`: displacements without a prior, from which the degree of isotropy is debiased.
+    - `isotropy`: degrees of isotropy without the bias of noise.
     """
     d = atoms.positions.shape[1]
     known = replace(known, covariances=determined(known.covariances, scales_of(atoms)))
@@ -113,40 +105,9 @@ def propagate(
         _deviation(slope, of_values),
         peaks,
         known.of_distances(atoms.positions, neighbours.nearest),
-        debiased_isotropy(alone.displacements, alone.covariances),
+        isotropy.means,
+        isotropy.deviations,
     )
-
-
-def debiased_isotropy(
-    elements: Float[np.ndarray, "n s"], covariances: Float[np.ndarray, "n s s"]
-) -> Float[np.ndarray, " n"]:
-    """DOI without the bias of noise; see the head of this module. NaN for isotropic atoms.
-
-    **Arguments:**
-
-    - `elements`: of displacement matrices: 11, 22, 33, 12, 13, 23 (Å²).
-    - `covariances`: of these (Å⁴).
-    """
-    count = elements.shape[1]
-    if count == 1:
-        return np.full(len(elements), np.nan)
-    matrices = np.asarray(matrices_of_elements(elements))
-    d = matrices.shape[-1]
-    # A basis of the anisotropic part: differences of the diagonal, and what is beside it.
-    basis = np.zeros((count - 1, count))
-    basis[: d - 1, :d] = np.eye(d)[1:] - 1 / d
-    basis[d - 1 :, d:] = np.eye(count - d)
-    a = elements @ basis.T
-    c = basis @ covariances @ basis.T
-    known = np.all(np.isfinite(elements), axis=1) & np.all(np.isfinite(covariances), axis=(1, 2))
-    known &= np.trace(c, axis1=1, axis2=2) > 0
-    safe = np.where(known[:, None, None], c, np.eye(count - 1))
-    strength = np.einsum("ni,ni->n", a, np.linalg.solve(safe, a[..., None])[..., 0])
-    part = np.sqrt(np.clip(1 - (count - 1) / np.where(known, strength, np.nan), 0, None))
-    u_iso = np.trace(matrices, axis1=1, axis2=2)[:, None, None] / d
-    drawn = u_iso * np.eye(d) + part[:, None, None] * (matrices - u_iso * np.eye(d))
-    isotropy = principal_displacements(drawn).degree_of_isotropy
-    return np.where(isotropy > 0, isotropy, np.nan)
 
 
 def _element_products(axes: Float[np.ndarray, "n k d"]) -> Float[np.ndarray, "n k s"]:

@@ -1,0 +1,1 @@
+"""How near the degree of isotropy of atoms comes to the true one; see README.md."""

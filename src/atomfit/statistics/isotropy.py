@@ -18,11 +18,11 @@ What is reported is the mean over several such distributions, each learned from 
 random, of the posterior mean of DOI, with the posterior's standard deviation in which their scatter is
 contained (Laird & Louis 1987).
 
-So the estimate has little bias in the mean over the atoms of a map. It is no unbiased estimate of a
-single atom: where noise is large, atoms are drawn to what all are like, the more the less is known of
-each, and their spread is smaller than the true one; `Isotropies.distribution` is the estimate of that.
-The standard deviation says how far. How near means come, and how honest deviations are:
-`experiments/isotropy`.
+So the estimate has little bias in the mean over the atoms of a map, if peaks are well above the noise. It
+is no unbiased estimate of a single atom: where noise is large, atoms are drawn to what all are like, the
+more the less is known of each, and their spread is smaller than the true one; `Isotropies.distribution`
+is the estimate of that. The standard deviation says how far. How near means come, and how honest
+deviations are: `experiments/isotropy`.
 
 `found_round` asks another question, of each atom by itself: is its matrix less round than noise alone
 makes one?

@@ -8,8 +8,8 @@ length.
 
 A matrix of noise need not be positive and may have no logarithm: the map's part of it is taken as linear
 about the matrix that was fitted (a step of Newton's in L), which is. Where that step is so long that
-nothing is linear any more, a matrix is not known: so are one in a hundred that a prior has drawn far,
-where peaks of atoms are twice the noise.
+nothing is linear any more, a matrix is not known. That happens to a few atoms that a prior has drawn far,
+where peaks are no more than twice the noise.
 """
 
 import numpy as np

@@ -67,3 +67,14 @@ def test_noise_through_a_detector_is_not_white() -> None:
     found = find_gain(3 * (blurred + 40))
     assert found.value < 0.5 * 3
     assert found.white - 2 * found.white_esd > LIMITS.white_doubtful
+
+
+def test_pixels_that_were_filled_tell_no_gain() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:128, :128]
+    image = 37.0 * rng.poisson(40 * (1 + 0.4 * np.sin(2 * np.pi * x / 15) * np.sin(2 * np.pi * y / 13)))
+    counted = np.ones(image.shape, bool)
+    counted[40:80, 30:85] = False
+    filled = np.where(counted, image, image[counted].mean())
+    assert find_gain(filled).noise < 0.75 * 37
+    assert find_gain(filled, counted=counted).noise == pytest.approx(37, rel=0.15)

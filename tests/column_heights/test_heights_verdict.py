@@ -119,7 +119,7 @@ def test_whole_numbers_that_scatter_too_little_are_a_doubt() -> None:
 
 def test_a_network_alone_has_no_model_to_judge() -> None:
     alone = replace(planted(), misfit=float("nan"), on_lattice=np.zeros(36, bool), settled=False)
-    assert judged(alone, modelled=False).codes == ()
+    assert judged(alone, modelled=False).codes == ("network-alone",)
 
 
 def test_conditions_far_from_likely_are_named() -> None:
@@ -134,7 +134,34 @@ def test_conditions_far_from_likely_are_named() -> None:
     assert verdict.codes == ("unlikely-conditions",)
     assert "background 0.15 of the dose" in verdict.findings[0].problem
     # Of the network's defocus nothing was likely beforehand.
-    assert judged(planted(), modelled=False).codes == ()
+    assert judged(planted(), modelled=False).codes == ("network-alone",)
+
+
+def test_conditions_that_are_unlikely_together_are_named() -> None:
+    def with_widths(*away: float) -> Verdict:
+        conditions = [Condition(f"c{k}", "", x, 0.1, 0.0, 1.0) for k, x in enumerate(away)]
+        return judged(replace(planted(), conditions=(*planted().conditions, *conditions)))
+
+    assert with_widths(*[1.0] * 7).codes == ()
+    assert with_widths(3.5, 0.5, 0.5).codes == ()
+    verdict = with_widths(0.5, 2.5, 2.5, *[0.5] * 6)
+    assert verdict.codes == ("unlikely-conditions",)
+    assert {"c1 2.5", "c2 2.5"} < set(
+        verdict.findings[0].problem.split("likely: ")[1].split(";")[0].split(", ")
+    )
+    assert verdict.measures["conditions"] == pytest.approx(7 * np.log1p(0.125) + 2 * np.log1p(3.125))
+
+
+def test_what_changes_with_the_image_may_be_anything() -> None:
+    away = [Condition(name, "", 3.0, 0.1, 0.0, 1.0) for name in ("a1_x", "b2_y", "mistilt_x", "mistilt_y")]
+    assert judged(replace(planted(), conditions=(*planted().conditions, *away))).codes == ()
+
+
+@pytest.mark.parametrize(
+    ("times", "codes"), [(1.035, ("column-spacing",)), (1.01, ()), (0.965, ("column-spacing",))]
+)
+def test_a_pixel_that_is_a_little_wrong_is_a_doubt(times: float, codes: tuple[str, ...]) -> None:
+    assert judged(replace(planted(), positions=times * planted().positions)).codes == codes
 
 
 def test_heights_that_are_all_off_together_are_doubtful() -> None:

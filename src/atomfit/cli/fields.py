@@ -127,7 +127,10 @@ def read(text: Any, kind: Any) -> Any:
         numbers = tuple(number(part) for part in parts)
     except ValueError:
         return text
-    return numbers if len(parts) > 1 else numbers[0]
+    if len(parts) > 1:
+        return numbers
+    # A word that may stand for several, as 110 for a zone axis.
+    return text if several and str in kinds else numbers[0]
 
 
 def _parameter(name: str, default: Any, annotation: Any, about: Declared) -> inspect.Parameter:

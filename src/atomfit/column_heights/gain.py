@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
 
 from atomfit.support.errors import InputError
 
@@ -32,6 +33,8 @@ _WHOLE = 0.98
 _MOST_ELECTRONS = 1e6
 #: Noise that is so many times as strong before the corners was filtered off there.
 _FILTERED = 20.0
+#: Pixels over which a window ends beside those that were not measured.
+_FADING = 6.0
 _GIVE = "give the gain, counts of an electron (--gain)"
 
 
@@ -65,18 +68,23 @@ class FoundGain:
         return f"gain: {words}, from noise at the highest spatial frequencies"
 
 
-def find_gain(counts: Float[np.ndarray, "rows columns"], given: float | None = None) -> FoundGain:
+def find_gain(
+    counts: Float[np.ndarray, "rows columns"],
+    given: float | None = None,
+    counted: Bool[np.ndarray, "rows columns"] | None = None,
+) -> FoundGain:
     """What an electron makes.
 
     **Arguments:**
 
     - `counts`: of the image, counted from no electrons.
     - `given`: the gain, if it is known.
+    - `counted`: which pixels were measured; all if not given. Noise of the others is not asked.
 
     **Raises:** `InputError` if these are no counts, or if no gain is given and none can be found.
     """
     mean = require_counts(counts)
-    power, error, *white = _noise_power(np.asarray(counts, np.float64))
+    power, error, *white = _noise_power(np.asarray(counts, np.float64), counted)
     noise, noise_esd = float(power / mean), float(error / mean)
     if given is not None:
         return FoundGain(given, "given", noise, noise_esd, *white)
@@ -116,10 +124,15 @@ def require_counts(counts: Float[np.ndarray, "rows columns"]) -> float:
     )
 
 
-def _noise_power(image: Float[np.ndarray, "rows columns"]) -> tuple[float, float, float, float]:
+def _noise_power(
+    image: Float[np.ndarray, "rows columns"], counted: Bool[np.ndarray, "rows columns"] | None
+) -> tuple[float, float, float, float]:
     """Variance of pixels with the power of the corners, its esd; power before them over it, and esd."""
     rows, columns = (np.hanning(n + 2)[1:-1] for n in image.shape)
     window = np.outer(rows, columns)
+    if counted is not None and not counted.all():
+        # It ends smoothly before what was filled.
+        window *= np.clip(distance_transform_edt(counted) / _FADING, 0, 1) ** 2
     power = np.abs(np.fft.rfft2((image - image.mean()) * window)) ** 2 / np.sum(window**2)
     v, u = np.fft.fftfreq(image.shape[0])[:, None], np.fft.rfftfreq(image.shape[1])[None]
     # In parts of the Nyquist frequency along an axis.

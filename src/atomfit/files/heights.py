@@ -85,6 +85,7 @@ def summary(result: "HeightsResult") -> dict[str, Any]:
         "atoms": {"mean": atoms, "esd": esd, "element": result.element},
         "crystal": {"name": result.crystal.name, "zone": list(result.options.axis)},
         "by": result.by,
+        "ended": result.reason,
         "verdict": result.verdict.told(),
         "image": {
             "file": None if result.source.path is None else result.source.path.name,

@@ -86,6 +86,7 @@ def write_heights_series(
 
                 write_height_figures(path, result, table)
         found = summary(result) | {"frames": frames_told(frames)}
+        found["atoms"] |= {"mean": float(frames["atoms"].mean()), "esd": float(frames["atoms_esd"].mean())}
         record = run_record(result, time.perf_counter() - begin)
         with optional(stage / "report.html", warnings) as path:
             content = heights_contents(result, table, known, found | {"warnings": warnings}, record, frames)

@@ -228,10 +228,26 @@ def _chosen(values: np.ndarray, frame: Frame | None) -> tuple[np.ndarray, list[s
             f"there are {count} images", "say which with --frame, from 0, or --frame mean", "--frame"
         )
     if frame == "mean":
-        return np.asarray(np.mean(values, axis=0, dtype=np.float64)), [f"frame: the mean of {count}"]
+        return _mean_of(values)
     if not isinstance(frame, int) or not 0 <= frame < count:
         raise InputError(f"there is no frame {frame}", f"give 0 to {count - 1}, or mean", "--frame")
     return values[frame], [f"frame: {frame} of {count}"]
+
+
+def _mean_of(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Mean of the images that are some: not of one number, nor without any; and a note."""
+    total, times, used = np.zeros(values.shape[1:]), np.zeros(values.shape[1:], int), 0
+    for frame in values:
+        held = np.ma.filled(np.ma.asarray(frame).astype(np.float64), np.nan)
+        known = np.isfinite(held)
+        if not known.any() or np.ptp(held[known]) == 0:
+            continue
+        total += np.where(known, held, 0)
+        times += known
+        used += 1
+    left = f"; {len(values) - used} that are blank are left out" if used < len(values) else ""
+    mean = np.divide(total, times, out=np.full(total.shape, np.nan), where=times > 0)
+    return mean, [f"frame: the mean of {used}{left}"]
 
 
 def pixel_edge(said: float | None, given: float | None, notes: list[str]) -> float:

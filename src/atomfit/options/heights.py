@@ -22,7 +22,7 @@ class HeightsOptions:
     **Fields:**
 
     - `crystal`: CeO2, Pt, Au, or a CIF file.
-    - `zone`: direction of the cell along the beam, as "110" or "1,1,0".
+    - `zone`: direction of the cell along the beam, as "110", "1,1,0" or (1, 1, 0).
     - `voltage`: kV.
     - `gain`: counts that an electron makes; found from the image if not given.
     - `pixel_size`: replaces the file's (Å).
@@ -47,7 +47,7 @@ class HeightsOptions:
         _CRYSTAL,
         "Its direction along the beam, as 1,1,0.",
         metavar="H,K,L",
-        need=Need("zone axis", "three whole numbers, as 1,1,0"),
+        need=Need("zone axis", "three whole numbers, as 110 or 1,-1,2"),
     )
     voltage: float = option(300.0, "Image", "Of acceleration.", metavar="KV", need=VOLTAGE)
     gain: float | None = option(

@@ -17,6 +17,10 @@ from atomfit.verdict.limits import LIMITS, level_above, level_outside, part
 #: Neighbours are at one distance if they differ by less, and a column has all of them if the last is not
 #: farther than so many times the first; that has to be this part of the columns at least.
 _ALIKE, _WHOLE, _SURROUNDED = 0.05, 1.4, 0.1
+#: So many conditions are named that are unlikely together.
+_FARTHEST = 3
+#: Conditions that may be anything in an image, by the beginning of their names.
+_OF_ONE_IMAGE = ("defocus", "a1_", "b2_", "a2_", "mistilt_")
 
 
 def judge_heights(
@@ -50,17 +54,17 @@ def judge_heights(
         )
         return Verdict.of([none], {"dose": found.dose})
     size = float(found.sets(held).sum(axis=1).mean())
-    apart = _spacing(found.positions, crystal, element)
+    apart, apart_esd = _spacing(found.positions, crystal, element)
     focus = next((one.value for one in found.conditions if one.name == "defocus"), float("nan"))
     highest = part(int(np.sum(found.heights == found.probabilities.shape[1] - 1)), len(found))
     off = part(int(np.sum(~found.on_lattice)), len(found))
     findings = [
         *_of_number(len(found)),
         *_of_gain(gain, found.dose),
-        *_of_spacing(apart),
+        *_of_spacing(apart, apart_esd),
         *_of_information(size, found.dose, focus, held, better),
         *_of_levels(highest, found.probabilities.shape[1] - 1),
-        *(_of_model(found, off) if modelled else []),
+        *(_of_model(found, off) if modelled else _of_network()),
     ]
     measures = {
         "dose": found.dose,
@@ -71,13 +75,16 @@ def judge_heights(
         "off_lattice": off,
         "misfit": found.misfit,
         "together": found.in_common,
+        "conditions": _unlikeliness(found),
         "noise_white": gain.white,
     }
     return Verdict.of(findings, measures)
 
 
-def _spacing(positions: Float[np.ndarray, "n 2"], crystal: ZoneColumns, element: str) -> float:
-    """Distance of neighbours in the crystal's, by columns that have as many; NaN of too few columns."""
+def _spacing(
+    positions: Float[np.ndarray, "n 2"], crystal: ZoneColumns, element: str
+) -> tuple[float, float]:
+    """Distance of neighbours in the crystal's, by columns that have as many, and esd; NaN of too few."""
     places, steps = crystal.places[crystal.symbols == element], np.arange(-2, 3)
     cells = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
     every = (places[:, None] + cells @ crystal.lattice[:, :2]).reshape(-1, 2)
@@ -85,12 +92,15 @@ def _spacing(positions: Float[np.ndarray, "n 2"], crystal: ZoneColumns, element:
     nearest = float(away[away > 1e-3].min())
     number = int(np.sum(np.abs(away - nearest) < _ALIKE * nearest))
     if len(positions) < max(number + 1, LIMITS.columns_few):
-        return float("nan")
+        return float("nan"), float("nan")
     # Of few neighbours the nearest is nearer than they are on average.
     found = cKDTree(positions).query(positions, number + 1)[0][:, 1:]
     whole = found[:, -1] < _WHOLE * found[:, 0]
     told = found[whole].ravel() if whole.mean() > _SURROUNDED else found[:, 0]
-    return float(np.median(told)) / nearest
+    typical = float(np.median(told))
+    # Of a median, by the scatter as another has it; distances of one column err together.
+    esd = 1.25 * 1.4826 * float(np.median(np.abs(told - typical))) / np.sqrt(len(positions))
+    return typical / nearest, esd / nearest
 
 
 def _of_number(count: int) -> list[Finding]:
@@ -151,16 +161,17 @@ def _contradicted(gain: FoundGain) -> bool:
     return high > LIMITS.gain_high or (low < LIMITS.noise_doubtful and gain.white < LIMITS.white_alike)
 
 
-def _of_spacing(apart: float) -> list[Finding]:
+def _of_spacing(apart: float, esd: float) -> list[Finding]:
     """Whether columns are as far apart as the crystal's."""
-    level = level_outside(apart, LIMITS.bonds_doubtful, LIMITS.bonds_bad)
+    low, high = LIMITS.spacing_doubtful
+    level = level_outside(apart, (low - 2 * esd, high + 2 * esd), LIMITS.bonds_bad)
     if level == "good":
         return []
     return [
         Finding(
             "column-spacing",
             level,
-            f"columns are {apart:.3g} times as far apart as the crystal's",
+            f"columns are {apart:.4g} times as far apart as the crystal's",
             "look at the pixel size (--pixel-size), the crystal and its zone axis",
         )
     ]
@@ -231,11 +242,44 @@ def _of_levels(highest: float, most: int) -> list[Finding]:
 
 
 def _odd_conditions(found: Heights) -> list[str]:
-    """Conditions that are far from what was likely, with their values."""
-    return [
-        f"{one.name} {one.value:.2g} {one.unit}".strip()
+    """Conditions that are far from what was likely, with values; the farthest if all together are."""
+    away = [
+        (abs(one.value - one.prior) - 2 * one.esd) / one.prior_esd
         for one in found.conditions
-        if abs(one.value - one.prior) - 2 * one.esd > LIMITS.condition_doubtful * one.prior_esd
+        if one.prior_esd > 0
+    ]
+    known = [one for one in found.conditions if one.prior_esd > 0]
+    odd = [k for k, widths in enumerate(away) if widths > LIMITS.condition_doubtful]
+    if not odd and _unlikeliness(found) > LIMITS.conditions_doubtful:
+        farthest = np.argsort(away)[::-1].tolist()
+        odd = [k for k in farthest if not known[k].name.startswith(_OF_ONE_IMAGE)][:_FARTHEST]
+    return [f"{known[k].name} {known[k].value:.3g} {known[k].unit}".strip() for k in odd]
+
+
+def _unlikeliness(found: Heights) -> float:
+    """How unlikely those are together that no image changes: the sum of ln(1 + x²/2) in widths x.
+
+    As of Student's law with two degrees of freedom, which priors have, less its factor of 3/2. A model
+    makes up for what is wrong in it (another voltage) with several of them, each a little.
+    """
+    away = [
+        (one.value - one.prior) / one.prior_esd
+        for one in found.conditions
+        if one.prior_esd > 0 and not one.name.startswith(_OF_ONE_IMAGE)
+    ]
+    return float(np.sum(np.log1p(np.square(away) / 2)))
+
+
+def _of_network() -> list[Finding]:
+    """A network looks at an image, and nothing at the network."""
+    return [
+        Finding(
+            "network-alone",
+            "doubtful",
+            "heights are those of a network alone: whether the image is one of such a crystal, made so, "
+            "was not looked at",
+            "leave --network-only out: the likelihood of the image knows more",
+        )
     ]
 
 

@@ -43,14 +43,13 @@ log = logging.getLogger("atomfit")
 _FRAMES_OF_GAIN = 5
 #: A frame that shows fewer columns than this part of what most show is to be looked at.
 _FEW_COLUMNS = 0.5
-#: What speaks against heights that a network alone has, if it was so wanted and if there was no other way.
-_ALONE = (
-    "heights are those of the network alone, which knows less than the image tells: the likelihood of the "
-    "image was not asked"
-)
-_FEW = (
-    "heights are those of the network alone, which knows less than the image tells: it sees too few "
-    "columns for a lattice, which the likelihood of the image needs"
+#: So is one that has more than this part of its columns for itself.
+_OWN_COLUMNS = 0.3
+#: Why heights are a network's alone where that was not asked for, and what an interrupted search means.
+_FEW = "the network sees too few columns for a lattice, which the likelihood of the image needs"
+_INTERRUPTED = (
+    "interrupted: heights are those of the search so far, or the network's where it had not begun; start "
+    "it again to have them all"
 )
 
 
@@ -88,8 +87,8 @@ def heights(
 
 def _of_image(source: ImageFile, looking: Looking, clock: Stopwatch, progress: Progress) -> HeightsResult:
     counts, pixel = np.asarray(source.image.values, np.float64), float(source.image.grid.spacing[0])
-    gain = find_gain(counts, looking.options.gain)
-    source = replace(source, notes=[*source.notes, gain.told()])
+    gain = find_gain(counts, looking.options.gain, source.image.counted)
+    source = replace(source, notes=[*source.notes, gain.told(), looking.told])
     for note in source.notes:
         log.info(note)
     progress("looking at the image ...")
@@ -106,7 +105,7 @@ def _of_image(source: ImageFile, looking: Looking, clock: Stopwatch, progress: P
 def _of_frames(movie: Movie, looking: Looking, clock: Stopwatch, progress: Progress) -> HeightsSeries:
     """Each frame by itself, one after the other."""
     gain = _gain_of(movie, looking.options.gain)
-    notes = [*movie.notes, gain.told(), f"frames: {len(movie)}, each looked at by itself"]
+    notes = [*movie.notes, gain.told(), looking.told, f"frames: {len(movie)}, each looked at by itself"]
     for note in notes:
         log.info(note)
     frames, numbers, warnings, refused = [], [], list(movie.warnings), []
@@ -151,11 +150,20 @@ def _unlike_others(followed: FollowedHeights) -> list[str]:
     counts = np.array([len(one) for one in followed.frames])
     typical = float(np.median(counts))
     few = followed.numbers[counts < _FEW_COLUMNS * typical].tolist()
-    return [
+    told = [
         f"frame {k} shows {n} column{'s' * (n != 1)}, where most show {typical:g}: look at it, and cut it "
         "out if it is no image of the specimen"
         for k, n in zip(few, counts[counts < _FEW_COLUMNS * typical].tolist(), strict=True)
     ]
+    if len(followed.frames) > 1:
+        own = np.array([np.sum(followed.seen[one] == 1) for one in followed.columns])
+        told += [
+            f"frame {k} has {n} of its {all_} columns where others have none: it shows something else, "
+            "or drift is more than can be followed"
+            for k, n, all_ in zip(followed.numbers.tolist(), own.tolist(), counts.tolist(), strict=True)
+            if n > _OWN_COLUMNS * all_
+        ]
+    return told
 
 
 def _gain_of(movie: Movie, given: float | None) -> FoundGain:
@@ -171,7 +179,8 @@ def _gain_of(movie: Movie, given: float | None) -> FoundGain:
         if len(found) + len(refused) >= len(first) and found:
             break
         try:
-            found.append(find_gain(np.asarray(movie.frame(k)[0], np.float64), given))
+            values, counted = movie.frame(k)
+            found.append(find_gain(values.astype(np.float64), given, counted))
         except InputError as error:
             refused.append(error.at(f"frame {k}"))
     if not found:
@@ -207,7 +216,6 @@ def _result(
     better = None if advice is None else (float(advice.best()[0]), float(advice.exact[0].max()))
     element = looking.crystal.heaviest
     verdict = judge_heights(heights, modelled, looking.columns, element, gain, HELD, better)
-    alone = _ALONE if looking.options.network_only else _FEW
     return HeightsResult(
         source,
         np.asarray(source.image.values, np.float64),
@@ -220,7 +228,12 @@ def _result(
         "likelihood" if modelled else "network",
         looking.trained.recipe,
         verdict,
-        (*source.warnings, *verdict.warnings, *([] if modelled else [alone])),
+        (
+            *source.warnings,
+            *([_INTERRUPTED] if heights.interrupted else []),
+            *verdict.warnings,
+            *([] if modelled or looking.options.network_only else [_FEW]),
+        ),
         clock.seconds,
         write_heights_results,
         advice,

@@ -54,6 +54,15 @@ class Looking:
         trained = network_for(name, options.axis, options.voltage, options.weights)
         return cls(options, known, zone_columns(known, options.axis), trained)
 
+    @property
+    def told(self) -> str:
+        """What is taken to be known, in words."""
+        own = self.options
+        return (
+            f"{self.crystal.name} along {list(own.axis)}, {own.voltage:g} kV (--voltage), "
+            f"C3 about {own.c3:g} µm, C5 about {own.c5:g} mm, focal spread about {own.focal_spread:g} nm"
+        )
+
     def look(
         self, counts: Float[np.ndarray, "rows columns"], pixel: float, gain: FoundGain, progress: Progress
     ) -> tuple[ImageSeen, Heights, bool]:

@@ -1,5 +1,6 @@
 """What `heights` makes of an image, top to bottom: what is read, and whose heights are told."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -244,3 +245,44 @@ def test_conditions_are_no_matter_of_a_network_alone() -> None:
     with pytest.raises(InputError, match=r"--c3: a network knows no such condition"):
         HeightsOptions(**CERIA, network_only=True, c3=-20.0)
     assert HeightsOptions(**CERIA, network_only=True, advise=True, c3=-20.0).c3 == -20
+
+
+def test_a_frame_of_something_else_is_told(specimen: SimulatedHrtem) -> None:
+    frame = np.array(specimen.frames[0])
+    alone = {**CERIA, "pixel_size": 0.2, "gain": 1.0, "network_only": True}
+    found = heights(np.stack([frame, frame, np.roll(frame, 8, axis=1)]), **alone)
+    assert any(words.startswith("frame 2 has") for words in found.warnings)
+    same = heights(np.stack([frame, frame]), **alone)
+    assert not any("where others have none" in words for words in same.warnings)
+
+
+def test_the_total_of_a_stack_is_one_of_a_frame(specimen: SimulatedHrtem, tmp_path: Path) -> None:
+    frames = np.array(specimen.frames)
+    found = heights(frames, **CERIA, pixel_size=0.2, network_only=True)
+    told = json.loads((found.write(tmp_path / "out") / "summary.json").read_text())
+    assert told["atoms"]["mean"] == pytest.approx(found.followed.atoms[:, 0].mean())
+    assert told["frames"]["atoms_least"] <= told["atoms"]["mean"] <= told["frames"]["atoms_most"]
+
+
+def test_an_interrupted_search_says_so(
+    specimen: SimulatedHrtem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        Looking, "_decided", lambda self, *known: replace(network_heights(known[3], 1.0), interrupted=True)
+    )
+    found = heights(np.array(specimen.frames[0]), **CERIA, pixel_size=0.2)
+    assert any(words.startswith("interrupted: ") for words in found.warnings)
+    assert (
+        json.loads((found.write(tmp_path / "out") / "summary.json").read_text())["ended"] == "interrupted"
+    )
+
+
+def test_a_mean_leaves_blank_frames_out(specimen: SimulatedHrtem) -> None:
+    first = np.array(specimen.frames[0], np.float32)
+    holed = np.array(specimen.frames[1], np.float32)
+    holed[:4] = np.nan
+    stack = np.stack([first, np.zeros_like(first), np.full_like(first, np.nan), holed])
+    found = image_of(stack, 0.2, "mean")
+    assert "frame: the mean of 2; 2 that are blank are left out" in found.notes
+    np.testing.assert_allclose(found.image.values[:4], first[:4])
+    np.testing.assert_allclose(found.image.values[4:], (first[4:] + holed[4:]) / 2)
